@@ -1,0 +1,96 @@
+/*
+ * conf - the configuration in force
+ *
+ * One flat struct without pointers: the loader fills it in, seals it in a memfd, and all
+ * roles map it read-only. Texts are NUL-terminated. A reload makes a new one and swaps a
+ * pointer; a session keeps the values it started with.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/addr.h"
+#include "base/time.h"
+#include "spec/limits.h"
+#include "spec/messages.h"
+
+typedef bool setting_FLAG;
+typedef int64_t setting_COUNT;
+typedef int64_t setting_SIZE;
+typedef ms_t setting_TIME;
+typedef int setting_WORD;
+typedef char setting_TEXT[TEXT_MAX];
+
+struct settings {
+#define SETTING(kind, field, ...) setting_##kind field;
+#include "spec/settings.def"
+};
+
+/* The words of WORD settings, in the order of their rows. */
+enum { SANDBOX_OFF, SANDBOX_WANTED, SANDBOX_REQUIRED };
+enum { BARE_REFUSE, BARE_NORMALISE };
+enum { TLS_MIN_12, TLS_MIN_13 };
+enum { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL };
+enum { LOG_LOGFMT, LOG_JSON };
+
+enum service {
+	SERVICE_SMTP, /* port 25: mail for our recipients, from anybody */
+	SERVICE_COUNT
+};
+
+enum tls_use {
+	TLS_NONE,
+	TLS_START,    /* STARTTLS is offered */
+	TLS_IMPLICIT, /* the handshake comes first */
+};
+
+/* listen = ( { address = "*:25"; service = "smtp"; tls = "starttls"; proxy = false; } ) */
+struct listener {
+	struct endpoint at;
+	enum service service;
+	enum tls_use tls; /* default: START if there is a certificate, else NONE */
+	bool proxy;	  /* a PROXY header comes first, from addresses in proxy-from */
+	uint64_t id;	  /* stable over reloads: made from address and port */
+	char name[64];	  /* as in the log: "smtp 127.0.0.1:2025" */
+};
+
+/* route = ( { domain = "example.org"; to = "lmtp:unix:/run/lmtp"; verify = true; } ) */
+struct route {
+	char domain[DOMAIN_MAX + 1]; /* lower case */
+	enum hop hop;
+	char target[TEXT_MAX];
+	bool verify; /* call-ahead: the next hop knows who exists */
+};
+
+struct conf {
+	uint32_t magic; /* CONF_MAGIC */
+	uint32_t size;	/* sizeof(struct conf) */
+	uint64_t generation;
+
+	struct settings set;
+
+	enum hop deliver_hop; /* set.deliver_to, read */
+	char deliver_target[TEXT_MAX];
+
+	uint32_t listener_count;
+	struct listener listeners[LISTENERS_MAX];
+
+	uint32_t route_count;
+	struct route routes[ROUTES_MAX];
+
+	/* domains = [ "example.org", ... ]; besides those in the database. Lower case. */
+	uint32_t domain_count;
+	char domains[DOMAINS_MAX][DOMAIN_MAX + 1];
+
+	/* proxy-from = [ "192.0.2.0/24" ]; xclient-from = [ ... ]. Nothing by default. */
+	uint32_t proxy_count, xclient_count;
+	struct net proxy_from[NETS_MAX], xclient_from[NETS_MAX];
+
+	uint32_t certificate_count; /* how many the CERTS blob holds */
+};
+
+#define CONF_MAGIC 0x48464331u /* "HFC1" */
+
+/* Is this a whole struct conf with all counts and enums in their bounds? */
+bool conf_ok(const void *mem, size_t n);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * pulse - what a role shows of itself: heartbeat, counts, gauges and log records
+ *
+ * A shared mapping per role, made by the supervisor (memfd, size sealed). The role
+ * writes; supervisor and watch only read, so a reader that dies or stops can neither
+ * hold a lock nor make the writer wait. The log is a ring that overwrites its oldest
+ * records: a slow reader loses text, which it notices, and never counts, which are kept
+ * beside the ring. The writer rings a doorbell (eventfd) at most once per
+ * PULSE_RING_EVERY; the reader looks again after that time until it finds nothing.
+ */
+#ifndef LINK_PULSE_H
+#define LINK_PULSE_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "spec/ends.h"
+#include "spec/events.h"
+#include "spec/limits.h"
+#include "spec/records.h"
+#include "spec/roles.h"
+
+#define PULSE_RING_BYTES (1u << 20)
+#define PULSE_RING_EVERY ((ms_t)40)
+
+/* Numbers that go up and down, or only up; shown by `holdfast status`. */
+enum gauge {
+	GAUGE_SESSIONS,	  /* open now */
+	GAUGE_TLS,	  /* of them inside TLS */
+	GAUGE_BODY_BYTES, /* memory held by bodies on their way in */
+	GAUGE_CONNECTIONS, /* accepted since the start */
+	GAUGE_MESSAGES,	  /* acknowledged (edge) or committed (store) since the start */
+	GAUGE_QUEUE,	  /* messages in the queue (store) */
+	GAUGE_DELIVERIES, /* under way */
+	GAUGE_DELIVERED,  /* recipients delivered since the start */
+	GAUGE_DEFERRED,	  /* deliveries that failed for now, since the start */
+	GAUGE_DEAD,	  /* deliveries that failed for good, since the start */
+	GAUGE_COUNT
+};
+
+struct pulse;	     /* the writer's side */
+struct pulse_reader; /* a reader's side */
+
+/* For the supervisor: make one. fd is to be passed to the role, read_fd to readers. */
+MUST bool pulse_make(int *fd, int *read_fd, struct err *err);
+
+/* For the role. Takes over both descriptors. */
+MUST bool pulse_open(struct pulse **out, int fd, int doorbell, struct err *err);
+void pulse_close(struct pulse **p);
+/* A pulse in private memory whose records go to nobody: for tests and --one-process. */
+MUST bool pulse_private(struct pulse **out, struct err *err);
+
+void pulse_beat(struct pulse *p);
+void pulse_count(struct pulse *p, enum event e, uint64_t by);
+void pulse_count_end(struct pulse *p, enum end e);
+void pulse_gauge(struct pulse *p, enum gauge g, int64_t add);
+void pulse_gauge_set(struct pulse *p, enum gauge g, int64_t value);
+
+/*
+ * Log one record: its kind, when (wall clock), from whom (NULL if nobody), and its fields
+ * (base/fields.h). Always counted; cut out of the text if longer than LOG_RECORD_MAX.
+ */
+void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct addr *from,
+	       struct span fields);
+
+/* For readers. Takes over the descriptor; maps it read-only. */
+MUST bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err);
+void pulse_reader_close(struct pulse_reader **r);
+
+uint64_t pulse_beats(const struct pulse_reader *r);
+uint64_t pulse_counted(const struct pulse_reader *r, enum event e);
+uint64_t pulse_counted_end(const struct pulse_reader *r, enum end e);
+uint64_t pulse_counted_record(const struct pulse_reader *r, enum record kind);
+int64_t pulse_gauge_now(const struct pulse_reader *r, enum gauge g);
+
+struct pulse_record {
+	enum record kind;
+	int64_t wall;
+	bool has_from;
+	struct addr from;
+	struct span fields; /* good until the next call */
+};
+
+/* The next record; false if there is none now. *lost: how many were overwritten before it. */
+MUST bool pulse_next(struct pulse_reader *r, struct pulse_record *out, uint64_t *lost);
+
+#endif

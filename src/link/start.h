@@ -1,0 +1,81 @@
+/*
+ * start - how a role comes to life
+ *
+ * The supervisor starts `holdfast --role WORD` with one descriptor, LINK_FD: the link to
+ * it. Over that link the role gets everything it owns, until GO. It then opens its files,
+ * calls start_sandbox() and says READY. Later life messages come over the same link.
+ */
+#ifndef LINK_START_H
+#define LINK_START_H
+
+#include "conf/conf.h"
+#include "link/frame.h"
+#include "link/pulse.h"
+
+#define LINK_FD 3
+
+struct start_peer {
+	enum role role;
+	unsigned number;
+	struct link *link;
+};
+
+struct start_listener {
+	unsigned number; /* in conf->listeners, or LISTENER_CONTROL */
+	uint64_t id;
+	int fd;
+};
+
+/* What PULSE_OF brought, for watch. */
+struct start_pulse {
+	enum role role;
+	unsigned number;
+	uint32_t pid;
+	int fd, doorbell;
+};
+
+struct start {
+	enum role role;
+	unsigned number;
+	struct link *life;	 /* to the supervisor */
+	const struct conf *conf; /* mapped read-only */
+	int certs_fd;		 /* edge only, else -1 */
+	int tables_fd;		 /* store only, else -1 */
+	struct pulse *pulse;
+	size_t peer_count;
+	struct start_peer peers[ROLES_MAX];
+	size_t listener_count;
+	struct start_listener listeners[LISTENERS_MAX];
+	size_t pulse_count;
+	struct start_pulse pulses[ROLES_MAX];
+};
+
+/* Receive until GO. */
+MUST bool start_wait(struct start *s, enum role role, struct err *err);
+
+/* Map a CONF descriptor; takes it over. NULL and err if it is not a good one. */
+const struct conf *start_map_conf(int fd, struct err *err);
+void start_unmap_conf(const struct conf **conf);
+
+/* What a role may do once closed in. Paths: NULL-terminated lists, NULL for none. */
+struct sandbox {
+	enum role role;
+	const char *const *read_write; /* directories: files and directories below */
+	const char *const *read_only;
+};
+
+/*
+ * Close the role in: no new privileges, Landlock for files, seccomp for system calls by
+ * role. set.sandbox says whether a missing part is a warning (logged) or a failure.
+ * Call before any thread starts.
+ */
+MUST bool start_sandbox(const struct start *s, const struct sandbox *box, struct err *err);
+
+/* Say READY. */
+MUST bool start_ready(const struct start *s, struct err *err);
+/* Say FAILED with err's text; the caller then ends with exit code 1. */
+void start_failed(const struct start *s, const struct err *err);
+
+/* The roles, each in its own folder; app/ calls the one that was asked for. */
+
+#endif

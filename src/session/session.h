@@ -1,0 +1,149 @@
+/*
+ * session - what one peer may do next
+ *
+ * The whole life of a connection as one pure function: something happened (in), at a time
+ * (now); this is what to do about it (out). edge/ carries out the orders and comes back
+ * with what happened next.
+ *
+ * session_step() never frees the session, never calls back and never blocks. A session
+ * ends by ordering DO_CLOSE, and edge/ frees it once the socket is gone.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/time.h"
+#include "conf/conf.h"
+#include "spec/ends.h"
+#include "spec/events.h"
+#include "spec/messages.h"
+#include "wire/smtp.h"
+
+enum session_in_kind {
+	IN_OPENED,    /* the connection is there: the first step of every session */
+	IN_BYTES,     /* bytes: all that was received and not yet consumed; may be empty */
+	IN_EOF,	      /* the peer will send nothing more */
+	IN_BROKEN,    /* the connection is gone: no more can be said either */
+	IN_TIME,      /* out->wake has come */
+	IN_TLS,	      /* the handshake is done: tls */
+	IN_TLS_FAILED,
+	IN_VERDICT,   /* the answer to DO_VERIFY: verdict */
+	IN_ROOM,      /* the answer to DO_ROOM: there is room in the letter again */
+	IN_NO_ROOM,   /* the same, but it cannot be had: the disk is full or the store is gone */
+	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted, id */
+	IN_STOP,      /* we are stopping: end at the next good moment */
+};
+
+struct session_tls {
+	char version[16]; /* "TLSv1.3" */
+	char cipher[48];
+	uint16_t bits;
+};
+
+struct session_in {
+	enum session_in_kind kind;
+	struct span bytes;
+	const struct session_tls *tls;
+	enum verdict verdict;
+	enum submitted submitted;
+	/* who gets mail here: a mapped rcptmap that rcptmap_ok() found good */
+	struct span recipients;
+	bool storage_full;
+	int64_t wall; /* wall clock, for the trace field */
+	uint64_t next_id; /* the queue id that the next message will have */
+};
+
+/*
+ * A letter is the transaction under way: memory that edge/ lends. The envelope is a list
+ * (base/list.h) of recipients; the body begins with the trace field. When either is too
+ * full to go on, the session orders DO_ROOM and stops consuming; edge/ then lends more,
+ * or writes the body to the spool file and empties the buffer (spooled grows by what it
+ * took), and comes back with IN_ROOM.
+ */
+struct letter {
+	struct buf envelope;
+	struct buf body;
+};
+
+#define DO_CLOSE  (1u << 0) /* flush, then close */
+#define DO_TLS	  (1u << 1) /* flush, then start a TLS handshake; unread bytes are dropped */
+#define DO_VERIFY (1u << 2) /* ask the store about out->address */
+#define DO_ROOM	  (1u << 3) /* make room in the letter */
+#define DO_SUBMIT (1u << 4) /* give the letter to the store */
+#define DO_DROP	  (1u << 5) /* the transaction is over without a message: forget its spool file */
+#define DO_ABORT  (1u << 6) /* close without saying anything more (reset) */
+
+/* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
+struct session_refusal {
+	enum reply reply;
+	struct span text; /* what was refused: an address, a verb; good until the next step */
+};
+
+struct session_out {
+	unsigned orders;      /* DO_ bits */
+	size_t used;	      /* how many of the bytes were consumed */
+	ms_t wake;	      /* when IN_TIME is wanted; MS_NEVER for never */
+	struct buf *peer;     /* what to say to the peer: room for OUT_MAX at the start */
+	struct letter *letter; /* lent; kept by edge/ while session_has_letter() */
+	struct span address;  /* DO_VERIFY; good until the next step */
+	uint16_t seen[EVENT_COUNT]; /* what the peer did in this step */
+	struct session_refusal refused;
+};
+
+enum session_phase {
+	PHASE_OPEN,   /* nothing happened yet */
+	PHASE_PROXY,  /* a PROXY header must come first */
+	PHASE_WAIT,   /* the greeting is delayed */
+	PHASE_TALK,
+	PHASE_TLS,    /* the handshake is under way */
+	PHASE_VERIFY, /* the store was asked about a recipient */
+	PHASE_ROOM,   /* waiting for room in the letter */
+	PHASE_SUBMIT, /* the store has the letter */
+	PHASE_OVER,
+};
+
+struct session_setup {
+	const struct conf *conf;	 /* borrowed; outlives the session */
+	const struct listener *listener; /* borrowed likewise */
+	struct endpoint peer, local;
+	bool tls_ready;	 /* there is a certificate: STARTTLS may be offered */
+	ms_t now;
+};
+
+/*
+ * Members are for session/ to write. edge/ and the log may read those above the line.
+ * About 700 bytes: there is one for every idle connection.
+ */
+struct session {
+	const struct conf *conf;
+	const struct listener *listener;
+	struct endpoint peer; /* the client: as told by PROXY or XCLIENT, if we believe it */
+	struct endpoint via;  /* who really connected */
+	enum session_phase phase;
+	enum end end;
+	bool in_tls;
+	uint8_t helo_n;
+	char helo[DOMAIN_MAX]; /* as the peer said it: escape before printing */
+	uint32_t flags;	       /* MAIL_ bits of the transaction */
+	uint32_t rcpt_count;   /* accepted in this transaction */
+	uint64_t body_size;    /* of the message so far, trace field included, spooled or not */
+	uint32_t messages, commands, errors;
+	uint64_t bytes_in;
+	ms_t opened_at;
+	/* ---- */
+	struct smtp smtp;
+	/* (session/ adds what it needs) */
+};
+
+void session_init(struct session *s, const struct session_setup *setup);
+void session_step(struct session *s, const struct session_in *in, ms_t now,
+		  struct session_out *out);
+
+/*
+ * Is a transaction under way, so that the lent letter must be kept? The envelope's first
+ * item is the sender ("" for the null sender), the others are the accepted recipients.
+ */
+bool session_has_letter(const struct session *s);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * limits - every ceiling in one place
+ *
+ * What an operator may set is bounded by these; what may not be set is one of these.
+ * RFC 5321, 4.5.3.1 has the minimum sizes a server must take.
+ */
+#ifndef SPEC_LIMITS_H
+#define SPEC_LIMITS_H
+
+/* the wire */
+#define LINE_MAX_SMTP	 12288 /* the longest line of any kind, with CRLF: an AUTH line */
+#define REPLY_MAX	 1024  /* one reply of ours, all its lines */
+#define OUT_MAX		 4096  /* replies waiting to be sent; reading stops before it is full */
+#define IN_MAX		 16384 /* the receive buffer that is lent while bytes are pending */
+#define PATH_MAX_SMTP	 256   /* RFC 5321, 4.5.3.1.3, with the angle brackets */
+#define ADDRESS_MAX	 254
+#define LOCAL_PART_MAX	 64
+#define DOMAIN_MAX	 255
+#define ENVELOPE_PARAM_MAX 256
+
+/* a transaction */
+#define RECIPIENTS_CEILING 10000 /* what smtp.recipients may be set to at most */
+#define ENVELOPE_MAX	 (RECIPIENTS_CEILING * (ADDRESS_MAX + 2) + 1024)
+#define BODY_INLINE_MAX	 65536	 /* larger bodies go to a file */
+#define TRACE_MAX	 1024	 /* the Received: field that we add */
+#define DATA_LINE_MAX	 1000	 /* RFC 5321, 4.5.3.1.6; longer ones are counted, not refused */
+
+/* between roles */
+#define FRAME_MAX	 (BODY_INLINE_MAX + 65536) /* one message, fixed part and all */
+#define FRAME_FDS_MAX	 2
+#define LIST_FRAME_MAX	 49152 /* recipients in one frame */
+#define EDGES_MAX	 16
+#define ROLES_MAX	 32    /* processes at once, draining ones included */
+#define CONTROL_LINE_MAX 8192  /* one command on the control socket */
+#define ROW_MAX		 4096  /* one row of a command's answer */
+#define LOG_RECORD_MAX	 2048  /* one record in the ring */
+#define LOG_TEXT_MAX	 80    /* of a peer's text in the log */
+
+/* configuration */
+#define TEXT_MAX	 256 /* one text setting, its NUL included */
+#define LISTENERS_MAX	 32
+#define CERTIFICATES_MAX 64
+#define NETS_MAX	 64
+#define ROUTES_MAX	 256
+#define DOMAINS_MAX	 1024
+#define SOURCES_MAX	 32
+#define PROBLEMS_MAX	 100 /* reported by one `config check` */
+
+#endif

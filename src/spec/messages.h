@@ -1,0 +1,117 @@
+/*
+ * messages - the table in messages.def, as C
+ *
+ * Each kind has a struct with its fields, a pack and an unpack. Spans in an unpacked
+ * message point into the frame. Numbers travel little-endian; a span as a 32-bit length
+ * and its bytes.
+ */
+#ifndef SPEC_MESSAGES_H
+#define SPEC_MESSAGES_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/time.h"
+#include "spec/limits.h"
+#include "spec/roles.h"
+
+/*
+ * Links between roles of different programs (during an upgrade) work only while both
+ * count the same: raise it whenever messages.def or an enum below changes.
+ */
+#define MESSAGES_VERSION 1
+
+#define LISTENER_CONTROL 0xffff
+
+enum message {
+	MSG_NONE,
+#define MESSAGE(id, ...) MSG_##id,
+#include "spec/messages.def"
+	MESSAGE_COUNT
+};
+
+/* Who may be at an end of a message. */
+#define ROLE_ANY ROLE_NONE
+
+struct message_row {
+	const char *word;
+	enum role from, to; /* ROLE_ANY: whoever */
+	unsigned fds_min, fds_max;
+	const char *doc;
+};
+
+extern const struct message_row message_table[MESSAGE_COUNT];
+
+/* What a SUBMIT or DELIVER message needs of whoever takes it. */
+#define MAIL_8BIT   (1u << 0) /* BODY=8BITMIME */
+#define MAIL_BINARY (1u << 1) /* BODY=BINARYMIME */
+#define MAIL_UTF8   (1u << 2) /* SMTPUTF8 */
+#define MAIL_TLS    (1u << 3) /* it came over TLS */
+#define MAIL_AUTH   (1u << 4) /* its sender authenticated here */
+
+enum submitted {
+	SUBMITTED_OK,	   /* on disk */
+	SUBMITTED_NO_ROOM, /* 452 */
+	SUBMITTED_FAILED,  /* 451 */
+	SUBMITTED_TAKEN,   /* another message has this id: choose the next one */
+	SUBMITTED_COUNT
+};
+
+enum verdict {
+	VERDICT_YES,	 /* 250 */
+	VERDICT_NO,	 /* 550 5.1.1 */
+	VERDICT_FULL,	 /* 452 4.2.2 */
+	VERDICT_UNKNOWN, /* 451: the source does not answer, and nothing is remembered */
+	VERDICT_FOREIGN, /* 554 5.7.1: not a domain of ours */
+	VERDICT_ASK,	 /* a look-up in the map only: ask the store with VERIFY */
+	VERDICT_COUNT
+};
+
+/* Where mail for a recipient goes. */
+enum hop {
+	HOP_MAILDIR,
+	HOP_DISCARD,
+	HOP_LMTP_UNIX, /* target: an absolute path */
+	HOP_LMTP,      /* target: host:port */
+	HOP_SMTP,      /* target: host:port */
+	HOP_COUNT
+};
+
+enum life_order {
+	LIFE_RELOAD,
+	LIFE_UPGRADE,
+	LIFE_STOP,
+	LIFE_RESTART, /* one role */
+	LIFE_COUNT
+};
+
+/* clang-format off */
+#define U8(name)        uint8_t name;
+#define U16(name)       uint16_t name;
+#define U32(name)       uint32_t name;
+#define U64(name)       uint64_t name;
+#define I64(name)       int64_t name;
+#define WHO(name)       struct endpoint name;
+#define TEXT(name, max) struct span name;
+#define LIST(name, max) struct span name;
+#define MESSAGE(id, word, from, to, fds_min, fds_max, doc, ...) struct msg_##id { __VA_ARGS__ };
+#include "spec/messages.def"
+#undef U8
+#undef U16
+#undef U32
+#undef U64
+#undef I64
+#undef WHO
+#undef TEXT
+#undef LIST
+/* clang-format on */
+
+/* The frame: one byte of kind, then the fields. False in unpack: not a valid one. */
+#define MESSAGE(id, ...)                                                \
+	void msg_##id##_pack(const struct msg_##id *m, struct buf *out); \
+	MUST bool msg_##id##_unpack(struct span frame, struct msg_##id *out);
+#include "spec/messages.def"
+
+/* The kind of a frame, MSG_NONE if it has none that we know. */
+enum message message_kind(struct span frame);
+
+#endif

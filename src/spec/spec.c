@@ -1,0 +1,57 @@
+/*
+ * The tables of this folder, once each. (messages.c has its own, with pack and unpack.)
+ */
+#include "spec/ends.h"
+#include "spec/events.h"
+#include "spec/records.h"
+#include "spec/replies.h"
+#include "spec/roles.h"
+
+/* clang-format off */
+const struct event_row event_table[EVENT_COUNT] = {
+	[EV_NONE] = { "none", 0, "Nothing happened." },
+#define EVENT(id, word, weight, doc) [EV_##id] = { word, weight, doc },
+#include "spec/events.def"
+};
+
+const struct end_row end_table[END_COUNT] = {
+	[END_NONE] = { "none", "The session goes on." },
+#define END(id, word, doc) [END_##id] = { word, doc },
+#include "spec/ends.def"
+};
+
+const struct reply_row reply_table[REPLY_COUNT] = {
+	[RE_NONE] = { 0, "", "" },
+#define REPLY(id, code, enhanced, text) [RE_##id] = { code, enhanced, text },
+#include "spec/replies.def"
+};
+
+const struct record_row record_table[RECORD_COUNT] = {
+	[LOG_NONE] = { "none", LEVEL_INFO, FOLDS_NEVER, "Nothing." },
+#define RECORD(id, word, level, folds, doc) [LOG_##id] = { word, LEVEL_##level, FOLDS_##folds, doc },
+#include "spec/records.def"
+};
+
+const char *const role_word[ROLE_COUNT] = {
+	[ROLE_NONE] = "none",
+	[ROLE_SUPERVISOR] = "supervisor",
+	[ROLE_LOADER] = "loader",
+	[ROLE_EDGE] = "edge",
+	[ROLE_STORE] = "store",
+	[ROLE_AUTH] = "auth",
+	[ROLE_WATCH] = "watch",
+};
+/* clang-format on */
+
+void reply_print(enum reply r, struct span more, struct buf *out)
+{
+	const struct reply_row *row = &reply_table[r];
+
+	buf_fmt(out, "%d %s%s%s", row->code, row->enhanced, *row->enhanced ? " " : "",
+		row->text);
+	if (more.n) {
+		buf_byte(out, ' ');
+		buf_put(out, more);
+	}
+	buf_put(out, SPAN("\r\n"));
+}
