@@ -27,7 +27,7 @@ struct rcptmap_head {
 	uint32_t slots; /* a power of two */
 	uint64_t key[2];
 	uint64_t generation;
-	char detail[8]; /* what separates user and detail; "" for none */
+	char detail[8]; /* each byte of it separates user and detail; "" for none */
 };
 
 struct rcptmap_slot {
@@ -45,6 +45,9 @@ void rcptmap_init(void *mem, size_t n, const uint64_t key[2], uint64_t generatio
 MUST bool rcptmap_put(void *mem, size_t n, struct span address, unsigned flags);
 /* Set or clear RCPT_FULL of an address that is in it; safe while others look up. */
 void rcptmap_mark_full(void *mem, size_t n, struct span address, bool full);
+
+/* Where in a local part the detail begins, its separator included; local.n: it has none. */
+size_t rcptmap_detail(struct span local, struct span detail);
 
 /* Is this a whole map? Check once when it is mapped. */
 bool rcptmap_ok(const void *mem, size_t n);
