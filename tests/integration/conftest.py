@@ -1,0 +1,283 @@
+"""A real server, started the way an administrator starts it, for each test that asks."""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("HOLDFAST_BUILD", TOP / "build"))
+HOLDFAST = BUILD / "holdfast"
+PATIENCE = 60  # seconds until a test gives up waiting for an event
+ROLE_IDS = {"edge": 61190, "store": 61191, "auth": 61192, "watch": 61193}
+
+
+def wait_for(what, condition, patience=PATIENCE):
+    """Poll until condition() is true; the poll is for events that nobody announces."""
+    end = time.monotonic() + patience
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience} s in vain for: {what}")
+        select_briefly()
+
+
+def select_briefly():
+    import select
+    select.select([], [], [], 0.02)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def self_signed(directory, name, *more):
+    """A certificate and key for the given names; returns their paths."""
+    cert, key = directory / f"{name}.crt", directory / f"{name}.key"
+    names = ",".join(f"DNS:{n}" for n in (name, *more))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}",
+         "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+class Server:
+    """`holdfast run` on a directory of its own. Settings are extra lines of configuration."""
+
+    def __init__(self, home, settings="", users=("alice", "bob"), tls=False, dir=None,
+                 listen=None, run_args=(), env=None, deliver=None):
+        self.home = pathlib.Path(home)
+        self.dir = pathlib.Path(dir) if dir else self.home / "data"
+        self.port = free_port()
+        self.config = self.home / "holdfast.conf"
+        self.control = self.home / "control" / "control.sock"
+        self.errors = self.home / "stderr.log"
+        self.users = users
+        self.env = env
+        self.run_args = list(run_args)
+        self.process = None
+        self.password = "correct horse battery"
+        certificates = ""
+        if tls:
+            self.cert, key = self_signed(self.home, "mx.example.test")
+            certificates = f'tls: {{ certificates = ( {{ cert = "{self.cert}"; key = "{key}"; }} ); }};'
+        listen = listen or f'listen = ( {{ address = "127.0.0.1:{self.port}"; service = "smtp"; }} );'
+        users_lines = ""
+        if os.geteuid() == 0:
+            users_lines = "".join(f'  user-{r} = "{i}";\n' for r, i in ROLE_IDS.items())
+        deliver = f'delivery: {{ {deliver} }};' if deliver else ""
+        self.config.write_text(
+            f'hostname = "mx.example.test";\ndir = "{self.dir}";\ncontrol = "{self.control}";\n'
+            f'domains = [ "example.test" ];\n{listen}\n{certificates}\n{deliver}\n'
+            + ("" if "run:" in settings else f"run: {{\n{users_lines}}};\n") + settings + "\n")
+        if "run:" in settings and users_lines:
+            text = self.config.read_text()
+            self.config.write_text(re.sub(r"run: *\{", "run: {\n" + users_lines, text, count=1))
+
+    def start(self, wait=True):
+        self.process = subprocess.Popen(
+            [HOLDFAST, "run", "--config", self.config, *self.run_args],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open(self.errors, "ab"), env=self.env)
+        if wait:
+            self.wait_ready()
+            for user in self.users:
+                if not self.has_user(user):
+                    self.cli("user", "add", f"{user}@example.test", "--password", self.password)
+            for user in self.users:
+                self.wait_known(f"{user}@example.test")
+        return self
+
+    def has_user(self, user):
+        return f"{user}@example.test" in self.cli("user", "list")
+
+    def wait_known(self, address):
+        """The store publishes its recipients; wait until the edges have them."""
+        def known():
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as s:
+                    s.ehlo("probe.example")
+                    s.mail("probe@example.org")
+                    return s.rcpt(address)[0] in (250, 452)
+        wait_for(f"{address} to be known", known)
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended:\n{self.log()}")
+            got = subprocess.run([HOLDFAST, "status", "--config", self.config],
+                                 capture_output=True, text=True, timeout=PATIENCE)
+            return got.returncode == 0
+        wait_for("the server to answer", ready)
+
+    def cli(self, *words, check=True, input=None):
+        got = subprocess.run([HOLDFAST, *map(str, words), "--config", self.config],
+                             capture_output=True, text=True, timeout=PATIENCE, input=input)
+        if check and got.returncode != 0:
+            raise AssertionError(f"holdfast {' '.join(map(str, words))}: {got.stderr}{got.stdout}\n{self.log()}")
+        return got.stdout if check else got
+
+    def log(self):
+        return self.errors.read_text(errors="replace") if self.errors.exists() else ""
+
+    def wait_log(self, pattern, patience=PATIENCE):
+        return wait_for(f"the log to match {pattern!r}:\n" ,
+                        lambda: re.search(pattern, self.log(), re.M), patience)
+
+    def pids(self, role=None):
+        """The role processes, by what their command line says."""
+        found = {}
+        for child in children_of(self.process.pid):
+            with contextlib.suppress(OSError):
+                words = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                line = b" ".join(words).decode(errors="replace")
+                match = re.match(r"holdfast: (\w+)(?: (\d+))?", line)
+                if match and (role is None or match[1] == role):
+                    found[child] = line.strip()
+        return found
+
+    def kill_role(self, role):
+        victims = self.pids(role)
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return victims
+
+    def kill_everything(self):
+        for pid in [self.process.pid, *self.pids()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill_everything()
+                raise AssertionError(f"the server did not stop:\n{self.log()[-4000:]}")
+        return self.process.returncode if self.process else None
+
+    def maildir(self, user, domain="example.test"):
+        return self.dir / "mail" / domain / user
+
+    def messages(self, user, domain="example.test"):
+        """Contents of all messages in new/ and cur/."""
+        found = []
+        for part in ("new", "cur"):
+            with contextlib.suppress(FileNotFoundError):
+                found += sorted((self.maildir(user, domain) / part).iterdir())
+        return [f.read_bytes() for f in found]
+
+    def wait_messages(self, user, count, domain="example.test", patience=PATIENCE):
+        wait_for(f"{count} messages for {user}",
+                 lambda: len(self.messages(user, domain)) >= count, patience)
+        got = self.messages(user, domain)
+        assert len(got) == count
+        return got
+
+    def smtp(self, **options):
+        return smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE, **options)
+
+    def talk(self, source="127.0.0.1"):
+        return Talk(self.port, source)
+
+
+class Talk:
+    """A raw SMTP dialogue: bytes out, whole replies in."""
+
+    def __init__(self, port, source="127.0.0.1"):
+        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
+        self.file = self.sock.makefile("rb")
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def reply(self):
+        """One reply, all lines of it; b"" when the server closed."""
+        lines = b""
+        while True:
+            try:
+                line = self.file.readline()
+            except ConnectionResetError:
+                return lines
+            lines += line
+            if not line or line[3:4] != b"-":
+                return lines
+
+    def ask(self, text):
+        self.send(text + "\r\n" if isinstance(text, str) else text)
+        return self.reply()
+
+    def hello(self):
+        assert self.reply().startswith(b"220")
+        assert self.ask("EHLO client.example").startswith(b"250")
+        return self
+
+    def envelope(self, *users, sender="sender@client.example"):
+        assert self.ask(f"MAIL FROM:<{sender}>").startswith(b"250")
+        for user in users:
+            assert self.ask(f"RCPT TO:<{user}@example.test>").startswith(b"250")
+        return self
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+def children_of(pid):
+    got = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            got += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return got
+
+
+@pytest.fixture
+def home():
+    """A directory that the role users can walk into; pytest's own are closed to others."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def make_server(home):
+    made = []
+
+    def make(start=True, **options):
+        server = Server(home, **options)
+        made.append(server)
+        return server.start() if start else server
+
+    yield make
+    for server in made:
+        if server.process and server.process.poll() is None:
+            server.stop()
+        for line in server.log().splitlines():
+            assert "AddressSanitizer" not in line and "runtime error" not in line, line
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+@pytest.fixture
+def tls_server(make_server):
+    return make_server(tls=True)

@@ -1,0 +1,97 @@
+"""A Postfix with directories and ports of its own, for as long as a `with` block."""
+import pathlib
+import shutil
+import socket
+import subprocess
+import pwd
+import os
+
+from conftest import free_port, wait_for
+
+MASTER = """\
+{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """With relayhost it passes on what it takes; with mailboxes it keeps it in Maildirs."""
+
+    def __init__(self, directory, relayhost="", mailboxes=()):
+        self.top = pathlib.Path(directory)
+        self.port = free_port()
+        self.relayhost = relayhost
+        self.mailboxes = mailboxes
+
+    def __enter__(self):
+        user = pwd.getpwnam("postfix")
+        conf, queue, data, mail = (self.top / d for d in ("conf", "queue", "data", "mail"))
+        for d in (conf, queue, data, mail):
+            d.mkdir(parents=True)
+        os.chown(data, user.pw_uid, user.pw_gid)
+        os.chown(mail, user.pw_uid, user.pw_gid)
+        settings = {
+            "queue_directory": queue, "data_directory": data, "inet_interfaces": "127.0.0.1",
+            "inet_protocols": "ipv4", "myhostname": "postfix.example", "mydestination": "",
+            "mynetworks": "127.0.0.0/8", "compatibility_level": "3.6", "smtp_host_lookup": "native",
+            "maillog_file": self.top / "maillog", "maillog_file_prefixes": self.top,
+            "relayhost": self.relayhost, "disable_dns_lookups": "yes", "alias_maps": "",
+            "alias_database": "", "multi_instance_name": f"postfix-{self.port}",
+            "smtp_tls_security_level": "none", "minimal_backoff_time": "1s",
+            "queue_run_delay": "1s", "syslog_name": f"postfix-{self.port}",
+        }
+        if self.mailboxes:
+            (conf / "mailboxes").write_text("".join(f"{a} {a}/\n" for a in self.mailboxes))
+            settings |= {"virtual_mailbox_domains": ",".join({a.split("@")[1] for a in self.mailboxes}),
+                         "virtual_mailbox_maps": f"texthash:{conf}/mailboxes",
+                         "virtual_mailbox_base": mail, "virtual_minimum_uid": "1",
+                         "virtual_uid_maps": f"static:{user.pw_uid}",
+                         "virtual_gid_maps": f"static:{user.pw_gid}"}
+        (conf / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in settings.items()))
+        (conf / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
+        self.conf, self.mail = conf, mail
+        self.postfix("start")
+        wait_for("Postfix to listen", self.listening)
+        return self
+
+    def postfix(self, verb):
+        got = subprocess.run(["postfix", "-c", self.conf, verb], capture_output=True, text=True, timeout=60)
+        assert got.returncode == 0, got.stdout + got.stderr
+
+    def listening(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return True
+        except OSError:
+            return False
+
+    def messages(self, address):
+        new = self.mail / address / "new"
+        return [f.read_bytes() for f in new.iterdir()] if new.exists() else []
+
+    def log(self):
+        return (self.top / "maillog").read_text(errors="replace")
+
+    def __exit__(self, *unused):
+        self.postfix("stop")
+        shutil.rmtree(self.top, ignore_errors=True)

@@ -1,0 +1,220 @@
+"""The machine has a bad day: each has a decided answer."""
+import contextlib
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import smtplib
+import socket
+import sqlite3
+import subprocess
+
+import pytest
+
+from conftest import PATIENCE, ROLE_IDS, Talk, children_of, wait_for
+from test_clients import MESSAGE, expect_one
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+
+
+def deliver(server, user="alice"):
+    with server.smtp() as s:
+        s.sendmail("sender@client.example", [f"{user}@example.test"], MESSAGE)
+
+
+def refused_start(server):
+    server.start(wait=False)
+    assert server.process.wait(PATIENCE) != 0
+    return server.log()
+
+
+@pytest.mark.parametrize("name", ["queue/queue.db", "state/state.db"])
+def test_a_corrupt_database_is_refused_and_left_alone(server, name):
+    deliver(server)
+    server.wait_messages("alice", 1)
+    server.stop()
+    path = server.dir / name
+    for extra in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            pathlib.Path(f"{path}{extra}").unlink()
+    path.write_bytes(b"this is no database" * 1000)
+    server.errors.write_text("")
+    log = refused_start(server)
+    assert path.name in log and "not a database" in log or "corrupt" in log or "malformed" in log
+    assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_a_database_locked_by_somebody_else_is_refused(server):
+    server.stop()
+    path = server.dir / "queue" / "queue.db"
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("pragma locking_mode=exclusive")
+    held.execute("begin exclusive")
+    server.errors.write_text("")
+    log = refused_start(server)
+    assert "lock" in log and "queue.db" in log
+    held.close()
+
+
+@root_only
+def test_a_full_disk_refuses_mail_in_time_and_comes_back(make_server, home):
+    mount = home / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "none", mount], check=True)
+    try:
+        server = make_server(dir=mount / "data", settings='queue: { free-min = "8m"; };')
+        deliver(server)
+        server.wait_messages("alice", 1)
+        filler = mount / "filler"
+        with open(filler, "wb") as f:
+            with contextlib.suppress(OSError):
+                while True:
+                    f.write(b"x" * 65536)
+                    f.flush()
+        def refused():
+            with server.smtp() as s:
+                s.ehlo("client.example")
+                return s.mail("sender@client.example")[0] == 452
+        wait_for("452 at MAIL", refused)
+        filler.unlink()
+        wait_for("room again", lambda: not refused())
+        deliver(server)
+        server.wait_messages("alice", 2)
+        server.stop()
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+@root_only
+def test_a_disk_that_fills_inside_a_message_answers_452_and_loses_nothing(make_server, home):
+    mount = home / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "none", mount], check=True)
+    try:
+        server = make_server(dir=mount / "data", settings='queue: { free-min = "1m"; };')
+        talk = server.talk().hello().envelope("alice")
+        assert talk.ask("DATA").startswith(b"354")
+        line = b"y" * 76 + b"\r\n"
+        talk.send(b"From: a@client.example\r\n\r\n" + line * 600000 + b".\r\n")
+        assert talk.reply()[:3] in (b"452", b"451", b"552")
+        talk.close()
+        wait_for("the spool file to go", lambda: not any(f.stat().st_size for f in (server.dir / "queue/spool").iterdir()))
+        deliver(server)
+        server.wait_messages("alice", 1)
+        server.stop()
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_the_descriptor_limit_costs_a_refusal_and_not_the_service(make_server):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server = make_server(start=False, settings="run: { edges = 1; };\nsessions: { max = 5000; };")
+    server.process = subprocess.Popen(
+        ["prlimit", "--nofile=200:200", str(os.environ.get("HOLDFAST", "")) or
+         str(pathlib.Path(__file__).parents[2] / "build" / "holdfast"), "run", "--config", server.config],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(server.errors, "ab"))
+    server.wait_ready()
+    server.cli("user", "add", "alice@example.test", "--password", "x")
+    server.wait_known("alice@example.test")
+    server.wait_log(r"log=capacity")
+    held = []
+    for _ in range(260):
+        s = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        held.append(s)
+    answers = [s.recv(4) for s in held[:10]] + [s.recv(4) for s in held[-1:]]
+    assert answers[0] == b"220 " and answers[-1] in (b"421 ", b"")
+    for s in held:
+        s.close()
+    wait_for("service again", lambda: serves(server))
+
+
+def serves(server):
+    with contextlib.suppress(OSError, smtplib.SMTPException):
+        deliver(server)
+        return True
+    return False
+
+
+def test_a_clock_that_is_stepped_breaks_nothing(make_server, home):
+    lib = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    stamp = home / "clock"
+    stamp.write_text("+0d")
+    env = {**os.environ, "LD_PRELOAD": str(lib), "FAKETIME_TIMESTAMP_FILE": str(stamp),
+           "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    server = make_server(env=env, settings='run: { sandbox = "off"; };')
+    for count, step in enumerate(["-10d", "+30d", "-300d", "+0d"], 1):
+        stamp.write_text(step)
+        deliver(server)
+        server.wait_messages("alice", count)
+    assert len(set(server.messages("alice"))) == 4
+    assert len(server.pids("edge")) == 2 and server.process.poll() is None
+
+
+def test_a_maildir_that_cannot_be_written_defers_and_recovers(server):
+    deliver(server)
+    server.wait_messages("alice", 1)
+    box = server.maildir("alice")
+    aside = box.with_name("aside")
+    box.rename(aside)
+    box.write_text("not a directory")
+    deliver(server)
+    server.wait_log(r"log=deferred .*alice@example\.test")
+    box.unlink()
+    aside.rename(box)
+    server.cli("queue", "retry", "all")
+    server.wait_messages("alice", 2)
+
+
+def test_quota_is_refused_at_rcpt(make_server):
+    server = make_server(users=("bob",))
+    server.cli("user", "add", "alice@example.test", "--password", "x", "--quota", "4k")
+    server.wait_known("alice@example.test")
+    big = MESSAGE + b"z" * 70 * 100 + b"\r\n"
+    with server.smtp() as s:
+        s.sendmail("sender@client.example", ["alice@example.test"], big)
+    server.wait_messages("alice", 1)
+    def full():
+        talk = server.talk().hello()
+        talk.ask("MAIL FROM:<a@client.example>")
+        got = talk.ask("RCPT TO:<alice@example.test>")
+        talk.close()
+        return got.startswith(b"452 4.2.2")
+    wait_for("the mailbox to be full", full)
+    deliver(server, "bob")
+
+
+def test_queue_commands_hold_release_and_delete(make_server):
+    server = make_server(deliver='to = "smtp:127.0.0.1:1"')
+    for _ in range(3):
+        deliver(server)
+    wait_for("three deferred", lambda: server.cli("queue", "list").count("alice@") >= 3 or
+             server.cli("queue", "list").count("sender@client") >= 3)
+    import json
+    rows = [json.loads(line) for line in server.cli("queue", "list", "--json").splitlines()]
+    assert len(rows) == 3
+    first = rows[0]["id"]
+    assert first in server.cli("queue", "show", first)
+    server.cli("queue", "hold", first)
+    assert "hold" in server.cli("queue", "show", first)
+    server.cli("queue", "release", first)
+    server.cli("queue", "delete", first)
+    assert len(server.cli("queue", "list", "--json").splitlines()) == 2
+    server.cli("queue", "delete", "all")
+    assert server.cli("queue", "list", "--json").strip() == ""
+
+
+def test_the_log_budget_is_never_exceeded(make_server):
+    server = make_server(settings='log: { budget = "64k"; };')
+    for _ in range(12):
+        talks = [server.talk() for _ in range(40)]
+        for n, talk in enumerate(talks):
+            talk.send(b"GET /%d HTTP/1.0\r\nXYZZY\r\nQUIT\r\n" % n)
+        for talk in talks:
+            while talk.reply():
+                pass
+            talk.close()
+    out = wait_for("exact counts", lambda: next(
+        (l for l in server.cli("counters").splitlines() if "not-smtp" in l and "480" in l), None))
+    assert out
+    assert len(server.log().encode()) <= 65536 + 8192
