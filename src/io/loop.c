@@ -1,6 +1,7 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -206,9 +207,12 @@ static void on_timer(uv_timer_t *uv)
 	ms_t now = loop_now(l);
 
 	l->armed = MS_NEVER;
-	while (l->heap_count && l->heap[1]->filed <= now) {
+	/* bounded, for one that sets itself again at once must not keep the others waiting */
+	for (uint32_t left = l->heap_count; left && l->heap_count; left--) {
 		struct timer *t = l->heap[1];
 
+		if (t->filed > now)
+			break;
 		if (t->at > now) { /* it was moved later in the meantime */
 			t->filed = t->at;
 			sift_down(l, t);
@@ -404,6 +408,7 @@ bool loop_open(struct loop **out, struct err *err)
 	if (!l)
 		return err_set(err, "out of memory");
 	l->armed = MS_NEVER;
+	signal(SIGPIPE, SIG_IGN);
 	rc = uv_loop_init(&l->uv);
 	if (rc != 0) {
 		free(l);

@@ -29,6 +29,7 @@
 
 struct loop;
 
+/* SIGPIPE is ignored from then on: a write to nobody fails. */
 MUST bool loop_open(struct loop **out, struct err *err);
 /* Waits for the work that runs in threads; drops watches, timers and signals. */
 void loop_close(struct loop **l);

@@ -1,0 +1,301 @@
+#include "io/tls.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "spec/limits.h"
+
+/* A name that a certificate is good for: "mx.example.org", or "*.example.org". */
+struct name {
+	char *text;
+	SSL_CTX *use; /* borrowed from the certificates */
+};
+
+struct tls {
+	size_t holders; /* whoever opened it, and each connection */
+	struct tls_setup setup;
+	char ciphers[TEXT_MAX];
+	SSL_CTX *client; /* made when it is first needed */
+	size_t count;
+	SSL_CTX *certificates[CERTIFICATES_MAX];
+	size_t name_count;
+	struct name *names;
+};
+
+static bool failed(struct err *err, const char *what)
+{
+	char why[200];
+	unsigned long code = ERR_peek_last_error();
+
+	ERR_error_string_n(code, why, sizeof(why));
+	ERR_clear_error();
+	return err_set(err, "%s: %s", what, code ? why : "unknown reason");
+}
+
+bool tls_open(struct tls **out, const struct tls_setup *setup, struct err *err)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+	size_t n = strlen(setup->ciphers);
+
+	if (!t)
+		return err_set(err, "out of memory");
+	if (n >= sizeof(t->ciphers)) {
+		free(t);
+		return err_set(err, "the list of ciphers is too long");
+	}
+	t->holders = 1;
+	t->setup = *setup;
+	memcpy(t->ciphers, setup->ciphers, n + 1);
+	t->setup.ciphers = t->ciphers;
+	*out = t;
+	return true;
+}
+
+static void let_go(struct tls *t)
+{
+	if (--t->holders)
+		return;
+	for (size_t i = 0; i < t->name_count; i++)
+		free(t->names[i].text);
+	free(t->names);
+	for (size_t i = 0; i < t->count; i++)
+		SSL_CTX_free(t->certificates[i]);
+	SSL_CTX_free(t->client);
+	free(t);
+}
+
+void tls_close(struct tls **t)
+{
+	if (*t)
+		let_go(*t);
+	*t = NULL;
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+static bool add_name(struct tls *t, const char *text, size_t n, SSL_CTX *use)
+{
+	struct name *names = realloc(t->names, (t->name_count + 1) * sizeof(*names));
+
+	if (!names)
+		return false;
+	t->names = names;
+	names[t->name_count].text = strndup(text, n);
+	names[t->name_count].use = use;
+	if (!names[t->name_count].text)
+		return false;
+	t->name_count++;
+	return true;
+}
+
+/* The DNS names in subjectAltName; without any, the common name (RFC 6125, 6.4.4). */
+static bool add_names(struct tls *t, SSL_CTX *use)
+{
+	X509 *cert = SSL_CTX_get0_certificate(use);
+	GENERAL_NAMES *alt = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	size_t before = t->name_count;
+	char common[DOMAIN_MAX + 1];
+	bool ok = true;
+	int n;
+
+	for (int i = 0; ok && i < sk_GENERAL_NAME_num(alt); i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(alt, i);
+
+		if (g->type == GEN_DNS)
+			ok = add_name(t, (const char *)ASN1_STRING_get0_data(g->d.dNSName),
+				      (size_t)ASN1_STRING_length(g->d.dNSName), use);
+	}
+	GENERAL_NAMES_free(alt);
+	if (!ok || t->name_count > before)
+		return ok;
+	n = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, common,
+				      sizeof(common));
+	return n <= 0 || add_name(t, common, (size_t)n, use);
+}
+
+static bool matches(const char *name, const char *asked)
+{
+	const char *dot;
+
+	if (strcasecmp(name, asked) == 0)
+		return true;
+	dot = strchr(asked, '.');
+	return strncmp(name, "*.", 2) == 0 && dot && strcasecmp(name + 1, dot) == 0;
+}
+
+static SSL_CTX *find(const struct tls *t, const char *asked, bool wildcards)
+{
+	for (size_t i = 0; i < t->name_count; i++) {
+		if ((t->names[i].text[0] == '*') == wildcards &&
+		    matches(t->names[i].text, asked))
+			return t->names[i].use;
+	}
+	return NULL;
+}
+
+/* A name we do not have is no reason to fail: mail comes to whatever the MX was called. */
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const struct tls *t = SSL_get_app_data(ssl);
+	SSL_CTX *use;
+
+	(void)alert;
+	(void)arg;
+	if (!asked)
+		return SSL_TLSEXT_ERR_NOACK;
+	use = find(t, asked, false);
+	if (!use)
+		use = find(t, asked, true);
+	if (use)
+		SSL_set_SSL_CTX(ssl, use);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- contexts --------------------------------------------------------------------------- */
+
+static SSL_CTX *make_context(const struct tls *t, const SSL_METHOD *method, struct err *err)
+{
+	SSL_CTX *c = SSL_CTX_new(method);
+
+	if (!c) {
+		failed(err, "cannot make a TLS context");
+		return NULL;
+	}
+	SSL_CTX_set_min_proto_version(c, t->setup.only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+				       SSL_OP_CIPHER_SERVER_PREFERENCE |
+				       SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(c, 1); /* one read() per record instead of two */
+	/* tickets only: they cost us no memory, and one is enough */
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(c, 1);
+	SSL_CTX_set_session_id_context(c, (const unsigned char *)"holdfast", 8);
+	if (*t->setup.ciphers && !SSL_CTX_set_cipher_list(c, t->setup.ciphers)) {
+		failed(err, "tls.ciphers");
+		SSL_CTX_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static BIO *bio_of(struct span s)
+{
+	return BIO_new_mem_buf(s.p, (int)s.n);
+}
+
+static bool use_chain(SSL_CTX *c, struct span chain)
+{
+	BIO *bio = bio_of(chain);
+	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	bool ok = cert && SSL_CTX_use_certificate(c, cert) == 1;
+
+	X509_free(cert);
+	while (ok && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+		ok = SSL_CTX_add0_chain_cert(c, cert) == 1;
+	BIO_free(bio);
+	return ok;
+}
+
+static bool use_key(SSL_CTX *c, struct span key)
+{
+	BIO *bio = bio_of(key);
+	EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, "") : NULL;
+	bool ok = pkey && SSL_CTX_use_PrivateKey(c, pkey) == 1;
+
+	EVP_PKEY_free(pkey);
+	BIO_free(bio);
+	return ok;
+}
+
+bool tls_add(struct tls *t, struct span chain, struct span key, struct err *err)
+{
+	SSL_CTX *c;
+
+	if (t->count == CERTIFICATES_MAX)
+		return err_set(err, "more than %d certificates", CERTIFICATES_MAX);
+	c = make_context(t, TLS_server_method(), err);
+	if (!c)
+		return false;
+	ERR_clear_error();
+	if (!use_chain(c, chain)) {
+		failed(err, "cannot use the certificate");
+		goto fail;
+	}
+	if (!use_key(c, key) || SSL_CTX_check_private_key(c) != 1) {
+		failed(err, "cannot use the private key");
+		goto fail;
+	}
+	ERR_clear_error(); /* the end of the chain leaves one behind */
+	SSL_CTX_set_tlsext_servername_callback(c, on_server_name);
+	if (!add_names(t, c)) {
+		err_set(err, "out of memory");
+		goto fail;
+	}
+	t->certificates[t->count++] = c;
+	return true;
+fail:
+	SSL_CTX_free(c);
+	return false;
+}
+
+/* ---- connections ------------------------------------------------------------------------ */
+
+static SSL *make_ssl(struct tls *t, SSL_CTX *c, int fd)
+{
+	SSL *ssl = SSL_new(c);
+
+	if (ssl && !SSL_set_fd(ssl, fd)) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	if (ssl) {
+		SSL_set_app_data(ssl, t);
+		t->holders++;
+	}
+	return ssl;
+}
+
+struct ssl_st *tls_server(struct tls *t, int fd)
+{
+	SSL *ssl = t->count ? make_ssl(t, t->certificates[0], fd) : NULL;
+
+	if (ssl)
+		SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+struct ssl_st *tls_client(struct tls *t, int fd, const char *name)
+{
+	struct err err;
+	SSL *ssl;
+
+	if (!t->client)
+		t->client = make_context(t, TLS_client_method(), &err);
+	ssl = t->client ? make_ssl(t, t->client, fd) : NULL;
+	if (!ssl)
+		return NULL;
+	if (*name)
+		SSL_set_tlsext_host_name(ssl, name);
+	SSL_set_connect_state(ssl);
+	return ssl;
+}
+
+void tls_release(struct ssl_st **ssl)
+{
+	struct tls *t;
+
+	if (!*ssl)
+		return;
+	t = SSL_get_app_data(*ssl);
+	SSL_free(*ssl);
+	*ssl = NULL;
+	let_go(t);
+}
