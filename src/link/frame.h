@@ -22,8 +22,11 @@ struct frame {
 	int fds[FRAME_FDS_MAX];
 };
 
+/* Close the descriptors of a message that nobody wants, or what is left of them. */
+void frame_close_fds(struct frame *f);
+
 /*
- * Takes over fd, makes it non-blocking and close-on-exec. us, them: which role is at
+ * Takes over fd (also when it fails), makes it non-blocking and close-on-exec. us, them: which role is at
  * each end; number: which of several (edges).
  */
 MUST bool link_open(struct link **out, int fd, enum role us, enum role them, unsigned number,

@@ -48,10 +48,13 @@ struct start {
 	struct start_listener listeners[LISTENERS_MAX];
 	size_t pulse_count;
 	struct start_pulse pulses[ROLES_MAX];
+	unsigned sandbox; /* SANDBOX_HAS_ bits, set by start_sandbox() */
 };
 
-/* Receive until GO. */
+/* Receive until GO. After a failure s->life is there, if it could be, for start_failed(). */
 MUST bool start_wait(struct start *s, enum role role, struct err *err);
+/* The same over another descriptor than LINK_FD, which it takes over. */
+MUST bool start_wait_on(struct start *s, int fd, enum role role, struct err *err);
 
 /* Map a CONF descriptor; takes it over. NULL and err if it is not a good one. */
 const struct conf *start_map_conf(int fd, struct err *err);
@@ -64,18 +67,20 @@ struct sandbox {
 	const char *const *read_only;
 };
 
+/* Which parts of the sandbox are in force, as READY tells. */
+#define SANDBOX_HAS_SECCOMP  (1u << 0)
+#define SANDBOX_HAS_LANDLOCK (1u << 1)
+
 /*
  * Close the role in: no new privileges, Landlock for files, seccomp for system calls by
  * role. set.sandbox says whether a missing part is a warning (logged) or a failure.
  * Call before any thread starts.
  */
-MUST bool start_sandbox(const struct start *s, const struct sandbox *box, struct err *err);
+MUST bool start_sandbox(struct start *s, const struct sandbox *box, struct err *err);
 
 /* Say READY. */
 MUST bool start_ready(const struct start *s, struct err *err);
 /* Say FAILED with err's text; the caller then ends with exit code 1. */
 void start_failed(const struct start *s, const struct err *err);
-
-/* The roles, each in its own folder; app/ calls the one that was asked for. */
 
 #endif

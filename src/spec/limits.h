@@ -27,7 +27,8 @@
 
 /* between roles */
 #define FRAME_MAX	 (BODY_INLINE_MAX + 65536) /* one message, fixed part and all */
-#define FRAME_FDS_MAX	 2
+#define FRAME_FDS_MAX	 3
+#define LINK_QUEUE_MAX	 (8u << 20) /* bytes that wait on one link for the other side */
 #define LIST_FRAME_MAX	 49152 /* recipients in one frame */
 #define EDGES_MAX	 16
 #define ROLES_MAX	 32    /* processes at once, draining ones included */

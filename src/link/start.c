@@ -1,0 +1,217 @@
+#include "link/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How long the supervisor may take to hand over what a role needs. */
+#define GO_WITHIN 30000
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+const struct conf *start_map_conf(int fd, struct err *err)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	void *mem = MAP_FAILED;
+
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		err_set(err, "configuration: not sealed");
+	else if (fstat(fd, &st) != 0 || st.st_size != (off_t)sizeof(struct conf))
+		err_set(err, "configuration: not of this program's version");
+	else {
+		mem = mmap(NULL, sizeof(struct conf), PROT_READ, MAP_SHARED, fd, 0);
+		if (mem == MAP_FAILED)
+			err_set(err, "configuration: %s", strerror(errno));
+	}
+	close(fd);
+	if (mem == MAP_FAILED)
+		return NULL;
+	if (!conf_ok(mem, sizeof(struct conf))) {
+		munmap(mem, sizeof(struct conf));
+		err_set(err, "configuration: not a whole one");
+		return NULL;
+	}
+	return mem;
+}
+
+void start_unmap_conf(const struct conf **conf)
+{
+	if (*conf)
+		munmap((void *)(uintptr_t)*conf, sizeof(struct conf));
+	*conf = NULL;
+}
+
+static int take_fd(struct frame *f, size_t i)
+{
+	int fd = f->fds[i];
+
+	f->fds[i] = -1;
+	return fd;
+}
+
+static void replace_fd(int *old, int fd)
+{
+	if (*old >= 0)
+		close(*old);
+	*old = fd;
+}
+
+static bool nonsense(const struct frame *f, struct err *err)
+{
+	return err_set(err, "supervisor: %s makes no sense", message_table[f->kind].word);
+}
+
+static bool take_conf(struct start *s, struct frame *f, struct err *err)
+{
+	const struct conf *conf = start_map_conf(take_fd(f, 0), err);
+
+	if (!conf)
+		return false;
+	start_unmap_conf(&s->conf);
+	s->conf = conf;
+	return true;
+}
+
+static bool take_peer(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_PEER m;
+	struct start_peer *p = s->peers;
+	struct link *link;
+
+	if (!msg_PEER_unpack(f->bytes, &m) || m.role == ROLE_NONE || m.role >= ROLE_COUNT)
+		return nonsense(f, err);
+	while (p < s->peers + s->peer_count && (p->role != m.role || p->number != m.number))
+		p++;
+	if (p == s->peers + ROLES_MAX)
+		return err_set(err, "supervisor: too many peers");
+	if (!link_open(&link, take_fd(f, 0), s->role, (enum role)m.role, m.number, err))
+		return false;
+	if (p == s->peers + s->peer_count)
+		s->peer_count++;
+	else
+		link_close(&p->link);
+	*p = (struct start_peer){ (enum role)m.role, m.number, link };
+	return true;
+}
+
+static bool take_listener(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_LISTENER m;
+
+	if (!msg_LISTENER_unpack(f->bytes, &m) ||
+	    (m.number >= LISTENERS_MAX && m.number != LISTENER_CONTROL))
+		return nonsense(f, err);
+	if (s->listener_count == LISTENERS_MAX)
+		return err_set(err, "supervisor: too many listeners");
+	s->listeners[s->listener_count++] =
+		(struct start_listener){ m.number, m.id, take_fd(f, 0) };
+	return true;
+}
+
+static bool take_pulse(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_PULSE m;
+
+	if (!msg_PULSE_unpack(f->bytes, &m) || m.role != s->role || s->pulse)
+		return nonsense(f, err);
+	s->number = m.number;
+	return pulse_open(&s->pulse, take_fd(f, 0), take_fd(f, 1), err);
+}
+
+static bool take_pulse_of(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_PULSE_OF m;
+
+	if (!msg_PULSE_OF_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return nonsense(f, err);
+	if (s->pulse_count == ROLES_MAX)
+		return err_set(err, "supervisor: too many pulses");
+	s->pulses[s->pulse_count++] = (struct start_pulse){
+		(enum role)m.role, m.number, m.pid, take_fd(f, 0), take_fd(f, 1)
+	};
+	return true;
+}
+
+/* One message before GO. What is not known here is for later versions: refused. */
+static bool take(struct start *s, struct frame *f, struct err *err)
+{
+	if (f->kind == MSG_CONF)
+		return take_conf(s, f, err);
+	if (f->kind == MSG_PEER)
+		return take_peer(s, f, err);
+	if (f->kind == MSG_LISTENER)
+		return take_listener(s, f, err);
+	if (f->kind == MSG_PULSE)
+		return take_pulse(s, f, err);
+	if (f->kind == MSG_PULSE_OF)
+		return take_pulse_of(s, f, err);
+	if (f->kind == MSG_CERTS)
+		replace_fd(&s->certs_fd, take_fd(f, 0));
+	else if (f->kind == MSG_TABLES)
+		replace_fd(&s->tables_fd, take_fd(f, 0));
+	else if (f->kind != MSG_GONE)
+		return err_set(err, "supervisor: %s before go", message_table[f->kind].word);
+	return true;
+}
+
+bool start_wait_on(struct start *s, int fd, enum role role, struct err *err)
+{
+	struct frame f;
+
+	*s = (struct start){ .role = role, .certs_fd = -1, .tables_fd = -1 };
+	if (!link_open(&s->life, fd, role, ROLE_SUPERVISOR, 0, err))
+		return false;
+	for (;;) {
+		bool taken;
+
+		switch (link_recv_wait(s->life, GO_WITHIN, &f, err)) {
+		case LINK_GOT:
+			break;
+		case LINK_MORE:
+			return err_set(err, "supervisor: silent for %d s", GO_WITHIN / 1000);
+		case LINK_CLOSED:
+			return err_set(err, "supervisor: gone");
+		case LINK_BROKEN:
+			return false;
+		}
+		if (f.kind == MSG_GO)
+			break;
+		taken = take(s, &f, err);
+		frame_close_fds(&f);
+		if (!taken)
+			return false;
+	}
+	if (!s->conf || !s->pulse)
+		return err_set(err, "supervisor: go without configuration or pulse");
+	return true;
+}
+
+bool start_wait(struct start *s, enum role role, struct err *err)
+{
+	return start_wait_on(s, LINK_FD, role, err);
+}
+
+bool start_ready(const struct start *s, struct err *err)
+{
+	struct msg_READY m = { .sandbox = s->sandbox };
+
+	msg_READY_pack(&m, link_begin(s->life));
+	if (!link_send(s->life, NULL, 0) || !link_flush(s->life))
+		return err_set(err, "supervisor: gone");
+	return true;
+}
+
+void start_failed(const struct start *s, const struct err *err)
+{
+	struct msg_FAILED m = { .why = span_str(err->text) };
+
+	if (!s->life)
+		return;
+	msg_FAILED_pack(&m, link_begin(s->life));
+	/* The exit code says the same, less well. */
+	(void)link_send(s->life, NULL, 0);
+}
