@@ -1,6 +1,7 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,11 @@
 #include "base/bug.h"
 
 /*
- * Descriptors are in an epoll set of our own, which libuv watches as one of its own: a
- * connection then costs one epoll_ctl() in its life instead of uv_poll's five system
- * calls, and has 40 bytes of state instead of 160. Timers are in a heap of our own below
- * one uv_timer, because moving a deadline later, which every command of every session
- * does, must cost nothing.
+ * Threads and signals are libuv's; descriptors and timers are our own, around it: its
+ * backend descriptor is one of ours (as uv_backend_fd() is meant to be used). uv_poll
+ * costs five system calls per connection where one will do, knows no edges, and cannot
+ * share a listening socket without waking everybody. uv_timer cannot move a deadline
+ * later for nothing, which every command of every session wants to do.
  */
 #define ROUND 256
 
@@ -30,15 +31,16 @@ struct signal_watch {
 
 struct loop {
 	uv_loop_t uv;
-	uv_poll_t poll;
-	uv_timer_t timer;
-	uv_check_t check;
+	struct watch uv_watch;
+	bool uv_due;  /* it has something to register before we sleep */
+	bool threads; /* work_run() was called before */
+	bool stopping;
 	int epoll;
+	ms_t now;
 	struct epoll_event ready[ROUND];
 	int ready_count, ready_at; /* of this round, and how far we are */
 	struct timer **heap;	   /* from 1: heap[0] is free */
 	uint32_t heap_count, heap_cap;
-	ms_t armed; /* what the uv_timer is set to */
 	struct signal_watch *signals;
 	void (*on_round)(void *arg);
 	void *round_arg;
@@ -50,6 +52,8 @@ static uint32_t to_epoll(unsigned mask)
 {
 	if (mask & WATCH_EDGES)
 		return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	if (mask & WATCH_SHARED)
+		return EPOLLIN | (uint32_t)EPOLLEXCLUSIVE;
 	return (mask & WATCH_READ ? EPOLLIN | (uint32_t)EPOLLRDHUP : 0) |
 	       (mask & WATCH_WRITE ? (uint32_t)EPOLLOUT : 0);
 }
@@ -69,25 +73,6 @@ static unsigned from_epoll(uint32_t events, unsigned mask)
 	if (events & EPOLLRDHUP)
 		ready |= WATCH_READ | WATCH_HUP;
 	return ready & (mask | WATCH_HUP);
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct loop *l = poll->data;
-	int n;
-
-	(void)status;
-	(void)events;
-	n = epoll_wait(l->epoll, l->ready, ROUND, 0);
-	l->ready_count = n > 0 ? n : 0;
-	for (l->ready_at = 0; l->ready_at < l->ready_count;) {
-		struct epoll_event *e = &l->ready[l->ready_at++];
-		struct watch *w = e->data.ptr;
-
-		if (w)
-			w->on_ready(w->arg, from_epoll(e->events, w->mask));
-	}
-	l->ready_count = 0;
 }
 
 /* What this round still holds for a watch that is no more must not be reported. */
@@ -117,7 +102,7 @@ void watch_mask(struct watch *w, unsigned mask)
 {
 	struct epoll_event e = { .events = to_epoll(mask), .data.ptr = w };
 
-	if (!w->loop || mask == w->mask || w->mask & WATCH_EDGES)
+	if (!w->loop || mask == w->mask || w->mask & (WATCH_EDGES | WATCH_SHARED))
 		return;
 	w->mask = mask;
 	BUG_IF(epoll_ctl(w->loop->epoll, EPOLL_CTL_MOD, w->fd, &e) != 0);
@@ -140,8 +125,6 @@ void watch_close(struct watch *w)
 }
 
 /* ---- times --------------------------------------------------------------------------- */
-
-static void on_timer(uv_timer_t *uv);
 
 static void place(struct loop *l, uint32_t at, struct timer *t)
 {
@@ -176,18 +159,6 @@ static void sift_down(struct loop *l, struct timer *t)
 	place(l, at, t);
 }
 
-/* Have the uv_timer go off when the first of the heap is due, or earlier. */
-static void arm(struct loop *l)
-{
-	ms_t at = l->heap_count ? l->heap[1]->filed : MS_NEVER;
-	ms_t now = loop_now(l);
-
-	if (at >= l->armed)
-		return;
-	l->armed = at;
-	uv_timer_start(&l->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
-}
-
 static void take_out(struct loop *l, struct timer *t)
 {
 	struct timer *last = l->heap[l->heap_count--];
@@ -201,19 +172,15 @@ static void take_out(struct loop *l, struct timer *t)
 	sift_down(l, last);
 }
 
-static void on_timer(uv_timer_t *uv)
+static void run_timers(struct loop *l)
 {
-	struct loop *l = uv->data;
-	ms_t now = loop_now(l);
-
-	l->armed = MS_NEVER;
 	/* bounded, for one that sets itself again at once must not keep the others waiting */
 	for (uint32_t left = l->heap_count; left && l->heap_count; left--) {
 		struct timer *t = l->heap[1];
 
-		if (t->filed > now)
+		if (t->filed > l->now)
 			break;
-		if (t->at > now) { /* it was moved later in the meantime */
+		if (t->at > l->now) { /* it was moved later in the meantime */
 			t->filed = t->at;
 			sift_down(l, t);
 			continue;
@@ -222,7 +189,6 @@ static void on_timer(uv_timer_t *uv)
 		t->at = MS_NEVER;
 		t->on_time(t->arg);
 	}
-	arm(l);
 }
 
 void timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg), void *arg)
@@ -264,7 +230,6 @@ void timer_set(struct timer *t, ms_t at)
 		place(l, ++l->heap_count, t);
 	}
 	sift_up(l, t);
-	arm(l);
 }
 
 void timer_stop(struct timer *t)
@@ -273,24 +238,28 @@ void timer_stop(struct timer *t)
 		timer_set(t, MS_NEVER);
 }
 
+static ms_t clock_ms(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (ms_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 ms_t loop_now(const struct loop *l)
 {
-	return (ms_t)uv_now(&l->uv);
+	return l->now;
 }
 
 ms_t loop_now_exact(struct loop *l)
 {
-	uv_update_time(&l->uv);
-	return loop_now(l);
+	return l->now = clock_ms(CLOCK_MONOTONIC);
 }
 
 ms_t loop_wall(const struct loop *l)
 {
-	struct timespec ts;
-
 	(void)l;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (ms_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return clock_ms(CLOCK_REALTIME);
 }
 
 /* ---- threads ------------------------------------------------------------------------- */
@@ -329,6 +298,8 @@ bool work_run(struct loop *l, void (*run)(void *arg), void (*on_done)(void *arg)
 	w->on_done = on_done;
 	w->arg = arg;
 	w->uv.data = w;
+	l->uv_due |= !l->threads;
+	l->threads = true;
 	BUG_IF(uv_queue_work(&l->uv, &w->uv, run_work, on_work_done) != 0);
 	return true;
 }
@@ -358,18 +329,11 @@ bool loop_signal(struct loop *l, int signal, void (*on_signal)(void *arg, int si
 	s->arg = arg;
 	s->next = l->signals;
 	l->signals = s;
+	l->uv_due = true;
 	return uv_signal_start(&s->uv, on_uv_signal, signal) == 0;
 }
 
 /* ---- the loop itself ------------------------------------------------------------------- */
-
-static void on_check(uv_check_t *check)
-{
-	struct loop *l = check->data;
-
-	if (l->on_round)
-		l->on_round(l->round_arg);
-}
 
 void loop_each_round(struct loop *l, void (*on_round)(void *arg), void *arg)
 {
@@ -377,27 +341,13 @@ void loop_each_round(struct loop *l, void (*on_round)(void *arg), void *arg)
 	l->round_arg = arg;
 }
 
-static bool open_handles(struct loop *l, struct err *err)
+static void on_uv(void *arg, unsigned ready)
 {
-	int rc;
+	struct loop *l = arg;
 
-	l->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epoll < 0)
-		return err_set(err, "cannot make an epoll set: %s", strerror(errno));
-	rc = uv_poll_init(&l->uv, &l->poll, l->epoll);
-	if (rc == 0)
-		rc = uv_poll_start(&l->poll, UV_READABLE, on_poll);
-	if (rc != 0) {
-		close(l->epoll);
-		return err_set(err, "cannot watch an epoll set: %s", uv_strerror(rc));
-	}
-	l->poll.data = l;
-	uv_timer_init(&l->uv, &l->timer);
-	l->timer.data = l;
-	uv_check_init(&l->uv, &l->check);
-	l->check.data = l;
-	uv_check_start(&l->check, on_check);
-	return true;
+	(void)ready;
+	l->uv_due = false;
+	uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
 bool loop_open(struct loop **out, struct err *err)
@@ -407,30 +357,66 @@ bool loop_open(struct loop **out, struct err *err)
 
 	if (!l)
 		return err_set(err, "out of memory");
-	l->armed = MS_NEVER;
 	signal(SIGPIPE, SIG_IGN);
 	rc = uv_loop_init(&l->uv);
 	if (rc != 0) {
 		free(l);
 		return err_set(err, "cannot make an event loop: %s", uv_strerror(rc));
 	}
-	if (!open_handles(l, err)) {
-		uv_loop_close(&l->uv);
-		free(l);
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll < 0 || !watch_start(l, &l->uv_watch, uv_backend_fd(&l->uv), WATCH_READ,
+					 on_uv, l)) {
+		err_set(err, "cannot make an epoll set: %s", strerror(errno));
+		loop_close(&l);
 		return false;
 	}
+	loop_now_exact(l);
 	*out = l;
 	return true;
 }
 
+/* How long until the first timer; it may turn out to have been moved later. */
+static int patience(const struct loop *l)
+{
+	ms_t left = l->heap_count ? l->heap[1]->filed - l->now : INT_MAX;
+
+	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static void dispatch(struct loop *l)
+{
+	for (l->ready_at = 0; l->ready_at < l->ready_count;) {
+		struct epoll_event *e = &l->ready[l->ready_at++];
+		struct watch *w = e->data.ptr;
+
+		if (w)
+			w->on_ready(w->arg, from_epoll(e->events, w->mask));
+	}
+	l->ready_count = 0;
+}
+
 void loop_run(struct loop *l)
 {
-	uv_run(&l->uv, UV_RUN_DEFAULT);
+	l->stopping = false;
+	loop_now_exact(l);
+	while (!l->stopping) {
+		int n;
+
+		if (l->uv_due)
+			on_uv(l, 0);
+		n = epoll_wait(l->epoll, l->ready, ROUND, l->stopping ? 0 : patience(l));
+		l->ready_count = n > 0 ? n : 0;
+		loop_now_exact(l);
+		dispatch(l);
+		run_timers(l);
+		if (l->on_round)
+			l->on_round(l->round_arg);
+	}
 }
 
 void loop_stop(struct loop *l)
 {
-	uv_stop(&l->uv);
+	l->stopping = true;
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -456,7 +442,8 @@ void loop_close(struct loop **loop)
 		l->signals = s->next;
 		free(s);
 	}
-	close(l->epoll);
+	if (l->epoll >= 0)
+		close(l->epoll);
 	free(l->heap);
 	free(l);
 }

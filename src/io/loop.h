@@ -1,7 +1,7 @@
 /*
  * loop - what a role waits for: descriptors, times, threads and signals
  *
- * One loop per process, over libuv. Everything here is called from the thread that runs
+ * One loop per process. Everything here is called from the thread that runs
  * the loop; only the `run` of work_run() is called in another. Callbacks may start, change
  * and stop anything, themselves included: a watch or timer that was stopped is not called
  * again, and its memory may be reused at once.
@@ -60,6 +60,8 @@ void loop_each_round(struct loop *l, void (*on_round)(void *arg), void *arg);
  * system call in the life of a connection.
  */
 #define WATCH_EDGES (1u << 2)
+/* For a listening socket that several processes wait for: wake one of them, not all. */
+#define WATCH_SHARED (1u << 4)
 /* Only reported: the peer will send nothing more, or the connection is gone. */
 #define WATCH_HUP (1u << 3)
 
@@ -78,7 +80,10 @@ struct watch {
  */
 MUST bool watch_start(struct loop *l, struct watch *w, int fd, unsigned mask,
 		      void (*on_ready)(void *arg, unsigned ready), void *arg);
-/* Change what is waited for; 0 waits for nothing. Costs nothing if nothing changes. */
+/*
+ * Change what is waited for; 0 waits for nothing. Costs nothing if nothing changes. Not for
+ * WATCH_EDGES, where it does nothing, nor for WATCH_SHARED: stop and start it again.
+ */
 void watch_mask(struct watch *w, unsigned mask);
 /* Stop it. NULL-safe in the sense that one that never started, or is stopped, is fine. */
 void watch_stop(struct watch *w);
