@@ -20,6 +20,9 @@
 /* A reader that meets a writer this often in one call comes back later. */
 #define TRIES 16
 
+/* What a watch that is killed has read and its successor reads again, at most. */
+#define BOOKMARK_EVERY 64
+
 /*
  * What is in the mapping. Rows are only ever added at the end of their tables, so a
  * program of another version (during an upgrade) reads the counts that both know.
@@ -76,8 +79,11 @@ struct pulse {
 
 struct pulse_reader {
 	const struct shape *shape;
-	uint64_t at;  /* the next record to read */
-	uint64_t seq; /* which it should be */
+	int fd;
+	uint64_t at;	 /* the next record to read */
+	uint64_t seq;	 /* which it should be */
+	bool seq_known;	 /* no: this reader goes on where another one ended */
+	unsigned unmarked; /* records since the bookmark was set */
 	union record_mem mem;
 };
 
@@ -325,18 +331,34 @@ bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err)
 {
 	struct shape *shape = map(read_fd, PROT_READ, err);
 	struct pulse_reader *r;
+	off_t at = lseek(read_fd, 0, SEEK_CUR);
 
-	close(read_fd);
-	if (!shape)
+	if (!shape) {
+		close(read_fd);
 		return false;
+	}
 	r = calloc(1, sizeof(*r));
 	if (!r) {
 		munmap(shape, sizeof(*shape));
+		close(read_fd);
 		return err_set(err, "pulse: out of memory");
 	}
 	r->shape = shape;
+	r->fd = read_fd;
+	r->at = at > 0 ? (uint64_t)at / WORD * WORD : 0;
+	r->seq_known = r->at == 0;
 	*out = r;
 	return true;
+}
+
+/*
+ * The bookmark is the offset of the open file, which nothing else uses: the supervisor
+ * holds the same open file, so the next watch finds the place where this one ended.
+ */
+static void set_bookmark(struct pulse_reader *r)
+{
+	if (r->unmarked && lseek(r->fd, (off_t)r->at, SEEK_SET) >= 0)
+		r->unmarked = 0;
 }
 
 void pulse_reader_close(struct pulse_reader **reader)
@@ -346,7 +368,9 @@ void pulse_reader_close(struct pulse_reader **reader)
 	*reader = NULL;
 	if (!r)
 		return;
+	set_bookmark(r);
 	munmap((void *)(uintptr_t)r->shape, sizeof(*r->shape));
+	close(r->fd);
 	free(r);
 }
 
@@ -449,8 +473,10 @@ static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *los
 
 	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h) || !fields_ok(fields))
 		return false;
-	*lost = h->seq >= r->seq ? h->seq - r->seq : 0;
+	*lost = r->seq_known && h->seq >= r->seq ? h->seq - r->seq : 0;
 	r->seq = h->seq + 1;
+	r->seq_known = true;
+	r->unmarked++;
 	out->kind = (enum record)h->kind;
 	out->wall = h->wall;
 	out->has_from = h->has_from == 1;
@@ -461,9 +487,12 @@ static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *los
 
 bool pulse_next(struct pulse_reader *r, struct pulse_record *out, uint64_t *lost)
 {
+	if (r->unmarked >= BOOKMARK_EVERY)
+		set_bookmark(r);
 	for (int i = 0; i < TRIES; i++) {
 		switch (look(r)) {
 		case GOT_NONE:
+			set_bookmark(r);
 			return false;
 		case GOT_RECORD:
 			if (show(r, out, lost))

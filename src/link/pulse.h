@@ -44,7 +44,7 @@ struct pulse_reader; /* a reader's side */
 /* For the supervisor: make one. fd is to be passed to the role, read_fd to readers. */
 MUST bool pulse_make(int *fd, int *read_fd, struct err *err);
 
-/* For the role. Takes over both descriptors. */
+/* For the role. Takes over both descriptors, also when it fails. */
 MUST bool pulse_open(struct pulse **out, int fd, int doorbell, struct err *err);
 void pulse_close(struct pulse **p);
 /* A pulse in private memory whose records go to nobody: for tests and --one-process. */
@@ -63,7 +63,10 @@ void pulse_gauge_set(struct pulse *p, enum gauge g, int64_t value);
 void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct addr *from,
 	       struct span fields);
 
-/* For readers. Takes over the descriptor; maps it read-only. */
+/*
+ * For readers. Takes over the descriptor; maps it read-only. Reading goes on where an
+ * earlier reader of the same open file ended, so that a new watch repeats nothing.
+ */
 MUST bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err);
 void pulse_reader_close(struct pulse_reader **r);
 

@@ -183,6 +183,36 @@ static void a_reader_cannot_write(void **state)
 	close(read_fd);
 }
 
+static void the_next_reader_goes_on_where_one_ended(void **state)
+{
+	struct err err;
+	int fd, read_fd, held;
+	struct pulse *p;
+	struct pulse_reader *r, *killed;
+	struct pulse_record rec;
+	uint64_t lost;
+
+	(void)state;
+	assert_true(pulse_make(&fd, &read_fd, &err));
+	held = dup(read_fd); /* as the supervisor does */
+	assert_true(pulse_open(&p, fd, -1, &err));
+	assert_true(pulse_reader_open(&r, read_fd, &err));
+	for (uint64_t n = 0; n < 10; n++)
+		log_number(p, n, 100, 1);
+	while (pulse_next(r, &rec, &lost))
+		;
+	log_number(p, 10, 100, 1);
+	killed = r; /* it says no goodbye */
+	assert_true(pulse_reader_open(&r, held, &err));
+	assert_true(pulse_next(r, &rec, &lost));
+	assert_int_equal(number_of(&rec), 10);
+	assert_int_equal(lost, 0);
+	assert_false(pulse_next(r, &rec, &lost));
+	pulse_close(&p);
+	pulse_reader_close(&r);
+	pulse_reader_close(&killed);
+}
+
 #define RACE 300000
 
 struct race {
@@ -264,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_slow_reader_loses_text_and_knows_how_much),
 		cmocka_unit_test(the_bell_rings_at_most_once_in_its_time),
 		cmocka_unit_test(a_reader_cannot_write),
+		cmocka_unit_test(the_next_reader_goes_on_where_one_ended),
 		cmocka_unit_test(a_racing_writer_never_shows_a_torn_record),
 		cmocka_unit_test(a_mad_writer_neither_crashes_nor_stops_the_reader),
 	};
