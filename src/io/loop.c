@@ -50,20 +50,17 @@ struct loop {
 
 static uint32_t to_epoll(unsigned mask)
 {
-	if (mask & WATCH_EDGES)
-		return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	if (mask & WATCH_SHARED)
 		return EPOLLIN | (uint32_t)EPOLLEXCLUSIVE;
 	return (mask & WATCH_READ ? EPOLLIN | (uint32_t)EPOLLRDHUP : 0) |
-	       (mask & WATCH_WRITE ? (uint32_t)EPOLLOUT : 0);
+	       (mask & WATCH_WRITE ? (uint32_t)EPOLLOUT : 0) |
+	       (mask & WATCH_EDGES ? (uint32_t)EPOLLET : 0);
 }
 
 static unsigned from_epoll(uint32_t events, unsigned mask)
 {
 	unsigned ready = 0;
 
-	if (mask & WATCH_EDGES)
-		mask |= WATCH_READ | WATCH_WRITE;
 	if (events & EPOLLIN)
 		ready |= WATCH_READ;
 	if (events & EPOLLOUT)
@@ -102,7 +99,7 @@ void watch_mask(struct watch *w, unsigned mask)
 {
 	struct epoll_event e = { .events = to_epoll(mask), .data.ptr = w };
 
-	if (!w->loop || mask == w->mask || w->mask & (WATCH_EDGES | WATCH_SHARED))
+	if (!w->loop || mask == w->mask || w->mask & WATCH_SHARED)
 		return;
 	w->mask = mask;
 	BUG_IF(epoll_ctl(w->loop->epoll, EPOLL_CTL_MOD, w->fd, &e) != 0);

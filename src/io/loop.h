@@ -55,9 +55,8 @@ void loop_each_round(struct loop *l, void (*on_round)(void *arg), void *arg);
 #define WATCH_READ  (1u << 0)
 #define WATCH_WRITE (1u << 1)
 /*
- * Report each change to readiness once, in both directions, whatever the mask says later:
- * for callers that remember what they were told and then read or write until EAGAIN. One
- * system call in the life of a connection.
+ * Report each change to readiness once: for callers that remember what they were told and
+ * then read or write until EAGAIN. They never need to change the mask to stop reading.
  */
 #define WATCH_EDGES (1u << 2)
 /* For a listening socket that several processes wait for: wake one of them, not all. */
@@ -81,8 +80,9 @@ struct watch {
 MUST bool watch_start(struct loop *l, struct watch *w, int fd, unsigned mask,
 		      void (*on_ready)(void *arg, unsigned ready), void *arg);
 /*
- * Change what is waited for; 0 waits for nothing. Costs nothing if nothing changes. Not for
- * WATCH_EDGES, where it does nothing, nor for WATCH_SHARED: stop and start it again.
+ * Change what is waited for; 0 waits for nothing. Costs nothing if nothing changes. With
+ * WATCH_EDGES, what is ready now is reported once more. A WATCH_SHARED one must be stopped
+ * and started again instead.
  */
 void watch_mask(struct watch *w, unsigned mask);
 /* Stop it. NULL-safe in the sense that one that never started, or is stopped, is fine. */

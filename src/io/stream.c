@@ -22,9 +22,9 @@ static void on_watch(void *arg, unsigned ready)
 	s->on_ready(s->arg);
 }
 
-static bool start(struct stream *s, struct loop *l, int fd)
+static bool start(struct stream *s, struct loop *l, int fd, unsigned mask)
 {
-	if (watch_start(l, &s->watch, fd, WATCH_EDGES, on_watch, s))
+	if (watch_start(l, &s->watch, fd, WATCH_EDGES | mask, on_watch, s))
 		return true;
 	s->error = errno;
 	close(fd);
@@ -34,10 +34,8 @@ static bool start(struct stream *s, struct loop *l, int fd)
 bool stream_open(struct stream *s, struct loop *l, int fd, void (*on_ready)(void *arg),
 		 void *arg)
 {
-	*s = (struct stream){
-		.on_ready = on_ready, .arg = arg, .can_read = true, .can_write = true,
-	};
-	return start(s, l, fd);
+	*s = (struct stream){ .on_ready = on_ready, .arg = arg, .can_write = true };
+	return start(s, l, fd, WATCH_READ);
 }
 
 /* ---- connecting ------------------------------------------------------------------------ */
@@ -57,7 +55,7 @@ static bool connect_to(struct stream *s, struct loop *l, const void *to, socklen
 		return false;
 	}
 	s->connecting = true;
-	return start(s, l, fd);
+	return start(s, l, fd, WATCH_READ | WATCH_WRITE);
 }
 
 bool stream_connect(struct stream *s, struct loop *l, const struct endpoint *to,
@@ -116,6 +114,14 @@ static enum stream_got broken(struct stream *s, int error)
 	return STREAM_BROKEN;
 }
 
+/* Most connections never wait for this, so it is not asked for from the start. */
+static enum stream_got wait_to_write(struct stream *s)
+{
+	s->can_write = false;
+	watch_mask(&s->watch, WATCH_EDGES | WATCH_READ | WATCH_WRITE);
+	return STREAM_AGAIN;
+}
+
 /* Why did a TLS operation not succeed? */
 static enum stream_got tls_result(struct stream *s, int rc)
 {
@@ -124,8 +130,7 @@ static enum stream_got tls_result(struct stream *s, int rc)
 		s->can_read = false;
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
-		s->can_write = false;
-		return STREAM_AGAIN;
+		return wait_to_write(s);
 	case SSL_ERROR_ZERO_RETURN:
 		return STREAM_EOF;
 	case SSL_ERROR_SYSCALL:
@@ -178,6 +183,19 @@ enum stream_got stream_read(struct stream *s, void *mem, size_t cap, size_t *n)
 	return STREAM_AGAIN;
 }
 
+enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n)
+{
+	ssize_t got = recv(s->watch.fd, mem, cap, MSG_PEEK);
+
+	s->can_read = false;
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
+		return broken(s, errno);
+	if (got == 0)
+		return STREAM_EOF;
+	*n = got > 0 ? (size_t)got : 0;
+	return got > 0 ? STREAM_GOT : STREAM_AGAIN;
+}
+
 static enum stream_got write_tls(struct stream *s, struct span *left)
 {
 	while (left->n) {
@@ -207,8 +225,7 @@ enum stream_got stream_write(struct stream *s, struct span *left)
 		if (n >= 0) {
 			*left = span_skip(*left, (size_t)n);
 		} else if (errno == EAGAIN) {
-			s->can_write = false;
-			return STREAM_AGAIN;
+			return wait_to_write(s);
 		} else if (errno != EINTR) {
 			return broken(s, errno);
 		}

@@ -53,6 +53,11 @@ enum stream_got stream_connected(struct stream *s);
 
 /* Read up to cap bytes, at least one; *n says how many. */
 enum stream_got stream_read(struct stream *s, void *mem, size_t cap, size_t *n);
+/*
+ * See what has come without taking it, before TLS: for a header in front of the TLS
+ * handshake. Take what was understood with stream_read(); on_ready comes with new bytes.
+ */
+enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n);
 /* Write from the front of *left; GOT when all of it is written. */
 enum stream_got stream_write(struct stream *s, struct span *left);
 
