@@ -1,0 +1,239 @@
+#include "db/queue.h"
+
+#include <stdlib.h>
+
+#include "db/queue_inner.h"
+
+#define QUEUE_CACHE_KIB	  32768
+#define QUEUE_LOG_PAGES	  8192 /* 32 MiB: most pages are written several times until then */
+
+/*
+ * Bodies have a table of their own: marking and deleting many messages then does not move
+ * them. Recipients lie in the order of their messages, so one arriving message touches
+ * one page of them.
+ */
+static const char schema[] =
+	"create table message (id integer primary key, nonce integer not null,"
+	" state integer not null, flags integer not null, size integer not null,"
+	" wall integer not null, peer blob not null, port integer not null,"
+	" listener integer not null, helo text not null, login text not null,"
+	" sender text not null, rcpt_total integer not null, spooled integer not null);"
+	"create index message_dead on message (wall) where state = 2;"
+	"create table body (id integer primary key, bytes blob not null);"
+	"create table recipient (message integer not null, number integer not null,"
+	" address text not null, mailbox text not null, destination integer not null,"
+	" state integer not null, attempts integer not null, due integer, tried integer,"
+	" answer text, primary key (message, number)) without rowid;"
+	"create index recipient_due on recipient (destination, due) where due is not null;"
+	"create table destination (id integer primary key, hop integer not null,"
+	" target text not null, unique (hop, target));"
+	"create table done (id integer primary key, nonce integer not null, at integer not null);";
+
+static bool recover(struct queue *q, int64_t wall, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_RECOVER);
+
+	sql_bind(st, 1, wall);
+	return sql_run(&q->sql, st, "recovering the queue", err);
+}
+
+bool queue_open(struct queue **out, const char *path, int64_t wall, struct err *err)
+{
+	struct sql_setup setup = {
+		.database = DB_QUEUE,
+		.path = path,
+		.application = QUEUE_APPLICATION,
+		.version = QUEUE_VERSION,
+		.schema = schema,
+		.cache_kib = QUEUE_CACHE_KIB,
+	};
+	struct queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return err_set(err, "out of memory");
+	if (!sql_open(&q->sql, &setup, err)) {
+		free(q);
+		return false;
+	}
+	if (!recover(q, wall, err) || !sql_checkpoint(&q->sql, err)) {
+		queue_close(&q);
+		return false;
+	}
+	*out = q;
+	return true;
+}
+
+void queue_close(struct queue **q)
+{
+	if (!*q)
+		return;
+	sql_close(&(*q)->sql);
+	free(*q);
+	*q = NULL;
+}
+
+enum trouble queue_trouble(const struct queue *q)
+{
+	return q->sql.trouble;
+}
+
+bool queue_begin(struct queue *q, struct err *err)
+{
+	return sql_plain(&q->sql, Q_BEGIN, "begin", err);
+}
+
+bool queue_commit(struct queue *q, struct err *err)
+{
+	return sql_plain(&q->sql, Q_COMMIT, "commit", err);
+}
+
+void queue_rollback(struct queue *q)
+{
+	enum trouble trouble = q->sql.trouble;
+	struct err ignored;
+
+	/* after a full disk SQLite may have rolled back by itself */
+	if (!sqlite3_get_autocommit(q->sql.db) &&
+	    !sql_plain(&q->sql, Q_ROLLBACK, "rollback", &ignored))
+		trouble = TROUBLE_BROKEN;
+	q->sql.trouble = trouble;
+}
+
+bool queue_checkpoint(struct queue *q, struct err *err)
+{
+	return q->sql.wal_pages < QUEUE_LOG_PAGES || sql_checkpoint(&q->sql, err);
+}
+
+bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_COUNT);
+	bool row;
+
+	for (int i = 0; i < QUEUE_GONE; i++)
+		counts[i] = 0;
+	for (;;) {
+		int64_t state;
+
+		if (!sql_row(&q->sql, st, &row, "counting the queue", err))
+			return false;
+		if (!row)
+			return true;
+		state = sqlite3_column_int64(st, 0);
+		if (state >= 0 && state < QUEUE_GONE)
+			counts[state] = sqlite3_column_int64(st, 1);
+	}
+}
+
+static bool known(struct queue *q, const struct queue_message *m, enum queue_put *out,
+		  struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_NONCE);
+	bool row;
+
+	sql_bind(st, 1, queue_key(m->id));
+	if (!sql_row(&q->sql, st, &row, "looking up an id", err))
+		return false;
+	*out = QUEUE_PUT;
+	if (row)
+		*out = sqlite3_column_int64(st, 0) == queue_key(m->nonce) ? QUEUE_SAME
+									  : QUEUE_TAKEN;
+	sqlite3_reset(st);
+	return true;
+}
+
+static bool put_message(struct queue *q, const struct queue_message *m, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_PUT);
+
+	sql_bind(st, 1, queue_key(m->id));
+	sql_bind(st, 2, queue_key(m->nonce));
+	sql_bind(st, 3, m->flags);
+	sql_bind(st, 4, (int64_t)m->size);
+	sql_bind(st, 5, m->wall);
+	sql_bind_blob(st, 6, span_of(m->peer.addr.ip, sizeof(m->peer.addr.ip)));
+	sql_bind(st, 7, m->peer.port);
+	sql_bind(st, 8, m->listener);
+	sql_bind_text(st, 9, m->helo);
+	sql_bind_text(st, 10, m->login);
+	sql_bind_text(st, 11, m->sender);
+	sql_bind(st, 12, m->rcpt_total);
+	sql_bind(st, 13, m->spooled);
+	return sql_run(&q->sql, st, "storing a message", err);
+}
+
+static bool put_body(struct queue *q, const struct queue_message *m, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_BODY_PUT);
+
+	sql_bind(st, 1, queue_key(m->id));
+	sql_bind_blob(st, 2, m->body);
+	return sql_run(&q->sql, st, "storing a body", err);
+}
+
+static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_PUT);
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, to->number);
+	sql_bind_text(st, 3, to->address);
+	sql_bind_text(st, 4, to->mailbox);
+	sql_bind(st, 5, to->destination);
+	if (to->due == QUEUE_IN_HAND)
+		sqlite3_bind_null(st, 6);
+	else
+		sql_bind(st, 6, to->due);
+	return sql_run(&q->sql, st, "storing a recipient", err);
+}
+
+bool queue_put(struct queue *q, const struct queue_message *m, const struct queue_to *to,
+	       size_t to_count, enum queue_put *out, struct err *err)
+{
+	enum queue_put got;
+
+	if (!known(q, m, &got, err))
+		return false;
+	if (got == QUEUE_PUT) {
+		if (!put_message(q, m, err) || (!m->spooled && !put_body(q, m, err)))
+			return false;
+		for (size_t i = 0; i < to_count; i++)
+			if (!put_to(q, m->id, &to[i], err))
+				return false;
+	}
+	*out = got;
+	return true;
+}
+
+static bool drop(struct queue *q, enum query which, uint64_t id, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, which);
+
+	sql_bind(st, 1, queue_key(id));
+	return sql_run(&q->sql, st, "deleting a message", err);
+}
+
+bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DONE_PUT);
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, queue_key(nonce));
+	sql_bind(st, 3, wall);
+	return sql_run(&q->sql, st, "finishing a message", err) &&
+	       drop(q, Q_MESSAGE_DROP, id, err) && drop(q, Q_BODY_DROP, id, err) &&
+	       drop(q, Q_TO_DROP, id, err);
+}
+
+bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+{
+	return queue_drop(q, id, nonce, wall, err);
+}
+
+bool queue_prune_done(struct queue *q, int64_t before, size_t limit, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DONE_PRUNE);
+
+	sql_bind(st, 1, before);
+	sql_bind(st, 2, (int64_t)limit);
+	return sql_run(&q->sql, st, "pruning finished ids", err);
+}

@@ -1,0 +1,305 @@
+#include "db/queue_inner.h"
+
+#include <stdlib.h>
+
+#define TAKE_MESSAGES	1024
+#define TAKE_RECIPIENTS 256
+
+bool queue_destination(struct queue *q, int hop, struct span target, int64_t *out,
+		       struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATION);
+	int64_t id = 0;
+	bool row = true;
+
+	sql_bind(st, 1, hop);
+	sql_bind_text(st, 2, target);
+	while (row) {
+		if (!sql_row(&q->sql, st, &row, "storing a destination", err))
+			return false;
+		if (row)
+			id = sqlite3_column_int64(st, 0);
+	}
+	*out = id;
+	return true;
+}
+
+bool queue_each_destination(struct queue *q,
+			    void (*each)(void *arg, int64_t id, int hop, struct span target),
+			    void *arg, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATIONS);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&q->sql, st, &row, "reading destinations", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sqlite3_column_int64(st, 0), sqlite3_column_int(st, 1),
+		     sql_text(st, 2));
+	}
+}
+
+/* ---- taking ----------------------------------------------------------------------------- */
+
+/* Ids first: the index that they are read from changes as they are taken. */
+static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *ids, size_t *count,
+		    struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DUE);
+	size_t max = want->messages < TAKE_MESSAGES ? want->messages : TAKE_MESSAGES;
+	bool row;
+
+	*count = 0;
+	sql_bind(st, 1, want->destination);
+	sql_bind(st, 2, want->wall);
+	sql_bind(st, 3, (int64_t)max);
+	for (;;) {
+		uint64_t id;
+
+		if (!sql_row(&q->sql, st, &row, "looking for what is due", err))
+			return false;
+		if (!row)
+			return true;
+		id = (uint64_t)sqlite3_column_int64(st, 0);
+		if (*count == 0 || ids[*count - 1] != id)
+			ids[(*count)++] = id;
+	}
+}
+
+static bool get_message(struct queue *q, struct queue_message *m, bool *found, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_GET);
+
+	sql_bind(st, 1, queue_key(m->id));
+	if (!sql_row(&q->sql, st, found, "reading a message", err) || !*found)
+		return *found == false;
+	m->nonce = (uint64_t)sqlite3_column_int64(st, 0);
+	m->state = (enum queue_state)sqlite3_column_int(st, 1);
+	m->flags = (uint32_t)sqlite3_column_int64(st, 2);
+	m->size = (uint64_t)sqlite3_column_int64(st, 3);
+	m->wall = sqlite3_column_int64(st, 4);
+	m->sender = sql_text(st, 5);
+	m->rcpt_total = (uint32_t)sqlite3_column_int64(st, 6);
+	m->spooled = sqlite3_column_int(st, 7) != 0;
+	return true;
+}
+
+static bool get_body(struct queue *q, struct queue_message *m, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_BODY_GET);
+	bool row;
+
+	sql_bind(st, 1, queue_key(m->id));
+	if (!sql_row(&q->sql, st, &row, "reading a body", err))
+		return false;
+	m->body = row ? sql_text(st, 0) : SPAN_NONE;
+	return true;
+}
+
+/* The texts of the rows that are being taken, until each() has seen them. */
+struct hand {
+	struct queue_to to[TAKE_RECIPIENTS];
+	size_t at[TAKE_RECIPIENTS][2]; /* of address and mailbox, while the text may move */
+	size_t count;
+	uint8_t *text;
+	size_t used, cap;
+};
+
+static bool keep(struct hand *h, struct span s, size_t *at)
+{
+	if (!h->text || s.n > h->cap - h->used) {
+		size_t cap = (h->cap + s.n) * 2 + 256;
+		uint8_t *text = realloc(h->text, cap);
+
+		if (!text)
+			return false;
+		h->text = text;
+		h->cap = cap;
+	}
+	if (s.n)
+		memcpy(h->text + h->used, s.p, s.n);
+	*at = h->used;
+	h->used += s.n;
+	return true;
+}
+
+static bool keep_row(struct hand *h, sqlite3_stmt *st)
+{
+	struct queue_to *to = &h->to[h->count];
+
+	to->address = sql_text(st, 1);
+	if (!keep(h, to->address, &h->at[h->count][0]))
+		return false;
+	to->mailbox = sql_text(st, 2);
+	if (!keep(h, to->mailbox, &h->at[h->count][1]))
+		return false;
+	to->number = (uint32_t)sqlite3_column_int64(st, 0);
+	to->attempts = (uint32_t)sqlite3_column_int64(st, 3);
+	h->count++;
+	return true;
+}
+
+static bool take_rows(struct queue *q, const struct queue_want *want, uint64_t id,
+		      struct hand *h, struct err *err)
+{
+	size_t max = want->recipients < TAKE_RECIPIENTS ? want->recipients : TAKE_RECIPIENTS;
+	sqlite3_stmt *st = sql_start(&q->sql, Q_TAKE);
+	bool row;
+
+	h->count = 0;
+	h->used = 0;
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, want->destination);
+	sql_bind(st, 3, want->wall);
+	sql_bind(st, 4, (int64_t)max);
+	for (;;) {
+		if (!sql_row(&q->sql, st, &row, "taking recipients", err))
+			return false;
+		if (!row)
+			break;
+		if (h->count < max && !keep_row(h, st)) {
+			sqlite3_reset(st);
+			return err_set(err, "out of memory");
+		}
+	}
+	for (size_t i = 0; i < h->count; i++) {
+		h->to[i].destination = want->destination;
+		h->to[i].due = QUEUE_IN_HAND;
+		h->to[i].address.p = h->text + h->at[i][0];
+		h->to[i].mailbox.p = h->text + h->at[i][1];
+	}
+	return true;
+}
+
+bool queue_take(struct queue *q, const struct queue_want *want,
+		void (*each)(void *arg, const struct queue_message *m, const struct queue_to *to,
+			     size_t to_count),
+		void *arg, struct err *err)
+{
+	uint64_t ids[TAKE_MESSAGES];
+	struct hand *h = calloc(1, sizeof(*h));
+	size_t count, bytes = 0;
+	bool good;
+
+	if (!h)
+		return err_set(err, "out of memory");
+	good = due_ids(q, want, ids, &count, err);
+	for (size_t i = 0; good && i < count && bytes < want->bytes; i++) {
+		struct queue_message m = { .id = ids[i] };
+		bool found;
+
+		good = get_message(q, &m, &found, err) && take_rows(q, want, ids[i], h, err) &&
+		       (!found || m.spooled || get_body(q, &m, err));
+		if (!good || !found || h->count == 0)
+			continue;
+		each(arg, &m, h->to, h->count);
+		bytes += m.body.n;
+	}
+	free(h->text);
+	free(h);
+	return good;
+}
+
+bool queue_next(struct queue *q, int64_t destination, int64_t *due, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_NEXT);
+	bool row;
+
+	sql_bind(st, 1, destination);
+	if (!sql_row(&q->sql, st, &row, "looking for the next one due", err))
+		return false;
+	*due = row && sqlite3_column_type(st, 0) != SQLITE_NULL ? sqlite3_column_int64(st, 0)
+								: MS_NEVER;
+	sqlite3_reset(st);
+	return true;
+}
+
+bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_PULL_IN);
+
+	sql_bind(st, 1, destination);
+	sql_bind(st, 2, latest);
+	return sql_run(&q->sql, st, "correcting times", err);
+}
+
+/* ---- what came of it ----------------------------------------------------------------------- */
+
+static bool set_to(struct queue *q, uint64_t id, const struct queue_answer *a, bool held,
+		   int64_t wall, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_SET);
+	bool waits = a->state == TO_WAITING;
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, a->number);
+	sql_bind(st, 3, waits && held ? TO_HELD : a->state);
+	if (waits && !held)
+		sql_bind(st, 4, a->due);
+	else
+		sqlite3_bind_null(st, 4);
+	sql_bind(st, 5, a->answer.n > 0);
+	sql_bind(st, 6, wall);
+	sql_bind_text(st, 7, a->answer);
+	return sql_run(&q->sql, st, "noting an answer", err);
+}
+
+static bool left(struct queue *q, uint64_t id, int64_t counts[4], struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_LEFT);
+	bool row;
+
+	sql_bind(st, 1, queue_key(id));
+	for (;;) {
+		int state;
+
+		if (!sql_row(&q->sql, st, &row, "counting recipients", err))
+			return false;
+		if (!row)
+			return true;
+		state = sqlite3_column_int(st, 0);
+		if (state >= TO_WAITING && state <= TO_HELD)
+			counts[state] = sqlite3_column_int64(st, 1);
+	}
+}
+
+static bool set_state(struct queue *q, uint64_t id, enum queue_state state, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_STATE);
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, state);
+	return sql_run(&q->sql, st, "marking a message", err);
+}
+
+bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answers,
+		   size_t count, int64_t wall, struct queue_settled *out, struct err *err)
+{
+	struct queue_message m = { .id = id };
+	int64_t counts[4] = { 0 };
+	enum queue_state now;
+	bool found;
+
+	*out = (struct queue_settled){ .state = QUEUE_GONE };
+	if (!get_message(q, &m, &found, err))
+		return false;
+	if (!found)
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (!set_to(q, id, &answers[i], m.state == QUEUE_HELD, wall, err))
+			return false;
+	if (!left(q, id, counts, err))
+		return false;
+	if (counts[TO_WAITING] + counts[TO_HELD] > 0)
+		now = m.state == QUEUE_HELD ? QUEUE_HELD : QUEUE_OPEN;
+	else
+		now = counts[TO_DEAD] > 0 ? QUEUE_DEAD : QUEUE_GONE;
+	out->state = now;
+	if (now == QUEUE_GONE) {
+		out->spooled = m.spooled;
+		return queue_drop(q, id, m.nonce, wall, err);
+	}
+	return now == m.state || set_state(q, id, now, err);
+}

@@ -1,0 +1,241 @@
+#include "db/state.h"
+
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "db/sql.h"
+
+#define STATE_APPLICATION 0x48465354u /* "HFST" */
+#define STATE_VERSION	  1
+#define STATE_CACHE_KIB	  4096
+#define STATE_LOG_PAGES	  1024
+
+struct state {
+	struct sql sql;
+};
+
+static const char schema[] =
+	"create table user (address text primary key, quota integer not null) without rowid;"
+	"create table alias (address text not null, target text not null,"
+	" primary key (address, target)) without rowid;"
+	"create table domain (name text primary key, catch_all text not null) without rowid;"
+	"create table verified (address text primary key, good integer not null,"
+	" at integer not null) without rowid;"
+	"create index verified_at on verified (at);";
+
+bool state_open(struct state **out, const char *path, struct err *err)
+{
+	struct sql_setup setup = {
+		.database = DB_STATE,
+		.path = path,
+		.application = STATE_APPLICATION,
+		.version = STATE_VERSION,
+		.schema = schema,
+		.cache_kib = STATE_CACHE_KIB,
+	};
+	struct state *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(err, "out of memory");
+	if (!sql_open(&s->sql, &setup, err)) {
+		free(s);
+		return false;
+	}
+	*out = s;
+	return true;
+}
+
+void state_close(struct state **s)
+{
+	if (!*s)
+		return;
+	sql_close(&(*s)->sql);
+	free(*s);
+	*s = NULL;
+}
+
+enum trouble state_trouble(const struct state *s)
+{
+	return s->sql.trouble;
+}
+
+bool state_begin(struct state *s, struct err *err)
+{
+	return sql_plain(&s->sql, Q_S_BEGIN, "begin", err);
+}
+
+bool state_commit(struct state *s, struct err *err)
+{
+	if (!sql_plain(&s->sql, Q_S_COMMIT, "commit", err))
+		return false;
+	/* it is durable already; a log that cannot be moved now is moved later */
+	if (s->sql.wal_pages >= STATE_LOG_PAGES) {
+		struct err ignored;
+
+		if (!sql_checkpoint(&s->sql, &ignored))
+			s->sql.wal_pages = 0;
+	}
+	return true;
+}
+
+void state_rollback(struct state *s)
+{
+	struct err ignored;
+
+	if (!sqlite3_get_autocommit(s->sql.db) &&
+	    !sql_plain(&s->sql, Q_S_ROLLBACK, "rollback", &ignored))
+		s->sql.trouble = TROUBLE_BROKEN;
+}
+
+/* ---- changing ------------------------------------------------------------------------------ */
+
+static bool put_number(struct state *s, enum query q, struct span key, int64_t n,
+		       const char *what, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, q);
+
+	sql_bind_text(st, 1, key);
+	sql_bind(st, 2, n);
+	return sql_run(&s->sql, st, what, err);
+}
+
+static bool put_text(struct state *s, enum query q, struct span key, struct span value,
+		     const char *what, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, q);
+
+	sql_bind_text(st, 1, key);
+	sql_bind_text(st, 2, value);
+	return sql_run(&s->sql, st, what, err);
+}
+
+static bool drop(struct state *s, enum query q, struct span key, const char *what,
+		 struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, q);
+
+	sql_bind_text(st, 1, key);
+	return sql_run(&s->sql, st, what, err);
+}
+
+bool state_put_user(struct state *s, struct span address, int64_t quota, struct err *err)
+{
+	return put_number(s, Q_USER_PUT, address, quota, "storing a user", err);
+}
+
+bool state_drop_user(struct state *s, struct span address, struct err *err)
+{
+	return drop(s, Q_USER_DROP, address, "removing a user", err);
+}
+
+bool state_put_alias(struct state *s, struct span address, struct span targets, struct err *err)
+{
+	struct span target;
+
+	if (!state_drop_alias(s, address, err))
+		return false;
+	while (list_next(&targets, &target))
+		if (!put_text(s, Q_ALIAS_PUT, address, target, "storing an alias", err))
+			return false;
+	return true;
+}
+
+bool state_drop_alias(struct state *s, struct span address, struct err *err)
+{
+	return drop(s, Q_ALIAS_DROP, address, "removing an alias", err);
+}
+
+bool state_put_domain(struct state *s, struct span name, struct span catch_all, struct err *err)
+{
+	return put_text(s, Q_DOMAIN_PUT, name, catch_all, "storing a domain", err);
+}
+
+bool state_drop_domain(struct state *s, struct span name, struct err *err)
+{
+	return drop(s, Q_DOMAIN_DROP, name, "removing a domain", err);
+}
+
+bool state_put_verified(struct state *s, struct span address, bool good, int64_t at,
+			struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED_PUT);
+
+	sql_bind_text(st, 1, address);
+	sql_bind(st, 2, good);
+	sql_bind(st, 3, at);
+	return sql_run(&s->sql, st, "remembering an answer", err);
+}
+
+bool state_prune_verified(struct state *s, int64_t before, size_t limit, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED_PRUNE);
+
+	sql_bind(st, 1, before);
+	sql_bind(st, 2, (int64_t)limit);
+	return sql_run(&s->sql, st, "forgetting answers", err);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+bool state_each_user(struct state *s, void (*each)(void *arg, struct span address, int64_t quota),
+		     void *arg, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_USERS);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&s->sql, st, &row, "reading users", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sql_text(st, 0), sqlite3_column_int64(st, 1));
+	}
+}
+
+static bool each_pair(struct state *s, enum query q,
+		      void (*each)(void *arg, struct span a, struct span b), void *arg,
+		      const char *what, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, q);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&s->sql, st, &row, what, err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sql_text(st, 0), sql_text(st, 1));
+	}
+}
+
+bool state_each_alias(struct state *s,
+		      void (*each)(void *arg, struct span address, struct span target),
+		      void *arg, struct err *err)
+{
+	return each_pair(s, Q_ALIASES, each, arg, "reading aliases", err);
+}
+
+bool state_each_domain(struct state *s,
+		       void (*each)(void *arg, struct span name, struct span catch_all),
+		       void *arg, struct err *err)
+{
+	return each_pair(s, Q_DOMAINS, each, arg, "reading domains", err);
+}
+
+bool state_each_verified(struct state *s, size_t limit,
+			 void (*each)(void *arg, struct span address, bool good, int64_t at),
+			 void *arg, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED);
+	bool row;
+
+	sql_bind(st, 1, (int64_t)limit);
+	for (;;) {
+		if (!sql_row(&s->sql, st, &row, "reading answers", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sql_text(st, 0), sqlite3_column_int(st, 1) != 0,
+		     sqlite3_column_int64(st, 2));
+	}
+}

@@ -1,0 +1,57 @@
+/*
+ * state - users, aliases, domains, and what next hops said about recipients
+ *
+ * The store has all of it in memory and reads it once, at start; this is where changes
+ * survive. Addresses and names are in lower case. One thread at a time may use it.
+ */
+#ifndef DB_STATE_H
+#define DB_STATE_H
+
+#include "base/err.h"
+#include "base/span.h"
+#include "db/trouble.h"
+
+struct state;
+
+/* Opens or makes it; refuses as queue_open() does. */
+MUST bool state_open(struct state **out, const char *path, struct err *err);
+void state_close(struct state **s);
+enum trouble state_trouble(const struct state *s);
+
+MUST bool state_begin(struct state *s, struct err *err);
+MUST bool state_commit(struct state *s, struct err *err);
+void state_rollback(struct state *s);
+
+/* quota: -1 for the default. */
+MUST bool state_put_user(struct state *s, struct span address, int64_t quota, struct err *err);
+MUST bool state_drop_user(struct state *s, struct span address, struct err *err);
+/* Targets are a list (base/list.h); an alias that exists gets these instead of its own. */
+MUST bool state_put_alias(struct state *s, struct span address, struct span targets,
+			  struct err *err);
+MUST bool state_drop_alias(struct state *s, struct span address, struct err *err);
+/* catch_all: empty for none. */
+MUST bool state_put_domain(struct state *s, struct span name, struct span catch_all,
+			   struct err *err);
+MUST bool state_drop_domain(struct state *s, struct span name, struct err *err);
+
+MUST bool state_put_verified(struct state *s, struct span address, bool good, int64_t at,
+			     struct err *err);
+/* Forget what was answered before that; some at a time. */
+MUST bool state_prune_verified(struct state *s, int64_t before, size_t limit, struct err *err);
+
+/* Spans are good until the callback returns. */
+MUST bool state_each_user(struct state *s,
+			  void (*each)(void *arg, struct span address, int64_t quota), void *arg,
+			  struct err *err);
+MUST bool state_each_alias(struct state *s,
+			   void (*each)(void *arg, struct span address, struct span target),
+			   void *arg, struct err *err);
+MUST bool state_each_domain(struct state *s,
+			    void (*each)(void *arg, struct span name, struct span catch_all),
+			    void *arg, struct err *err);
+/* The newest first, at most that many. */
+MUST bool state_each_verified(struct state *s, size_t limit,
+			      void (*each)(void *arg, struct span address, bool good, int64_t at),
+			      void *arg, struct err *err);
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * Users, aliases, domains and remembered answers survive.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "db/state.h"
+
+struct place {
+	char dir[64];
+	char path[96];
+	struct state *s;
+};
+
+static struct err err;
+
+static int set_up(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	snprintf(p->dir, sizeof(p->dir), "/tmp/holdfast-state-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	snprintf(p->path, sizeof(p->path), "%s/state.db", p->dir);
+	assert_true(state_open(&p->s, p->path, &err));
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm", "-lock" };
+	struct place *p = *state;
+	char name[128];
+
+	state_close(&p->s);
+	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+		snprintf(name, sizeof(name), "%s%s", p->path, suffixes[i]);
+		unlink(name);
+	}
+	rmdir(p->dir);
+	free(p);
+	return 0;
+}
+
+/* What was read, written down. */
+struct story {
+	struct buf out;
+	uint8_t mem[512];
+};
+
+static void on_user(void *arg, struct span address, int64_t quota)
+{
+	buf_fmt(arg, "%.*s=%lld ", SPAN_ARG(address), (long long)quota);
+}
+
+static void on_pair(void *arg, struct span a, struct span b)
+{
+	buf_fmt(arg, "%.*s=%.*s ", SPAN_ARG(a), SPAN_ARG(b));
+}
+
+static void on_verified(void *arg, struct span address, bool good, int64_t at)
+{
+	buf_fmt(arg, "%.*s=%d@%lld ", SPAN_ARG(address), good, (long long)at);
+}
+
+static void tells(struct story *s, const char *expected)
+{
+	buf_byte(&s->out, '\0');
+	assert_string_equal((const char *)s->mem, expected);
+}
+
+static void users_survive_with_their_quota(void **state)
+{
+	struct place *p = *state;
+	struct story s;
+
+	buf_init(&s.out, s.mem, sizeof(s.mem));
+	assert_true(state_begin(p->s, &err));
+	assert_true(state_put_user(p->s, SPAN("b@x"), -1, &err));
+	assert_true(state_put_user(p->s, SPAN("a@x"), 5, &err));
+	assert_true(state_put_user(p->s, SPAN("c@x"), 5, &err));
+	assert_true(state_put_user(p->s, SPAN("a@x"), 7, &err));
+	assert_true(state_drop_user(p->s, SPAN("c@x"), &err));
+	assert_true(state_commit(p->s, &err));
+	state_close(&p->s);
+	assert_true(state_open(&p->s, p->path, &err));
+	assert_true(state_each_user(p->s, on_user, &s.out, &err));
+	tells(&s, "a@x=7 b@x=-1 ");
+}
+
+static void an_alias_gets_new_targets_instead_of_the_old(void **state)
+{
+	struct place *p = *state;
+	uint8_t mem[128];
+	struct buf list;
+	struct story s;
+
+	buf_init(&s.out, s.mem, sizeof(s.mem));
+	buf_init(&list, mem, sizeof(mem));
+	list_put(&list, SPAN("a@x"));
+	list_put(&list, SPAN("b@x"));
+	assert_true(state_put_alias(p->s, SPAN("all@x"), buf_span(&list), &err));
+	buf_reset(&list);
+	list_put(&list, SPAN("c@x"));
+	list_put(&list, SPAN("b@x"));
+	assert_true(state_put_alias(p->s, SPAN("all@x"), buf_span(&list), &err));
+	assert_true(state_each_alias(p->s, on_pair, &s.out, &err));
+	assert_true(state_drop_alias(p->s, SPAN("all@x"), &err));
+	assert_true(state_each_alias(p->s, on_pair, &s.out, &err));
+	tells(&s, "all@x=b@x all@x=c@x ");
+}
+
+static void domains_have_a_catch_all_or_none(void **state)
+{
+	struct place *p = *state;
+	struct story s;
+
+	buf_init(&s.out, s.mem, sizeof(s.mem));
+	assert_true(state_put_domain(p->s, SPAN("x"), SPAN(""), &err));
+	assert_true(state_put_domain(p->s, SPAN("y"), SPAN(""), &err));
+	assert_true(state_put_domain(p->s, SPAN("y"), SPAN("a@y"), &err));
+	assert_true(state_put_domain(p->s, SPAN("z"), SPAN("a@y"), &err));
+	assert_true(state_drop_domain(p->s, SPAN("z"), &err));
+	assert_true(state_each_domain(p->s, on_pair, &s.out, &err));
+	tells(&s, "x= y=a@y ");
+}
+
+static void the_newest_answers_are_read_and_the_oldest_pruned(void **state)
+{
+	struct place *p = *state;
+	struct story s;
+
+	buf_init(&s.out, s.mem, sizeof(s.mem));
+	assert_true(state_put_verified(p->s, SPAN("a@x"), true, 1, &err));
+	assert_true(state_put_verified(p->s, SPAN("b@x"), false, 2, &err));
+	assert_true(state_put_verified(p->s, SPAN("c@x"), true, 3, &err));
+	assert_true(state_put_verified(p->s, SPAN("a@x"), false, 4, &err));
+	assert_true(state_each_verified(p->s, 2, on_verified, &s.out, &err));
+	assert_true(state_prune_verified(p->s, 4, 1, &err));
+	assert_true(state_each_verified(p->s, 9, on_verified, &s.out, &err));
+	tells(&s, "a@x=0@4 c@x=1@3 a@x=0@4 c@x=1@3 ");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(users_survive_with_their_quota),
+		TEST(an_alias_gets_new_targets_instead_of_the_old),
+		TEST(domains_have_a_catch_all_or_none),
+		TEST(the_newest_answers_are_read_and_the_oldest_pruned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
