@@ -1,0 +1,628 @@
+#include "session/delivery.h"
+
+#include "base/bug.h"
+#include "base/list.h"
+#include "spec/messages.h"
+
+#define QUIT_WAIT	(5 * MS_SECOND)
+#define SLOWEST		16 /* bytes per millisecond that the whole of a message may take */
+#define SHORTEST_ANSWER 4  /* "250 " */
+
+/* ---- answers: a slot of the same width for each recipient --------------------------- */
+
+enum slot_state {
+	SLOT_UNTRIED, /* not asked about; or to be asked again, and text says why */
+	SLOT_ASKED,
+	SLOT_ACCEPTED, /* by RCPT: nothing is promised yet */
+	SLOT_SETTLED,
+};
+
+struct slot {
+	uint8_t state;
+	uint8_t n;
+	uint8_t text[];
+};
+
+/* In a list, too, an answer has two bytes in front: so all answers fit into one. */
+static size_t slot_size(size_t count)
+{
+	size_t most = sizeof(struct slot) + SMTP_PEER_TEXT;
+
+	return LIST_FRAME_MAX / count < most ? LIST_FRAME_MAX / count : most;
+}
+
+static struct slot *slot(const struct delivery *d, size_t i)
+{
+	BUG_IF(i >= d->count);
+	return (struct slot *)((uint8_t *)d->setup->answers + i * slot_size(d->count));
+}
+
+bool delivery_rcpts_ok(struct span rcpts)
+{
+	size_t count = list_count(rcpts);
+	struct span rcpt;
+
+	if (!list_ok(rcpts) || !count ||
+	    count > LIST_FRAME_MAX / (sizeof(struct slot) + SHORTEST_ANSWER))
+		return false;
+	while (list_next(&rcpts, &rcpt))
+		if (rcpt.n > ADDRESS_MAX)
+			return false;
+	return true;
+}
+
+size_t delivery_room(size_t rcpt_count)
+{
+	return rcpt_count * slot_size(rcpt_count);
+}
+
+static void note(const struct delivery *d, struct slot *s, int code, struct span text)
+{
+	size_t room = slot_size(d->count) - sizeof(*s);
+	uint8_t whole[SHORTEST_ANSWER + SMTP_PEER_TEXT + 1];
+	struct buf answer;
+
+	buf_init(&answer, whole, sizeof(whole));
+	buf_fmt(&answer, "%03d ", code);
+	buf_put(&answer, span_head(text, SMTP_PEER_TEXT));
+	s->n = (uint8_t)span_head(buf_span(&answer), room).n;
+	memcpy(s->text, whole, s->n);
+}
+
+static void settle(const struct delivery *d, struct slot *s, int code, struct span text)
+{
+	note(d, s, code, text);
+	s->state = SLOT_SETTLED;
+}
+
+/* All that have no final answer yet get this one. */
+static void settle_rest(struct delivery *d, int code, struct span text)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		struct slot *s = slot(d, i);
+
+		if (s->state == SLOT_UNTRIED && s->n)
+			s->state = SLOT_SETTLED;
+		if (s->state != SLOT_SETTLED)
+			settle(d, s, code, text);
+	}
+}
+
+static void settle_accepted(struct delivery *d, int code, struct span text)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (slot(d, i)->state == SLOT_ACCEPTED)
+			settle(d, slot(d, i), code, text);
+	d->accepted = 0;
+}
+
+/* The next one in that state: there is one, because so many answers were due. */
+static struct slot *next_slot(struct delivery *d, enum slot_state state)
+{
+	while (slot(d, d->answering)->state != state)
+		d->answering++;
+	return slot(d, d->answering);
+}
+
+static bool any_untried(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (slot(d, i)->state == SLOT_UNTRIED)
+			return true;
+	return false;
+}
+
+void delivery_answers(const struct delivery *d, struct buf *out)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		const struct slot *s = slot(d, i);
+
+		BUG_IF(s->state != SLOT_SETTLED);
+		list_put(out, span_of(s->text, s->n));
+	}
+}
+
+/* ---- ends --------------------------------------------------------------------------- */
+
+const char *delivery_phase_word(enum delivery_phase p)
+{
+	static const char *const word[] = {
+		[DELIVERY_GREETING] = "the greeting",
+		[DELIVERY_EHLO] = "EHLO",
+		[DELIVERY_HELO] = "HELO",
+		[DELIVERY_MAIL] = "MAIL",
+		[DELIVERY_RCPT] = "RCPT",
+		[DELIVERY_RSET] = "RSET",
+		[DELIVERY_DATA] = "DATA",
+		[DELIVERY_TEXT] = "the message",
+		[DELIVERY_DOT] = "the end of the message",
+		[DELIVERY_QUIT] = "QUIT",
+		[DELIVERY_BYE] = "QUIT",
+		[DELIVERY_OVER] = "nothing",
+	};
+
+	return word[p];
+}
+
+void delivery_fail(struct delivery *d, struct span why)
+{
+	settle_rest(d, 0, why);
+	d->phase = DELIVERY_OVER;
+}
+
+/* The answers are final. What the host still owes us we wait for, but not long. */
+static void take_leave(struct delivery *d, ms_t now)
+{
+	d->phase = DELIVERY_QUIT;
+	d->by = now + QUIT_WAIT;
+}
+
+/* No answer came to what we said, but something else, or nothing. */
+static void give_up(struct delivery *d, const char *what, struct span detail,
+		    struct delivery_out *out)
+{
+	uint8_t mem[SMTP_PEER_TEXT + 100];
+	struct buf why;
+
+	buf_init(&why, mem, sizeof(mem));
+	buf_fmt(&why, "%s ", delivery_phase_word(d->phase));
+	buf_put(&why, span_str(what));
+	buf_put(&why, detail);
+	out->orders |= DELIVERY_DO_ABORT;
+	delivery_fail(d, buf_span(&why));
+}
+
+/* The host does not want to talk to us at all: that is no answer about a recipient. */
+static void turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+{
+	uint8_t mem[SMTP_PEER_TEXT + 100];
+	struct buf why;
+
+	buf_init(&why, mem, sizeof(mem));
+	buf_fmt(&why, "%s was answered with %d ", delivery_phase_word(d->phase), ev->code);
+	buf_put(&why, ev->text);
+	settle_rest(d, 0, buf_span(&why));
+	take_leave(d, now);
+}
+
+/* ---- what we say -------------------------------------------------------------------- */
+
+static void said(struct delivery *d, ms_t now)
+{
+	d->due++;
+	d->by = now + d->setup->reply_timeout;
+}
+
+static struct span helo_name(const struct delivery *d)
+{
+	struct span name = d->setup->helo;
+
+	return smtp_peer_name_ok(name) && name.n <= DOMAIN_MAX ? name : SPAN("localhost");
+}
+
+static bool in_utf8(const struct delivery *d)
+{
+	return d->setup->flags & MAIL_UTF8;
+}
+
+/* What this host cannot take, or nobody can. */
+static const char *unfit(const struct delivery *d, int *code)
+{
+	const struct delivery_setup *s = d->setup;
+
+	*code = 550;
+	if (in_utf8(d) && !(d->peer.can & SMTP_CAN_SMTPUTF8))
+		return "5.6.7 The message needs SMTPUTF8, which the next hop does not offer";
+	*code = 554;
+	if (s->flags & MAIL_BINARY)
+		return "5.6.3 The message needs BINARYMIME and cannot be converted";
+	*code = 553;
+	if (!smtp_peer_address_ok(s->sender, in_utf8(d)) || s->sender.n > ADDRESS_MAX)
+		return "5.1.7 The sender's address cannot be said in SMTP";
+	return NULL;
+}
+
+/* Say RCPT: as often as fits if the host takes it, else once. */
+static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	struct span rest = d->to_ask, rcpt;
+
+	while (list_next(&rest, &rcpt)) {
+		struct slot *s = slot(d, d->asking);
+
+		if (s->state == SLOT_UNTRIED && d->peer.rcpt_max &&
+		    d->asked >= d->peer.rcpt_max)
+			return;
+		if (buf_room(out->peer) < rcpt.n + 16) {
+			out->orders |= DELIVERY_DO_SENT;
+			return;
+		}
+		d->to_ask = rest;
+		d->asking++;
+		if (s->state != SLOT_UNTRIED)
+			continue;
+		if (!smtp_peer_address_ok(rcpt, in_utf8(d))) {
+			settle(d, s, 553, SPAN("5.1.3 The address cannot be said in SMTP"));
+			continue;
+		}
+		smtp_peer_rcpt(rcpt, out->peer);
+		s->state = SLOT_ASKED;
+		d->asked++;
+		said(d, now);
+		if (!(d->peer.can & SMTP_CAN_PIPELINING))
+			return;
+	}
+}
+
+static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	const struct delivery_setup *s = d->setup;
+	int code;
+	const char *why = unfit(d, &code);
+
+	if (why) {
+		settle_rest(d, code, span_str(why));
+		take_leave(d, now);
+		return;
+	}
+	d->to_ask = s->rcpts;
+	d->asking = d->answering = d->asked = d->accepted = 0;
+	out->orders |= DELIVERY_DO_REWIND;
+	smtp_peer_mail(&d->peer, s->sender, s->size,
+		       (s->flags & MAIL_8BIT ? SMTP_PEER_8BIT : 0) |
+			       (in_utf8(d) ? SMTP_PEER_UTF8 : 0),
+		       out->peer);
+	said(d, now);
+	if (d->peer.can & SMTP_CAN_PIPELINING)
+		ask(d, now, out);
+}
+
+/* Everybody was asked about: the message, the next transaction, or the end. */
+static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	if (d->setup->probe)
+		for (size_t i = 0; i < d->count; i++)
+			if (slot(d, i)->state == SLOT_ACCEPTED)
+				slot(d, i)->state = SLOT_SETTLED;
+	if (d->accepted && !d->setup->probe) {
+		d->phase = DELIVERY_DATA;
+		smtp_peer_data(out->peer);
+		said(d, now);
+	} else if (any_untried(d)) {
+		d->phase = DELIVERY_RSET;
+	} else {
+		take_leave(d, now);
+	}
+}
+
+/* Nothing is due: say what the phase asks for. A phase may turn out to need no word. */
+static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	switch (d->phase) {
+	case DELIVERY_EHLO:
+		smtp_peer_hello(&d->peer, d->setup->lmtp ? SMTP_PEER_LHLO : SMTP_PEER_EHLO,
+				helo_name(d), out->peer);
+		said(d, now);
+		return;
+	case DELIVERY_HELO:
+		smtp_peer_hello(&d->peer, SMTP_PEER_HELO, helo_name(d), out->peer);
+		said(d, now);
+		return;
+	case DELIVERY_MAIL:
+		say_mail(d, now, out);
+		return;
+	case DELIVERY_RCPT:
+		ask(d, now, out);
+		if (!d->due)
+			say_data(d, now, out);
+		return;
+	case DELIVERY_RSET:
+		smtp_peer_reset(out->peer);
+		said(d, now);
+		return;
+	case DELIVERY_TEXT:
+		out->orders |= DELIVERY_DO_BODY;
+		return;
+	case DELIVERY_QUIT:
+		smtp_peer_quit(out->peer);
+		d->phase = DELIVERY_BYE;
+		d->due++;
+		return;
+	case DELIVERY_BYE:
+		d->phase = DELIVERY_OVER;
+		return;
+	case DELIVERY_GREETING:
+	case DELIVERY_DATA:
+	case DELIVERY_DOT:
+	case DELIVERY_OVER:
+		return;
+	}
+}
+
+static void talk(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	const unsigned waits = DELIVERY_DO_SENT | DELIVERY_DO_BODY;
+
+	while (!d->due && !smtp_peer_in_reply(&d->peer) && d->phase != DELIVERY_OVER &&
+	       !(out->orders & waits)) {
+		/* only a host that answers before it was asked can bring us here */
+		if (out->peer->len) {
+			out->orders |= DELIVERY_DO_SENT;
+			return;
+		}
+		talk_once(d, now, out);
+	}
+}
+
+/* ---- what the host says ------------------------------------------------------------- */
+
+static bool good(const struct smtp_peer_event *ev)
+{
+	return ev->code < 300;
+}
+
+static bool refusal(const struct smtp_peer_event *ev)
+{
+	return ev->code >= 400;
+}
+
+/* RFC 5321, 4.5.3.1.10: so many recipients and no more; the rest in another transaction. */
+static bool comes_again(const struct delivery *d, const struct smtp_peer_event *ev)
+{
+	return ev->code == 452 && span_starts(ev->text, SPAN("4.5.3")) && d->accepted;
+}
+
+static void on_rcpt(struct delivery *d, const struct smtp_peer_event *ev)
+{
+	struct slot *s = next_slot(d, SLOT_ASKED);
+
+	if (good(ev)) {
+		note(d, s, ev->code, ev->text);
+		s->state = SLOT_ACCEPTED;
+		d->accepted++;
+	} else if (comes_again(d, ev)) {
+		note(d, s, ev->code, ev->text);
+		s->state = SLOT_UNTRIED;
+	} else {
+		settle(d, s, ev->code, ev->text);
+	}
+}
+
+/* RFC 2033, 4.2: LMTP answers once for each recipient that it accepted. */
+static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+{
+	if (d->setup->lmtp)
+		settle(d, next_slot(d, SLOT_ACCEPTED), ev->code, ev->text);
+	else
+		settle_accepted(d, ev->code, ev->text);
+	if (d->due)
+		return;
+	if (any_untried(d))
+		d->phase = DELIVERY_MAIL;
+	else
+		take_leave(d, now);
+}
+
+/* A reply that was due. False: it cannot be the answer to what we said. */
+static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+{
+	d->due--;
+	if (d->phase < DELIVERY_QUIT)
+		d->by = now + d->setup->reply_timeout;
+	switch (d->phase) {
+	case DELIVERY_GREETING:
+		if (good(ev))
+			d->phase = DELIVERY_EHLO;
+		else
+			turned_away(d, ev, now);
+		return true;
+	case DELIVERY_EHLO:
+	case DELIVERY_HELO:
+		if (good(ev))
+			d->phase = DELIVERY_MAIL;
+		else if (ev->code >= 500 && d->phase == DELIVERY_EHLO && !d->setup->lmtp)
+			d->phase = DELIVERY_HELO;
+		else
+			turned_away(d, ev, now);
+		return true;
+	case DELIVERY_MAIL:
+		if (!good(ev) && !refusal(ev))
+			return false;
+		if (good(ev)) {
+			d->phase = DELIVERY_RCPT;
+			return true;
+		}
+		settle_rest(d, ev->code, ev->text);
+		take_leave(d, now);
+		return true;
+	case DELIVERY_RCPT:
+		if (!good(ev) && !refusal(ev))
+			return false;
+		on_rcpt(d, ev);
+		return true;
+	case DELIVERY_RSET:
+		if (good(ev))
+			d->phase = DELIVERY_MAIL;
+		else
+			turned_away(d, ev, now);
+		return true;
+	case DELIVERY_DATA:
+		if (ev->code == 354) {
+			d->phase = DELIVERY_TEXT;
+			smtp_dots_init(&d->dots);
+			return true;
+		}
+		if (!refusal(ev))
+			return false;
+		settle_accepted(d, ev->code, ev->text);
+		settle_rest(d, 0, SPAN("not asked about: DATA was refused"));
+		take_leave(d, now);
+		return true;
+	case DELIVERY_DOT:
+		if (!good(ev) && !refusal(ev))
+			return false;
+		on_dot(d, ev, now);
+		return true;
+	case DELIVERY_QUIT:
+	case DELIVERY_BYE:
+		return true;
+	case DELIVERY_TEXT:
+	case DELIVERY_OVER:
+		break;
+	}
+	return false;
+}
+
+/* 421 may come at any time (RFC 5321, 3.8): the host closes. */
+static void on_closing(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
+		       struct delivery_out *out)
+{
+	if (d->phase < DELIVERY_MAIL)
+		turned_away(d, ev, now);
+	else
+		settle_rest(d, ev->code, ev->text);
+	d->phase = DELIVERY_OVER;
+	out->orders |= DELIVERY_DO_ABORT;
+}
+
+static void on_event(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
+		     struct delivery_out *out)
+{
+	if (ev->kind == SMTP_PEER_BAD) {
+		give_up(d, "was answered with ", ev->text, out);
+	} else if (ev->code == 421) {
+		on_closing(d, ev, now, out);
+	} else if (d->phase == DELIVERY_TEXT && refusal(ev)) {
+		/* it does not want the rest; an end now would be a whole message to it */
+		settle_accepted(d, ev->code, ev->text);
+		settle_rest(d, 0, SPAN("not asked about: the message was refused"));
+		out->orders |= DELIVERY_DO_ABORT;
+		d->phase = DELIVERY_OVER;
+	} else if (!d->due) {
+		give_up(d, "was answered before it was said: ", ev->text, out);
+	} else if (!on_reply(d, ev, now)) {
+		give_up(d, "was answered out of turn: ", ev->text, out);
+	}
+}
+
+static void on_bytes(struct delivery *d, struct span bytes, ms_t now,
+		     struct delivery_out *out)
+{
+	struct span in = bytes;
+
+	while (d->phase != DELIVERY_OVER) {
+		struct smtp_peer_event ev = smtp_peer_next(&d->peer, &in);
+
+		if (ev.kind == SMTP_PEER_MORE)
+			break;
+		on_event(d, &ev, now, out);
+	}
+	out->used = d->phase == DELIVERY_OVER ? bytes.n : bytes.n - in.n;
+}
+
+static void on_body(struct delivery *d, struct span bytes, ms_t now,
+		    struct delivery_out *out)
+{
+	struct span in = bytes;
+
+	if (d->phase != DELIVERY_TEXT)
+		return;
+	d->by = now + d->setup->reply_timeout;
+	if (in.n) {
+		smtp_dots_put(&d->dots, &in, out->peer);
+		out->used = bytes.n - in.n;
+		out->orders |= DELIVERY_DO_BODY;
+		return;
+	}
+	smtp_dots_end(&d->dots, out->peer);
+	d->phase = DELIVERY_DOT;
+	d->answering = 0;
+	d->due = d->setup->lmtp ? d->accepted : 1;
+	/* RFC 5321, 4.5.3.2.6: it may have much to do now */
+	d->by = now + 2 * d->setup->reply_timeout;
+}
+
+static void on_time(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	if (now < d->by && now < d->all_by)
+		return;
+	if (d->phase >= DELIVERY_QUIT) {
+		d->phase = DELIVERY_OVER;
+		out->orders |= DELIVERY_DO_ABORT;
+	} else if (now >= d->all_by) {
+		give_up(d, "was as far as it came in the time for all of it", SPAN_NONE, out);
+	} else {
+		give_up(d, "was not answered in time", SPAN_NONE, out);
+	}
+}
+
+static void on_lost(struct delivery *d, const char *how, struct delivery_out *out)
+{
+	if (d->phase < DELIVERY_QUIT)
+		give_up(d, how, SPAN_NONE, out);
+	d->phase = DELIVERY_OVER;
+	out->orders |= DELIVERY_DO_ABORT;
+}
+
+void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t now)
+{
+	ms_t patience = 4 * setup->reply_timeout;
+
+	*d = (struct delivery){ .setup = setup, .due = 1 };
+	d->count = list_count(setup->rcpts);
+	BUG_IF(!d->count);
+	memset(setup->answers, 0, delivery_room(d->count));
+	smtp_peer_init(&d->peer);
+	smtp_dots_init(&d->dots);
+	d->by = now + setup->reply_timeout;
+	d->all_by = now + patience + (ms_t)(setup->size / SLOWEST);
+}
+
+static void happened(struct delivery *d, const struct delivery_in *in, ms_t now,
+		     struct delivery_out *out)
+{
+	switch (in->kind) {
+	case DELIVERY_OPENED:
+		return;
+	case DELIVERY_BYTES:
+		on_bytes(d, in->bytes, now, out);
+		return;
+	case DELIVERY_EOF:
+		on_lost(d, "was not answered: the host hung up", out);
+		return;
+	case DELIVERY_BROKEN:
+		on_lost(d, "was not answered: the connection broke", out);
+		return;
+	case DELIVERY_TIME:
+		on_time(d, now, out);
+		return;
+	case DELIVERY_SENT:
+		if ((d->phase == DELIVERY_MAIL || d->phase == DELIVERY_RCPT) && d->due &&
+		    d->peer.can & SMTP_CAN_PIPELINING)
+			ask(d, now, out);
+		return;
+	case DELIVERY_BODY:
+		on_body(d, in->bytes, now, out);
+		return;
+	case DELIVERY_NO_BODY:
+		on_lost(d, "was not sent: it cannot be read", out);
+		return;
+	}
+}
+
+void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
+		   struct delivery_out *out)
+{
+	out->orders = 0;
+	out->used = 0;
+	happened(d, in, now, out);
+	if (in->kind != DELIVERY_BODY)
+		talk(d, now, out);
+	if (d->phase >= DELIVERY_QUIT && !d->told) {
+		d->told = true;
+		out->orders |= DELIVERY_DO_RESULT;
+	}
+	if (d->phase == DELIVERY_OVER && !(out->orders & DELIVERY_DO_ABORT))
+		out->orders |= DELIVERY_DO_CLOSE;
+	out->wake = d->by < d->all_by || d->phase >= DELIVERY_QUIT ? d->by : d->all_by;
+}
