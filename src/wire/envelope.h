@@ -1,0 +1,37 @@
+/*
+ * envelope - what the arguments of MAIL and RCPT say
+ *
+ * Read strictly: an unknown parameter is 555, one given twice or with a value it cannot
+ * have is 501. Spaces behind the colon are taken, which RFC 5321, 3.3 forbids and old
+ * clients send; they mean nothing to anybody.
+ */
+#ifndef WIRE_ENVELOPE_H
+#define WIRE_ENVELOPE_H
+
+#include "spec/replies.h"
+#include "wire/address.h"
+
+enum envelope_body { BODY_UNSAID, BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME };
+
+struct envelope_mail {
+	struct address from;
+	enum envelope_body body;
+	uint64_t size; /* RFC 1870; 0: not said; UINT64_MAX: more than a number can hold */
+	bool utf8;     /* SMTPUTF8 */
+	bool requires_tls; /* REQUIRETLS (RFC 8689) */
+};
+
+/*
+ * "FROM:<path> params", with the SMTP_OFFERS_ bits that were announced. RE_NONE: *out is
+ * good; otherwise what to answer.
+ */
+MUST enum reply envelope_mail_parse(struct span text, unsigned offers,
+				    struct envelope_mail *out);
+
+/* "TO:<path>"; utf8: the MAIL had SMTPUTF8. */
+MUST enum reply envelope_rcpt_parse(struct span text, bool utf8, struct address *out);
+
+/* The argument of VRFY and EXPN: may it hold what it holds? (RFC 6531, 3.7.4.2) */
+MUST enum reply envelope_query_check(struct span text, unsigned offers);
+
+#endif

@@ -1,0 +1,524 @@
+#include "wire/smtp.h"
+
+#include <inttypes.h>
+
+#include "base/bug.h"
+#include "base/number.h"
+
+enum { ARG_NEEDED, ARG_ALLOWED, ARG_REFUSED };
+enum { GROUP_ANY, GROUP_LAST };
+
+/* Where a reply leads, besides to a state. */
+enum { SMTP_STAY = SMTP_STATE_COUNT, SMTP_BACK };
+
+struct rule {
+	struct span word;
+	int argument, group;
+	unsigned legal_in; /* bits of 1 << state */
+	int after[3];	   /* 2xx; 3xx and RE_NONE; 4xx and 5xx */
+};
+
+/* clang-format off */
+#define IN(state) (1u << SMTP_##state)
+static const struct rule rules[SMTP_VERB_COUNT] = {
+#define VERB(id, word, argument, group, legal_in, yes, go_on, no)        \
+	[SMTP_##id] = { SPAN_INIT(word), ARG_##argument, GROUP_##group,  \
+			legal_in, { SMTP_##yes, SMTP_##go_on, SMTP_##no } },
+#include "wire/smtp_verbs.def"
+};
+/* clang-format on */
+
+static const struct span crlf = SPAN_INIT("\r\n");
+
+const char *smtp_verb_word(enum smtp_verb v)
+{
+	return v == SMTP_NONE ? "" : (const char *)rules[v].word.p;
+}
+
+const char *smtp_state_word(enum smtp_state s)
+{
+	/* clang-format off */
+	static const char *const words[SMTP_STATE_COUNT] = {
+		[SMTP_START] = "start",        [SMTP_READY] = "ready",
+		[SMTP_MAIL_OK] = "mail",       [SMTP_RCPT_OK] = "rcpt",
+		[SMTP_IN_BODY] = "data",       [SMTP_IN_CHUNK] = "bdat",
+		[SMTP_CHUNKED] = "chunked",    [SMTP_WANTS_TLS] = "starttls",
+		[SMTP_GONE] = "gone",
+	};
+	/* clang-format on */
+
+	return words[s];
+}
+
+void smtp_init(struct smtp *s, size_t line_max, unsigned offers)
+{
+	*s = (struct smtp){ .offers = offers };
+	line_init(&s->line, line_max);
+}
+
+/* ---- lines ------------------------------------------------------------------------- */
+
+static struct smtp_event bad(struct smtp *s, enum event odd, enum reply say, struct span line)
+{
+	s->asked = SMTP_REFUSED;
+	return (struct smtp_event){
+		.kind = SMTP_BAD, .verb = s->asked, .odd = odd, .say = say, .text = line
+	};
+}
+
+static enum smtp_verb find_verb(struct span word)
+{
+	for (enum smtp_verb v = SMTP_NONE + 1; v < SMTP_VERB_COUNT; v++)
+		if (rules[v].word.n && span_eq_nocase(word, rules[v].word))
+			return v;
+	return SMTP_NONE;
+}
+
+/* Is this another protocol: the web, a shell, binary? */
+static bool is_stranger(struct span line)
+{
+	static const char *const heads[] = {
+		"GET ",	 "POST ",  "HEAD ", "PUT ",   "OPTIONS ", "CONNECT ", "DELETE ",
+		"TRACE ", "PRI * ", "SSH-",  "PROXY ", "RTSP/",	   "\x03",    "\x05",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(heads); i++)
+		if (span_starts_nocase(line, span_str(heads[i])))
+			return true;
+	return line.n && (line.p[0] < ' ' || line.p[0] >= 0x7f);
+}
+
+/* "123" or "123 LAST" */
+static bool parse_bdat(struct span text, uint64_t *size, bool *last)
+{
+	struct span number = span_cut(&text, ' ');
+
+	text = span_trim(text);
+	*last = text.n != 0;
+	return number_parse(number, INT64_MAX, size) &&
+	       (!*last || span_eq_nocase(text, SPAN("LAST")));
+}
+
+/*
+ * The chunk follows whatever we think of the command, so its size is what matters first.
+ */
+static struct smtp_event read_bdat(struct smtp *s, struct span line, struct span text)
+{
+	bool legal = rules[SMTP_BDAT].legal_in & (1u << s->state);
+	struct smtp_event ev = { .kind = SMTP_VERB, .verb = SMTP_BDAT, .text = text };
+
+	if (!parse_bdat(text, &ev.size, &ev.last)) {
+		ev = bad(s, EV_BAD_CHUNK, RE_BAD_ARGUMENT, line);
+		ev.lost = true;
+		return ev;
+	}
+	s->left = ev.size;
+	s->last = ev.last;
+	if (legal && (s->offers & SMTP_OFFERS_CHUNKING)) {
+		s->asked = SMTP_BDAT;
+		return ev;
+	}
+	s->swallowing = true;
+	s->odd = s->excused ? EV_NONE : EV_BAD_SEQUENCE;
+	s->say = s->state == SMTP_MAIL_OK ? RE_NO_RECIPIENTS : RE_BAD_SEQUENCE;
+	if (!(s->offers & SMTP_OFFERS_CHUNKING)) {
+		s->odd = EV_BAD_CHUNK;
+		s->say = RE_NOT_HERE;
+	}
+	return (struct smtp_event){ .kind = SMTP_MORE };
+}
+
+static struct smtp_event out_of_order(struct smtp *s, enum smtp_verb verb, struct span line)
+{
+	bool of_mail = verb == SMTP_RCPT || verb == SMTP_DATA;
+	bool no_rcpt = verb == SMTP_DATA && s->state == SMTP_MAIL_OK;
+
+	return bad(s, of_mail && s->excused ? EV_NONE : EV_BAD_SEQUENCE,
+		   no_rcpt ? RE_NO_RECIPIENTS : RE_BAD_SEQUENCE, line);
+}
+
+/* Which verbs may carry addresses, so that bytes above 127 are for the session to judge? */
+static bool may_be_high(enum smtp_verb verb)
+{
+	return verb == SMTP_MAIL || verb == SMTP_RCPT || verb == SMTP_VRFY ||
+	       verb == SMTP_EXPN;
+}
+
+static struct smtp_event read_verb(struct smtp *s, const struct line_cut *cut)
+{
+	struct span text = cut->text;
+	struct span word = span_cut(&text, ' ');
+	enum smtp_verb verb = find_verb(word);
+	const struct rule *rule = &rules[verb];
+
+	if (verb == SMTP_NONE)
+		return bad(s, is_stranger(cut->text) ? EV_NOT_SMTP : EV_UNKNOWN_VERB,
+			   RE_UNKNOWN_VERB, cut->text);
+	text = span_trim(text);
+	if (verb == SMTP_BDAT)
+		return read_bdat(s, cut->text, text);
+	if (cut->high && !may_be_high(verb))
+		return bad(s, EV_EIGHT_BIT, RE_NEEDS_UTF8, cut->text);
+	if (!(rule->legal_in & (1u << s->state)))
+		return out_of_order(s, verb, cut->text);
+	if (rule->argument == ARG_NEEDED && text.n == 0)
+		return bad(s, EV_BAD_ARGUMENT, RE_BAD_ARGUMENT, cut->text);
+	if (rule->argument == ARG_REFUSED && text.n > 0)
+		return bad(s, EV_BAD_ARGUMENT, RE_NO_ARGUMENT, cut->text);
+	s->asked = verb;
+	return (struct smtp_event){ .kind = SMTP_VERB,
+				    .verb = verb,
+				    .high = cut->high,
+				    .must_be_last = rule->group == GROUP_LAST,
+				    .text = text };
+}
+
+/* A TLS ClientHello need not hold a CRLF, ever: one byte tells. */
+static bool is_tls_record(const struct smtp *s, struct span in)
+{
+	return s->line.seen == 0 && !s->line.skipping && in.n && in.p[0] == 0x16;
+}
+
+static struct smtp_event next_line(struct smtp *s, struct span *in)
+{
+	struct line_cut cut;
+
+	if (is_tls_record(s, *in)) {
+		struct smtp_event ev = bad(s, EV_NOT_SMTP, RE_UNKNOWN_VERB, SPAN_NONE);
+
+		ev.lost = true;
+		return ev;
+	}
+	switch (line_next(&s->line, in, &cut)) {
+	case LINE_MORE:
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	case LINE_LONG:
+		return bad(s, EV_LONG_LINE, RE_LINE_TOO_LONG, SPAN_NONE);
+	case LINE_OK:
+		break;
+	}
+	if (cut.odd != EV_NONE)
+		return bad(s, cut.odd, RE_BAD_BYTES, cut.text);
+	return read_verb(s, &cut);
+}
+
+/* A chunk that nobody asked for: its bytes are not commands, whatever they look like. */
+static struct smtp_event swallow(struct smtp *s, struct span *in)
+{
+	size_t n = in->n < s->left ? in->n : (size_t)s->left;
+
+	*in = span_skip(*in, n);
+	s->left -= n;
+	if (s->left)
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	s->swallowing = false;
+	return bad(s, s->odd, s->say, rules[SMTP_BDAT].word);
+}
+
+/* ---- messages ---------------------------------------------------------------------- */
+
+/*
+ * What another server could take for an end of the message: any line end (CR, LF or
+ * CRLF), a dot, any line end, and NULs between them, which some servers drop. All but
+ * CRLF.CRLF are somebody's idea of smuggling.
+ */
+enum { TELL_NOTHING, TELL_LINE_END, TELL_DOT };
+
+static void line_ended(struct smtp *s, bool real)
+{
+	s->tell = TELL_LINE_END;
+	s->tell_bare = !real;
+	s->tell_nul = false;
+	s->at_bol = real;
+}
+
+static void start_text(struct smtp *s)
+{
+	s->marks = 0;
+	s->held_cr = false;
+	s->dropping = false;
+	line_ended(s, true);
+}
+
+static struct smtp_event text(const struct smtp *s, struct span t)
+{
+	if (s->dropping || t.n == 0)
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	return (struct smtp_event){ .kind = SMTP_TEXT, .text = t };
+}
+
+/* A line end that is none of RFC 5321's: its CRLF if we normalise, nothing otherwise. */
+static struct smtp_event bare(struct smtp *s, unsigned mark)
+{
+	if (s->tell == TELL_DOT)
+		s->marks |= SMTP_HAS_FAKE_END;
+	s->marks |= mark;
+	line_ended(s, false);
+	if (!(s->offers & SMTP_NORMALISES))
+		s->dropping = true;
+	return text(s, crlf);
+}
+
+/* The byte behind a CR that was held back, or the end of the message there. */
+static struct smtp_event resolve_cr(struct smtp *s, struct span *in)
+{
+	s->held_cr = false;
+	if (in->n == 0 || in->p[0] != '\n')
+		return bare(s, SMTP_HAS_BARE_CR);
+	*in = span_skip(*in, 1);
+	if (s->tell == TELL_DOT && s->tell_nul)
+		s->marks |= SMTP_HAS_NUL_END;
+	if (s->tell == TELL_DOT && (s->tell_nul || s->tell_bare))
+		s->marks |= SMTP_HAS_FAKE_END;
+	if (s->marks & SMTP_HAS_NUL_END)
+		s->dropping = true;
+	line_ended(s, true);
+	return text(s, crlf);
+}
+
+/*
+ * The head of a line byte by byte, as long as it may yet look like an end. Returns how
+ * many bytes that took.
+ */
+static size_t look_for_end(struct smtp *s, struct span in)
+{
+	size_t i = 0;
+
+	for (; i < in.n && s->tell != TELL_NOTHING; i++) {
+		if (in.p[i] == '\r' || in.p[i] == '\n')
+			break;
+		if (in.p[i] == '\0')
+			s->tell_nul = true;
+		else if (in.p[i] == '.' && s->tell == TELL_LINE_END)
+			s->tell = TELL_DOT;
+		else
+			s->tell = TELL_NOTHING;
+	}
+	if (i)
+		s->at_bol = false;
+	return i;
+}
+
+/*
+ * How much of the input is message that can be handed on as it is: up to an oddity, a CR
+ * whose LF is not there yet, a dot at the beginning of a line, or a line that ends
+ * something that looked like an end.
+ */
+static size_t plain_text(struct smtp *s, struct span in, bool dots)
+{
+	size_t n = 0;
+
+	while (n < in.n && !(dots && s->at_bol && in.p[n] == '.')) {
+		struct span rest;
+		size_t lf, stop;
+
+		n += look_for_end(s, span_skip(in, n));
+		rest = span_skip(in, n);
+		lf = span_find(rest, '\n');
+		stop = span_find(span_head(rest, lf), '\r');
+		if (lf == rest.n || stop + 1 != lf || s->tell == TELL_DOT) {
+			size_t plain = stop < lf ? stop : lf;
+
+			if (plain) {
+				s->at_bol = false;
+				s->tell = TELL_NOTHING;
+			}
+			return n + plain;
+		}
+		n += lf + 1;
+		line_ended(s, true);
+	}
+	return n;
+}
+
+/* Message text from the front of *in; dots: with dots removed. */
+static struct smtp_event next_text(struct smtp *s, struct span *in, bool dots)
+{
+	struct smtp_event ev = { .kind = SMTP_MORE };
+
+	while (in->n && ev.kind == SMTP_MORE) {
+		size_t n;
+
+		if (s->held_cr) {
+			ev = resolve_cr(s, in);
+			continue;
+		}
+		if (dots && s->at_bol && in->p[0] == '.')
+			return ev;
+		n = plain_text(s, *in, dots);
+		if (n) {
+			ev = text(s, span_head(*in, n));
+			*in = span_skip(*in, n);
+		} else if (in->p[0] == '\r') {
+			s->held_cr = true;
+			*in = span_skip(*in, 1);
+		} else {
+			*in = span_skip(*in, 1);
+			ev = bare(s, SMTP_HAS_BARE_LF);
+		}
+	}
+	return ev;
+}
+
+static struct smtp_event message_end(struct smtp *s)
+{
+	s->asked = SMTP_BODY_END;
+	return (struct smtp_event){ .kind = SMTP_END, .verb = s->asked, .marks = s->marks };
+}
+
+/* How many of the bytes .CRLF the input begins with. */
+static size_t match_end(struct span in)
+{
+	static const uint8_t end[3] = { '.', '\r', '\n' };
+	size_t n = 0;
+
+	while (n < in.n && n < sizeof(end) && in.p[n] == end[n])
+		n++;
+	return n;
+}
+
+static struct smtp_event next_body(struct smtp *s, struct span *in)
+{
+	while (true) {
+		struct smtp_event ev = next_text(s, in, true);
+		size_t matched;
+
+		if (ev.kind != SMTP_MORE || in->n == 0)
+			return ev;
+		matched = match_end(*in);
+		if (matched == 3) {
+			*in = span_skip(*in, matched);
+			return message_end(s);
+		}
+		if (matched == in->n)
+			return ev; /* may yet become the end */
+		*in = span_skip(*in, 1);
+		s->at_bol = false;
+		s->tell = TELL_DOT;
+	}
+}
+
+static struct smtp_event chunk_end(struct smtp *s)
+{
+	struct span none = SPAN_NONE;
+
+	if (s->last && s->held_cr) {
+		struct smtp_event ev = resolve_cr(s, &none);
+
+		if (ev.kind != SMTP_MORE)
+			return ev;
+	}
+	if (s->last)
+		return message_end(s);
+	s->asked = SMTP_CHUNK_END;
+	return (struct smtp_event){ .kind = SMTP_CHUNK, .verb = s->asked, .marks = s->marks };
+}
+
+static struct smtp_event next_chunk(struct smtp *s, struct span *in)
+{
+	struct span mine, rest;
+	struct smtp_event ev;
+
+	if (s->left == 0)
+		return chunk_end(s);
+	mine = rest = span_head(*in, in->n < s->left ? in->n : (size_t)s->left);
+	if (s->binary) {
+		ev = text(s, mine);
+		rest = span_skip(mine, mine.n);
+	} else {
+		ev = next_text(s, &rest, false);
+	}
+	*in = span_skip(*in, mine.n - rest.n);
+	s->left -= mine.n - rest.n;
+	if (ev.kind == SMTP_MORE && s->left == 0)
+		return chunk_end(s);
+	return ev;
+}
+
+struct smtp_event smtp_next(struct smtp *s, struct span *in)
+{
+	if (s->asked != SMTP_NONE)
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	if (s->swallowing)
+		return swallow(s, in);
+	if (s->state == SMTP_IN_BODY)
+		return next_body(s, in);
+	if (s->state == SMTP_IN_CHUNK)
+		return next_chunk(s, in);
+	if (s->state == SMTP_WANTS_TLS || s->state == SMTP_GONE)
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	return next_line(s, in);
+}
+
+/* ---- replies ----------------------------------------------------------------------- */
+
+static enum smtp_state next_state(const struct smtp *s, int code)
+{
+	const int *after = rules[s->asked].after;
+	int to = code >= 400 ? after[2] : code >= 300 || code == 0 ? after[1] : after[0];
+
+	if (to == SMTP_BACK)
+		return s->greeted ? SMTP_READY : SMTP_START;
+	return to == SMTP_STAY ? s->state : (enum smtp_state)to;
+}
+
+static bool is_about_mail(enum smtp_verb v)
+{
+	return v == SMTP_MAIL || v == SMTP_RCPT || v == SMTP_DATA || v == SMTP_CHUNK_END;
+}
+
+static void move(struct smtp *s, enum reply r)
+{
+	int code = reply_table[r].code;
+	enum smtp_state from = s->state;
+
+	BUG_IF(s->asked == SMTP_NONE);
+	BUG_IF((s->asked == SMTP_BDAT) != (r == RE_NONE));
+	s->state = next_state(s, code);
+	if (code >= 400 && is_about_mail(s->asked))
+		s->excused = true;
+	else if (s->asked != SMTP_REFUSED)
+		s->excused = false;
+	if (code < 300 && (s->asked == SMTP_EHLO || s->asked == SMTP_HELO))
+		s->greeted = true;
+	if (s->state == SMTP_START)
+		s->greeted = false;
+	if (s->state == SMTP_IN_BODY || (s->state == SMTP_IN_CHUNK && from == SMTP_RCPT_OK))
+		start_text(s);
+	s->asked = SMTP_NONE;
+}
+
+void smtp_print_greeting(struct span host, struct buf *out)
+{
+	buf_fmt(out, "%d %.*s %s\r\n", reply_table[RE_GREETING].code, SPAN_ARG(host),
+		reply_table[RE_GREETING].text);
+}
+
+void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
+{
+	move(s, r);
+	if (r == RE_GREETING)
+		smtp_print_greeting(more, out);
+	else if (r == RE_HELO)
+		buf_fmt(out, "%d %.*s\r\n", reply_table[r].code, SPAN_ARG(more));
+	else if (r != RE_NONE)
+		reply_print(r, more, out);
+}
+
+void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
+{
+	move(s, RE_EHLO);
+	buf_fmt(out, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n",
+		SPAN_ARG(e->host), e->size_max);
+	if (s->offers & SMTP_OFFERS_TLS)
+		buf_fmt(out, "250-STARTTLS\r\n");
+	if (s->offers & SMTP_OFFERS_UTF8)
+		buf_fmt(out, "250-SMTPUTF8\r\n");
+	if (s->offers & SMTP_OFFERS_CHUNKING)
+		buf_fmt(out, "250-CHUNKING\r\n250-BINARYMIME\r\n");
+	if (s->offers & SMTP_OFFERS_XCLIENT)
+		buf_fmt(out, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN\r\n");
+	buf_fmt(out, "250-LIMITS MAILMAX=%" PRIu64 " RCPTMAX=%" PRIu64 "\r\n", e->mail_max,
+		e->rcpt_max);
+	buf_fmt(out, "250 ENHANCEDSTATUSCODES\r\n");
+}
