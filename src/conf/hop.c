@@ -1,0 +1,95 @@
+#include "conf/hop.h"
+
+#include "base/number.h"
+
+#define LABEL_MAX 63
+
+static bool label_ok(struct span label)
+{
+	if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' ||
+	    label.p[label.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < label.n; i++) {
+		uint8_t c = byte_lower(label.p[i]);
+
+		/* underscores are in the DNS, whatever the RFCs say */
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+			return false;
+	}
+	return true;
+}
+
+bool host_name_ok(struct span name)
+{
+	if (name.n == 0 || name.n >= DOMAIN_MAX || name.p[name.n - 1] == '.')
+		return false;
+	while (name.n)
+		if (!label_ok(span_cut(&name, '.')))
+			return false;
+	return true;
+}
+
+static bool host_port_ok(struct span text)
+{
+	size_t colon = span_find_last(text, ':');
+	struct span host = span_head(text, colon), port = span_skip(text, colon + 1);
+	struct endpoint e;
+	uint64_t n;
+
+	if (endpoint_parse(text, &e))
+		return !span_eq(host, SPAN("*"));
+	return host_name_ok(host) && number_parse(port, UINT16_MAX, &n) && n > 0;
+}
+
+static const struct {
+	struct span prefix;
+	enum hop hop;
+	const char *wants;
+} hops[] = {
+	{ SPAN_INIT("maildir"), HOP_MAILDIR, "" },
+	{ SPAN_INIT("discard"), HOP_DISCARD, "" },
+	{ SPAN_INIT("lmtp:unix:"), HOP_LMTP_UNIX, "lmtp:unix:/path" },
+	{ SPAN_INIT("lmtp:"), HOP_LMTP, "lmtp:host:port" },
+	{ SPAN_INIT("smtp:"), HOP_SMTP, "smtp:host:port" },
+};
+
+static bool target_ok(enum hop hop, struct span target)
+{
+	switch (hop) {
+	case HOP_MAILDIR:
+	case HOP_DISCARD:
+		return target.n == 0;
+	case HOP_LMTP_UNIX:
+		/* what fits into a struct sockaddr_un */
+		return target.n > 1 && target.p[0] == '/' && target.n < 108;
+	case HOP_LMTP:
+	case HOP_SMTP:
+		return host_port_ok(target);
+	case HOP_COUNT:
+		break;
+	}
+	return false;
+}
+
+bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err)
+{
+	for (size_t i = 0; i < COUNT_OF(hops); i++) {
+		struct span rest = span_skip(text, hops[i].prefix.n);
+
+		if (!span_starts(text, hops[i].prefix))
+			continue;
+		if (!target_ok(hops[i].hop, rest) || rest.n >= TEXT_MAX) {
+			if (!*hops[i].wants)
+				break;
+			return err_set(err, "\"%.*s\" is not %s", SPAN_ARG(text), hops[i].wants);
+		}
+		*hop = hops[i].hop;
+		memset(target, 0, TEXT_MAX);
+		memcpy(target, rest.p, rest.n);
+		return true;
+	}
+	return err_set(err,
+		       "\"%.*s\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, "
+		       "smtp:host:port",
+		       SPAN_ARG(text));
+}

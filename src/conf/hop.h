@@ -1,0 +1,19 @@
+/*
+ * hop - where mail goes, as an operator writes it
+ *
+ * maildir, discard, lmtp:unix:/path, lmtp:host:port, smtp:host:port. A host is a name or
+ * an address; an IPv6 address stands in brackets.
+ */
+#ifndef CONF_HOP_H
+#define CONF_HOP_H
+
+#include "base/err.h"
+#include "conf/conf.h"
+
+/* target gets what is behind lmtp:, lmtp:unix: or smtp:, else "". */
+MUST bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err);
+
+/* Is this a domain or host name: letters, digits and hyphens between dots? */
+bool host_name_ok(struct span name);
+
+#endif
