@@ -26,10 +26,10 @@ struct loader_request {
 
 struct loaded {
 	struct conf conf;
-	struct places places; /* where each value came from */
+	struct origins origins; /* where each value came from */
 	struct span certs, tables;
 	unsigned fatal, warnings; /* how many */
-	struct loader_memory *memory; /* what the spans and places point into */
+	struct loader_memory *memory; /* what the spans and origins point into */
 };
 
 /* False if there was a fatal problem; *out is there (to be closed) in both cases. */

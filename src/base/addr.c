@@ -228,3 +228,17 @@ bool endpoint_parse(struct span text, struct endpoint *out)
 	*out = e;
 	return true;
 }
+
+void endpoint_print(const struct endpoint *e, struct buf *out)
+{
+	static const struct addr any = { 0 };
+	bool v6 = !addr_is_v4(&e->addr);
+
+	if (addr_eq(&e->addr, &any)) {
+		buf_fmt(out, "*:%u", e->port);
+		return;
+	}
+	buf_put(out, v6 ? SPAN("[") : SPAN(""));
+	addr_print(&e->addr, out);
+	buf_fmt(out, "%s:%u", v6 ? "]" : "", e->port);
+}

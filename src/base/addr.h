@@ -42,5 +42,6 @@ bool net_has(const struct net *n, const struct addr *a);
 
 /* "192.0.2.7:25", "[2001:db8::1]:25", "*:25" (all of IPv6, which includes IPv4). */
 MUST bool endpoint_parse(struct span text, struct endpoint *out);
+void endpoint_print(const struct endpoint *e, struct buf *out);
 
 #endif

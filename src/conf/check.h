@@ -12,16 +12,16 @@
 #include "conf/settings.h"
 
 /* Where a value was read. file NULL: nowhere, it is the default. */
-struct place {
+struct origin {
 	const char *file; /* borrowed */
 	unsigned line;	  /* 0: there are no lines (--set) */
 };
 
-struct places {
-	struct place set[SETTINGS_COUNT];
-	struct place listeners[LISTENERS_MAX];
-	struct place routes[ROUTES_MAX];
-	struct place domains[DOMAINS_MAX];
+struct origins {
+	struct origin set[SETTINGS_COUNT];
+	struct origin listeners[LISTENERS_MAX];
+	struct origin routes[ROUTES_MAX];
+	struct origin domains[DOMAINS_MAX];
 };
 
 /* Counts problems, and hands the first PROBLEMS_MAX on. */
@@ -32,10 +32,10 @@ struct problems {
 };
 
 /* "holdfast.conf:12: ..." */
-void problem(struct problems *p, struct place at, const char *fmt, ...) PRINTF(3, 4);
-void doubt(struct problems *p, struct place at, const char *fmt, ...) PRINTF(3, 4);
+void problem(struct problems *p, struct origin at, const char *fmt, ...) PRINTF(3, 4);
+void doubt(struct problems *p, struct origin at, const char *fmt, ...) PRINTF(3, 4);
 
 /* All judgements. c->set is read; what follows from it (deliver_hop, names) is filled in. */
-void conf_check(struct conf *c, const struct places *where, struct problems *p);
+void conf_check(struct conf *c, const struct origins *where, struct problems *p);
 
 #endif

@@ -1,0 +1,248 @@
+#include "conf/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/siphash.h"
+#include "conf/hop.h"
+
+#define SOCKET_PATH_MAX 107 /* struct sockaddr_un, without its NUL */
+#define DETAIL_MAX	7   /* struct rcptmap_head */
+
+static void report(struct problems *p, bool fatal, struct origin at, const char *fmt,
+		   va_list args)
+{
+	unsigned *count = fatal ? &p->fatal : &p->warnings;
+	char text[1024];
+	int n = 0;
+
+	(*count)++;
+	if (*count > PROBLEMS_MAX)
+		return;
+	if (at.file && at.line)
+		n = snprintf(text, sizeof(text), "%s:%u: ", at.file, at.line);
+	else if (at.file)
+		n = snprintf(text, sizeof(text), "%s: ", at.file);
+	if (n < 0 || (size_t)n >= sizeof(text))
+		n = 0;
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
+	p->on_problem(p->arg, fatal, text);
+}
+
+void problem(struct problems *p, struct origin at, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	report(p, true, at, fmt, args);
+	va_end(args);
+}
+
+void doubt(struct problems *p, struct origin at, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	report(p, false, at, fmt, args);
+	va_end(args);
+}
+
+struct check {
+	struct conf *conf;
+	const struct origins *origins;
+	struct problems *problems;
+};
+
+/* Where one of two settings was read: the other may be a default. */
+static struct origin either(const struct check *c, enum setting a, enum setting b)
+{
+	const struct origin *o = c->origins->set;
+
+	return o[a].file ? o[a] : o[b];
+}
+
+#define AT_MOST(c, small, large)                                                           \
+	do {                                                                               \
+		if ((c)->conf->set.small > (c)->conf->set.large)                           \
+			problem((c)->problems, either(c, SET_##small, SET_##large),        \
+				"%s is more than %s", setting_table[SET_##small].key,      \
+				setting_table[SET_##large].key);                           \
+	} while (0)
+
+static void check_order(const struct check *c)
+{
+	AT_MOST(c, verify_good_ask, verify_good);
+	AT_MOST(c, verify_bad_ask, verify_bad);
+	AT_MOST(c, retry_first, retry_max);
+	AT_MOST(c, retry_first, lifetime);
+	AT_MOST(c, header_max, message_max);
+	AT_MOST(c, line_max, auth_line_max);
+	AT_MOST(c, greet_delay, session_timeout);
+	AT_MOST(c, command_timeout, session_timeout);
+}
+
+static void check_path(const struct check *c, enum setting which, const char *path)
+{
+	if (*path != '/')
+		problem(c->problems, c->origins->set[which], "%s: \"%s\" is not an absolute path",
+			setting_table[which].key, path);
+}
+
+static void check_paths(const struct check *c)
+{
+	const struct settings *s = &c->conf->set;
+	const struct origin *o = c->origins->set;
+
+	check_path(c, SET_dir, s->dir);
+	check_path(c, SET_control, s->control);
+	if (strlen(s->control) > SOCKET_PATH_MAX)
+		problem(c->problems, o[SET_control],
+			"control: the path of a socket may have %d bytes, this one has %zu",
+			SOCKET_PATH_MAX, strlen(s->control));
+	if (*s->maildirs) {
+		check_path(c, SET_maildirs, s->maildirs);
+		if (!strstr(s->maildirs, "%u"))
+			problem(c->problems, o[SET_maildirs],
+				"delivery.maildirs: without %%u all users have the same Maildir");
+		else if (!strstr(s->maildirs, "%d"))
+			doubt(c->problems, o[SET_maildirs],
+			      "delivery.maildirs: without %%d the same user in two domains has "
+			      "one Maildir");
+	}
+	if (*s->log_file) {
+		check_path(c, SET_log_file, s->log_file);
+		if (s->log_to != LOG_TO_FILE)
+			doubt(c->problems, o[SET_log_file],
+			      "log.file is not used unless log.to is \"file\"");
+	}
+}
+
+static void check_texts(const struct check *c)
+{
+	const struct settings *s = &c->conf->set;
+	struct span detail = setting_text(s->detail);
+
+	if (!host_name_ok(setting_text(s->hostname)))
+		problem(c->problems, c->origins->set[SET_hostname],
+			"hostname: \"%s\" is not a host name", s->hostname);
+	if (detail.n > DETAIL_MAX)
+		problem(c->problems, c->origins->set[SET_detail],
+			"recipients.detail may have %d characters", DETAIL_MAX);
+	for (size_t i = 0; i < detail.n; i++) {
+		uint8_t d = byte_lower(detail.p[i]);
+
+		if ((d >= 'a' && d <= 'z') || (d >= '0' && d <= '9') || d == '@' || d == '.' ||
+		    d >= 0x80)
+			problem(c->problems, c->origins->set[SET_detail],
+				"recipients.detail: \"%c\" cannot separate", detail.p[i]);
+	}
+}
+
+static bool is_any(const struct addr *a)
+{
+	const struct addr any4 = addr_v4(0, 0, 0, 0), any6 = { 0 };
+
+	return addr_eq(a, &any4) || addr_eq(a, &any6);
+}
+
+/* Would the kernel refuse the second? *:25 is both families, 0.0.0.0:25 all of one. */
+static bool overlap(const struct endpoint *a, const struct endpoint *b)
+{
+	const struct addr any6 = { 0 };
+	bool same_family = addr_is_v4(&a->addr) == addr_is_v4(&b->addr);
+
+	if (a->port != b->port)
+		return false;
+	if (addr_eq(&a->addr, &b->addr) || addr_eq(&a->addr, &any6) ||
+	    addr_eq(&b->addr, &any6))
+		return true;
+	return same_family && (is_any(&a->addr) || is_any(&b->addr));
+}
+
+static void name_listener(struct listener *l)
+{
+	static const uint64_t key[2] = { 0x686f6c6466617374u, 0x6c697374656e6572u };
+	uint8_t bytes[18];
+	struct buf b;
+
+	memcpy(bytes, l->at.addr.ip, 16);
+	bytes[16] = (uint8_t)(l->at.port >> 8);
+	bytes[17] = (uint8_t)l->at.port;
+	l->id = siphash(key, span_of(bytes, sizeof(bytes)));
+
+	memset(l->name, 0, sizeof(l->name));
+	buf_init(&b, l->name, sizeof(l->name) - 1);
+	buf_put(&b, SPAN("smtp "));
+	endpoint_print(&l->at, &b);
+}
+
+static void check_listeners(const struct check *c)
+{
+	struct conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		struct listener *l = &conf->listeners[i];
+		struct origin at = c->origins->listeners[i];
+
+		name_listener(l);
+		if (l->tls != TLS_NONE && conf->certificate_count == 0)
+			problem(c->problems, at,
+				"listen: %s is to speak TLS, but there is no certificate (tls: { "
+				"certificates = ... })",
+				l->name);
+		if (l->proxy && conf->proxy_count == 0)
+			problem(c->problems, at,
+				"listen: %s has proxy = true, but proxy-from is empty: nobody could "
+				"connect",
+				l->name);
+		for (size_t j = 0; j < i; j++)
+			if (overlap(&l->at, &conf->listeners[j].at))
+				problem(c->problems, at, "listen: %s overlaps with %s", l->name,
+					conf->listeners[j].name);
+	}
+}
+
+static void check_routes(const struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->route_count; i++) {
+		const struct route *r = &conf->routes[i];
+		struct origin at = c->origins->routes[i];
+
+		if (r->verify && (r->hop == HOP_MAILDIR || r->hop == HOP_DISCARD))
+			problem(c->problems, at,
+				"routes: %s has verify = true, but no next hop that could be asked",
+				r->domain);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(r->domain, conf->routes[j].domain) == 0)
+				problem(c->problems, at, "routes: %s has two routes", r->domain);
+	}
+}
+
+static void check_domains(const struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->domain_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(conf->domains[i], conf->domains[j]) == 0)
+				doubt(c->problems, c->origins->domains[i],
+				      "domains: %s is there twice", conf->domains[i]);
+}
+
+void conf_check(struct conf *conf, const struct origins *origins, struct problems *p)
+{
+	const struct check c = { conf, origins, p };
+	struct err err;
+
+	if (!hop_parse(setting_text(conf->set.deliver_to), &conf->deliver_hop,
+		       conf->deliver_target, &err))
+		problem(p, origins->set[SET_deliver_to], "delivery.to: %s", err.text);
+	check_order(&c);
+	check_paths(&c);
+	check_texts(&c);
+	check_listeners(&c);
+	check_routes(&c);
+	check_domains(&c);
+}
