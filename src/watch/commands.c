@@ -1,0 +1,256 @@
+#include "watch/commands.h"
+
+#include "base/fields.h"
+#include "base/list.h"
+#include "base/number.h"
+
+#define ROLE_ANSWERS_WITHIN  (5 * MS_SECOND)
+#define ORDER_ANSWERED_WITHIN MS_MINUTE
+
+/* One command that was asked. */
+struct asked {
+	struct sight *sight;
+	uint32_t ask;
+	struct span words; /* all of them */
+	struct span rest;  /* behind the first */
+};
+
+static void done(const struct asked *a, const char *text)
+{
+	control_end(a->sight->control, a->ask, ROLE_WATCH, true, span_str(text));
+}
+
+static void refuse(const struct asked *a, const char *text)
+{
+	control_end(a->sight->control, a->ask, ROLE_WATCH, false, span_str(text));
+}
+
+static void row(const struct asked *a, const struct buf *fields)
+{
+	control_row(a->sight->control, a->ask, ROLE_WATCH, buf_span(fields));
+}
+
+static size_t serving(const struct sight *s, enum role role)
+{
+	struct pulses_one one;
+	size_t n = 0;
+
+	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++)
+		n += one.role == role;
+	return n;
+}
+
+static const char *state(const struct sight *s)
+{
+	if (s->draining)
+		return "stopping";
+	if (!serving(s, ROLE_STORE))
+		return "no store: it is being replaced";
+	if (!serving(s, ROLE_AUTH))
+		return "no auth: it is being replaced";
+	if ((int64_t)serving(s, ROLE_EDGE) < s->conf->set.edges)
+		return "an edge is missing: it is being replaced";
+	return "serving";
+}
+
+static const struct status_row {
+	const char *name;
+	enum role role;
+	enum gauge gauge;
+} status_rows[] = {
+	{ "sessions", ROLE_EDGE, GAUGE_SESSIONS },
+	{ "tls-sessions", ROLE_EDGE, GAUGE_TLS },
+	{ "connections", ROLE_EDGE, GAUGE_CONNECTIONS },
+	{ "accepted", ROLE_EDGE, GAUGE_MESSAGES },
+	{ "queue", ROLE_STORE, GAUGE_QUEUE },
+	{ "delivering", ROLE_STORE, GAUGE_DELIVERIES },
+	{ "delivered", ROLE_STORE, GAUGE_DELIVERED },
+	{ "deferred", ROLE_STORE, GAUGE_DEFERRED },
+	{ "dead", ROLE_STORE, GAUGE_DEAD },
+};
+
+static void say_status(const struct asked *a)
+{
+	const struct sight *s = a->sight;
+	const char *trouble = log_trouble(s->log);
+	uint8_t mem[ROW_MAX];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	field_text(&out, "state", span_str(state(s)));
+	field_text(&out, "version", span_str(HOLDFAST_VERSION));
+	field_text(&out, "hostname", span_str(s->conf->set.hostname));
+	field_time(&out, "since", s->keep->began);
+	for (size_t i = 0; i < COUNT_OF(status_rows); i++) {
+		const struct status_row *r = &status_rows[i];
+
+		field_number(&out, r->name, pulses_gauge(s->pulses, r->role, r->gauge));
+	}
+	field_text(&out, "log", span_str(*trouble ? trouble : "ok"));
+	field_number(&out, "log-lines", (int64_t)log_written(s->log));
+	field_number(&out, "log-only-counted", (int64_t)log_unwritten(s->log));
+	field_number(&out, "log-bytes-left", log_budget_left(s->log));
+	row(a, &out);
+	done(a, "");
+}
+
+static void count_row(const struct asked *a, const char *kind, const char *name, uint64_t n)
+{
+	uint8_t mem[256];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	field_text(&out, "kind", span_str(kind));
+	field_text(&out, "name", span_str(name));
+	field_number(&out, "count", (int64_t)n);
+	row(a, &out);
+}
+
+static void say_counters(const struct asked *a)
+{
+	const struct pulses *p = a->sight->pulses;
+
+	for (int i = EV_NONE + 1; i < EVENT_COUNT; i++)
+		count_row(a, "event", event_table[i].word, pulses_events(p, (enum event)i));
+	for (int i = END_NONE + 1; i < END_COUNT; i++)
+		count_row(a, "end", end_table[i].word, pulses_ends(p, (enum end)i));
+	for (int i = LOG_NONE + 1; i < RECORD_COUNT; i++)
+		count_row(a, "record", record_table[i].word, pulses_records(p, (enum record)i));
+	done(a, "");
+}
+
+static void say_roles(const struct asked *a)
+{
+	const struct sight *s = a->sight;
+	struct pulses_one one;
+	uint8_t mem[512];
+	struct buf out;
+
+	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++) {
+		const struct pulse_reader *r = one.reader;
+
+		buf_init(&out, mem, sizeof(mem));
+		field_text(&out, "role", span_str(role_word[one.role]));
+		field_number(&out, "number", (int64_t)one.number);
+		field_number(&out, "pid", (int64_t)one.pid);
+		field_time(&out, "since", one.since);
+		field_number(&out, "beats", (int64_t)pulse_beats(r));
+		field_number(&out, "sessions", pulse_gauge_now(r, GAUGE_SESSIONS));
+		field_number(&out, "connections", pulse_gauge_now(r, GAUGE_CONNECTIONS));
+		field_number(&out, "messages", pulse_gauge_now(r, GAUGE_MESSAGES));
+		field_number(&out, "deliveries", pulse_gauge_now(r, GAUGE_DELIVERIES));
+		row(a, &out);
+	}
+	done(a, "");
+}
+
+static void order(const struct asked *a, enum life_order what, enum role role, unsigned number)
+{
+	struct sight *s = a->sight;
+	struct msg_ORDER m = { .ask = a->ask,
+			       .order = (uint8_t)what,
+			       .role = (uint8_t)role,
+			       .number = (uint16_t)number };
+
+	msg_ORDER_pack(&m, link_begin(s->life.link));
+	if (sight_send(&s->life))
+		control_wait(s->control, a->ask, ROLE_SUPERVISOR, ORDER_ANSWERED_WITHIN);
+	else
+		refuse(a, "The supervisor cannot be reached.");
+}
+
+static void say_reload(const struct asked *a)
+{
+	order(a, LIFE_RELOAD, ROLE_NONE, 0);
+}
+
+static void say_upgrade(const struct asked *a)
+{
+	order(a, LIFE_UPGRADE, ROLE_NONE, 0);
+}
+
+static void say_stop(const struct asked *a)
+{
+	order(a, LIFE_STOP, ROLE_NONE, 0);
+}
+
+static enum role role_named(struct span word)
+{
+	for (int r = ROLE_EDGE; r < ROLE_COUNT; r++)
+		if (span_eq(word, span_str(role_word[r])))
+			return (enum role)r;
+	return ROLE_NONE;
+}
+
+static void say_restart(const struct asked *a)
+{
+	struct span rest = a->rest, word, number;
+	enum role role = list_next(&rest, &word) ? role_named(word) : ROLE_NONE;
+	uint64_t n = 0;
+
+	if (role == ROLE_NONE)
+		refuse(a, "restart ROLE [NUMBER]: the roles are edge, store, auth and watch.");
+	else if (list_next(&rest, &number) && !number_parse(number, EDGES_MAX - 1, &n))
+		refuse(a, "restart ROLE [NUMBER]: `holdfast roles` shows the numbers.");
+	else
+		order(a, LIFE_RESTART, role, (unsigned)n);
+}
+
+static void forward(const struct asked *a, struct sight_peer *to, enum role role)
+{
+	struct msg_CONTROL m = { .ask = a->ask, .words = a->words };
+
+	if (to->link) {
+		msg_CONTROL_pack(&m, link_begin(to->link));
+		if (sight_send(to)) {
+			control_wait(a->sight->control, a->ask, role, ROLE_ANSWERS_WITHIN);
+			return;
+		}
+	}
+	refuse(a, role == ROLE_STORE ? "The store is not there now. Try again in a moment."
+				     : "The auth role is not there now. Try again in a moment.");
+}
+
+static void to_store(const struct asked *a)
+{
+	forward(a, &a->sight->store, ROLE_STORE);
+}
+
+static void to_auth(const struct asked *a)
+{
+	forward(a, &a->sight->auth, ROLE_AUTH);
+}
+
+static const struct command {
+	const char *word;
+	void (*say)(const struct asked *a);
+} commands[] = {
+	{ "status", say_status },
+	{ "counters", say_counters },
+	{ "roles", say_roles },
+	{ "reload", say_reload },
+	{ "upgrade", say_upgrade },
+	{ "stop", say_stop },
+	{ "restart", say_restart },
+	{ "user", to_store },
+	{ "alias", to_store },
+	{ "domain", to_store },
+	{ "queue", to_store },
+	{ "passwd", to_auth },
+};
+
+void commands_on_command(void *arg, uint32_t ask, struct span words)
+{
+	struct asked a = { .sight = arg, .ask = ask, .words = words, .rest = words };
+	struct span word;
+
+	if (!list_next(&a.rest, &word))
+		word = SPAN_NONE;
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		if (span_eq(word, span_str(commands[i].word))) {
+			commands[i].say(&a);
+			return;
+		}
+	}
+	refuse(&a, "There is no such command. The server may be older than this program.");
+}

@@ -1,0 +1,46 @@
+/*
+ * control - the control socket: who may ask, and how much of our time that may take
+ *
+ * Only root, our own user and a configured group get in. Clients are few and each has
+ * deadlines: to say its command, to be answered, to read the answer. What a client does
+ * not read waits in memory up to a ceiling. When all places are taken, the one that has
+ * not moved for longest makes room, so nobody can keep the administrator out. What a
+ * command means is for others to say (watch/commands.h): they get it with a number, and
+ * answer to that number, now or later; nobody minds if the client is gone by then.
+ */
+#ifndef WATCH_CONTROL_H
+#define WATCH_CONTROL_H
+
+#include <sys/types.h>
+
+#include "io/loop.h"
+#include "spec/control.h"
+#include "spec/roles.h"
+
+#define CONTROL_CLIENTS 32
+
+struct control;
+
+struct control_hook {
+	void (*on_command)(void *arg, uint32_t ask, struct span words);
+	void *arg;
+};
+
+/* fd: the listening socket, taken over. group: who else may ask; (gid_t)-1: nobody. */
+MUST bool control_open(struct control **out, struct loop *loop, int fd, gid_t group,
+		       const struct control_hook *hook, struct err *err);
+void control_close(struct control **c);
+
+/*
+ * A row, and the end, of the answer to that command; by: which role gives it, ROLE_WATCH
+ * unless control_wait() named another one.
+ */
+void control_row(struct control *c, uint32_t ask, enum role by, struct span row);
+void control_end(struct control *c, uint32_t ask, enum role by, bool ok, struct span text);
+
+/* Another role will answer. If it is silent for that long, the client is told so. */
+void control_wait(struct control *c, uint32_t ask, enum role by, ms_t within);
+/* It never will: it has ended. */
+void control_lost(struct control *c, enum role by);
+
+#endif

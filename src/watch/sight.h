@@ -1,0 +1,35 @@
+/*
+ * sight - everything the watch role holds, for its own files
+ */
+#ifndef WATCH_SIGHT_H
+#define WATCH_SIGHT_H
+
+#include "link/start.h"
+#include "watch/control.h"
+#include "watch/log.h"
+#include "watch/pulses.h"
+
+/* A link to another role; link is NULL while there is none. */
+struct sight_peer {
+	struct sight *sight;
+	struct link *link;
+	struct watch watch;
+};
+
+struct sight {
+	struct start *start;
+	struct loop *loop;
+	const struct conf *conf;
+	struct keep *keep;
+	struct log *log;
+	struct pulses *pulses;
+	struct control *control; /* NULL: no socket was given */
+	struct sight_peer life, store, auth;
+	struct timer beat, last;
+	bool draining;
+};
+
+/* Send what was packed into link_begin(). False: there is no such link, or it broke. */
+bool sight_send(struct sight_peer *to);
+
+#endif

@@ -1,0 +1,422 @@
+#include "watch/watch.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fields.h"
+#include "base/number.h"
+#include "watch/commands.h"
+#include "watch/sight.h"
+
+#define BEAT_EVERY  ((ms_t)250)
+#define FRAMES_ONCE 64 /* of one link, before the others have their turn */
+
+bool sight_send(struct sight_peer *to)
+{
+	if (!to->link || !link_send(to->link, NULL, 0))
+		return false;
+	if (link_waiting(to->link))
+		watch_mask(&to->watch, WATCH_READ | WATCH_WRITE);
+	return true;
+}
+
+static void trouble(struct sight *s, enum record kind, const char *key, const char *why)
+{
+	uint8_t mem[640];
+	struct buf fields;
+
+	buf_init(&fields, mem, sizeof(mem));
+	field_text(&fields, "key", span_str(key));
+	field_text(&fields, "why", span_str(why));
+	log_own(s->log, kind, buf_span(&fields));
+}
+
+static void drop_peer(struct sight_peer *p)
+{
+	enum role role;
+
+	if (!p->link)
+		return;
+	role = link_role(p->link);
+	watch_stop(&p->watch);
+	link_close(&p->link);
+	if (p->sight->control)
+		control_lost(p->sight->control, role);
+}
+
+/* ---- what store and auth say -------------------------------------------------------- */
+
+static bool take_answer(struct sight *s, enum role by, const struct frame *f)
+{
+	struct msg_CONTROL_ROW one;
+	struct msg_CONTROL_END end;
+
+	if (f->kind == MSG_CONTROL_ROW && msg_CONTROL_ROW_unpack(f->bytes, &one) &&
+	    fields_ok(one.row)) {
+		if (s->control)
+			control_row(s->control, one.ask, by, one.row);
+		return true;
+	}
+	if (f->kind == MSG_CONTROL_END && msg_CONTROL_END_unpack(f->bytes, &end)) {
+		if (s->control)
+			control_end(s->control, end.ask, by, end.ok == 1, end.text);
+		return true;
+	}
+	return false;
+}
+
+static void on_peer(void *arg, unsigned ready)
+{
+	struct sight_peer *p = arg;
+	struct sight *s = p->sight;
+	enum role by = link_role(p->link);
+	struct err err = { 0 };
+	struct frame f;
+	enum link_got got = LINK_MORE;
+
+	if ((ready & WATCH_WRITE) && !link_flush(p->link))
+		got = LINK_CLOSED;
+	for (int i = 0; i < FRAMES_ONCE && got != LINK_CLOSED; i++) {
+		got = link_recv(p->link, &f, &err);
+		if (got != LINK_GOT)
+			break;
+		if (take_answer(s, by, &f))
+			continue;
+		frame_close_fds(&f);
+		err_set(&err, "%s sent nonsense", role_word[by]);
+		got = LINK_BROKEN;
+		break;
+	}
+	if (got == LINK_BROKEN)
+		trouble(s, LOG_LINK_BROKEN, role_word[by], err.text);
+	if (got == LINK_BROKEN || got == LINK_CLOSED)
+		drop_peer(p);
+	else
+		watch_mask(&p->watch, WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
+}
+
+static void add_peer(struct sight *s, enum role role, struct link *link)
+{
+	struct sight_peer *p = role == ROLE_STORE ? &s->store : &s->auth;
+
+	if (role != ROLE_STORE && role != ROLE_AUTH) {
+		link_close(&link);
+		return;
+	}
+	drop_peer(p);
+	p->link = link;
+	if (!watch_start(s->loop, &p->watch, link_fd(link), WATCH_READ, on_peer, p))
+		drop_peer(p);
+}
+
+/* ---- what the supervisor says ------------------------------------------------------- */
+
+static int take_fd(struct frame *f, size_t i)
+{
+	int fd = f->fds[i];
+
+	f->fds[i] = -1;
+	return fd;
+}
+
+static bool take_conf(struct sight *s, struct frame *f, struct err *err)
+{
+	const struct conf *conf = start_map_conf(take_fd(f, 0), err), *old = s->conf;
+
+	if (!conf)
+		return false;
+	s->conf = conf;
+	s->start->conf = conf;
+	log_conf(s->log, conf);
+	start_unmap_conf(&old);
+	return true;
+}
+
+static bool take_peer(struct sight *s, struct frame *f, struct err *err)
+{
+	struct msg_PEER m;
+	struct link *link;
+
+	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return err_set(err, "peer makes no sense");
+	if (!link_open(&link, take_fd(f, 0), ROLE_WATCH, (enum role)m.role, m.number, err))
+		return false;
+	add_peer(s, (enum role)m.role, link);
+	return true;
+}
+
+static bool take_pulse_of(struct sight *s, struct frame *f, struct err *err)
+{
+	struct msg_PULSE_OF m;
+	struct start_pulse pulse;
+
+	if (!msg_PULSE_OF_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return err_set(err, "pulse-of makes no sense");
+	pulse = (struct start_pulse){ .role = (enum role)m.role,
+				      .number = m.number,
+				      .pid = m.pid,
+				      .fd = take_fd(f, 0),
+				      .doorbell = take_fd(f, 1) };
+	return pulses_add(s->pulses, &pulse, err);
+}
+
+/* While stopping we outlive the others, whose last records we write. */
+static bool others_have_ended(const struct sight *s)
+{
+	struct pulses_one one;
+
+	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++)
+		if (one.role != ROLE_WATCH && one.role != ROLE_SUPERVISOR)
+			return false;
+	return true;
+}
+
+static bool take_gone(struct sight *s, struct frame *f, struct err *err)
+{
+	struct msg_GONE m;
+
+	if (!msg_GONE_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return err_set(err, "gone makes no sense");
+	pulses_drop(s->pulses, (enum role)m.role, m.number);
+	if (s->draining && others_have_ended(s))
+		loop_stop(s->loop);
+	return true;
+}
+
+static bool take_drain(struct sight *s, struct frame *f, struct err *err)
+{
+	struct msg_DRAIN m;
+
+	if (!msg_DRAIN_unpack(f->bytes, &m) || m.within < 0)
+		return err_set(err, "drain makes no sense");
+	s->draining = true;
+	timer_set(&s->last, loop_now(s->loop) + m.within);
+	if (others_have_ended(s))
+		loop_stop(s->loop);
+	return true;
+}
+
+static bool take_ordered(struct sight *s, struct frame *f, struct err *err)
+{
+	struct msg_ORDERED m;
+
+	if (!msg_ORDERED_unpack(f->bytes, &m))
+		return err_set(err, "ordered makes no sense");
+	if (s->control)
+		control_end(s->control, m.ask, ROLE_SUPERVISOR, m.ok == 1, m.text);
+	return true;
+}
+
+static bool take(struct sight *s, struct frame *f, struct err *err)
+{
+	if (f->kind == MSG_CONF)
+		return take_conf(s, f, err);
+	if (f->kind == MSG_PEER)
+		return take_peer(s, f, err);
+	if (f->kind == MSG_PULSE_OF)
+		return take_pulse_of(s, f, err);
+	if (f->kind == MSG_GONE)
+		return take_gone(s, f, err);
+	if (f->kind == MSG_DRAIN)
+		return take_drain(s, f, err);
+	if (f->kind == MSG_ORDERED)
+		return take_ordered(s, f, err);
+	return err_set(err, "%s is not for this role now", message_table[f->kind].word);
+}
+
+static void on_life(void *arg, unsigned ready)
+{
+	struct sight_peer *p = arg;
+	struct sight *s = p->sight;
+	struct err err = { 0 };
+	struct frame f;
+
+	if (ready & WATCH_WRITE)
+		(void)link_flush(p->link);
+	for (int i = 0; i < FRAMES_ONCE; i++) {
+		enum link_got got = link_recv(p->link, &f, &err);
+
+		if (got == LINK_MORE)
+			break;
+		if (got != LINK_GOT) {
+			/* Without a supervisor there is nobody to watch for. */
+			loop_stop(s->loop);
+			return;
+		}
+		if (!take(s, &f, &err))
+			trouble(s, LOG_TROUBLE, "supervisor", err.text);
+		frame_close_fds(&f);
+	}
+	watch_mask(&p->watch, WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
+}
+
+/* ---- coming to life ------------------------------------------------------------------ */
+
+static void on_beat(void *arg)
+{
+	struct sight *s = arg;
+
+	pulse_beat(s->start->pulse);
+	timer_set(&s->beat, loop_now(s->loop) + BEAT_EVERY);
+}
+
+static void on_last(void *arg)
+{
+	struct sight *s = arg;
+
+	loop_stop(s->loop);
+}
+
+static gid_t control_group(const struct settings *set)
+{
+	struct span text = span_str(set->control_group);
+	struct group *group;
+	uint64_t number;
+
+	if (!text.n)
+		return (gid_t)-1;
+	if (number_parse(text, UINT32_MAX - 1, &number))
+		return (gid_t)number;
+	group = getgrnam(set->control_group);
+	return group ? group->gr_gid : (gid_t)-1;
+}
+
+static bool open_control(struct sight *s, struct err *err)
+{
+	struct control_hook hook = { .on_command = commands_on_command, .arg = s };
+
+	for (size_t i = 0; i < s->start->listener_count; i++) {
+		struct start_listener *l = &s->start->listeners[i];
+
+		if (l->number != LISTENER_CONTROL || s->control)
+			close(l->fd);
+		else if (!control_open(&s->control, s->loop, l->fd,
+				       control_group(&s->conf->set), &hook, err))
+			return false;
+	}
+	return true;
+}
+
+/* Our own directory, and that of a log file elsewhere. */
+static bool close_in(struct sight *s, const char *directory, struct err *err)
+{
+	const char *paths[3] = { directory };
+	struct sandbox box = { .role = ROLE_WATCH, .read_write = paths };
+	char other[TEXT_MAX];
+	struct span file = span_str(s->conf->set.log_file);
+	size_t slash = span_find_last(file, '/');
+
+	if (slash < file.n && slash > 0) {
+		memcpy(other, file.p, slash);
+		other[slash] = '\0';
+		paths[1] = other;
+	}
+	return start_sandbox(s->start, &box, err);
+}
+
+/*
+ * Which start of the server this is: its pid and when it began (proc(5), stat, 22), since
+ * a pid alone comes again.
+ */
+static int64_t life_of_server(void)
+{
+	char path[64], text[1024];
+	struct buf name;
+	struct span rest, word = SPAN_NONE;
+	uint64_t ticks = 0;
+	ssize_t n;
+	int fd;
+
+	buf_init(&name, path, sizeof(path) - 1);
+	buf_fmt(&name, "/proc/%d/stat", (int)getppid());
+	path[name.len] = '\0';
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (fd >= 0)
+		close(fd);
+	rest = span_of(text, n > 0 ? (size_t)n : 0);
+	rest = span_skip(rest, span_find_last(rest, ')') + 2);
+	for (int i = 3; i <= 22; i++)
+		word = span_cut(&rest, ' ');
+	if (!number_parse(word, INT64_MAX >> 24, &ticks))
+		ticks = 0;
+	return (int64_t)(ticks << 24) + getppid();
+}
+
+static bool open_eyes(struct sight *s, struct err *err)
+{
+	char directory[PATH_MAX];
+	struct buf name;
+	struct err no_file = { 0 };
+	struct start *start = s->start;
+
+	buf_init(&name, directory, sizeof(directory) - 1);
+	buf_fmt(&name, "%s/log", s->conf->set.dir);
+	directory[name.len] = '\0';
+	if (!loop_open(&s->loop, err))
+		return false;
+	s->keep = keep_open(directory, life_of_server(), loop_wall(s->loop), &no_file);
+	if (!s->keep)
+		return err_set(err, "watch: out of memory");
+	if (!log_open(&s->log, s->loop, s->conf, s->keep, err) ||
+	    !pulses_open(&s->pulses, s->loop, s->log, s->keep, err) || !open_control(s, err) ||
+	    !close_in(s, directory, err))
+		return false;
+	if (*no_file.text)
+		trouble(s, LOG_TROUBLE, "watch.state", no_file.text);
+	for (size_t i = 0; i < start->pulse_count; i++)
+		if (!pulses_add(s->pulses, &start->pulses[i], err))
+			return false;
+	for (size_t i = 0; i < start->peer_count; i++)
+		add_peer(s, start->peers[i].role, start->peers[i].link);
+	s->life.link = start->life;
+	timer_init(&s->beat, s->loop, on_beat, s);
+	timer_init(&s->last, s->loop, on_last, s);
+	on_beat(s);
+	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ, on_life,
+			 &s->life))
+		return err_set(err, "watch: the link to the supervisor cannot be watched");
+	return start_ready(start, err);
+}
+
+/* Write the last lines. If the disk or the terminal hangs, they are lost with us. */
+static void close_eyes(struct sight *s)
+{
+	pulses_drain(s->pulses);
+	control_close(&s->control);
+	drop_peer(&s->store);
+	drop_peer(&s->auth);
+	pulses_close(&s->pulses);
+	if (!log_finish(&s->log))
+		_exit(0);
+	watch_stop(&s->life.watch);
+	keep_close(&s->keep);
+	loop_close(&s->loop);
+}
+
+int watch_main(struct start *start)
+{
+	struct err err = { 0 };
+	struct sight *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_set(&err, "watch: out of memory");
+		start_failed(start, &err);
+		return 1;
+	}
+	s->start = start;
+	s->conf = start->conf;
+	s->life.sight = s->store.sight = s->auth.sight = s;
+	if (!open_eyes(s, &err)) {
+		start_failed(start, &err);
+		return 1;
+	}
+	loop_run(s->loop);
+	close_eyes(s);
+	free(s);
+	return 0;
+}

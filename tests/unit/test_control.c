@@ -1,0 +1,334 @@
+/*
+ * The control socket against clients of every kind, with a real loop and real sockets;
+ * and its frames, chopped in every way.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fields.h"
+#include "base/list.h"
+#include "watch/control.h"
+
+struct server {
+	char dir[64];
+	struct sockaddr_un at;
+	struct loop *loop;
+	struct control *control;
+	struct timer stop;
+	uint32_t last_ask;
+	unsigned commands;
+};
+
+static void on_stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void run_for(struct server *s, ms_t t)
+{
+	timer_set(&s->stop, loop_now_exact(s->loop) + t);
+	loop_run(s->loop);
+}
+
+static void answer_many(struct server *s, uint32_t ask, uint64_t rows)
+{
+	static const uint8_t text[1000];
+
+	for (uint64_t i = 0; i < rows; i++) {
+		uint8_t mem[1200];
+		struct buf row;
+
+		buf_init(&row, mem, sizeof(mem));
+		field_number(&row, "i", (int64_t)i);
+		field_text(&row, "text", span_of(text, sizeof(text)));
+		control_row(s->control, ask, ROLE_WATCH, buf_span(&row));
+	}
+	control_end(s->control, ask, ROLE_WATCH, true, SPAN("all"));
+}
+
+static void on_command(void *arg, uint32_t ask, struct span words)
+{
+	struct server *s = arg;
+	struct span word;
+
+	s->last_ask = ask;
+	s->commands++;
+	assert_true(list_next(&words, &word));
+	if (span_eq(word, SPAN("hello")))
+		control_end(s->control, ask, ROLE_WATCH, true, SPAN("hello yourself"));
+	else if (span_eq(word, SPAN("many")))
+		answer_many(s, ask, 100);
+	else if (span_eq(word, SPAN("too-many")))
+		answer_many(s, ask, 10000);
+	else if (span_eq(word, SPAN("store")))
+		control_wait(s->control, ask, ROLE_STORE, 50);
+}
+
+static int set_up(void **state)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct control_hook hook = { .on_command = on_command, .arg = s };
+	struct err err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(s->dir, sizeof(s->dir), "/tmp/holdfast-control-XXXXXX");
+	assert_non_null(mkdtemp(s->dir));
+	s->at.sun_family = AF_UNIX;
+	snprintf(s->at.sun_path, sizeof(s->at.sun_path), "%s/sock", s->dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&s->at, sizeof(s->at)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_true(loop_open(&s->loop, &err));
+	assert_true(control_open(&s->control, s->loop, fd, (gid_t)-1, &hook, &err));
+	timer_init(&s->stop, s->loop, on_stop, s->loop);
+	*state = s;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct server *s = *state;
+
+	control_close(&s->control);
+	loop_close(&s->loop);
+	unlink(s->at.sun_path);
+	rmdir(s->dir);
+	free(s);
+	return 0;
+}
+
+static int connect_to(struct server *s)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&s->at, sizeof(s->at)), 0);
+	return fd;
+}
+
+static struct span frame_of(const char *word, uint8_t *mem, size_t cap)
+{
+	uint8_t words_mem[64];
+	struct buf words, out;
+
+	buf_init(&words, words_mem, sizeof(words_mem));
+	list_put(&words, span_str(word));
+	buf_init(&out, mem, cap);
+	control_put_words(&out, buf_span(&words));
+	return buf_span(&out);
+}
+
+static void say(int fd, const char *word)
+{
+	uint8_t mem[128];
+	struct span frame = frame_of(word, mem, sizeof(mem));
+
+	assert_int_equal(write(fd, frame.p, frame.n), (ssize_t)frame.n);
+}
+
+/* Read until the end of the answer; the rows before it. */
+static size_t hear(int fd, bool ok, const char *text)
+{
+	static uint8_t mem[8 << 20];
+	size_t have = 0, rows = 0;
+	struct span in = span_of(mem, 0);
+	struct control_frame f;
+
+	for (;;) {
+		in = span_of(in.p, have - (size_t)(in.p - mem));
+		f = control_next(&in);
+		assert_int_not_equal(f.kind, CONTROL_BAD);
+		if (f.kind == CONTROL_THE_END)
+			break;
+		rows += f.kind == CONTROL_A_ROW;
+		if (f.kind == CONTROL_MORE) {
+			ssize_t n = recv(fd, mem + have, sizeof(mem) - have, MSG_DONTWAIT);
+
+			assert_true(n > 0);
+			have += (size_t)n;
+		}
+	}
+	assert_int_equal(f.ok, ok);
+	assert_non_null(memmem(f.body.p, f.body.n, text, strlen(text)));
+	return rows;
+}
+
+static bool is_closed(int fd)
+{
+	uint8_t c;
+
+	return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+static void a_command_is_answered(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+
+	say(fd, "hello");
+	run_for(s, 20);
+	assert_int_equal(hear(fd, true, "hello yourself"), 0);
+	assert_true(is_closed(fd));
+	close(fd);
+}
+
+static void a_command_may_come_byte_by_byte(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+	uint8_t mem[128];
+	struct span frame = frame_of("hello", mem, sizeof(mem));
+
+	for (size_t i = 0; i < frame.n; i++) {
+		assert_int_equal(write(fd, frame.p + i, 1), 1);
+		run_for(s, 1);
+	}
+	run_for(s, 20);
+	assert_int_equal(hear(fd, true, "hello"), 0);
+	close(fd);
+}
+
+static void rows_come_before_the_end(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+
+	say(fd, "many");
+	run_for(s, 50);
+	assert_int_equal(hear(fd, true, "all"), 100);
+	close(fd);
+}
+
+static void a_client_that_does_not_read_is_cut_off_at_the_ceiling(void **state)
+{
+	struct server *s = *state;
+	int slow = connect_to(s), fd = connect_to(s);
+
+	say(slow, "too-many");
+	say(fd, "hello");
+	run_for(s, 50);
+	assert_int_equal(hear(fd, true, "hello"), 0);
+	close(fd);
+	close(slow);
+	run_for(s, 5);
+}
+
+static void a_silent_role_is_named(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+
+	say(fd, "store");
+	run_for(s, 150);
+	hear(fd, false, "store role does not answer");
+	close(fd);
+}
+
+static void a_role_that_ended_is_named_at_once(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+
+	say(fd, "store");
+	run_for(s, 10);
+	control_lost(s->control, ROLE_STORE);
+	hear(fd, false, "store role ended");
+	close(fd);
+}
+
+static void a_role_cannot_answer_what_another_was_asked(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+
+	say(fd, "store");
+	run_for(s, 10);
+	control_end(s->control, s->last_ask, ROLE_AUTH, true, SPAN("forged"));
+	control_end(s->control, s->last_ask + 1, ROLE_STORE, true, SPAN("forged"));
+	control_end(s->control, s->last_ask, ROLE_STORE, true, SPAN("from the store"));
+	control_end(s->control, s->last_ask, ROLE_STORE, true, SPAN("too late"));
+	run_for(s, 10);
+	hear(fd, true, "from the store");
+	close(fd);
+}
+
+static void garbage_is_refused(void **state)
+{
+	struct server *s = *state;
+	const char *garbage[] = { "GET / HTTP/1.0\r\n\r\n", "\x01\0\0\0C", "\x03\0\0\0C\xff\xff",
+				  "\x03\0\0\0R\x01\x01" };
+	size_t sizes[] = { 18, 5, 7, 7 };
+
+	for (size_t i = 0; i < 4; i++) {
+		int fd = connect_to(s);
+
+		assert_int_equal(write(fd, garbage[i], sizes[i]), (ssize_t)sizes[i]);
+		run_for(s, 10);
+		hear(fd, false, "not a command");
+		close(fd);
+	}
+	assert_int_equal(s->commands, 0);
+}
+
+static void hanging_up_at_any_point_does_no_harm(void **state)
+{
+	struct server *s = *state;
+	uint8_t mem[128];
+	struct span frame = frame_of("store", mem, sizeof(mem));
+
+	for (size_t n = 0; n <= frame.n; n++) {
+		int fd = connect_to(s);
+
+		assert_int_equal(write(fd, frame.p, n), (ssize_t)n);
+		run_for(s, 2);
+		close(fd);
+		run_for(s, 2);
+	}
+	control_end(s->control, s->last_ask, ROLE_STORE, true, SPAN("nobody hears this"));
+}
+
+static void a_crowd_cannot_keep_the_next_one_out(void **state)
+{
+	struct server *s = *state;
+	int crowd[CONTROL_CLIENTS + 8], fd;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS + 8; i++) {
+		crowd[i] = connect_to(s);
+		run_for(s, 2);
+	}
+	fd = connect_to(s);
+	say(fd, "hello");
+	run_for(s, 20);
+	hear(fd, true, "hello");
+	assert_true(is_closed(crowd[0]));
+	assert_false(is_closed(crowd[CONTROL_CLIENTS + 7]));
+	for (size_t i = 0; i < CONTROL_CLIENTS + 8; i++)
+		close(crowd[i]);
+	close(fd);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_command_is_answered),
+		TEST(a_command_may_come_byte_by_byte),
+		TEST(rows_come_before_the_end),
+		TEST(a_client_that_does_not_read_is_cut_off_at_the_ceiling),
+		TEST(a_silent_role_is_named),
+		TEST(a_role_that_ended_is_named_at_once),
+		TEST(a_role_cannot_answer_what_another_was_asked),
+		TEST(garbage_is_refused),
+		TEST(hanging_up_at_any_point_does_no_harm),
+		TEST(a_crowd_cannot_keep_the_next_one_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
