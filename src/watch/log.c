@@ -371,16 +371,21 @@ uint64_t log_unwritten(const struct log *l)
 	return l->unwritten;
 }
 
-bool log_finish(struct log **log)
+bool log_finish(struct log *l)
+{
+	l->told = 0; /* there is no next minute */
+	sum_up(l);
+	timer_stop(&l->tick);
+	return sink_finish(l->sink, FINISH_WITHIN);
+}
+
+void log_close(struct log **log)
 {
 	struct log *l = *log;
 
 	*log = NULL;
-	sum_up(l);
-	timer_stop(&l->tick);
-	if (!sink_finish(l->sink, FINISH_WITHIN))
-		return false;
+	if (!l)
+		return;
 	sink_close(&l->sink);
 	free(l);
-	return true;
 }

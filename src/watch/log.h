@@ -38,7 +38,9 @@ int64_t log_budget_left(const struct log *l);
 uint64_t log_written(const struct log *l);
 uint64_t log_unwritten(const struct log *l);
 
-/* Sum up, write what is left, close. False: the writing thread hangs; just exit. */
-bool log_finish(struct log **l);
+/* Sum up and write what is left. False: the writing thread hangs; exit without waiting. */
+MUST bool log_finish(struct log *l);
+/* After log_finish() said true, and after the loop is closed. */
+void log_close(struct log **l);
 
 #endif

@@ -187,6 +187,8 @@ static void on_done(void *arg)
 	struct buf why;
 
 	s->busy = false;
+	if (s->finishing)
+		return;
 	buf_init(&why, s->trouble, sizeof(s->trouble) - 1);
 	if (s->batch.failed) {
 		buf_put(&why, span_str(strerror(s->batch.failed)));
@@ -286,6 +288,7 @@ static bool wait_for_thread(struct sink *s, ms_t within)
 bool sink_finish(struct sink *s, ms_t within)
 {
 	s->finishing = true;
+	timer_stop(&s->again);
 	if (!wait_for_thread(s, within))
 		return false;
 	/* Twice: what the thread left over, and what gathered meanwhile. */
@@ -302,7 +305,6 @@ void sink_close(struct sink **sink)
 	*sink = NULL;
 	if (!s)
 		return;
-	timer_stop(&s->again);
 	if (s->batch.fd >= 0)
 		close(s->batch.fd);
 	free(s);

@@ -43,7 +43,7 @@ const char *sink_trouble(const struct sink *s);
  * this process must end without waiting for it.
  */
 MUST bool sink_finish(struct sink *s, ms_t within);
-/* Only after sink_finish() said true. */
+/* Only after sink_finish() said true, and after the loop is closed: it still knows us. */
 void sink_close(struct sink **s);
 
 #endif

@@ -391,11 +391,11 @@ static void close_eyes(struct sight *s)
 	drop_peer(&s->store);
 	drop_peer(&s->auth);
 	pulses_close(&s->pulses);
-	if (!log_finish(&s->log))
+	if (!log_finish(s->log))
 		_exit(0);
-	watch_stop(&s->life.watch);
-	keep_close(&s->keep);
 	loop_close(&s->loop);
+	log_close(&s->log);
+	keep_close(&s->keep);
 }
 
 int watch_main(struct start *start)
