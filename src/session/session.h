@@ -6,7 +6,31 @@
  * with what happened next.
  *
  * session_step() never frees the session, never calls back and never blocks. A session
- * ends by ordering DO_CLOSE, and edge/ frees it once the socket is gone.
+ * ends by ordering DO_CLOSE or DO_ABORT, and edge/ frees it once the socket is gone.
+ *
+ * The shell's side of the contract:
+ *
+ * - The first step is IN_OPENED. Every step, whatever happened, comes with all bytes that
+ *   were received and not yet consumed, and with all members below `bytes` filled in.
+ *   out is zeroed but for peer and letter.
+ * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
+ *   ROOM, SUBMIT, TLS), and while out->peer has less room than REPLY_MAX. After the last
+ *   of these, come back with IN_BYTES once what was said has been sent; after a question,
+ *   its answer is the step that goes on.
+ * - An answer that comes when its question is no longer open is ignored (the session may
+ *   have given up waiting); an answer to an older question of the same kind is for edge/
+ *   to drop.
+ * - IN_EOF once; what was received before it is still served, so steps may follow.
+ * - After DO_CLOSE or DO_ABORT there are no more steps.
+ *
+ * Orders come together like this, and edge/ carries them out from left to right:
+ *
+ *     [DO_DROP]  then at most one of  DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS,
+ *                                     DO_CLOSE, DO_ABORT
+ *
+ * DO_DROP is about the transaction that was under way when the step began: its spool file
+ * and whatever else edge/ holds for it. What is in the letter after the step belongs to
+ * the next one, if session_has_letter().
  */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
@@ -18,6 +42,7 @@
 #include "spec/ends.h"
 #include "spec/events.h"
 #include "spec/messages.h"
+#include "wire/header.h"
 #include "wire/smtp.h"
 
 enum session_in_kind {
@@ -31,7 +56,7 @@ enum session_in_kind {
 	IN_VERDICT,   /* the answer to DO_VERIFY: verdict */
 	IN_ROOM,      /* the answer to DO_ROOM: there is room in the letter again */
 	IN_NO_ROOM,   /* the same, but it cannot be had: the disk is full or the store is gone */
-	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted, id */
+	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted */
 	IN_STOP,      /* we are stopping: end at the next good moment */
 };
 
@@ -51,23 +76,35 @@ struct session_in {
 	struct span recipients;
 	bool storage_full;
 	int64_t wall; /* wall clock, for the trace field */
-	uint64_t next_id; /* the queue id that the next message will have */
+	/* The queue id that the next message will have: taken if queue_id is it afterwards. */
+	uint64_t next_id;
 };
 
 /*
  * A letter is the transaction under way: memory that edge/ lends. The envelope is a list
  * (base/list.h) of recipients; the body begins with the trace field. When either is too
  * full to go on, the session orders DO_ROOM and stops consuming; edge/ then lends more,
- * or writes the body to the spool file and empties the buffer (spooled grows by what it
- * took), and comes back with IN_ROOM.
+ * or writes the body to the spool file and empties the buffer, and comes back with
+ * IN_ROOM. (An envelope is never spooled: it must grow up to ENVELOPE_MAX.)
+ *
+ * A letter is lent in every step, empty if there is no transaction, with room for at least
+ * LETTER_ENVELOPE_MIN and LETTER_BODY_MIN; NULL if there is no memory: MAIL gets 452.
  */
+#define LETTER_ENVELOPE_MIN 1024
+#define LETTER_BODY_MIN	    4096
+
 struct letter {
 	struct buf envelope;
 	struct buf body;
 };
 
 #define DO_CLOSE  (1u << 0) /* flush, then close */
-#define DO_TLS	  (1u << 1) /* flush, then start a TLS handshake; unread bytes are dropped */
+/*
+ * Flush, then start a TLS handshake. After STARTTLS there are no unread bytes: had there
+ * been any, the session would have ended. Behind a PROXY header on a listener with
+ * implicit TLS there may be: they are the beginning of the handshake.
+ */
+#define DO_TLS	  (1u << 1)
 #define DO_VERIFY (1u << 2) /* ask the store about out->address */
 #define DO_ROOM	  (1u << 3) /* make room in the letter */
 #define DO_SUBMIT (1u << 4) /* give the letter to the store */
@@ -77,7 +114,8 @@ struct letter {
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
 	enum reply reply;
-	struct span text; /* what was refused: an address, a verb; good until the next step */
+	struct span text; /* what was refused: an address, a verb; good until in.bytes or the
+			     letter change */
 };
 
 struct session_out {
@@ -128,12 +166,23 @@ struct session {
 	uint32_t flags;	       /* MAIL_ bits of the transaction */
 	uint32_t rcpt_count;   /* accepted in this transaction */
 	uint64_t body_size;    /* of the message so far, trace field included, spooled or not */
+	uint64_t queue_id;     /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
 	uint64_t bytes_in;
 	ms_t opened_at;
+	struct session_tls tls; /* if in_tls */
 	/* ---- */
 	struct smtp smtp;
-	/* (session/ adds what it needs) */
+	struct header header; /* of the message under way */
+	unsigned marks;	      /* see session/inside.h */
+	enum reply fault;     /* why the message under way is refused at its end */
+	uint32_t junk, unknown;
+	uint16_t asked_n; /* how long the recipient is that was asked about */
+	uint64_t trace_n;     /* how much of body_size is ours */
+	uint64_t text_bytes;  /* of the message on the wire */
+	ms_t text_since;      /* when it began, later by what we took for ourselves */
+	ms_t asked_at;	      /* when the open question was asked */
+	ms_t deadline;	      /* of what is waited for in this phase */
 };
 
 void session_init(struct session *s, const struct session_setup *setup);

@@ -1,0 +1,88 @@
+/*
+ * inside - what the parts of an inbound session share
+ *
+ * session.c knows when a session begins, waits and ends; mx.c what a peer may say and what
+ * is answered; mail.c what becomes of a message. Nobody else includes this.
+ */
+#ifndef SESSION_INSIDE_H
+#define SESSION_INSIDE_H
+
+#include "session/session.h"
+
+/* session.marks */
+#define MARK_MAIL      (1u << 0) /* a transaction is under way */
+#define MARK_ESMTP     (1u << 1) /* greeted with EHLO */
+#define MARK_GREETED   (1u << 2) /* we said 220 */
+#define MARK_EARLY     (1u << 3) /* the peer spoke before that */
+#define MARK_EOF       (1u << 4) /* the peer will send nothing more */
+#define MARK_STOP      (1u << 5) /* we are stopping */
+#define MARK_TLS_READY (1u << 6)
+#define MARK_XCLIENT   (1u << 7) /* XCLIENT is allowed */
+#define MARK_RCPT_OVER (1u << 8) /* too many recipients was said in this transaction */
+#define MARK_NO_ROOM   (1u << 9) /* the envelope cannot grow */
+
+/* How long we wait for another role before the peer hears that we failed. */
+#define ROLE_WAIT     (60 * MS_SECOND)
+#define PROXY_WAIT    (10 * MS_SECOND)
+#define RATE_GRACE    (30 * MS_SECOND) /* no minimum rate before this */
+#define BODY_ROOM_MIN 512	       /* with less room in the body, more is asked for */
+
+/* One step under way. */
+struct step {
+	struct session *s;
+	const struct session_in *in;
+	struct span left; /* not yet consumed */
+	ms_t now;
+	struct session_out *out;
+};
+
+/* Report what the peer did: the one place for it. */
+void session_see(struct step *t, enum event e);
+/* End the session, in silence or with a last word. */
+void session_end(struct step *t, enum end why);
+void session_end_with(struct step *t, enum reply r, enum end why);
+/* We wait in this phase until then. */
+void session_wait(struct step *t, enum session_phase phase, ms_t deadline);
+struct span session_host(const struct session *s);
+
+/* Talk with the peer until the input is used up, a question is open or it is over. */
+void mx_talk(struct step *t);
+/* Say the greeting and be ready for commands. */
+void mx_greet(struct step *t);
+/* The dialogue begins anew, without a greeting (after STARTTLS). */
+void mx_start_over(struct step *t);
+/* Answer what was asked last, and count it. */
+void mx_answer(struct step *t, enum reply r, struct span what);
+/* The answer to a question about a recipient. */
+void mx_verdict(struct step *t, enum verdict v);
+
+/* MAIL was accepted: from is the first item of the envelope. */
+void mail_begin(struct step *t, struct span from, unsigned flags);
+/* Append a recipient to the envelope, and take the last one off again. */
+void mail_put_rcpt(struct step *t, struct span address);
+void mail_take_back_rcpt(struct step *t, struct span address);
+bool mail_has_rcpt(const struct step *t, struct span address);
+/* Is there a letter with room for one more? */
+bool mail_has_envelope_room(const struct step *t);
+
+/* DATA or the first BDAT: the body begins with our trace field. */
+void mail_begin_text(struct step *t);
+/* The next piece of the input that fits into the body, whatever becomes of it. */
+struct span mail_view(const struct step *t);
+bool mail_wants_room(const struct step *t);
+void mail_text(struct step *t, struct span text);
+/* The message under way will be refused at its end. */
+void mail_fault(struct step *t, enum reply r, enum event e);
+/* A chunk or the whole message is there, with SMTP_HAS_ bits. */
+void mail_chunk_end(struct step *t, unsigned marks);
+void mail_text_end(struct step *t, unsigned marks);
+void mail_submitted(struct step *t, enum submitted how);
+/* Report what was odd about the message under way, once. */
+void mail_see_marks(struct step *t);
+/* Is it so far above the limit that it is time to hang up? */
+bool mail_goes_on_too_long(const struct step *t);
+
+/* The transaction is over, without a message. */
+void mail_drop(struct step *t);
+
+#endif

@@ -1,0 +1,589 @@
+#include "session/inside.h"
+
+#include "base/bug.h"
+#include "base/rcptmap.h"
+#include "wire/envelope.h"
+#include "wire/xclient.h"
+
+/* ---- answers ----------------------------------------------------------------------- */
+
+/* Would one more of a kind be too much? Then the session is over. */
+static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r, enum event e,
+		     enum end why)
+{
+	if (++*count <= max)
+		return false;
+	session_see(t, e);
+	session_end_with(t, r, why);
+	return true;
+}
+
+static bool too_many_errors(struct step *t, uint32_t *count, int64_t max)
+{
+	return too_many(t, count, max, RE_TOO_MANY_ERRORS, EV_TOO_MANY_ERRORS, END_ERRORS);
+}
+
+/* Commands that bring no mail nearer. */
+static bool too_much_junk(struct step *t)
+{
+	return too_many(t, &t->s->junk, t->s->conf->set.junk, RE_TOO_MANY_JUNK,
+			EV_TOO_MANY_JUNK, END_JUNK);
+}
+
+/* Print the reply; the peer has anew its time for a command. */
+static void say(struct step *t, enum reply r, struct span more)
+{
+	smtp_reply(&t->s->smtp, r, more, t->out->peer);
+	session_wait(t, PHASE_TALK, t->now + t->s->conf->set.command_timeout);
+}
+
+static void note_refusal(struct step *t, enum reply r, struct span what)
+{
+	if (reply_table[r].code >= 400)
+		t->out->refused = (struct session_refusal){ .reply = r, .text = what };
+}
+
+/* 4xx are our troubles and limits; only 5xx are the peer's mistakes. */
+void mx_answer(struct step *t, enum reply r, struct span what)
+{
+	struct session *s = t->s;
+
+	note_refusal(t, r, what);
+	if (reply_table[r].code >= 500 && too_many_errors(t, &s->errors, s->conf->set.errors))
+		return;
+	say(t, r, SPAN_NONE);
+}
+
+/* Which offence is it to be answered like this? */
+static enum event offence(enum reply r)
+{
+	return r == RE_UTF8_NEEDED || r == RE_NEEDS_UTF8 ? EV_EIGHT_BIT : EV_BAD_ARGUMENT;
+}
+
+static void refuse(struct step *t, enum reply r, enum event e, struct span what)
+{
+	session_see(t, e);
+	mx_answer(t, r, what);
+}
+
+/* ---- greeting ---------------------------------------------------------------------- */
+
+static unsigned offers(const struct session *s)
+{
+	const struct settings *set = &s->conf->set;
+	bool tls = s->listener->tls == TLS_START && (s->marks & MARK_TLS_READY) && !s->in_tls;
+
+	return (set->chunking ? SMTP_OFFERS_CHUNKING : 0) |
+	       (set->utf8 ? SMTP_OFFERS_UTF8 : 0) | (tls ? SMTP_OFFERS_TLS : 0) |
+	       (s->marks & MARK_XCLIENT ? SMTP_OFFERS_XCLIENT : 0) |
+	       (set->bare_newlines == BARE_NORMALISE ? SMTP_NORMALISES : 0);
+}
+
+void mx_start_over(struct step *t)
+{
+	struct session *s = t->s;
+
+	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, offers(s));
+	s->helo_n = 0;
+	s->marks &= ~MARK_ESMTP;
+	session_wait(t, PHASE_TALK, t->now + s->conf->set.command_timeout);
+}
+
+void mx_greet(struct step *t)
+{
+	mx_start_over(t);
+	t->s->marks |= MARK_GREETED;
+	smtp_print_greeting(session_host(t->s), t->out->peer);
+}
+
+/* Any printable bytes: a name that is wrong is no reason to refuse (RFC 5321, 4.1.4). */
+static bool is_name(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] <= ' ' || text.p[i] >= 0x7f)
+			return false;
+	return text.n <= DOMAIN_MAX;
+}
+
+static void keep_helo(struct session *s, struct span name)
+{
+	s->helo_n = (uint8_t)name.n;
+	memcpy(s->helo, name.p, name.n);
+}
+
+static void hello(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+	struct smtp_ehlo ehlo = {
+		.host = session_host(s),
+		.size_max = (uint64_t)s->conf->set.message_max,
+		.rcpt_max = (uint64_t)s->conf->set.recipients,
+		.mail_max = (uint64_t)s->conf->set.mails,
+	};
+
+	if (!is_name(ev->text)) {
+		refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
+		return;
+	}
+	mail_drop(t);
+	keep_helo(s, ev->text);
+	s->marks &= ~MARK_ESMTP;
+	if (ev->verb == SMTP_HELO) {
+		say(t, RE_HELO, ehlo.host);
+		return;
+	}
+	s->marks |= MARK_ESMTP;
+	smtp_reply_ehlo(&s->smtp, &ehlo, t->out->peer);
+	session_wait(t, PHASE_TALK, t->now + s->conf->set.command_timeout);
+}
+
+/* What came in the clear behind STARTTLS was never meant for us (RFC 3207, 6). */
+static void starttls(struct step *t)
+{
+	struct session *s = t->s;
+
+	if (s->in_tls) {
+		refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
+	} else if (s->listener->tls != TLS_START) {
+		refuse(t, RE_NOT_HERE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
+	} else if (!(s->smtp.offers & SMTP_OFFERS_TLS)) {
+		mx_answer(t, RE_TLS_UNAVAILABLE, SPAN_NONE);
+	} else if (t->left.n) {
+		session_see(t, EV_TLS_PIPELINED);
+		session_end_with(t, RE_GO_AWAY, END_ABUSE);
+	} else {
+		say(t, RE_TLS_GO, SPAN_NONE);
+		t->out->orders |= DO_TLS;
+		session_wait(t, PHASE_TLS, t->now + s->conf->set.tls_timeout);
+	}
+}
+
+/* A front that we trust tells who its client is; all begins anew, greeting included. */
+static void xclient(struct step *t, struct span text)
+{
+	struct session *s = t->s;
+	struct xclient x;
+
+	if (!(s->marks & MARK_XCLIENT)) {
+		refuse(t, RE_XCLIENT_DENIED, EV_XCLIENT_DENIED, text);
+		return;
+	}
+	if (!xclient_parse(text, &x)) {
+		refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, text);
+		return;
+	}
+	if (x.has_addr)
+		s->peer.addr = x.addr;
+	if (x.has_port)
+		s->peer.port = x.port;
+	s->helo_n = 0;
+	s->marks &= ~MARK_ESMTP;
+	if (x.has_helo)
+		keep_helo(s, span_of(x.helo, x.helo_n < DOMAIN_MAX ? x.helo_n : DOMAIN_MAX));
+	say(t, RE_GREETING, session_host(s));
+}
+
+/* ---- envelope ---------------------------------------------------------------------- */
+
+static unsigned mail_flags(const struct session *s, const struct envelope_mail *m)
+{
+	return (m->body >= BODY_8BITMIME ? MAIL_8BIT : 0) |
+	       (m->body == BODY_BINARYMIME ? MAIL_BINARY : 0) | (m->utf8 ? MAIL_UTF8 : 0) |
+	       (s->in_tls ? MAIL_TLS : 0);
+}
+
+static void mail(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+	struct envelope_mail m;
+	enum reply r;
+
+	if (s->messages >= s->conf->set.mails) {
+		session_end_with(t, RE_TOO_MANY_MAILS, END_ENOUGH);
+		return;
+	}
+	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);
+	if (r != RE_NONE) {
+		refuse(t, r, offence(r), ev->text);
+	} else if (m.requires_tls) {
+		mx_answer(t, RE_NO_TLS_RELAY, ev->text);
+	} else if (m.size > (uint64_t)s->conf->set.message_max) {
+		refuse(t, RE_TOO_BIG, EV_TOO_BIG, ev->text);
+	} else if (t->in->storage_full || !t->out->letter) {
+		mx_answer(t, RE_NO_ROOM, ev->text);
+	} else {
+		s->smtp.binary = m.body == BODY_BINARYMIME;
+		mail_begin(t, address_span(&m.from), mail_flags(s, &m));
+		say(t, RE_SENDER_OK, SPAN_NONE);
+	}
+}
+
+static enum rcpt_answer look_up(const struct step *t, struct span address)
+{
+	return rcptmap_look_up(t->in->recipients.p, t->in->recipients.n, address);
+}
+
+static struct span join(struct span local, struct span domain, struct buf *out)
+{
+	buf_reset(out);
+	buf_put(out, local);
+	buf_byte(out, '@');
+	buf_put_lower(out, domain);
+	return buf_span(out);
+}
+
+/*
+ * <postmaster> without a domain must be accepted (RFC 5321, 4.5.1): that of our own name,
+ * of a domain above it, or of the first domain in the configuration.
+ */
+static bool find_postmaster(const struct step *t, struct address *a)
+{
+	const struct conf *conf = t->s->conf;
+	struct span domain = session_host(t->s);
+	struct buf out;
+
+	buf_init(&out, a->text, sizeof(a->text));
+	while (domain.n) {
+		join(SPAN("postmaster"), domain, &out);
+		if (look_up(t, buf_span(&out)) >= RCPT_IS_KNOWN)
+			break;
+		(void)span_cut(&domain, '.');
+	}
+	if (domain.n == 0 && conf->domain_count == 0)
+		return false;
+	if (domain.n == 0)
+		join(SPAN("postmaster"), span_str(conf->domains[0]), &out);
+	a->n = (uint16_t)out.len;
+	return !out.full;
+}
+
+/* The recipient is good: it is in the envelope already. */
+static void rcpt_accepted(struct step *t)
+{
+	t->s->rcpt_count++;
+	session_see(t, EV_RECIPIENT_OK);
+	say(t, RE_RECIPIENT_OK, SPAN_NONE);
+}
+
+static void rcpt_refused(struct step *t, enum rcpt_answer why, struct span address)
+{
+	switch (why) {
+	case RCPT_IS_FOREIGN:
+		refuse(t, RE_RELAY_DENIED, EV_RELAY_DENIED, address);
+		break;
+	case RCPT_IS_UNKNOWN:
+		refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, address);
+		break;
+	case RCPT_IS_FULL:
+		refuse(t, RE_MAILBOX_FULL, EV_RECIPIENT_FULL, address);
+		break;
+	case RCPT_IS_KNOWN:
+	case RCPT_IS_ASK:
+		break;
+	}
+}
+
+/* The last item of the envelope: what mail_put_rcpt() put there. */
+static struct span last_rcpt(const struct step *t, size_t n)
+{
+	return span_tail(buf_span(&t->out->letter->envelope), n);
+}
+
+static void judge_rcpt(struct step *t, struct span address, struct span as_said)
+{
+	enum rcpt_answer answer = look_up(t, address);
+
+	if (answer < RCPT_IS_KNOWN || answer == RCPT_IS_FULL) {
+		rcpt_refused(t, answer, as_said);
+		return;
+	}
+	mail_put_rcpt(t, address);
+	if (answer == RCPT_IS_KNOWN) {
+		rcpt_accepted(t);
+		return;
+	}
+	t->s->asked_n = (uint16_t)address.n;
+	t->out->address = last_rcpt(t, address.n);
+	t->out->orders |= DO_VERIFY;
+	session_wait(t, PHASE_VERIFY, t->now + t->s->conf->set.verify_wait + 5 * MS_SECOND);
+}
+
+static void rcpt(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+	struct address to;
+	enum reply r = envelope_rcpt_parse(ev->text, s->flags & MAIL_UTF8, &to);
+
+	if (r != RE_NONE) {
+		refuse(t, r, offence(r), ev->text);
+	} else if (t->in->recipients.n == 0) {
+		mx_answer(t, RE_CANNOT_VERIFY, ev->text);
+	} else if (to.kind == ADDRESS_POSTMASTER && !find_postmaster(t, &to)) {
+		refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, ev->text);
+	} else if (mail_has_rcpt(t, address_span(&to))) {
+		say(t, RE_RECIPIENT_OK, SPAN_NONE);
+	} else if (s->rcpt_count >= s->conf->set.recipients) {
+		if (!(s->marks & MARK_RCPT_OVER))
+			session_see(t, EV_TOO_MANY_RCPT);
+		s->marks |= MARK_RCPT_OVER;
+		mx_answer(t, RE_TOO_MANY_RCPT, ev->text);
+	} else if (!mail_has_envelope_room(t)) {
+		mx_answer(t, RE_NO_ROOM, ev->text);
+	} else {
+		judge_rcpt(t, address_span(&to), ev->text);
+	}
+}
+
+void mx_verdict(struct step *t, enum verdict v)
+{
+	struct span address = last_rcpt(t, t->s->asked_n);
+
+	t->s->phase = PHASE_TALK;
+	if (v != VERDICT_YES)
+		mail_take_back_rcpt(t, address);
+	switch (v) {
+	case VERDICT_YES:
+		rcpt_accepted(t);
+		break;
+	case VERDICT_NO:
+		rcpt_refused(t, RCPT_IS_UNKNOWN, address);
+		break;
+	case VERDICT_FULL:
+		rcpt_refused(t, RCPT_IS_FULL, address);
+		break;
+	case VERDICT_FOREIGN:
+		rcpt_refused(t, RCPT_IS_FOREIGN, address);
+		break;
+	case VERDICT_UNKNOWN:
+	case VERDICT_ASK:
+	case VERDICT_COUNT:
+		mx_answer(t, RE_CANNOT_VERIFY, address);
+		break;
+	}
+}
+
+/* ---- verbs ------------------------------------------------------------------------- */
+
+static void begin_text(struct step *t)
+{
+	mail_begin_text(t);
+	session_wait(t, PHASE_TALK, t->now + t->s->conf->set.data_timeout);
+}
+
+static void data(struct step *t)
+{
+	if (t->s->smtp.binary) {
+		refuse(t, RE_BINARY_DATA, EV_BAD_SEQUENCE, SPAN("DATA"));
+		return;
+	}
+	smtp_reply(&t->s->smtp, RE_SEND_BODY, SPAN_NONE, t->out->peer);
+	begin_text(t);
+}
+
+/* The chunk follows, whatever we think of it; what was decided is said at its end. */
+static void bdat(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+	uint64_t max = (uint64_t)s->conf->set.message_max;
+
+	if (s->smtp.state == SMTP_RCPT_OK)
+		mail_begin_text(t);
+	smtp_reply(&s->smtp, RE_NONE, SPAN_NONE, t->out->peer);
+	session_wait(t, PHASE_TALK, t->now + s->conf->set.data_timeout);
+	if (ev->size > max || s->body_size - s->trace_n + ev->size > max)
+		mail_fault(t, RE_TOO_BIG, EV_TOO_BIG);
+}
+
+static void query(struct step *t, const struct smtp_event *ev)
+{
+	enum reply r = envelope_query_check(ev->text, t->s->smtp.offers);
+
+	if (r != RE_NONE)
+		refuse(t, r, offence(r), ev->text);
+	else
+		refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY, ev->text);
+}
+
+static bool is_junk(enum smtp_verb v)
+{
+	return v != SMTP_MAIL && v != SMTP_RCPT && v != SMTP_DATA && v != SMTP_BDAT &&
+	       v != SMTP_QUIT;
+}
+
+static void verb(struct step *t, const struct smtp_event *ev)
+{
+	if (is_junk(ev->verb) && too_much_junk(t))
+		return;
+	if (ev->must_be_last && ev->verb != SMTP_STARTTLS && t->left.n)
+		session_see(t, EV_PIPELINED_EARLY);
+	switch (ev->verb) {
+	case SMTP_EHLO:
+	case SMTP_HELO:
+		hello(t, ev);
+		break;
+	case SMTP_STARTTLS:
+		starttls(t);
+		break;
+	case SMTP_AUTH:
+		refuse(t, RE_NOT_HERE, EV_AUTH_NOT_OFFERED, SPAN("AUTH"));
+		break;
+	case SMTP_XCLIENT:
+		xclient(t, ev->text);
+		break;
+	case SMTP_MAIL:
+		mail(t, ev);
+		break;
+	case SMTP_RCPT:
+		rcpt(t, ev);
+		break;
+	case SMTP_DATA:
+		data(t);
+		break;
+	case SMTP_BDAT:
+		bdat(t, ev);
+		break;
+	case SMTP_RSET:
+		mail_drop(t);
+		say(t, RE_OK, SPAN_NONE);
+		break;
+	case SMTP_NOOP:
+		say(t, RE_OK, SPAN_NONE);
+		break;
+	case SMTP_VRFY:
+	case SMTP_EXPN:
+		query(t, ev);
+		break;
+	case SMTP_HELP:
+		say(t, RE_HELP, SPAN_NONE);
+		break;
+	case SMTP_QUIT:
+		say(t, RE_BYE, SPAN_NONE);
+		session_end(t, END_QUIT);
+		break;
+	case SMTP_NONE:
+	case SMTP_BODY_END:
+	case SMTP_CHUNK_END:
+	case SMTP_REFUSED:
+	case SMTP_VERB_COUNT:
+		BUG_IF(true);
+	}
+}
+
+static void bad(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+
+	session_see(t, ev->odd);
+	if (ev->odd == EV_NOT_SMTP) {
+		note_refusal(t, RE_GO_AWAY, ev->text);
+		session_end_with(t, RE_GO_AWAY, END_ABUSE);
+	} else if (ev->odd == EV_UNKNOWN_VERB &&
+		   too_many_errors(t, &s->unknown, s->conf->set.unknown_verbs)) {
+		return;
+	} else if (ev->odd == EV_NONE) { /* a consequence of what we refused */
+		note_refusal(t, ev->say, ev->text);
+		say(t, ev->say, SPAN_NONE);
+	} else {
+		mx_answer(t, ev->say, ev->text);
+		if (ev->lost && s->phase != PHASE_OVER)
+			session_end(t, END_ABUSE);
+	}
+}
+
+/* ---- the loop ---------------------------------------------------------------------- */
+
+static void ask_for_room(struct step *t)
+{
+	t->s->asked_at = t->now;
+	t->out->orders |= DO_ROOM;
+	session_wait(t, PHASE_ROOM, t->now + ROLE_WAIT);
+}
+
+/* Must the letter grow before we read on? */
+static bool wants_room(const struct step *t)
+{
+	const struct session *s = t->s;
+
+	if (smtp_in_text(&s->smtp))
+		return mail_wants_room(t);
+	if (s->smtp.state != SMTP_MAIL_OK && s->smtp.state != SMTP_RCPT_OK)
+		return false;
+	return !(s->marks & MARK_NO_ROOM) && t->left.n && !mail_has_envelope_room(t);
+}
+
+/* The engine's next event. What it may see of a message is what fits into the letter. */
+static struct smtp_event next(struct step *t)
+{
+	struct session *s = t->s;
+	bool in_text = smtp_in_text(&s->smtp);
+	struct smtp_event ev;
+	struct span view;
+	size_t used;
+
+	do {
+		view = in_text ? mail_view(t) : t->left;
+		used = view.n;
+		ev = smtp_next(&s->smtp, &view);
+		used -= view.n;
+		t->left = span_skip(t->left, used);
+		if (in_text && used) {
+			s->text_bytes += used;
+			s->deadline = t->now + s->conf->set.data_timeout;
+		}
+	} while (ev.kind == SMTP_MORE && used && t->left.n > view.n);
+	return ev;
+}
+
+static void event(struct step *t, const struct smtp_event *ev)
+{
+	switch (ev->kind) {
+	case SMTP_MORE:
+		break;
+	case SMTP_VERB:
+		t->s->commands++;
+		verb(t, ev);
+		break;
+	case SMTP_TEXT:
+		mail_text(t, ev->text);
+		break;
+	case SMTP_CHUNK:
+		mail_chunk_end(t, ev->marks);
+		break;
+	case SMTP_END:
+		mail_text_end(t, ev->marks);
+		break;
+	case SMTP_BAD:
+		t->s->commands++;
+		bad(t, ev);
+		break;
+	}
+}
+
+void mx_talk(struct step *t)
+{
+	struct session *s = t->s;
+
+	while (s->phase == PHASE_TALK && buf_room(t->out->peer) >= REPLY_MAX) {
+		struct smtp_event ev;
+
+		if ((s->marks & MARK_STOP) && !(s->marks & MARK_MAIL)) {
+			session_end_with(t, RE_STOPPING, END_SHUTDOWN);
+			return;
+		}
+		if (wants_room(t)) {
+			ask_for_room(t);
+			return;
+		}
+		ev = next(t);
+		if (mail_goes_on_too_long(t)) {
+			session_end_with(t, RE_TOO_BIG, END_ABUSE);
+			return;
+		}
+		if (ev.kind == SMTP_MORE) {
+			if (s->marks & MARK_EOF)
+				session_end(t, END_HUNG_UP);
+			return;
+		}
+		event(t, &ev);
+	}
+}

@@ -1,0 +1,400 @@
+#include "session/session.h"
+
+#include "base/bug.h"
+#include "session/inside.h"
+#include "wire/proxy.h"
+
+/* What a last word needs; without that much room there is none. */
+#define LAST_WORD_MAX 128
+
+void session_see(struct step *t, enum event e)
+{
+	if (e != EV_NONE && t->out->seen[e] < UINT16_MAX)
+		t->out->seen[e]++;
+}
+
+void session_wait(struct step *t, enum session_phase phase, ms_t deadline)
+{
+	t->s->phase = phase;
+	t->s->deadline = deadline;
+}
+
+struct span session_host(const struct session *s)
+{
+	struct span host = span_str(s->conf->set.hostname);
+
+	return host.n ? host : SPAN("localhost");
+}
+
+bool session_has_letter(const struct session *s)
+{
+	return (s->marks & MARK_MAIL) != 0;
+}
+
+/* ---- ends -------------------------------------------------------------------------- */
+
+static bool in_message(const struct session *s)
+{
+	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp) && s->phase != PHASE_SUBMIT;
+}
+
+/*
+ * A message that the store has been given is the store's: it may well be kept, and the
+ * peer, which was not told, will send it again.
+ */
+static void close_transaction(struct step *t, enum end why)
+{
+	struct session *s = t->s;
+
+	if (in_message(s))
+		mail_see_marks(t);
+	if (s->phase == PHASE_SUBMIT) {
+		s->marks &= ~MARK_MAIL;
+		return;
+	}
+	if ((s->marks & MARK_MAIL) && (why == END_HUNG_UP || why == END_RESET))
+		session_see(t, EV_LOST);
+	mail_drop(t);
+}
+
+static void end_by(struct step *t, enum end why, unsigned order)
+{
+	if (t->s->phase == PHASE_OVER)
+		return;
+	close_transaction(t, why);
+	t->s->phase = PHASE_OVER;
+	t->s->end = why;
+	t->out->orders &= DO_DROP;
+	t->out->orders |= order;
+}
+
+void session_end(struct step *t, enum end why)
+{
+	end_by(t, why, DO_CLOSE);
+}
+
+void session_end_with(struct step *t, enum reply r, enum end why)
+{
+	t->out->refused.reply = r;
+	if (buf_room(t->out->peer) >= LAST_WORD_MAX)
+		reply_print(r, SPAN_NONE, t->out->peer);
+	session_end(t, why);
+}
+
+/* ---- beginnings -------------------------------------------------------------------- */
+
+static bool is_in(const struct net *nets, uint32_t count, const struct addr *a)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (net_has(&nets[i], a))
+			return true;
+	return false;
+}
+
+void session_init(struct session *s, const struct session_setup *setup)
+{
+	*s = (struct session){
+		.conf = setup->conf,
+		.listener = setup->listener,
+		.peer = setup->peer,
+		.via = setup->peer,
+		.opened_at = setup->now,
+		.deadline = MS_NEVER,
+		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
+	};
+	smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
+}
+
+/* Greet now, or listen for a while who cannot wait. */
+static void welcome(struct step *t)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	if (set->greet_delay == 0)
+		mx_greet(t);
+	else
+		session_wait(t, PHASE_WAIT, t->now + set->greet_delay);
+}
+
+/* We know who the client is. */
+static void begin(struct step *t)
+{
+	struct session *s = t->s;
+
+	if (is_in(s->conf->xclient_from, s->conf->xclient_count, &s->peer.addr))
+		s->marks |= MARK_XCLIENT;
+	if (s->listener->tls != TLS_IMPLICIT) {
+		welcome(t);
+	} else if (s->marks & MARK_TLS_READY) {
+		t->out->orders |= DO_TLS;
+		session_wait(t, PHASE_TLS, t->now + s->conf->set.tls_timeout);
+	} else {
+		session_end(t, END_TLS);
+	}
+}
+
+static void opened(struct step *t)
+{
+	struct session *s = t->s;
+
+	if (s->listener->proxy &&
+	    is_in(s->conf->proxy_from, s->conf->proxy_count, &s->via.addr))
+		session_wait(t, PHASE_PROXY, t->now + PROXY_WAIT);
+	else
+		begin(t);
+}
+
+static void read_proxy(struct step *t)
+{
+	struct session *s = t->s;
+	struct proxy p;
+
+	switch (proxy_next(&t->left, &p)) {
+	case PROXY_MORE:
+		if (s->marks & MARK_EOF)
+			session_end(t, END_HUNG_UP);
+		break;
+	case PROXY_BAD:
+		session_see(t, EV_PROXY_BAD);
+		session_end(t, END_REFUSED);
+		break;
+	case PROXY_OK:
+		if (p.told)
+			s->peer = p.peer;
+		begin(t);
+		break;
+	}
+}
+
+/* Whoever speaks before our greeting speaks to nobody, and hears so when it is due. */
+static void read_early(struct step *t)
+{
+	if (t->left.n && !(t->s->marks & MARK_EARLY)) {
+		t->s->marks |= MARK_EARLY;
+		session_see(t, EV_EARLY_TALK);
+	}
+	t->left = span_skip(t->left, t->left.n);
+	if (t->s->marks & MARK_EOF)
+		session_end(t, END_HUNG_UP);
+}
+
+static void end_wait(struct step *t)
+{
+	if (t->s->marks & MARK_EARLY)
+		session_end_with(t, RE_GO_AWAY, END_REFUSED);
+	else
+		mx_greet(t);
+}
+
+/* ---- answers to our questions ------------------------------------------------------ */
+
+/* The time that we took is not the peer's slowness. */
+static void room(struct step *t, bool got)
+{
+	struct session *s = t->s;
+	bool in_text = smtp_in_text(&s->smtp);
+
+	if (s->phase != PHASE_ROOM)
+		return;
+	s->text_since += t->now - s->asked_at;
+	session_wait(t, PHASE_TALK,
+		     t->now + (in_text ? s->conf->set.data_timeout :
+					 s->conf->set.command_timeout));
+	if (in_text && (!got || mail_wants_room(t)))
+		mail_fault(t, RE_NO_ROOM, EV_NONE);
+	if (!in_text && (!got || !mail_has_envelope_room(t)))
+		s->marks |= MARK_NO_ROOM;
+}
+
+static void in_tls_now(struct step *t)
+{
+	struct session *s = t->s;
+
+	if (s->phase != PHASE_TLS)
+		return;
+	s->in_tls = true;
+	if (t->in->tls)
+		s->tls = *t->in->tls;
+	if (s->marks & MARK_GREETED)
+		mx_start_over(t);
+	else
+		welcome(t);
+}
+
+static void tls_failed(struct step *t)
+{
+	session_see(t, EV_TLS_FAILED);
+	end_by(t, END_TLS, DO_ABORT);
+}
+
+/* ---- time -------------------------------------------------------------------------- */
+
+/* When the message under way will have been too slow, if nothing more comes. */
+static ms_t slow_at(const struct session *s)
+{
+	int64_t rate = s->conf->set.data_rate;
+	ms_t earned;
+
+	if (s->phase != PHASE_TALK || rate == 0 || !in_message(s))
+		return MS_NEVER;
+	earned = (ms_t)(s->text_bytes / (uint64_t)rate) * MS_SECOND;
+	return s->text_since + (earned > RATE_GRACE ? earned : RATE_GRACE);
+}
+
+/* The end of the whole session; a store at work is waited for. */
+static ms_t session_over_at(const struct session *s)
+{
+	return s->phase == PHASE_SUBMIT ? MS_NEVER :
+					  s->opened_at + s->conf->set.session_timeout;
+}
+
+static ms_t earlier(ms_t a, ms_t b)
+{
+	return a < b ? a : b;
+}
+
+static ms_t wake_at(const struct session *s)
+{
+	if (s->phase == PHASE_OVER)
+		return MS_NEVER;
+	return earlier(s->deadline, earlier(slow_at(s), session_over_at(s)));
+}
+
+static void timed_out(struct step *t)
+{
+	if (t->s->phase == PHASE_TLS) {
+		tls_failed(t);
+		return;
+	}
+	session_see(t, EV_TIMEOUT);
+	session_end_with(t, RE_TIMEOUT, END_TIMEOUT);
+}
+
+static void deadline_passed(struct step *t)
+{
+	switch (t->s->phase) {
+	case PHASE_PROXY:
+		session_see(t, EV_PROXY_BAD);
+		session_end(t, END_TIMEOUT);
+		break;
+	case PHASE_WAIT:
+		end_wait(t);
+		break;
+	case PHASE_TALK:
+	case PHASE_TLS:
+		timed_out(t);
+		break;
+	case PHASE_VERIFY:
+		mx_verdict(t, VERDICT_UNKNOWN);
+		break;
+	case PHASE_ROOM:
+		room(t, false);
+		break;
+	case PHASE_SUBMIT:
+		mail_submitted(t, SUBMITTED_FAILED);
+		break;
+	case PHASE_OPEN:
+	case PHASE_OVER:
+		break;
+	}
+}
+
+static void time_came(struct step *t)
+{
+	struct session *s = t->s;
+
+	if (t->now >= session_over_at(s)) {
+		timed_out(t);
+	} else if (t->now >= slow_at(s)) {
+		session_see(t, EV_TOO_SLOW);
+		session_end_with(t, RE_TOO_SLOW, END_TOO_SLOW);
+	} else if (t->now >= s->deadline) {
+		deadline_passed(t);
+	}
+}
+
+/* ---- a step ------------------------------------------------------------------------ */
+
+/* A session that does nothing ends at once; a transaction may be finished. */
+static void stop(struct step *t)
+{
+	struct session *s = t->s;
+
+	s->marks |= MARK_STOP;
+	if (s->phase == PHASE_PROXY || s->phase == PHASE_WAIT)
+		session_end_with(t, RE_STOPPING, END_SHUTDOWN);
+	else if (s->phase == PHASE_TLS)
+		end_by(t, END_SHUTDOWN, DO_ABORT);
+}
+
+static void happened(struct step *t)
+{
+	struct session *s = t->s;
+
+	switch (t->in->kind) {
+	case IN_OPENED:
+		if (s->phase == PHASE_OPEN)
+			opened(t);
+		break;
+	case IN_BYTES:
+		break;
+	case IN_EOF:
+		s->marks |= MARK_EOF;
+		break;
+	case IN_BROKEN:
+		end_by(t, END_RESET, DO_ABORT);
+		break;
+	case IN_TIME:
+		time_came(t);
+		break;
+	case IN_TLS:
+		in_tls_now(t);
+		break;
+	case IN_TLS_FAILED:
+		if (s->phase == PHASE_TLS)
+			tls_failed(t);
+		break;
+	case IN_VERDICT:
+		if (s->phase == PHASE_VERIFY)
+			mx_verdict(t, t->in->verdict);
+		break;
+	case IN_ROOM:
+	case IN_NO_ROOM:
+		room(t, t->in->kind == IN_ROOM);
+		break;
+	case IN_SUBMITTED:
+		if (s->phase == PHASE_SUBMIT)
+			mail_submitted(t, t->in->submitted);
+		break;
+	case IN_STOP:
+		stop(t);
+		break;
+	}
+}
+
+/* Whatever happened, go on with what there is to read. */
+static void read_on(struct step *t)
+{
+	if (t->s->phase == PHASE_PROXY)
+		read_proxy(t);
+	if (t->s->phase == PHASE_WAIT)
+		read_early(t);
+	if (t->s->phase == PHASE_TALK)
+		mx_talk(t);
+	if (t->s->phase == PHASE_OVER)
+		t->left = span_skip(t->left, t->left.n);
+}
+
+void session_step(struct session *s, const struct session_in *in, ms_t now,
+		  struct session_out *out)
+{
+	struct step t = { .s = s, .in = in, .left = in->bytes, .now = now, .out = out };
+
+	if (s->phase != PHASE_OVER)
+		happened(&t);
+	read_on(&t);
+	out->used = in->bytes.n - t.left.n;
+	out->wake = wake_at(s);
+	s->bytes_in += out->used;
+	BUG_IF(out->peer->full);
+}
