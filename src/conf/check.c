@@ -26,6 +26,10 @@ static void report(struct problems *p, bool fatal, struct origin at, const char 
 	if (n < 0 || (size_t)n >= sizeof(text))
 		n = 0;
 	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
+	/* it quotes what was read, and goes to terminals */
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	p->on_problem(p->arg, fatal, text);
 }
 

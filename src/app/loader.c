@@ -1,0 +1,374 @@
+#include "app/loader.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/files.h"
+#include "app/loader_walk.h"
+#include "app/sources.h"
+#include "conf/certs.h"
+#include "io/pem.h"
+#include "link/start.h"
+
+#define PATH_CAP	4096
+#define PEM_FILE_MAX	((size_t)1 << 20)
+#define SOURCE_FILE_MAX ((size_t)1 << 30)
+
+struct loader_memory {
+	config_t tree; /* origins point to its file names */
+	char dir[PATH_CAP];
+	struct walk walk;
+	struct problems problems;
+	struct grow certs, tables;
+};
+
+static struct origin whole_file(const struct loader_request *r)
+{
+	return (struct origin){ r->path, 0 };
+}
+
+/* The directory that relative paths are relative to. */
+static bool find_dir(const struct loader_request *r, struct loader_memory *m)
+{
+	char *real = realpath(r->path ? r->path : ".", NULL);
+	char *slash = real && r->path ? strrchr(real, '/') : NULL;
+
+	if (!real || strlen(real) >= sizeof(m->dir)) {
+		problem(&m->problems, whole_file(r), "cannot be read: %s", strerror(errno));
+		free(real);
+		return false;
+	}
+	if (slash)
+		*(slash == real ? slash + 1 : slash) = '\0';
+	snprintf(m->dir, sizeof(m->dir), "%s", real);
+	free(real);
+	return true;
+}
+
+static bool read_tree(const struct loader_request *r, struct loader_memory *m)
+{
+	struct origin at = whole_file(r);
+
+	if (!r->path)
+		return true;
+	config_set_include_dir(&m->tree, m->dir);
+	if (config_read_file(&m->tree, r->path))
+		return true;
+	if (config_error_type(&m->tree) == CONFIG_ERR_FILE_IO) {
+		problem(&m->problems, at, "cannot be read: %s",
+			errno ? strerror(errno) : "not a file");
+		return false;
+	}
+	if (config_error_file(&m->tree))
+		at.file = config_error_file(&m->tree);
+	at.line = (unsigned)config_error_line(&m->tree);
+	problem(&m->problems, at, "%s", config_error_text(&m->tree));
+	return false;
+}
+
+static void override(struct loaded *l, const char *text)
+{
+	struct problems *p = &l->memory->problems;
+	const struct origin at = { "--set", 0 };
+	struct span value = span_str(text), key = span_cut(&value, '=');
+	const struct setting_row *row = setting_find(key);
+	const char *near;
+	struct err err;
+
+	if (!strchr(text, '=')) {
+		problem(p, at, "\"%s\" is not KEY=VALUE", text);
+	} else if (!row) {
+		near = key_suggest(key);
+		problem(p, at, "there is no setting \"%.*s\"%s%s%s", SPAN_ARG(key),
+			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	} else if (!setting_put(&l->conf.set, row, value, &err)) {
+		problem(p, at, "%s: %s", row->key, err.text);
+	} else {
+		l->origins.set[row - setting_table] = at;
+	}
+}
+
+/* Relative to the directory of the configuration. False: too long. */
+static bool absolute(const char *dir, const char *path, char out[PATH_CAP])
+{
+	int n = *path == '/' ? snprintf(out, PATH_CAP, "%s", path)
+			     : snprintf(out, PATH_CAP, "%s/%s", dir, path);
+
+	return n > 0 && n < PATH_CAP;
+}
+
+static void make_absolute(struct loaded *l, enum setting which, char text[TEXT_MAX])
+{
+	char path[PATH_CAP];
+
+	if (!*text || *text == '/')
+		return;
+	if (!absolute(l->memory->dir, text, path) || strlen(path) >= TEXT_MAX) {
+		problem(&l->memory->problems, l->origins.set[which], "%s: the path is too long",
+			setting_table[which].key);
+		return;
+	}
+	memset(text, 0, TEXT_MAX);
+	memcpy(text, path, strlen(path));
+}
+
+/* What is not said follows from the machine, or from what is. */
+static void fill_in(struct loaded *l)
+{
+	struct walk *w = &l->memory->walk;
+	struct conf *c = &l->conf;
+
+	if (!*c->set.hostname && gethostname(c->set.hostname, TEXT_MAX - 1) != 0)
+		memset(c->set.hostname, 0, TEXT_MAX);
+	make_absolute(l, SET_dir, c->set.dir);
+	make_absolute(l, SET_control, c->set.control);
+	make_absolute(l, SET_maildirs, c->set.maildirs);
+	make_absolute(l, SET_log_file, c->set.log_file);
+	c->certificate_count = (uint32_t)w->certificate_count;
+	if (!w->given[SECTION_LISTEN])
+		c->listeners[c->listener_count++] = (struct listener){ .at.port = 25 };
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (!w->tls_given[i] && c->certificate_count)
+			c->listeners[i].tls = TLS_START;
+}
+
+static void judge_pair(struct loaded *l, const struct certificate_files *f,
+		       const struct cert *c)
+{
+	struct problems *p = &l->memory->problems;
+	struct pem_facts facts;
+	struct err err;
+
+	if (!pem_check(c->chain, c->key, &facts, &err))
+		problem(p, f->at, "tls.certificates: %s: %s", f->cert, err.text);
+	else if (facts.expired)
+		doubt(p, f->at, "tls.certificates: %s has expired", f->cert);
+	else if (facts.early)
+		doubt(p, f->at, "tls.certificates: %s is not valid yet", f->cert);
+}
+
+static void read_pair(struct loaded *l, const struct certificate_files *f)
+{
+	struct problems *p = &l->memory->problems;
+	struct cert c = { .name = span_str(f->cert) };
+	struct grow chain, key, *out = &l->memory->certs;
+	char path[PATH_CAP], key_path[PATH_CAP];
+	bool world = false;
+	struct err err;
+
+	grow_init(&chain, PEM_FILE_MAX + 1);
+	grow_init(&key, PEM_FILE_MAX + 1);
+	if (!absolute(l->memory->dir, f->cert, path) ||
+	    !absolute(l->memory->dir, f->key, key_path)) {
+		problem(p, f->at, "tls.certificates: the path is too long");
+	} else if (!file_read(path, PEM_FILE_MAX, &chain, NULL, &err) ||
+		   !file_read(key_path, PEM_FILE_MAX, &key, &world, &err)) {
+		problem(p, f->at, "tls.certificates: %s", err.text);
+	} else {
+		c.chain = buf_span(&chain.buf);
+		c.key = buf_span(&key.buf);
+		judge_pair(l, f, &c);
+		if (world)
+			doubt(p, f->at, "tls.certificates: everybody may read the key %s",
+			      key_path);
+		if (grow_room(out, 12 + c.name.n + c.chain.n + c.key.n))
+			certs_put(&out->buf, &c);
+		else
+			problem(p, f->at, "tls.certificates: out of memory");
+	}
+	if (key.buf.mem)
+		explicit_bzero(key.buf.mem, key.buf.cap);
+	grow_free(&chain);
+	grow_free(&key);
+}
+
+static void read_source(struct loaded *l, const struct source_file *f)
+{
+	static const char *const prefixes[] = { "texthash:", "hash:" };
+	struct problems *p = &l->memory->problems;
+	char path[PATH_CAP];
+	const char *name = f->file;
+	struct source src = { .kind = f->kind, .file = path, .domain = f->domain };
+	struct grow text;
+	struct err err;
+
+	for (size_t i = 0; i < COUNT_OF(prefixes) && !src.postfix; i++) {
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) != 0)
+			continue;
+		name += strlen(prefixes[i]);
+		src.postfix = true;
+	}
+	grow_init(&text, SOURCE_FILE_MAX + 1);
+	if (!absolute(l->memory->dir, name, path))
+		problem(p, f->at, "sources: the path is too long");
+	else if (!file_read(path, SOURCE_FILE_MAX, &text, NULL, &err))
+		problem(p, f->at, "sources: %s", err.text);
+	else
+		source_read(&src, buf_span(&text.buf), &l->memory->tables, p);
+	grow_free(&text);
+}
+
+static void read_files(struct loaded *l)
+{
+	struct loader_memory *m = l->memory;
+
+	if (!grow_room(&m->certs, 16) || !grow_room(&m->tables, 16)) {
+		problem(&m->problems, (struct origin){ 0 }, "out of memory");
+		return;
+	}
+	certs_begin(&m->certs.buf);
+	tables_begin(&m->tables.buf);
+	for (size_t i = 0; i < m->walk.certificate_count; i++)
+		read_pair(l, &m->walk.certificates[i]);
+	for (size_t i = 0; i < m->walk.source_count; i++)
+		read_source(l, &m->walk.sources[i]);
+	l->certs = buf_span(&m->certs.buf);
+	l->tables = buf_span(&m->tables.buf);
+	if (!pem_ciphers_ok(l->conf.set.tls_ciphers))
+		problem(&m->problems, l->origins.set[SET_tls_ciphers],
+			"tls.ciphers: OpenSSL does not understand \"%s\"",
+			l->conf.set.tls_ciphers);
+}
+
+static struct loaded *make(const struct loader_request *r)
+{
+	struct loaded *l = calloc(1, sizeof(*l));
+	struct loader_memory *m = calloc(1, sizeof(*m));
+
+	if (!l || !m) {
+		free(l);
+		free(m);
+		return NULL;
+	}
+	l->memory = m;
+	l->conf.magic = CONF_MAGIC;
+	l->conf.size = sizeof(l->conf);
+	settings_init(&l->conf.set);
+	config_init(&m->tree);
+	grow_init(&m->certs, (size_t)2 * CERTIFICATES_MAX * PEM_FILE_MAX);
+	grow_init(&m->tables, (size_t)2 * SOURCE_FILE_MAX);
+	m->problems = (struct problems){ .on_problem = r->on_problem, .arg = r->arg };
+	m->walk = (struct walk){ .conf = &l->conf,
+				 .origins = &l->origins,
+				 .problems = &m->problems,
+				 .dir = m->dir };
+	return l;
+}
+
+bool loader_load(const struct loader_request *r, struct loaded **out)
+{
+	struct loaded *l = make(r);
+	struct loader_memory *m;
+	bool readable;
+
+	*out = l;
+	if (!l) {
+		r->on_problem(r->arg, true, "out of memory");
+		return false;
+	}
+	m = l->memory;
+	readable = find_dir(r, m) && read_tree(r, m);
+	if (readable)
+		walk_tree(&m->walk, config_root_setting(&m->tree));
+	for (size_t i = 0; i < r->set_count; i++)
+		override(l, r->set[i]);
+	fill_in(l);
+	/* of a file that could not be parsed, nothing more can be said */
+	if (readable) {
+		conf_check(&l->conf, &l->origins, &m->problems);
+		if (!r->conf_only)
+			read_files(l);
+	}
+	l->fatal = m->problems.fatal;
+	l->warnings = m->problems.warnings;
+	return l->fatal == 0;
+}
+
+void loader_close(struct loaded **loaded)
+{
+	struct loaded *l = *loaded;
+
+	*loaded = NULL;
+	if (!l)
+		return;
+	if (l->memory->certs.buf.mem)
+		explicit_bzero(l->memory->certs.buf.mem, l->memory->certs.buf.cap);
+	grow_free(&l->memory->certs);
+	grow_free(&l->memory->tables);
+	config_destroy(&l->memory->tree);
+	free(l->memory);
+	free(l);
+}
+
+/* ---- the role ---- */
+
+/* All that waits, before we end. */
+static bool flush(struct link *life)
+{
+	while (link_waiting(life)) {
+		struct pollfd p = { .fd = link_fd(life), .events = POLLOUT };
+
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return false;
+		if (!link_flush(life))
+			return false;
+	}
+	return true;
+}
+
+static void send_problem(void *arg, bool fatal, const char *text)
+{
+	struct link *life = arg;
+	struct msg_PROBLEM m = { .fatal = fatal, .text = span_head(span_str(text), 1024) };
+
+	msg_PROBLEM_pack(&m, link_begin(life));
+	if (link_send(life, NULL, 0))
+		(void)flush(life);
+}
+
+static bool send_loaded(struct link *life, const struct loaded *l)
+{
+	struct msg_LOADED m = { .warnings = l->warnings };
+	struct err err;
+	int fds[3] = {
+		file_seal("holdfast-conf", span_of(&l->conf, sizeof(l->conf)), &err),
+		file_seal("holdfast-certs", l->certs, &err),
+		file_seal("holdfast-tables", l->tables, &err),
+	};
+	bool good = fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0;
+
+	if (!good) {
+		send_problem(life, true, err.text);
+	} else {
+		msg_LOADED_pack(&m, link_begin(life));
+		good = link_send(life, fds, 3) && flush(life);
+	}
+	for (size_t i = 0; i < COUNT_OF(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return good;
+}
+
+int loader_main(const char *path, const char *const *set, size_t set_count)
+{
+	struct loader_request request = { .path = path, .set = set, .set_count = set_count,
+					  .on_problem = send_problem };
+	struct loaded *l = NULL;
+	struct link *life = NULL;
+	bool good = false;
+	struct err err;
+
+	if (!link_open(&life, LINK_FD, ROLE_LOADER, ROLE_SUPERVISOR, 0, &err)) {
+		fprintf(stderr, "holdfast loader: %s\n", err.text);
+		return 1;
+	}
+	request.arg = life;
+	if (loader_load(&request, &l))
+		good = send_loaded(life, l);
+	loader_close(&l);
+	link_close(&life);
+	return good ? 0 : 1;
+}

@@ -1,0 +1,40 @@
+/*
+ * loader_walk - from libconfig's tree to struct conf
+ *
+ * Inside the loader only. Certificates and sources are noted here, and read by loader.c.
+ */
+#ifndef APP_LOADER_WALK_H
+#define APP_LOADER_WALK_H
+
+#include <libconfig.h>
+
+#include "app/loader.h"
+#include "conf/sections.h"
+#include "conf/tables.h"
+
+struct certificate_files {
+	const char *cert, *key; /* borrowed from the tree */
+	struct origin at;
+};
+
+struct source_file {
+	enum table_kind kind;
+	const char *file, *domain; /* borrowed */
+	struct origin at;
+};
+
+struct walk {
+	struct conf *conf;
+	struct origins *origins;
+	struct problems *problems;
+	const char *dir; /* for relative paths */
+	bool given[SECTION_COUNT];
+	bool tls_given[LISTENERS_MAX];
+	size_t certificate_count, source_count;
+	struct certificate_files certificates[CERTIFICATES_MAX];
+	struct source_file sources[SOURCES_MAX];
+};
+
+void walk_tree(struct walk *w, const config_setting_t *root);
+
+#endif
