@@ -1,0 +1,410 @@
+/* The loader on real files, since libconfig wants them. */
+#include "expect.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/loader.h"
+#include "base/list.h"
+#include "conf/certs.h"
+#include "conf/tables.h"
+
+static char home[] = "/tmp/holdfast-test-loader-XXXXXX";
+static char said[20000];
+
+static void on_problem(void *arg, bool fatal, const char *text)
+{
+	size_t n = strlen(said);
+
+	(void)arg;
+	snprintf(said + n, sizeof(said) - n, "%s%s\n", fatal ? "" : "warning: ", text);
+}
+
+static void write_file(const char *name, const char *text)
+{
+	char path[200];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", home, name);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static bool load_with(const char *text, const char *const *set, size_t set_count,
+		      struct loaded **out)
+{
+	char path[200];
+	struct loader_request r = { .path = path, .set = set, .set_count = set_count,
+				    .on_problem = on_problem };
+
+	snprintf(path, sizeof(path), "%s/a.conf", home);
+	write_file("a.conf", text);
+	*said = '\0';
+	return loader_load(&r, out);
+}
+
+/* Without the directory, so that rows can be compared. */
+static const char *said_short(void)
+{
+	static char text[sizeof(said)];
+	const char *from = said;
+	char *to = text;
+	size_t n = strlen(home);
+
+	while (*from) {
+		if (strncmp(from, home, n) == 0 && from[n] == '/')
+			from += n + 1;
+		else
+			*to++ = *from++;
+	}
+	*to = '\0';
+	return text;
+}
+
+/* clang-format off */
+static const struct {
+	const char *text, *says;
+} wrong[] = {
+	{ "smtp: { greet-delay = \"90s\"; };",      "a.conf:1: smtp.greet-delay: 90s is outside 0s to 60s\n" },
+	{ "smtp: { greet-delay = 5; };",            "a.conf:1: smtp.greet-delay: 5 needs a unit, in quotes: \"5s\"\n" },
+	{ "smtp: { greet-delay = \"soon\"; };",     "a.conf:1: smtp.greet-delay: \"soon\" is not a time: 500ms, 30s, 5m, 12h, 31d\n" },
+	{ "smtp: { message-max = \"50x\"; };",      "a.conf:1: smtp.message-max: \"50x\" is not a size: 512, 64k, 25m, 2g\n" },
+	{ "smtp: { recipients = -1; };",            "a.conf:1: smtp.recipients: \"-1\" is not a number\n" },
+	{ "smtp: { chunking = 1; };",               "a.conf:1: smtp.chunking: \"1\" is not true or false\n" },
+	{ "hostname = 5;",                          "a.conf:1: hostname: this is a number, but wanted is a text, in quotes\n" },
+	{ "hostname = \"a b\";",                    "a.conf:1: hostname: \"a b\" is not a host name\n" },
+	{ "tls: { min-version = 1.2; };",           "a.conf:1: tls.min-version: this is a number, but wanted is one of the words, in quotes\n" },
+	{ "tls: { min-version = \"1.1\"; };",       "a.conf:1: tls.min-version: \"1.1\" is none of 1.2|1.3\n" },
+	{ "sessions: { max = 5000000000; };",       "a.conf:1: sessions.max: the number is too large: put an L behind it\n" },
+	{ "sessions: { max = 5000000000L; };",      "a.conf:1: sessions.max: 5000000000 is outside 1 to 200000\n" },
+	{ "smtp = 5;",                              "a.conf:1: smtp is a group: smtp: { ... };\n" },
+	{ "hostname: { a = 1; };",                  "a.conf:1: hostname: this is a group { }, but wanted is a text, in quotes\n" },
+	{ "\n\nsmpt: { x = 1; };",                  "a.conf:3: there is no setting \"smpt\"\n" },
+	{ "smtp: { gret-delay = \"1s\"; };",        "a.conf:1: there is no setting \"smtp.gret-delay\"; did you mean \"smtp.greet-delay\"?\n" },
+	{ "greet-delay = \"1s\";",                  "a.conf:1: there is no setting \"greet-delay\"; did you mean \"smtp.greet-delay\"?\n" },
+	{ "domain = [ \"a.example\" ];",            "a.conf:1: there is no setting \"domain\"; did you mean \"domains\"?\n" },
+	{ "certificates = ();",                     "a.conf:1: there is no setting \"certificates\"; did you mean \"tls.certificates\"?\n" },
+	{ "a = 1;\na = 2;",                         "a.conf:2: duplicate setting name\n" },
+	{ "a = ;",                                  "a.conf:1: syntax error\n" },
+	{ "@include \"b.conf\"",                    "a.conf:1: cannot open include file\n" },
+	{ "domains = \"a.example\";",               "a.conf:1: domains: this is a text, but wanted is a list: domains = [ \"example.org\" ];\n" },
+	{ "domains = [ 5 ];",                       "a.conf:1: domains: this is a number, but wanted is a text, in quotes\n" },
+	{ "domains = [ \"a..example\" ];",          "a.conf:1: \"a..example\" is not a domain\n" },
+	{ "listen = ( \"*:25\" );",                 "a.conf:1: listen: this is a text, but wanted is a group: listen = ( { address = \"*:25\"; } );\n" },
+	{ "listen = ( { address = \"25\"; } );",    "a.conf:1: listen: \"25\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25\n" },
+	{ "listen = ( { adress = \"*:25\"; } );",   "a.conf:1: listen: there is no \"adress\" in it; did you mean \"address\"?\na.conf:1: listen: \"address\" is missing\n" },
+	{ "listen = ( { address = \"*:25\"; proxy = \"yes\"; } );", "a.conf:1: listen: proxy: this is a text, but wanted is true or false\n" },
+	{ "listen = ( { address = \"*:25\"; proxy = true; } );", "a.conf:1: listen: smtp *:25 has proxy = true, but proxy-from is empty: nobody could connect\n" },
+	{ "listen = ( { address = \"*:25\"; service = \"imap\"; } );", "a.conf:1: listen: service: \"imap\" is none of smtp\n" },
+	{ "listen = ( { address = \"*:25\"; tls = \"starttls\"; } );", "a.conf:1: listen: smtp *:25 is to speak TLS, but there is no certificate (tls: { certificates = ... })\n" },
+	{ "listen = ( { address = \"*:25\"; },\n{ address = \"192.0.2.7:25\"; } );", "a.conf:2: listen: smtp 192.0.2.7:25 overlaps with smtp *:25\n" },
+	{ "listen = ( { address = \"[::1]:25\"; },\n{ address = \"[::1]:25\"; } );", "a.conf:2: listen: smtp [::1]:25 overlaps with smtp [::1]:25\n" },
+	{ "listen = ( { address = \"0.0.0.0:25\"; },\n{ address = \"127.0.0.1:25\"; } );", "a.conf:2: listen: smtp 127.0.0.1:25 overlaps with smtp 0.0.0.0:25\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"smtp\"; } );", "a.conf:1: routes: \"smtp\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, smtp:host:port\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"smtp:host\"; } );", "a.conf:1: routes: \"smtp:host\" is not smtp:host:port\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"lmtp:unix:lmtp\"; } );", "a.conf:1: routes: \"lmtp:unix:lmtp\" is not lmtp:unix:/path\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"maildir\"; verify = true; } );", "a.conf:1: routes: a.example has verify = true, but no next hop that could be asked\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"discard\"; },\n{ domain = \"A.example\"; to = \"discard\"; } );", "a.conf:2: routes: a.example has two routes\n" },
+	{ "delivery: { to = \"maildirs\"; };",      "a.conf:1: delivery.to: \"maildirs\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, smtp:host:port\n" },
+	{ "delivery: { maildirs = \"mail/%d\"; };", "a.conf:1: delivery.maildirs: without %u all users have the same Maildir\n" },
+	{ "proxy-from = [ \"192.0.2.7/24\" ];",     "a.conf:1: proxy-from: \"192.0.2.7/24\" is neither an address nor a network such as 192.0.2.0/24 (all bits behind the slash must be zero)\n" },
+	{ "queue: { retry-first = \"5h\"; };",      "a.conf:1: queue.retry-first is more than queue.retry-max\n" },
+	{ "queue: { retry-max = \"1m\"; };",        "a.conf:1: queue.retry-first is more than queue.retry-max\n" },
+	{ "recipients: { detail = \"a\"; };",       "a.conf:1: recipients.detail: \"a\" cannot separate\n" },
+	{ "tls: { ciphers = \"rot13\"; };",         "a.conf:1: tls.ciphers: OpenSSL does not understand \"rot13\"\n" },
+	{ "tls: { certificates = ( { cert = \"no.crt\"; key = \"no.key\"; } ); };", "a.conf:1: tls.certificates: cannot read no.crt: No such file or directory\n" },
+	{ "sources = ( { kind = \"aliases\"; file = \"none\"; } );", "a.conf:1: sources: cannot read none: No such file or directory\n" },
+	{ "sources = ( { kind = \"people\"; file = \"none\"; } );", "a.conf:1: sources: kind: \"people\" is none of addresses|domains|aliases\n" },
+	{ "hostname = \"a\x1b[2Jb\";",              "a.conf:1: hostname: the text holds control characters or is not UTF-8\n" },
+};
+/* clang-format on */
+
+static void every_mistake_is_named_with_its_place(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		struct loaded *l;
+
+		expect_false(wrong[i].text, load_with(wrong[i].text, NULL, 0, &l));
+		expect_span(wrong[i].text, span_str(said_short()), span_str(wrong[i].says));
+		loader_close(&l);
+	}
+}
+
+static void all_mistakes_are_reported_at_once(void **unused)
+{
+	struct loaded *l;
+
+	(void)unused;
+	assert_false(load_with("hostnam = \"a\";\nsmtp: { hops = 1;\n errors = 0; };\n"
+			       "domains = [ \"-\" ];\n",
+			       NULL, 0, &l));
+	assert_int_equal(l->fatal, 4);
+	expect_span("all four", span_str(said_short()),
+		    SPAN("a.conf:1: there is no setting \"hostnam\"; did you mean \"hostname\"?\n"
+			 "a.conf:2: smtp.hops: 1 is outside 10 to 1000\n"
+			 "a.conf:3: smtp.errors: 0 is outside 1 to 10000\n"
+			 "a.conf:4: \"-\" is not a domain\n"));
+	loader_close(&l);
+}
+
+static void an_empty_file_is_a_working_server(void **unused)
+{
+	struct loaded *l;
+	struct span left;
+
+	(void)unused;
+	expect_true(said, load_with("", NULL, 0, &l));
+	assert_true(conf_ok(&l->conf, sizeof(l->conf)));
+	assert_int_equal(l->conf.listener_count, 1);
+	assert_string_equal(l->conf.listeners[0].name, "smtp *:25");
+	assert_int_equal(l->conf.listeners[0].tls, TLS_NONE);
+	assert_true(*l->conf.set.hostname != '\0');
+	assert_true(certs_open(l->certs, &left));
+	assert_true(tables_open(l->tables, &left));
+	loader_close(&l);
+}
+
+static void values_reach_the_struct(void **unused)
+{
+	const char *const set[] = { "smtp.hops=20", "hostname=set.example" };
+	struct loaded *l;
+
+	(void)unused;
+	write_file("b.conf", "errors = 7;\n");
+	expect_true(said, load_with("hostname = \"mx.example\"; dir = \"data\";\n"
+				    "smtp: { hops = 30; message-max = \"1m\";\n"
+				    "@include \"b.conf\"\n};\n"
+				    "listen = ( { address = \"127.0.0.1:2025\"; proxy = true; },\n"
+				    "           { address = \"[::1]:2025\"; } );\n"
+				    "domains = [ \"Example.ORG\" ];\n"
+				    "routes = ( { domain = \"example.org\"; verify = true;\n"
+				    "             to = \"lmtp:unix:/run/lmtp\"; } );\n"
+				    "proxy-from = [ \"192.0.2.0/24\", \"::1\" ];\n"
+				    "xclient-from = ( \"192.0.2.7\" );\n"
+				    "delivery: { to = \"smtp:[::1]:25\"; };\n",
+				    set, 2, &l));
+	assert_true(conf_ok(&l->conf, sizeof(l->conf)));
+	assert_string_equal(l->conf.set.hostname, "set.example");
+	assert_string_equal(l->origins.set[SET_hostname].file, "--set");
+	assert_int_equal(l->conf.set.hops, 20);
+	assert_int_equal(l->conf.set.errors, 7);
+	assert_int_equal(l->conf.set.message_max, 1 << 20);
+	assert_int_equal(l->origins.set[SET_message_max].line, 2);
+	assert_true(strncmp(l->conf.set.dir, home, strlen(home)) == 0);
+	assert_int_equal(l->conf.listener_count, 2);
+	assert_string_equal(l->conf.listeners[0].name, "smtp 127.0.0.1:2025");
+	assert_string_equal(l->conf.listeners[1].name, "smtp [::1]:2025");
+	assert_true(l->conf.listeners[0].id != l->conf.listeners[1].id);
+	assert_true(l->conf.listeners[0].proxy);
+	assert_string_equal(l->conf.domains[0], "example.org");
+	assert_int_equal(l->conf.routes[0].hop, HOP_LMTP_UNIX);
+	assert_string_equal(l->conf.routes[0].target, "/run/lmtp");
+	assert_true(l->conf.routes[0].verify);
+	assert_int_equal(l->conf.proxy_count, 2);
+	assert_int_equal(l->conf.xclient_count, 1);
+	assert_int_equal(l->conf.deliver_hop, HOP_SMTP);
+	assert_string_equal(l->conf.deliver_target, "[::1]:25");
+	loader_close(&l);
+}
+
+static void an_override_is_judged_like_a_line(void **unused)
+{
+	const char *const set[] = { "smtp.hops=5", "smtp.hop=20", "smtp.hops" };
+	struct loaded *l;
+
+	(void)unused;
+	assert_false(load_with("", set, 3, &l));
+	expect_span("all three", span_str(said),
+		    SPAN("--set: smtp.hops: 5 is outside 10 to 1000\n"
+			 "--set: there is no setting \"smtp.hop\"; did you mean \"smtp.hops\"?\n"
+			 "--set: \"smtp.hops\" is not KEY=VALUE\n"));
+	loader_close(&l);
+}
+
+static void print_tables(const struct loaded *l, struct buf *out)
+{
+	struct table_entry e;
+	struct span left, target;
+
+	assert_true(tables_open(l->tables, &left));
+	while (tables_next(&left, &e)) {
+		buf_fmt(out, "%c %.*s", "ADL"[e.kind], SPAN_ARG(e.key));
+		while (list_next(&e.targets, &target))
+			buf_fmt(out, " %.*s", SPAN_ARG(target));
+		buf_byte(out, '\n');
+	}
+}
+
+/* clang-format off */
+static const struct {
+	const char *why, *source, *file, *entries, *says;
+} sources[] = {
+	{ "a plain list", "kind = \"addresses\"",
+	  "# people\n\nAlice@Example.org\nbob@example.org  # her brother\r\n@any.example\n",
+	  "A alice@example.org\nA bob@example.org\nA @any.example\n", "" },
+	{ "names without a domain", "kind = \"addresses\"; domain = \"example.org\"",
+	  "alice\nbob\n", "A alice@example.org\nA bob@example.org\n", "" },
+	{ "no domain to be had", "kind = \"addresses\"",
+	  "alice\n", "", "source:1: \"alice\" has no domain: say domain = \"...\" in this source\n" },
+	{ "two on a line", "kind = \"addresses\"",
+	  "a@x.example b@x.example\n", "", "source:1: one entry per line, but behind \"a@x.example\" is more\n" },
+	{ "domains", "kind = \"domains\"",
+	  "Example.org\n.example.net\n", "D example.org\n", "source:2: \".example.net\" is not a domain\n" },
+	{ "an alias file", "kind = \"aliases\"; domain = \"example.org\"",
+	  "postmaster: alice, Bob@Example.NET\n# c\nlist:\n  alice,\n# not the end\n\tbob\nroot:alice\n",
+	  "L postmaster@example.org alice@example.org Bob@example.net\n"
+	  "L list@example.org alice@example.org bob@example.org\nL root@example.org alice@example.org\n", "" },
+	{ "what aliases may not do", "kind = \"aliases\"; domain = \"example.org\"",
+	  "a: \"|/bin/sh\"\nb: /tmp/file\nc: :include:/etc/list\nd:\ne\n", "",
+	  "source:1: \"\"|/bin/sh\"\": mail goes to addresses only, not to commands or files\n"
+	  "source:2: \"/tmp/file\": mail goes to addresses only, not to commands or files\n"
+	  "source:3: \":include:/etc/list\": mail goes to addresses only, not to commands or files\n"
+	  "source:4: \"d\" has no targets\n"
+	  "source:5: an alias is written name: target, target\n" },
+	{ "a Postfix table of recipients", "postfix kind = \"addresses\"",
+	  "alice@example.org OK\n@any.example   x\nbob@example.org\n",
+	  "A alice@example.org\nA @any.example\n", "source:3: \"bob@example.org\" has no value behind it\n" },
+	{ "a Postfix table of aliases", "postfix kind = \"aliases\"",
+	  "example.org  anything\npostmaster@example.org alice@example.org,bob@example.org\n"
+	  "@old.example\n    alice@example.org\n",
+	  "D example.org\nL postmaster@example.org alice@example.org bob@example.org\n"
+	  "L @old.example alice@example.org\n", "" },
+	{ "a Postfix table of domains", "postfix kind = \"domains\"",
+	  "example.org virtual\n", "D example.org\n", "" },
+	{ "no end of line at the end", "kind = \"domains\"", "example.org", "D example.org\n", "" },
+	{ "nothing", "kind = \"domains\"", "", "", "" },
+	{ "not an address", "kind = \"addresses\"", "a@b@c\n\xff@example.org\n", "",
+	  "source:1: \"a@b@c\" is not an address\nsource:2: \"\xff@example.org\" is not an address\n" },
+};
+/* clang-format on */
+
+static void recipient_files_are_read_as_they_are(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(sources); i++) {
+		bool postfix = strncmp(sources[i].source, "postfix ", 8) == 0;
+		struct loaded *l;
+		char text[300];
+		bool good;
+		BUF(out, 1000);
+
+		write_file("source", sources[i].file);
+		snprintf(text, sizeof(text), "sources = ( { file = \"%ssource\"; %s; } );",
+			 postfix ? "hash:" : "", sources[i].source + (postfix ? 8 : 0));
+		good = load_with(text, NULL, 0, &l);
+		expect_span(sources[i].why, span_str(said_short()), span_str(sources[i].says));
+		expect_true(sources[i].why, good == (*sources[i].says == '\0'));
+		print_tables(l, &out);
+		expect_text(sources[i].why, &out, sources[i].entries);
+		loader_close(&l);
+	}
+}
+
+static void run(const char *command)
+{
+	char text[1000];
+
+	snprintf(text, sizeof(text), "cd %s && %s", home, command);
+	if (system(text) != 0)
+		fail_msg("%s", text);
+}
+
+#define OPENSSL_REQ "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+
+static void certificates_must_fit_their_keys(void **unused)
+{
+	static const char pair[] =
+		"tls: { certificates = ( { cert = \"%s.crt\"; key = \"%s.key\"; } ); };";
+	char text[200];
+	struct span left;
+	struct cert c;
+	struct loaded *l;
+
+	(void)unused;
+	run(OPENSSL_REQ "-days 2 -subj /CN=a -keyout a.key -out a.crt 2>/dev/null");
+	run(OPENSSL_REQ "-days 2 -subj /CN=b -keyout b.key -out b.crt 2>/dev/null");
+	run("chmod 600 a.key b.key");
+	snprintf(text, sizeof(text), pair, "a", "a");
+	expect_true(said, load_with(text, NULL, 0, &l));
+	assert_string_equal(said, "");
+	assert_int_equal(l->conf.certificate_count, 1);
+	assert_int_equal(l->conf.listeners[0].tls, TLS_START);
+	assert_true(certs_open(l->certs, &left));
+	assert_true(certs_next(&left, &c));
+	expect_span("its name", c.name, SPAN("a.crt"));
+	assert_true(span_starts(c.chain, SPAN("-----BEGIN CERTIFICATE")));
+	assert_true(span_starts(c.key, SPAN("-----BEGIN PRIVATE KEY")));
+	assert_false(certs_next(&left, &c));
+	loader_close(&l);
+
+	snprintf(text, sizeof(text), pair, "a", "b");
+	assert_false(load_with(text, NULL, 0, &l));
+	assert_string_equal(said_short(),
+			    "a.conf:1: tls.certificates: a.crt: the key does not belong to the "
+			    "certificate\n");
+	loader_close(&l);
+
+	write_file("c.crt", "nothing");
+	snprintf(text, sizeof(text), pair, "c", "a");
+	assert_false(load_with(text, NULL, 0, &l));
+	assert_string_equal(said_short(), "a.conf:1: tls.certificates: c.crt: there is no "
+					  "certificate in PEM form in it\n");
+	loader_close(&l);
+
+	run("chmod 644 a.key");
+	snprintf(text, sizeof(text), pair, "a", "a");
+	expect_true(said, load_with(text, NULL, 0, &l));
+	assert_string_equal(said_short(),
+			    "warning: a.conf:1: tls.certificates: everybody may read the key "
+			    "a.key\n");
+	loader_close(&l);
+}
+
+static void a_file_that_is_not_there_is_one_problem(void **unused)
+{
+	struct loader_request r = { .path = "/nonexistent/a.conf", .on_problem = on_problem };
+	struct loaded *l;
+
+	(void)unused;
+	*said = '\0';
+	assert_false(loader_load(&r, &l));
+	assert_string_equal(said, "/nonexistent/a.conf: cannot be read: No such file or "
+				  "directory\n");
+	loader_close(&l);
+}
+
+static int make_home(void **unused)
+{
+	(void)unused;
+	return mkdtemp(home) ? 0 : -1;
+}
+
+static int drop_home(void **unused)
+{
+	char text[200];
+
+	(void)unused;
+	snprintf(text, sizeof(text), "rm -r %s", home);
+	return system(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_mistake_is_named_with_its_place),
+		cmocka_unit_test(all_mistakes_are_reported_at_once),
+		cmocka_unit_test(an_empty_file_is_a_working_server),
+		cmocka_unit_test(values_reach_the_struct),
+		cmocka_unit_test(an_override_is_judged_like_a_line),
+		cmocka_unit_test(recipient_files_are_read_as_they_are),
+		cmocka_unit_test(certificates_must_fit_their_keys),
+		cmocka_unit_test(a_file_that_is_not_there_is_one_problem),
+	};
+
+	return cmocka_run_group_tests(tests, make_home, drop_home);
+}
