@@ -1,0 +1,51 @@
+/*
+ * dns - what addresses a host has, asked without waiting
+ *
+ * Over c-ares. dns_open() reads /etc/resolv.conf and /etc/hosts, once, and seeds the
+ * choice of query ids: call it before the sandbox closes, and start the role again when
+ * one of the files has changed. Literal addresses, localhost and names in the hosts file
+ * need no query.
+ */
+#ifndef IO_DNS_H
+#define IO_DNS_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "io/loop.h"
+
+#define DNS_ADDRESSES 16  /* kept of an answer */
+#define DNS_NAME_MAX  255 /* of a host */
+
+struct dns;
+
+struct dns_setup {
+	const char *servers; /* "192.0.2.1:53,192.0.2.2"; NULL: those of resolv.conf */
+	const char *hosts;   /* the path of the hosts file; NULL: /etc/hosts */
+	ms_t timeout;	     /* for the first try with each server; 0: 2 s */
+};
+
+/* Embed it, zeroed. */
+struct dns_query {
+	/* the answer; to read */
+	size_t count; /* 0: none */
+	struct addr addresses[DNS_ADDRESSES];
+	const char *why; /* there is none: a few words */
+	/* ---- */
+	struct dns_asked *asked;
+	void (*on_answer)(void *arg);
+	void *arg;
+};
+
+/* setup may be NULL. */
+MUST bool dns_open(struct dns **out, struct loop *l, const struct dns_setup *setup,
+		   struct err *err);
+/* Queries that are under way are dropped, without a call. */
+void dns_close(struct dns **d);
+
+/* True: the answer is in q now. False: on_answer(arg) will be called when it is. */
+MUST bool dns_address(struct dns *d, struct dns_query *q, struct span host,
+		      void (*on_answer)(void *arg), void *arg);
+/* on_answer will not be called. One that is not under way is fine. */
+void dns_cancel(struct dns_query *q);
+
+#endif
