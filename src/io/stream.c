@@ -185,8 +185,11 @@ enum stream_got stream_read(struct stream *s, void *mem, size_t cap, size_t *n)
 
 enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n)
 {
-	ssize_t got = recv(s->watch.fd, mem, cap, MSG_PEEK);
+	ssize_t got;
 
+	if (!s->can_read)
+		return s->error ? STREAM_BROKEN : STREAM_AGAIN;
+	got = recv(s->watch.fd, mem, cap, MSG_PEEK);
 	s->can_read = false;
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		return broken(s, errno);
@@ -194,6 +197,20 @@ enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n)
 		return STREAM_EOF;
 	*n = got > 0 ? (size_t)got : 0;
 	return got > 0 ? STREAM_GOT : STREAM_AGAIN;
+}
+
+void stream_skip(struct stream *s, size_t n)
+{
+	uint8_t away[512];
+
+	s->can_read = true; /* there may be more behind it, and the edge was reported */
+	while (n) {
+		ssize_t got = read(s->watch.fd, away, n < sizeof(away) ? n : sizeof(away));
+
+		if (got <= 0)
+			return;
+		n -= (size_t)got;
+	}
 }
 
 static enum stream_got write_tls(struct stream *s, struct span *left)

@@ -55,9 +55,11 @@ enum stream_got stream_connected(struct stream *s);
 enum stream_got stream_read(struct stream *s, void *mem, size_t cap, size_t *n);
 /*
  * See what has come without taking it, before TLS: for a header in front of the TLS
- * handshake. Take what was understood with stream_read(); on_ready comes with new bytes.
+ * handshake. stream_skip() takes the first n bytes, those that were understood; AGAIN if
+ * nothing has come since the last time.
  */
 enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n);
+void stream_skip(struct stream *s, size_t n);
 /* Write from the front of *left; GOT when all of it is written. */
 enum stream_got stream_write(struct stream *s, struct span *left);
 

@@ -246,6 +246,11 @@ fail:
 	return false;
 }
 
+bool tls_has_certificates(const struct tls *t)
+{
+	return t->count > 0;
+}
+
 /* ---- connections ------------------------------------------------------------------------ */
 
 static SSL *make_ssl(struct tls *t, SSL_CTX *c, int fd)

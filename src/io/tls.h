@@ -27,6 +27,8 @@ void tls_close(struct tls **t);
 /* chain: PEM, the server's own certificate first. key: PEM. The first added is the default. */
 MUST bool tls_add(struct tls *t, struct span chain, struct span key, struct err *err);
 
+bool tls_has_certificates(const struct tls *t);
+
 /* What was agreed on, as words. */
 struct tls_facts {
 	const char *version; /* "TLSv1.3" */

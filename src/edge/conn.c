@@ -1,0 +1,548 @@
+/*
+ * One session and its connection: the shell around session_step().
+ *
+ *   - one write in flight: nothing is read or stepped while output is pending;
+ *   - read only while there is room, and while the session is not waiting for somebody;
+ *   - step one thing at a time: answers, then bytes in hand, then new bytes;
+ *   - close in two steps: CONN_DEAD, and freed at the end of the round.
+ */
+#include <unistd.h>
+
+#include "edge/inside.h"
+
+/* ---- one step ------------------------------------------------------------------------- */
+
+static bool talks(const struct conn *c)
+{
+	return c->state == CONN_TALKS || c->state == CONN_HANDSHAKE;
+}
+
+/* Does the session wait for an answer from us? */
+static bool waits(const struct conn *c)
+{
+	enum session_phase p = c->session.phase;
+
+	return p == PHASE_VERIFY || p == PHASE_ROOM || p == PHASE_SUBMIT;
+}
+
+/* Our failure: nothing sensible can be said any more. */
+static void fail(struct conn *c)
+{
+	c->orders |= DO_ABORT;
+}
+
+/* Keep what was said in this step behind what is still pending. */
+static void keep_output(struct conn *c, struct span said)
+{
+	if (!said.n || c->orders & DO_ABORT)
+		return;
+	if (!c->out)
+		c->out = pool_take(&c->edge->out_pool);
+	if (!c->out || c->out_n + said.n > c->edge->out_pool.size) {
+		fail(c);
+		return;
+	}
+	memcpy(c->out + c->out_n, said.p, said.n);
+	c->out_n = (uint16_t)(c->out_n + said.n);
+}
+
+/* Say it at once if nothing is pending; what cannot be written now is kept. */
+static void say(struct conn *c, struct span said)
+{
+	if (!c->out && said.n && c->state != CONN_HANDSHAKE &&
+	    stream_write(&c->stream, &said) == STREAM_BROKEN)
+		return; /* reading finds out, too */
+	keep_output(c, said);
+}
+
+/* The session has taken the id that it was offered: there is a new message under way. */
+static void note_id(struct conn *c)
+{
+	if (c->session.queue_id != c->next_id)
+		return;
+	c->id = c->next_id;
+	store_next_id(c);
+}
+
+/* From left to right, as session.h has it. */
+static void carry_out(struct conn *c, const struct session_out *out)
+{
+	if (out->orders & DO_DROP || (c->waits != WAITS_NOT && !waits(c)))
+		store_drop(c);
+	note_id(c);
+	if (out->orders & DO_VERIFY)
+		store_verify(c, out->address);
+	if (out->orders & DO_ROOM)
+		letter_make_room(c);
+	if (out->orders & DO_SUBMIT)
+		store_submit(c);
+	c->orders |= out->orders & (DO_CLOSE | DO_TLS | DO_ABORT);
+	letter_settle(c);
+}
+
+/* ---- bytes in hand ---------------------------------------------------------------------- */
+
+static void give_in(struct conn *c)
+{
+	pool_give(&c->edge->in_pool, c->in);
+	c->in = NULL;
+	c->in_n = 0;
+}
+
+static void give_out(struct conn *c)
+{
+	pool_give(&c->edge->out_pool, c->out);
+	c->out = NULL;
+	c->out_n = 0;
+}
+
+/* Keep what the session did not take; it is in c->in or in edge->in. */
+static void keep_input(struct conn *c, struct span left)
+{
+	if (!left.n || c->orders & (DO_TLS | DO_ABORT)) {
+		give_in(c);
+		return;
+	}
+	if (!c->in)
+		c->in = pool_take(&c->edge->in_pool);
+	if (!c->in) {
+		fail(c);
+		return;
+	}
+	memmove(c->in, left.p, left.n);
+	c->in_n = (uint16_t)left.n;
+}
+
+/* Something happened; in->bytes are all that are in hand. How many did the session take? */
+static size_t step(struct conn *c, struct session_in *in)
+{
+	struct edge *e = c->edge;
+	struct buf said;
+	struct session_out out = { .wake = MS_NEVER, .peer = &said };
+
+	if (c->orders & (DO_CLOSE | DO_ABORT))
+		return 0;
+	buf_init(&said, e->out, sizeof(e->out));
+	out.letter = letter_lend(c) ? &c->letter : NULL;
+	in->recipients = e->recipients;
+	in->storage_full = e->storage_full;
+	in->wall = loop_wall(e->loop);
+	in->next_id = c->next_id;
+	session_step(&c->session, in, loop_now(e->loop), &out);
+	if (said.full)
+		fail(c);
+	report_step(c, &out);
+	timer_set(&c->timer, out.wake);
+	say(c, buf_span(&said));
+	carry_out(c, &out);
+	keep_input(c, span_skip(in->bytes, out.used));
+	c->offer = c->in_n && buf_room(&said) < REPLY_MAX;
+	return out.used;
+}
+
+static void step_event(struct conn *c, enum session_in_kind kind)
+{
+	struct session_in in = { .kind = kind, .bytes = span_of(c->in, c->in_n) };
+
+	step(c, &in);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+/*
+ * A PROXY header in front of the TLS handshake: what is behind it belongs to OpenSSL, so
+ * nothing may be read that the session does not take.
+ */
+static bool peeks(const struct conn *c)
+{
+	return c->session.phase == PHASE_PROXY && c->session.listener->tls == TLS_IMPLICIT;
+}
+
+static enum stream_got peek(struct conn *c)
+{
+	struct session_in in = { .kind = IN_BYTES };
+	enum stream_got got;
+	size_t n;
+
+	got = stream_peek(&c->stream, c->edge->in, sizeof(c->edge->in), &n);
+	if (got != STREAM_GOT)
+		return got;
+	in.bytes = span_of(c->edge->in, n);
+	stream_skip(&c->stream, step(c, &in));
+	give_in(c); /* it stays in the socket */
+	return STREAM_GOT;
+}
+
+static enum stream_got read_and_step(struct conn *c)
+{
+	uint8_t *mem = c->in ? c->in : c->edge->in;
+	struct session_in in = { .kind = IN_BYTES };
+	enum stream_got got;
+	size_t n;
+
+	if (c->in_n == IN_MAX) {
+		fail(c); /* the session must take a line that long, or refuse it */
+		return STREAM_GOT;
+	}
+	got = stream_read(&c->stream, mem + c->in_n, IN_MAX - c->in_n, &n);
+	if (got != STREAM_GOT)
+		return got;
+	in.bytes = span_of(mem, c->in_n + n);
+	step(c, &in);
+	return STREAM_GOT;
+}
+
+/* Read and step once. False: nothing more can be done now. */
+static bool take_in(struct conn *c)
+{
+	if (c->offer) {
+		step_event(c, IN_BYTES);
+		return true;
+	}
+	if (c->peer_ended)
+		return false;
+	switch (peeks(c) ? peek(c) : read_and_step(c)) {
+	case STREAM_GOT:
+		return true;
+	case STREAM_AGAIN:
+		return false;
+	case STREAM_EOF:
+		c->peer_ended = true;
+		step_event(c, IN_EOF);
+		return true;
+	case STREAM_BROKEN:
+		break;
+	}
+	c->peer_ended = true;
+	step_event(c, IN_BROKEN);
+	c->orders |= DO_CLOSE;
+	return true;
+}
+
+/* True: all is written, or it never will be. */
+static bool flush(struct conn *c)
+{
+	struct span left = span_of(c->out, c->out_n);
+
+	if (!c->out)
+		return true;
+	if (stream_write(&c->stream, &left) == STREAM_AGAIN) {
+		memmove(c->out, left.p, left.n);
+		c->out_n = (uint16_t)left.n;
+		return false;
+	}
+	give_out(c);
+	return true;
+}
+
+/* ---- TLS ---------------------------------------------------------------------------------- */
+
+static void print_word(char *to, size_t room, const char *word)
+{
+	size_t n = strlen(word);
+
+	n = n < room ? n : room - 1;
+	memcpy(to, word, n);
+	to[n] = '\0';
+}
+
+static void handshake_done(struct conn *c)
+{
+	struct tls_facts facts = stream_tls_facts(&c->stream);
+	struct session_tls tls = { .bits = (uint16_t)facts.bits };
+	struct session_in in = { .kind = IN_TLS, .tls = &tls };
+
+	print_word(tls.version, sizeof(tls.version), facts.version);
+	print_word(tls.cipher, sizeof(tls.cipher), facts.cipher);
+	c->state = CONN_TALKS;
+	pulse_gauge(c->edge->pulse, GAUGE_TLS, 1);
+	step(c, &in);
+}
+
+static void handshake_failed(struct conn *c)
+{
+	c->state = CONN_TALKS;
+	c->peer_ended = true;
+	step_event(c, IN_TLS_FAILED);
+	c->orders |= DO_CLOSE;
+}
+
+static bool handshake(struct conn *c)
+{
+	switch (stream_handshake(&c->stream)) {
+	case STREAM_GOT:
+		handshake_done(c);
+		return true;
+	case STREAM_AGAIN:
+		return false;
+	case STREAM_EOF:
+	case STREAM_BROKEN:
+		break;
+	}
+	handshake_failed(c);
+	return true;
+}
+
+static void start_tls(struct conn *c)
+{
+	c->orders &= ~DO_TLS;
+	give_in(c);
+	c->offer = false;
+	if (c->edge->tls && stream_tls_server(&c->stream, c->edge->tls))
+		c->state = CONN_HANDSHAKE;
+	else
+		handshake_failed(c);
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+static void unlink_conn(struct conn *c)
+{
+	*c->back = c->next;
+	if (c->next)
+		c->next->back = c->back;
+}
+
+static void link_conn(struct conn *c, struct conn **list)
+{
+	c->next = *list;
+	c->back = list;
+	if (c->next)
+		c->next->back = &c->next;
+	*list = c;
+}
+
+/* The second step of closing: nothing is left but the memory, until the round is over. */
+static void die(struct conn *c)
+{
+	struct edge *e = c->edge;
+
+	c->state = CONN_DEAD;
+	stream_close(&c->stream);
+	timer_stop(&c->timer);
+	give_in(c);
+	give_out(c);
+	unlink_conn(c);
+	link_conn(c, &e->dead);
+	crowd_leave(e->crowd, &c->session.via.addr);
+	rules_let_go(&c->rules);
+	pulse_gauge(e->pulse, GAUGE_SESSIONS, -1);
+	e->conn_count--;
+	edge_less_busy(e);
+}
+
+/* The first step: no more steps; what it held for its session goes back. */
+static void end(struct conn *c)
+{
+	if (c->state == CONN_HANDSHAKE) { /* neither side could understand a word now */
+		give_out(c);
+		c->peer_ended = true;
+	}
+	c->state = CONN_ENDING;
+	c->ended_well = c->session.end == END_QUIT && !c->in_n && !c->stream.can_read;
+	if (c->session.in_tls)
+		pulse_gauge(c->edge->pulse, GAUGE_TLS, -1);
+	report_end(c);
+	store_drop(c);
+	letter_give_back(c);
+	give_in(c);
+	timer_set(&c->timer, loop_now(c->edge->loop) + FLUSH_TIME);
+}
+
+/* All is said. Who said QUIT, or nothing more, needs no time to listen. */
+static void part(struct conn *c)
+{
+	if (c->stream.ssl)
+		stream_finish(&c->stream);
+	if (c->stream.error || c->peer_ended || c->ended_well) {
+		die(c);
+		return;
+	}
+	if (!c->stream.ssl)
+		stream_finish(&c->stream);
+	c->state = CONN_LINGERS;
+	timer_set(&c->timer, loop_now(c->edge->loop) + LINGER_TIME);
+}
+
+/* Throw away what comes, so that no reset overtakes our last words. */
+static bool linger(struct conn *c)
+{
+	struct edge *e = c->edge;
+	enum stream_got got;
+	size_t n;
+
+	got = stream_read(&c->stream, e->in, sizeof(e->in), &n);
+	if (got == STREAM_EOF || got == STREAM_BROKEN)
+		die(c);
+	return got == STREAM_GOT;
+}
+
+void conn_abort(struct conn *c)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	if (talks(c))
+		end(c);
+	stream_reset(&c->stream);
+	die(c);
+}
+
+/* ---- going on --------------------------------------------------------------------------- */
+
+static void step_answer(struct conn *c)
+{
+	struct session_in in = { .kind = c->answer, .bytes = span_of(c->in, c->in_n) };
+
+	c->answer = IN_OPENED;
+	if (!waits(c))
+		return; /* too late */
+	in.verdict = (enum verdict)c->answer_value;
+	in.submitted = (enum submitted)c->answer_value;
+	if (in.kind == IN_SUBMITTED && in.submitted == SUBMITTED_OK)
+		report_accepted(c);
+	step(c, &in);
+}
+
+/* One thing at a time. False: nothing more can be done now. */
+static bool go_on(struct conn *c)
+{
+	if (c->state == CONN_LINGERS)
+		return linger(c);
+	if (c->orders & DO_ABORT) {
+		conn_abort(c);
+		return false;
+	}
+	if (c->orders & DO_CLOSE && talks(c))
+		end(c);
+	if (!flush(c))
+		return false;
+	if (c->state == CONN_ENDING) {
+		part(c);
+		return c->state == CONN_LINGERS;
+	}
+	if (c->state == CONN_HANDSHAKE)
+		return handshake(c);
+	if (c->orders & DO_TLS) {
+		start_tls(c);
+		return true;
+	}
+	if (c->answer != IN_OPENED) {
+		step_answer(c);
+		return true;
+	}
+	return c->waits == WAITS_NOT && take_in(c);
+}
+
+static void be_hasty(struct conn *c)
+{
+	struct edge *e = c->edge;
+
+	if (c->hasty)
+		return;
+	c->hasty = true;
+	c->next_hasty = e->hasty;
+	e->hasty = c;
+	timer_set(&e->steps_again, loop_now(e->loop));
+}
+
+void conn_go_on(struct conn *c)
+{
+	for (int i = 0; i < STEPS_MAX; i++)
+		if (c->state == CONN_DEAD || !go_on(c))
+			return;
+	be_hasty(c);
+}
+
+void conn_answer_soon(struct conn *c, enum session_in_kind kind, uint8_t value)
+{
+	c->waits = WAITS_NOT;
+	c->answer = kind;
+	c->answer_value = value;
+}
+
+void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value)
+{
+	conn_answer_soon(c, kind, value);
+	conn_go_on(c);
+}
+
+void conn_stop(struct conn *c)
+{
+	if (!talks(c))
+		return;
+	step_event(c, IN_STOP);
+	conn_go_on(c);
+}
+
+static void on_ready(void *arg)
+{
+	conn_go_on(arg);
+}
+
+static void on_time(void *arg)
+{
+	struct conn *c = arg;
+
+	if (!talks(c)) {
+		conn_abort(c);
+		return;
+	}
+	step_event(c, IN_TIME);
+	conn_go_on(c);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------ */
+
+/* A wildcard listener does not know under which of our addresses the peer came. */
+static struct endpoint local_end(const struct conn *c, const struct listener *l)
+{
+	static const struct addr any;
+
+	if (addr_eq(&l->at.addr, &any))
+		return stream_local(&c->stream);
+	return l->at;
+}
+
+static void begin(struct conn *c, const struct endpoint *peer, size_t listener)
+{
+	struct edge *e = c->edge;
+	const struct conf *conf = e->rules->conf;
+	struct session_setup setup = {
+		.conf = conf,
+		.listener = &conf->listeners[listener],
+		.peer = *peer,
+		.local = local_end(c, &conf->listeners[listener]),
+		.tls_ready = e->tls != NULL,
+		.now = loop_now(e->loop),
+	};
+
+	c->rules = rules_hold(e->rules);
+	timer_init(&c->timer, e->loop, on_time, c);
+	session_init(&c->session, &setup);
+	c->number = id_next(&e->ids, loop_wall(e->loop));
+	store_next_id(c);
+	link_conn(c, &e->conns);
+	e->conn_count++;
+	crowd_enter(e->crowd, &peer->addr);
+	pulse_gauge(e->pulse, GAUGE_SESSIONS, 1);
+	pulse_gauge(e->pulse, GAUGE_CONNECTIONS, 1);
+}
+
+void conn_open(struct edge *e, int fd, const struct endpoint *peer, size_t listener)
+{
+	struct conn *c = pool_take(&e->conn_pool);
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	memset(c, 0, sizeof(*c));
+	c->edge = e;
+	if (!stream_open(&c->stream, e->loop, fd, on_ready, c)) {
+		pool_give(&e->conn_pool, c);
+		return;
+	}
+	begin(c, peer, listener);
+	step_event(c, IN_OPENED);
+	conn_go_on(c);
+}

@@ -1,0 +1,451 @@
+/*
+ * The role: what it needs before it serves, the supervisor's orders, and its end.
+ */
+#include "edge/edge.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "edge/inside.h"
+
+#define BEAT_EVERY ((ms_t)250)
+
+/* ---- configurations -------------------------------------------------------------------- */
+
+struct rules *rules_hold(struct rules *r)
+{
+	r->holders++;
+	return r;
+}
+
+void rules_let_go(struct rules **rules)
+{
+	struct rules *r = *rules;
+
+	*rules = NULL;
+	if (!r || --r->holders)
+		return;
+	start_unmap_conf(&r->conf);
+	free(r);
+}
+
+/* This edge's part of what is meant for all of them, rounded up. */
+static int64_t part_of(int64_t all, const struct conf *conf)
+{
+	return (all + conf->set.edges - 1) / conf->set.edges;
+}
+
+/* The table of addresses must have room for all sessions: a larger one if need be. */
+static bool enlarge_crowd(struct edge *e, size_t sessions)
+{
+	struct crowd *crowd;
+
+	if (e->crowd && sessions <= e->conn_max)
+		return true;
+	if (!crowd_open(&crowd, sessions, e->key))
+		return false;
+	for (struct conn *c = e->conns; c; c = c->next)
+		crowd_enter(crowd, &c->session.via.addr);
+	crowd_close(&e->crowd);
+	e->crowd = crowd;
+	return true;
+}
+
+/* Have this configuration in force for what begins from now on. */
+static bool adopt(struct edge *e, const struct conf *conf, struct err *err)
+{
+	size_t sessions = (size_t)part_of(conf->set.sessions, conf);
+	struct rules *r = calloc(1, sizeof(*r));
+
+	if (!r || !enlarge_crowd(e, sessions)) {
+		free(r);
+		start_unmap_conf(&conf);
+		return err_set(err, "out of memory");
+	}
+	r->conf = conf;
+	r->holders = 1;
+	if (e->deliveries)
+		deliveries_reconf(e->deliveries, conf);
+	rules_let_go(&e->rules);
+	e->rules = r;
+	e->conn_max = sessions;
+	e->letter_memory_max = part_of(conf->set.body_memory, conf);
+	return true;
+}
+
+static void adopt_certs(struct edge *e, int fd)
+{
+	struct err err;
+	struct tls *tls = certs_read(fd, e->rules->conf, &err);
+
+	if (!tls && *err.text) {
+		report_trouble(e, "certificates", err.text);
+		return; /* the old ones are better than none */
+	}
+	tls_close(&e->tls);
+	e->tls = tls;
+}
+
+/* ---- the supervisor's orders ------------------------------------------------------------- */
+
+static bool take_conf(struct edge *e, struct frame *f)
+{
+	struct msg_CONF m;
+	const struct conf *conf;
+	struct err err;
+
+	if (!msg_CONF_unpack(f->bytes, &m))
+		return false;
+	conf = start_map_conf(f->fds[0], &err);
+	f->fds[0] = -1;
+	if (!conf || !adopt(e, conf, &err)) {
+		report_trouble(e, "reload", err.text);
+		return true;
+	}
+	e->start->conf = e->rules->conf;
+	ports_accept(e, e->accepting);
+	return true;
+}
+
+static bool take_certs(struct edge *e, struct frame *f)
+{
+	struct msg_CERTS m;
+	int fd = f->fds[0];
+
+	if (!msg_CERTS_unpack(f->bytes, &m))
+		return false;
+	f->fds[0] = -1;
+	adopt_certs(e, fd);
+	return true;
+}
+
+static bool take_listener(struct edge *e, struct frame *f)
+{
+	struct msg_LISTENER m;
+
+	if (!msg_LISTENER_unpack(f->bytes, &m))
+		return false;
+	ports_set(e, &(struct start_listener){ m.number, m.id, f->fds[0] });
+	f->fds[0] = -1;
+	return true;
+}
+
+static bool take_unlisten(struct edge *e, struct frame *f)
+{
+	struct msg_UNLISTEN m;
+
+	if (!msg_UNLISTEN_unpack(f->bytes, &m))
+		return false;
+	ports_drop(e, m.id);
+	return true;
+}
+
+static bool take_peer(struct edge *e, struct frame *f)
+{
+	struct msg_PEER m;
+	struct link *link;
+	struct err err;
+	int fd = f->fds[0];
+
+	if (!msg_PEER_unpack(f->bytes, &m))
+		return false;
+	if (m.role != ROLE_STORE)
+		return true; /* nobody else talks to us yet */
+	f->fds[0] = -1;
+	if (link_open(&link, fd, ROLE_EDGE, ROLE_STORE, m.number, &err))
+		store_link_set(e, link);
+	else
+		report_trouble(e, "store-link", err.text);
+	return true;
+}
+
+static bool take_gone(struct edge *e, struct frame *f)
+{
+	struct msg_GONE m;
+
+	if (!msg_GONE_unpack(f->bytes, &m))
+		return false;
+	if (m.role == ROLE_STORE)
+		store_link_lost(e);
+	return true;
+}
+
+static void drain(struct edge *e, ms_t within)
+{
+	struct conn *next;
+
+	timer_set(&e->drain_end, loop_now(e->loop) + within);
+	if (e->draining)
+		return;
+	e->draining = true;
+	ports_close(e);
+	ports_accept(e, false);
+	deliveries_stop(e->deliveries);
+	for (struct conn *c = e->conns; c; c = next) {
+		next = c->next;
+		conn_stop(c);
+	}
+	edge_less_busy(e);
+}
+
+static bool take_drain(struct edge *e, struct frame *f)
+{
+	struct msg_DRAIN m;
+
+	if (!msg_DRAIN_unpack(f->bytes, &m))
+		return false;
+	drain(e, m.within > 0 ? m.within : 0);
+	return true;
+}
+
+static bool take_life(struct edge *e, struct frame *f)
+{
+	switch (f->kind) {
+	case MSG_CONF:
+		return take_conf(e, f);
+	case MSG_CERTS:
+		return take_certs(e, f);
+	case MSG_LISTENER:
+		return take_listener(e, f);
+	case MSG_UNLISTEN:
+		return take_unlisten(e, f);
+	case MSG_PEER:
+		return take_peer(e, f);
+	case MSG_GONE:
+		return take_gone(e, f);
+	case MSG_DRAIN:
+		return take_drain(e, f);
+	default:
+		return false;
+	}
+}
+
+/* Nobody would restart or stop us any more: end what can be ended soon, and go. */
+static void orphaned(struct edge *e)
+{
+	watch_stop(&e->life.watch);
+	drain(e, e->rules->conf->set.silence);
+}
+
+static void on_life(void *arg, unsigned ready)
+{
+	struct edge *e = arg;
+	struct frame f;
+	struct err err;
+
+	if (ready & WATCH_WRITE && !link_flush(e->life.link)) {
+		orphaned(e);
+		return;
+	}
+	for (;;) {
+		enum link_got got = link_recv(e->life.link, &f, &err);
+
+		if (got == LINK_MORE)
+			return;
+		if (got != LINK_GOT) {
+			orphaned(e);
+			return;
+		}
+		if (!take_life(e, &f))
+			report_trouble(e, "life-link", message_table[f.kind].word);
+		frame_close_fds(&f);
+	}
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+void edge_less_busy(void *edge)
+{
+	struct edge *e = edge;
+
+	if (e->draining && e->conn_count == 0 && deliveries_count(e->deliveries) == 0)
+		loop_stop(e->loop);
+}
+
+static void on_drain_end(void *arg)
+{
+	struct edge *e = arg;
+
+	while (e->conns)
+		conn_abort(e->conns);
+	loop_stop(e->loop);
+}
+
+/* ---- times -------------------------------------------------------------------------------- */
+
+static void on_beat(void *arg)
+{
+	struct edge *e = arg;
+
+	pulse_beat(e->pulse);
+	timer_set(&e->beat, loop_now(e->loop) + BEAT_EVERY);
+}
+
+static void on_steps_again(void *arg)
+{
+	struct edge *e = arg;
+	struct conn *c = e->hasty, *next;
+
+	e->hasty = NULL;
+	for (; c; c = next) {
+		next = c->next_hasty;
+		c->hasty = false;
+		conn_go_on(c);
+	}
+}
+
+static void free_dead(struct edge *e)
+{
+	struct conn **at = &e->dead;
+
+	while (*at) {
+		struct conn *c = *at;
+
+		if (c->hasty) { /* still in that list, for one more round */
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		pool_give(&e->conn_pool, c);
+	}
+}
+
+static void on_round(void *arg)
+{
+	free_dead(arg);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------ */
+
+static void init_pools(struct edge *e)
+{
+	pool_init(&e->conn_pool, sizeof(struct conn), 256);
+	pool_init(&e->in_pool, IN_MAX, 64);
+	pool_init(&e->out_pool, (size_t)2 * OUT_MAX, 64);
+	pool_init(&e->envelope_pool, ENVELOPE_FIRST, 256);
+	pool_init(&e->poor_pool, BODY_POOR, 64);
+	pool_init(&e->body_pool, BODY_FIRST, 256);
+	pool_init(&e->full_pool, BODY_FULL, 32);
+}
+
+static void init_timers(struct edge *e)
+{
+	timer_init(&e->beat, e->loop, on_beat, e);
+	timer_init(&e->accept_again, e->loop, ports_on_pause_over, e);
+	timer_init(&e->drain_end, e->loop, on_drain_end, e);
+	timer_init(&e->steps_again, e->loop, on_steps_again, e);
+	loop_each_round(e->loop, on_round, e);
+}
+
+/* What needs files or the wide world must be there before the sandbox closes. */
+static bool open_all(struct edge *e, struct err *err)
+{
+	struct start *s = e->start;
+	struct deliveries_setup deliveries = {
+		.conf = s->conf,
+		.pulse = e->pulse,
+		.on_sent = store_sent,
+		.on_ended = edge_less_busy,
+		.arg = e,
+	};
+
+	if (getrandom(e->key, sizeof(e->key), 0) != sizeof(e->key))
+		return err_set(err, "no random numbers");
+	if (!loop_open(&e->loop, err) || !adopt(e, s->conf, err))
+		return false;
+	init_timers(e);
+	init_pools(e);
+	id_maker_init(&e->ids, s->number);
+	e->tls = certs_read(s->certs_fd, s->conf, err);
+	s->certs_fd = -1;
+	if (!e->tls && *err->text)
+		return false;
+	e->spare_fd = fcntl(link_fd(s->life), F_DUPFD_CLOEXEC, 0);
+	deliveries.loop = e->loop;
+	return deliveries_open(&e->deliveries, &deliveries, err);
+}
+
+static void take_over(struct edge *e)
+{
+	struct start *s = e->start;
+
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
+		e->ports[i].fd = -1;
+	for (size_t i = 0; i < s->listener_count; i++)
+		ports_set(e, &s->listeners[i]);
+	for (size_t i = 0; i < s->peer_count; i++) {
+		if (s->peers[i].role == ROLE_STORE)
+			store_link_set(e, s->peers[i].link);
+		else
+			link_close(&s->peers[i].link);
+	}
+	s->listener_count = s->peer_count = 0;
+}
+
+static bool serve(struct edge *e, struct err *err)
+{
+	struct sandbox box = { .role = ROLE_EDGE };
+
+	if (!open_all(e, err) || !start_sandbox(e->start, &box, err))
+		return false;
+	e->life.link = e->start->life;
+	if (!watch_start(e->loop, &e->life.watch, link_fd(e->life.link), WATCH_READ, on_life, e))
+		return err_set(err, "the link to the supervisor cannot be watched");
+	take_over(e);
+	if (!start_ready(e->start, err))
+		return false;
+	on_beat(e);
+	loop_run(e->loop);
+	return true;
+}
+
+static void close_all(struct edge *e)
+{
+	while (e->conns)
+		conn_abort(e->conns);
+	on_steps_again(e);
+	free_dead(e);
+	ports_close(e);
+	store_link_lost(e);
+	deliveries_close(&e->deliveries);
+	loop_close(&e->loop);
+	tls_close(&e->tls);
+	rules_let_go(&e->rules);
+	crowd_close(&e->crowd);
+	if (e->recipients.n)
+		munmap((void *)(uintptr_t)e->recipients.p, e->recipients.n);
+	if (e->spare_fd >= 0)
+		close(e->spare_fd);
+	pool_close(&e->conn_pool);
+	pool_close(&e->in_pool);
+	pool_close(&e->out_pool);
+	pool_close(&e->envelope_pool);
+	pool_close(&e->poor_pool);
+	pool_close(&e->body_pool);
+	pool_close(&e->full_pool);
+}
+
+int edge_main(struct start *start)
+{
+	struct edge *e = calloc(1, sizeof(*e));
+	struct err err = { "out of memory" };
+	bool served;
+
+	if (!e) {
+		start_failed(start, &err);
+		return 1;
+	}
+	e->start = start;
+	e->pulse = start->pulse;
+	e->spare_fd = -1;
+	served = serve(e, &err);
+	if (!served)
+		start_failed(start, &err);
+	close_all(e);
+	free(e);
+	return served ? 0 : 1;
+}

@@ -1,0 +1,183 @@
+/*
+ * The listening sockets, which all edges share, and who may come in.
+ *
+ * Each wake-up accepts a few, so that the other workers get theirs. A refusal here costs
+ * an accept, a line and a close.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "edge/inside.h"
+#include "spec/replies.h"
+
+/* Which of the configuration's listeners is it? SIZE_MAX: none any more. */
+static size_t listener_of(const struct edge *e, const struct port *p)
+{
+	const struct conf *conf = e->rules->conf;
+
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].id == p->id)
+			return i;
+	return SIZE_MAX;
+}
+
+/* ---- refusing ------------------------------------------------------------------------------ */
+
+static void refuse(struct edge *e, int fd, const struct endpoint *peer, const struct listener *l)
+{
+	uint8_t mem[REPLY_MAX];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	reply_print(RE_BUSY, SPAN_NONE, &out);
+	if (l->tls != TLS_IMPLICIT)
+		(void)send(fd, out.mem, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+	report_busy(e, &peer->addr, l->name);
+}
+
+static bool room_for(struct edge *e, const struct endpoint *peer)
+{
+	int64_t each = e->rules->conf->set.sessions_address;
+
+	if (e->conn_count >= e->conn_max) {
+		report_capacity(e, "sessions", "as many sessions as sessions.max allows");
+		return false;
+	}
+	return each == 0 || crowd_count(e->crowd, &peer->addr) < each;
+}
+
+/* ---- accepting ----------------------------------------------------------------------------- */
+
+static int take_one(const struct port *p, struct endpoint *peer)
+{
+	struct sockaddr_storage from;
+	socklen_t n = sizeof(from);
+	int fd = accept4(p->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		*peer = endpoint_from(&from);
+	return fd;
+}
+
+/*
+ * No descriptor is left. The spare one lets us refuse those who wait now, and then we
+ * leave the port to the other workers for a moment.
+ */
+static void out_of_descriptors(struct edge *e, const struct port *p, const struct listener *l)
+{
+	struct endpoint peer;
+	int fd;
+
+	report_capacity(e, "descriptors", "no descriptor left for a connection (ulimit -n)");
+	for (int i = 0; i < ACCEPTS_MAX && e->spare_fd >= 0; i++) {
+		close(e->spare_fd);
+		fd = take_one(p, &peer);
+		if (fd >= 0)
+			refuse(e, fd, &peer, l);
+		e->spare_fd = fcntl(link_fd(e->life.link), F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			break;
+	}
+	ports_accept(e, false);
+	timer_set(&e->accept_again, loop_now(e->loop) + ACCEPT_PAUSE);
+}
+
+/* An error of one connection is no error of the port (accept(2)). */
+static bool only_this_one(int error)
+{
+	return error == ECONNABORTED || error == EPROTO || error == EINTR || error == EPERM ||
+	       error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
+static void on_port(void *arg, unsigned ready)
+{
+	struct port *p = arg;
+	struct edge *e = p->edge;
+	size_t at = listener_of(e, p);
+	struct endpoint peer;
+
+	(void)ready;
+	if (at == SIZE_MAX)
+		return;
+	for (int i = 0; i < ACCEPTS_MAX && e->accepting; i++) {
+		const struct listener *l = &e->rules->conf->listeners[at];
+		int fd = take_one(p, &peer);
+
+		if (fd >= 0 && room_for(e, &peer))
+			conn_open(e, fd, &peer, at);
+		else if (fd >= 0)
+			refuse(e, fd, &peer, l);
+		else if (errno == EMFILE || errno == ENFILE)
+			out_of_descriptors(e, p, l);
+		else if (!only_this_one(errno))
+			return; /* EAGAIN, most often */
+	}
+}
+
+/* ---- the ports themselves ------------------------------------------------------------------ */
+
+static void watch_port(struct edge *e, struct port *p)
+{
+	if (p->watch.loop || listener_of(e, p) == SIZE_MAX)
+		return;
+	if (!watch_start(e->loop, &p->watch, p->fd, WATCH_READ | WATCH_SHARED, on_port, p))
+		report_trouble(e, "port", "a listening socket cannot be watched");
+}
+
+void ports_accept(struct edge *e, bool on)
+{
+	e->accepting = on && !e->draining && e->recipients.n > 0;
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++) {
+		struct port *p = &e->ports[i];
+
+		if (p->fd >= 0 && e->accepting)
+			watch_port(e, p);
+		else if (p->fd >= 0)
+			watch_stop(&p->watch);
+	}
+}
+
+void ports_on_pause_over(void *arg)
+{
+	ports_accept(arg, true);
+}
+
+void ports_drop(struct edge *e, uint64_t id)
+{
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++) {
+		struct port *p = &e->ports[i];
+
+		if (p->fd < 0 || p->id != id)
+			continue;
+		watch_stop(&p->watch);
+		close(p->fd);
+		p->fd = -1;
+	}
+}
+
+void ports_set(struct edge *e, const struct start_listener *l)
+{
+	ports_drop(e, l->id); /* the same again, after a reload */
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++) {
+		struct port *p = &e->ports[i];
+
+		if (p->fd >= 0)
+			continue;
+		*p = (struct port){ .edge = e, .id = l->id, .fd = l->fd };
+		if (e->accepting)
+			watch_port(e, p);
+		return;
+	}
+	close(l->fd);
+	report_trouble(e, "port", "more listeners than there may be");
+}
+
+void ports_close(struct edge *e)
+{
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
+		if (e->ports[i].fd >= 0)
+			ports_drop(e, e->ports[i].id);
+}

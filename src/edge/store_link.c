@@ -1,0 +1,428 @@
+/*
+ * The link to the store: questions, files and messages, and what comes back.
+ *
+ * A session that waits for the store is in edge->waiting, and its letter stays where it
+ * is until the answer. So when the store dies, all that was asked is simply asked again
+ * of its successor: the same id with the same nonce is the same message, however often
+ * it is submitted.
+ */
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/list.h"
+#include "base/rcptmap.h"
+#include "base/siphash.h"
+#include "edge/inside.h"
+
+/* ---- who waits -------------------------------------------------------------------------- */
+
+static struct conn **bucket(struct edge *e, uint64_t key)
+{
+	return &e->waiting[(key ^ key >> 20 ^ key >> 40) % WAITING_BUCKETS];
+}
+
+static struct conn *find(struct edge *e, uint64_t key, enum conn_waits what)
+{
+	struct conn *c = *bucket(e, key);
+
+	while (c && (c->waits_for != key || c->waits != what))
+		c = c->next_waiting;
+	return c;
+}
+
+static void set_unsent(struct conn *c, bool unsent)
+{
+	if (c->is_unsent == unsent)
+		return;
+	c->is_unsent = unsent;
+	if (unsent)
+		c->edge->unsent++;
+	else
+		c->edge->unsent--;
+}
+
+static void wait_for(struct conn *c, enum conn_waits what, uint64_t key)
+{
+	struct conn **b = bucket(c->edge, key);
+
+	c->waits = what;
+	c->waits_for = key;
+	c->next_waiting = *b;
+	*b = c;
+}
+
+void store_forget(struct conn *c)
+{
+	struct conn **at = bucket(c->edge, c->waits_for);
+
+	if (c->waits == WAITS_NOT)
+		return;
+	while (*at && *at != c)
+		at = &(*at)->next_waiting;
+	if (*at)
+		*at = c->next_waiting;
+	set_unsent(c, false);
+	c->waits = WAITS_NOT;
+}
+
+static void answer(struct conn *c, enum session_in_kind kind, uint8_t value)
+{
+	store_forget(c);
+	conn_answer(c, kind, value);
+}
+
+void store_next_id(struct conn *c)
+{
+	struct edge *e = c->edge;
+
+	c->next_id = id_next(&e->ids, loop_wall(e->loop));
+	e->nonces++;
+	c->nonce = siphash(e->key, span_of(&e->nonces, sizeof(e->nonces)));
+}
+
+/* ---- what is sent ----------------------------------------------------------------------- */
+
+static bool can_send(const struct edge *e)
+{
+	return e->store.link && !link_full(e->store.link);
+}
+
+void store_sent(void *edge)
+{
+	struct edge *e = edge;
+
+	if (e->store.link)
+		watch_mask(&e->store.watch,
+			   WATCH_READ | (link_waiting(e->store.link) ? WATCH_WRITE : 0));
+}
+
+static bool send(struct edge *e)
+{
+	bool sent = link_send(e->store.link, NULL, 0);
+
+	store_sent(e);
+	return sent;
+}
+
+/* Cut whole items worth at most one frame off the front of a list. */
+static struct span cut_rcpts(struct span *list)
+{
+	struct span rest = *list, item;
+	const uint8_t *start = list->p;
+	size_t n = 0;
+
+	while (list_next(&rest, &item) && (size_t)(rest.p - start) <= LIST_FRAME_MAX)
+		n = (size_t)(rest.p - start);
+	*list = span_skip(*list, n);
+	return span_of(start, n);
+}
+
+static bool send_rcpts(struct conn *c, struct span *rcpts)
+{
+	while (rcpts->n > LIST_FRAME_MAX) {
+		struct msg_SUBMIT_RCPTS m = {
+			.id = c->id,
+			.nonce = c->nonce,
+			.rcpts = cut_rcpts(rcpts),
+		};
+
+		msg_SUBMIT_RCPTS_pack(&m, link_begin(c->edge->store.link));
+		if (!send(c->edge))
+			return false;
+	}
+	return true;
+}
+
+static bool send_submit(struct conn *c)
+{
+	const struct session *s = &c->session;
+	struct span rcpts = buf_span(&c->letter.envelope);
+	struct msg_SUBMIT m = {
+		.id = c->id,
+		.nonce = c->nonce,
+		.flags = s->flags,
+		.size = s->body_size,
+		.wall = loop_wall(c->edge->loop),
+		.peer = s->peer,
+		.listener = (uint16_t)(s->listener - c->rules->conf->listeners),
+		.helo = span_of(s->helo, s->helo_n),
+		.spooled = c->spool != NULL,
+		.body = c->spool ? SPAN_NONE : buf_span(&c->letter.body),
+	};
+
+	BUG_IF(!list_next(&rcpts, &m.sender));
+	m.rcpt_count = (uint32_t)list_count(rcpts);
+	if (!send_rcpts(c, &rcpts))
+		return false;
+	m.rcpts = rcpts;
+	msg_SUBMIT_pack(&m, link_begin(c->edge->store.link));
+	return send(c->edge);
+}
+
+static bool send_spool_open(struct conn *c)
+{
+	struct msg_SPOOL_OPEN m = { .id = c->id, .nonce = c->nonce };
+
+	msg_SPOOL_OPEN_pack(&m, link_begin(c->edge->store.link));
+	return send(c->edge);
+}
+
+static void send_drop(struct conn *c)
+{
+	struct msg_SPOOL_DROP m = { .id = c->id, .nonce = c->nonce };
+
+	if (!c->edge->store.link)
+		return; /* the file is an orphan, which the store removes in time */
+	msg_SPOOL_DROP_pack(&m, link_begin(c->edge->store.link));
+	(void)send(c->edge);
+}
+
+/* Ask for what it waits for; if that cannot be sent now, it will be when it can. */
+static void ask(struct conn *c)
+{
+	bool sent = can_send(c->edge) &&
+		    (c->waits == WAITS_SPOOL ? send_spool_open(c) : send_submit(c));
+
+	set_unsent(c, !sent);
+}
+
+/* There is room on the link, or a new link. */
+static void ask_unsent(struct edge *e)
+{
+	for (size_t i = 0; i < WAITING_BUCKETS && e->unsent; i++)
+		for (struct conn *c = e->waiting[i]; c && can_send(e); c = c->next_waiting)
+			if (c->is_unsent)
+				ask(c);
+}
+
+/* ---- orders of a session ---------------------------------------------------------------- */
+
+void store_verify(struct conn *c, struct span address)
+{
+	struct edge *e = c->edge;
+	struct msg_VERIFY m = { .ask = ++e->last_ask, .address = address };
+
+	if (!can_send(e)) {
+		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
+		return;
+	}
+	msg_VERIFY_pack(&m, link_begin(e->store.link));
+	if (send(e))
+		wait_for(c, WAITS_VERDICT, m.ask);
+	else
+		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
+}
+
+void store_submit(struct conn *c)
+{
+	if (c->spool && c->letter.body.len) {
+		letter_write_rest(c);
+		return;
+	}
+	wait_for(c, WAITS_SUBMITTED, c->id);
+	ask(c);
+}
+
+void store_ask_spool(struct conn *c)
+{
+	wait_for(c, WAITS_SPOOL, c->id);
+	ask(c);
+}
+
+void store_drop(struct conn *c)
+{
+	bool submitted = c->waits == WAITS_SUBMITTED && !c->is_unsent;
+	bool asked = c->spool || (c->waits == WAITS_SPOOL && !c->is_unsent);
+
+	if (asked && !submitted)
+		send_drop(c);
+	store_forget(c);
+	letter_drop_spool(c);
+}
+
+/* ---- what comes back -------------------------------------------------------------------- */
+
+static bool take_recipients(struct edge *e, struct frame *f)
+{
+	struct msg_RECIPIENTS m;
+	struct stat st;
+	void *mem;
+
+	if (!msg_RECIPIENTS_unpack(f->bytes, &m) || fstat(f->fds[0], &st) != 0 || st.st_size <= 0)
+		return false;
+	mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, f->fds[0], 0);
+	if (mem == MAP_FAILED)
+		return false;
+	if (!rcptmap_ok(mem, (size_t)st.st_size)) {
+		munmap(mem, (size_t)st.st_size);
+		return false;
+	}
+	/* steps are synchronous: nobody is looking at the old one */
+	if (e->recipients.n)
+		munmap((void *)(uintptr_t)e->recipients.p, e->recipients.n);
+	e->recipients = span_of(mem, (size_t)st.st_size);
+	ports_accept(e, true);
+	return true;
+}
+
+static bool take_storage(struct edge *e, struct frame *f)
+{
+	struct msg_STORAGE m;
+
+	if (!msg_STORAGE_unpack(f->bytes, &m))
+		return false;
+	e->storage_full = m.full;
+	return true;
+}
+
+static bool take_verdict(struct edge *e, struct frame *f)
+{
+	struct msg_VERDICT m;
+	struct conn *c;
+
+	if (!msg_VERDICT_unpack(f->bytes, &m) || m.verdict >= VERDICT_ASK)
+		return false;
+	c = find(e, m.ask, WAITS_VERDICT);
+	if (c)
+		answer(c, IN_VERDICT, m.verdict);
+	return true;
+}
+
+static bool take_spool(struct edge *e, struct frame *f)
+{
+	struct msg_SPOOL m;
+	struct conn *c;
+	int fd = f->fds[0];
+
+	if (!msg_SPOOL_unpack(f->bytes, &m))
+		return false;
+	c = find(e, m.id, WAITS_SPOOL);
+	if (!c || c->nonce != m.nonce)
+		return true;
+	f->fds[0] = -1;
+	store_forget(c);
+	letter_spool(c, fd);
+	return true;
+}
+
+static bool take_submitted(struct edge *e, struct frame *f)
+{
+	struct msg_SUBMITTED m;
+	struct conn *c;
+
+	if (!msg_SUBMITTED_unpack(f->bytes, &m) || m.result >= SUBMITTED_COUNT)
+		return false;
+	c = find(e, m.id, WAITS_SUBMITTED);
+	if (!c || c->nonce != m.nonce)
+		return true;
+	if (m.result == SUBMITTED_TAKEN)
+		m.result = SUBMITTED_FAILED; /* the trace field has the id: try another time */
+	store_forget(c);
+	letter_drop_spool(c);
+	conn_answer(c, IN_SUBMITTED, m.result);
+	return true;
+}
+
+static bool take(struct edge *e, struct frame *f)
+{
+	switch (f->kind) {
+	case MSG_RECIPIENTS:
+		return take_recipients(e, f);
+	case MSG_STORAGE:
+		return take_storage(e, f);
+	case MSG_VERDICT:
+		return take_verdict(e, f);
+	case MSG_SPOOL:
+		return take_spool(e, f);
+	case MSG_SUBMITTED:
+		return take_submitted(e, f);
+	case MSG_DELIVER:
+	case MSG_PROBE:
+		return deliveries_take(e->deliveries, f);
+	default:
+		return false;
+	}
+}
+
+static bool receive(struct edge *e)
+{
+	struct frame f;
+	struct err err;
+
+	while (e->store.link) {
+		switch (link_recv(e->store.link, &f, &err)) {
+		case LINK_MORE:
+			return true;
+		case LINK_CLOSED:
+			return false;
+		case LINK_BROKEN:
+			report_trouble(e, "store-link", err.text);
+			return false;
+		case LINK_GOT:
+			break;
+		}
+		if (!take(e, &f)) {
+			report_trouble(e, "store-link", message_table[f.kind].word);
+			frame_close_fds(&f);
+			return false;
+		}
+		frame_close_fds(&f);
+	}
+	return true;
+}
+
+static void on_link(void *arg, unsigned ready)
+{
+	struct edge *e = arg;
+
+	if ((ready & WATCH_WRITE && !link_flush(e->store.link)) || !receive(e)) {
+		store_link_lost(e);
+		return;
+	}
+	if (e->unsent)
+		ask_unsent(e);
+	store_sent(e);
+}
+
+/* ---- the link itself -------------------------------------------------------------------- */
+
+/* Questions are answered now, for nobody will; all else is asked again later. */
+static void let_wait(struct edge *e)
+{
+	for (size_t i = 0; i < WAITING_BUCKETS; i++) {
+		struct conn *next;
+
+		for (struct conn *c = e->waiting[i]; c; c = next) {
+			next = c->next_waiting;
+			if (c->waits == WAITS_VERDICT)
+				answer(c, IN_VERDICT, VERDICT_UNKNOWN);
+			else
+				set_unsent(c, true);
+		}
+	}
+}
+
+void store_link_lost(struct edge *e)
+{
+	if (!e->store.link)
+		return;
+	watch_stop(&e->store.watch);
+	deliveries_link(e->deliveries, NULL);
+	link_close(&e->store.link);
+	let_wait(e);
+}
+
+void store_link_set(struct edge *e, struct link *link)
+{
+	store_link_lost(e);
+	e->store.link = link;
+	if (!watch_start(e->loop, &e->store.watch, link_fd(link), WATCH_READ, on_link, e)) {
+		report_trouble(e, "store-link", "cannot be watched");
+		store_link_lost(e);
+		return;
+	}
+	deliveries_link(e->deliveries, link);
+	ask_unsent(e);
+}
