@@ -61,9 +61,9 @@ delivery: { to = "%(deliver_to)s"; };
         "deliver_to": deliver_to,
     }
     if tls:
-        text += 'certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } );\n' % (
-            directory,
-            directory,
+        text += (
+            'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
+            % (directory, directory)
         )
     if sessions:
         text += "sessions: { max = %d; };\n" % sessions
