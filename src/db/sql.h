@@ -20,6 +20,7 @@ enum database {
 	DB_QUEUE,
 	DB_READER, /* the queue, read-only, for answers to the administrator */
 	DB_STATE,
+	DB_ACCOUNTS,
 };
 
 enum query {

@@ -1,0 +1,191 @@
+#include "app/life.h"
+
+#include <unistd.h>
+
+#include "base/fields.h"
+
+/* Who talks to whom. Each pair has a link of its own; nobody else has any. */
+static const enum role talk_table[][2] = {
+	{ ROLE_EDGE, ROLE_STORE },
+	{ ROLE_EDGE, ROLE_WATCH },
+	{ ROLE_STORE, ROLE_WATCH },
+	{ ROLE_AUTH, ROLE_WATCH },
+};
+
+static bool talk(enum role a, enum role b)
+{
+	for (size_t i = 0; i < COUNT_OF(talk_table); i++)
+		if ((talk_table[i][0] == a && talk_table[i][1] == b) ||
+		    (talk_table[i][0] == b && talk_table[i][1] == a))
+			return true;
+	return false;
+}
+
+/* Can this one be told anything? Others may be dead, or speak another language. */
+static bool listens(const struct child *c)
+{
+	return c->state != CHILD_NONE && c->role != ROLE_NONE && c->role != ROLE_LOADER &&
+	       c->life && !c->why && c->speaks == MESSAGES_VERSION;
+}
+
+/* The message is packed; a child that does not take what we send is of no use. */
+static bool tell(struct child *c, const int *fds, size_t fd_count)
+{
+	if (link_send(c->life, fds, fd_count)) {
+		watch_mask(&c->watch,
+			   WATCH_READ | (link_waiting(c->life) ? WATCH_WRITE : 0));
+		return true;
+	}
+	if (c->pid > 0 && c->state != CHILD_STARTING)
+		child_kill(c, "it does not take what the supervisor sends");
+	return false;
+}
+
+void tell_conf(struct child *c)
+{
+	struct msg_CONF conf = { c->s->generation };
+	struct msg_CERTS certs = { c->s->generation };
+	struct msg_TABLES tables = { c->s->generation };
+
+	if (!listens(c))
+		return;
+	msg_CONF_pack(&conf, link_begin(c->life));
+	(void)tell(c, &c->s->conf_fds[0], 1);
+	if (c->role == ROLE_EDGE) {
+		msg_CERTS_pack(&certs, link_begin(c->life));
+		(void)tell(c, &c->s->conf_fds[1], 1);
+	}
+	if (c->role == ROLE_STORE) {
+		msg_TABLES_pack(&tables, link_begin(c->life));
+		(void)tell(c, &c->s->conf_fds[2], 1);
+	}
+}
+
+static unsigned number_of(const struct conf *conf, uint64_t id)
+{
+	for (uint32_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].id == id)
+			return i;
+	return LISTENER_CONTROL;
+}
+
+void tell_port(struct child *c, const struct port *p)
+{
+	struct msg_LISTENER m = { (uint16_t)number_of(c->s->conf, p->id), p->id };
+
+	if (!listens(c) || m.number == LISTENER_CONTROL)
+		return;
+	msg_LISTENER_pack(&m, link_begin(c->life));
+	(void)tell(c, &p->fd, 1);
+}
+
+void tell_unlisten(struct child *c, const struct port *p)
+{
+	struct msg_UNLISTEN m = { p->id };
+
+	if (!listens(c) || c->role != ROLE_EDGE)
+		return;
+	msg_UNLISTEN_pack(&m, link_begin(c->life));
+	(void)tell(c, NULL, 0);
+}
+
+static void tell_control(struct child *c)
+{
+	struct msg_LISTENER m = { LISTENER_CONTROL, 0 };
+
+	msg_LISTENER_pack(&m, link_begin(c->life));
+	(void)tell(c, &c->s->control, 1);
+}
+
+/* To a watch: there is another one whose records and counts are to be read. */
+static void tell_pulse_of(struct child *watch, enum role role, unsigned number, pid_t pid,
+			  int pulse, int doorbell)
+{
+	struct msg_PULSE_OF m = { (uint8_t)role, (uint16_t)number, (uint32_t)pid };
+	int fds[2] = { pulse, doorbell };
+
+	if (!listens(watch) || pulse < 0)
+		return;
+	msg_PULSE_OF_pack(&m, link_begin(watch->life));
+	(void)tell(watch, fds, 2);
+}
+
+static void tell_pulses(struct child *c)
+{
+	struct supervisor *s = c->s;
+
+	if (c->role == ROLE_WATCH)
+		tell_pulse_of(c, ROLE_SUPERVISOR, 0, getpid(), s->pulse_fd, s->doorbell);
+	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++) {
+		if (o->state == CHILD_NONE)
+			continue;
+		if (c->role == ROLE_WATCH)
+			tell_pulse_of(c, o->role, o->number, o->pid, o->pulse_fd, o->doorbell);
+		else if (o->role == ROLE_WATCH)
+			tell_pulse_of(o, c->role, c->number, c->pid, c->pulse_fd, c->doorbell);
+	}
+}
+
+static bool tell_peer(struct child *c, const struct child *peer, int fd)
+{
+	struct msg_PEER m = { (uint8_t)peer->role, (uint16_t)peer->number };
+
+	msg_PEER_pack(&m, link_begin(c->life));
+	return tell(c, &fd, 1);
+}
+
+/* One that drains meets nobody new; only an edge still has mail to hand over. */
+static bool meets(const struct child *o)
+{
+	return listens(o) && (o->state != CHILD_DRAINING || o->role == ROLE_EDGE);
+}
+
+static bool introduce(struct child *a, struct child *b, struct err *err)
+{
+	int fds[2];
+	bool told;
+
+	if (!link_pair(fds, err))
+		return false;
+	told = tell_peer(a, b, fds[0]);
+	(void)tell_peer(b, a, fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+	return told || err_set(err, "it took nothing");
+}
+
+bool tell_all(struct child *c, int pulse, struct err *err)
+{
+	struct supervisor *s = c->s;
+	struct msg_PULSE own = { (uint8_t)c->role, (uint16_t)c->number, (uint32_t)c->pid };
+	struct msg_GO go = { 0 };
+	int fds[2] = { pulse, c->doorbell };
+
+	msg_PULSE_pack(&own, link_begin(c->life));
+	if (!tell(c, fds, 2))
+		return err_set(err, "it took nothing");
+	tell_conf(c);
+	for (size_t i = 0; c->role == ROLE_EDGE && i < s->ports.count; i++)
+		tell_port(c, &s->ports.port[i]);
+	if (c->role == ROLE_WATCH)
+		tell_control(c);
+	tell_pulses(c);
+	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++)
+		if (o != c && meets(o) && talk(c->role, o->role) && !introduce(c, o, err))
+			return false;
+	msg_GO_pack(&go, link_begin(c->life));
+	return tell(c, NULL, 0) || err_set(err, "it took nothing");
+}
+
+void tell_gone(struct supervisor *s, const struct child *gone)
+{
+	struct msg_GONE m = { (uint8_t)gone->role, (uint16_t)gone->number };
+
+	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++) {
+		if (o == gone || !listens(o) ||
+		    (o->role != ROLE_WATCH && !talk(o->role, gone->role)))
+			continue;
+		msg_GONE_pack(&m, link_begin(o->life));
+		(void)tell(o, NULL, 0);
+	}
+}
