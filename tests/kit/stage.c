@@ -1,0 +1,362 @@
+#include "tests/kit/stage.h"
+
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/list.h"
+#include "base/rcptmap.h"
+#include "conf/settings.h"
+
+#define SAID_MAX   ((size_t)4 << 20)
+#define UNSENT_MAX ((size_t)64 << 20)
+#define QUESTIONS  (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS)
+
+static void put(struct stage *g, const char *address, unsigned flags)
+{
+	BUG_IF(!rcptmap_put(g->map, g->map_n, span_str(address), flags));
+}
+
+static void open_map(struct stage *g)
+{
+	static const uint64_t key[2] = { 1, 2 };
+
+	g->map_n = rcptmap_size(64);
+	g->map = calloc(1, g->map_n);
+	BUG_IF(!g->map);
+	rcptmap_init(g->map, g->map_n, key, 1, SPAN("+"));
+	put(g, "@here.example", RCPT_DOMAIN);
+	put(g, "alice@here.example", RCPT_EXISTS);
+	put(g, "bob@here.example", RCPT_EXISTS);
+	put(g, "postmaster@here.example", RCPT_EXISTS);
+	put(g, "full@here.example", RCPT_EXISTS | RCPT_FULL);
+	put(g, "j\xc3\xbcrgen@here.example", RCPT_EXISTS);
+	put(g, "@any.example", RCPT_DOMAIN | RCPT_ANY);
+	put(g, "@ask.example", RCPT_DOMAIN | RCPT_ASK);
+}
+
+void stage_open(struct stage *g)
+{
+	*g = (struct stage){ .tls_ready = true,
+			     .now = 1000000,
+			     .wall = 1792152000000, /* Fri, 16 Oct 2026 12:00:00 +0000 */
+			     .next_id = 0x1122334455667788,
+			     .verdict = VERDICT_YES,
+			     .submitted = SUBMITTED_OK,
+			     .room = 1 };
+	g->conf.magic = CONF_MAGIC;
+	g->conf.size = sizeof(g->conf);
+	settings_init(&g->conf.set);
+	memcpy(g->conf.set.hostname, "mx.here.example", sizeof("mx.here.example"));
+	g->conf.listener_count = 1;
+	g->listener = &g->conf.listeners[0];
+	g->listener->tls = TLS_START;
+	g->listener->at.port = 25;
+	g->local = (struct endpoint){ addr_v4(198, 51, 100, 1), 25 };
+	open_map(g);
+}
+
+/* Memory that grows: the sticky fullness of a buf would hide what a test wants to see. */
+static void grow(struct buf *b, size_t more)
+{
+	size_t cap = b->cap ? b->cap : 1024;
+
+	while (cap < b->len + more)
+		cap *= 2;
+	if (cap == b->cap)
+		return;
+	b->mem = realloc(b->mem, cap);
+	BUG_IF(!b->mem);
+	b->cap = cap;
+}
+
+static void append(struct buf *b, struct span s)
+{
+	grow(b, s.n);
+	buf_put(b, s);
+	BUG_IF(b->full);
+}
+
+static void release(struct buf *b)
+{
+	free(b->mem);
+	*b = (struct buf){ 0 };
+}
+
+void stage_close(struct stage *g)
+{
+	release(&g->last.envelope);
+	release(&g->last.body);
+	free(g->map);
+	*g = (struct stage){ 0 };
+}
+
+void stage_peer_close(struct stage_peer *p)
+{
+	release(&p->in);
+	release(&p->unsent);
+	release(&p->said);
+	release(&p->spool);
+	release(&p->peer);
+	release(&p->letter.envelope);
+	release(&p->letter.body);
+}
+
+/* ---- the store --------------------------------------------------------------------- */
+
+static void take_mail(struct stage_peer *p)
+{
+	struct stage *g = p->stage;
+	struct stage_mail *m = &g->last;
+
+	buf_reset(&m->envelope);
+	buf_reset(&m->body);
+	append(&m->envelope, buf_span(&p->letter.envelope));
+	append(&m->body, buf_span(&p->spool));
+	append(&m->body, buf_span(&p->letter.body));
+	BUG_IF(m->body.len != p->session.body_size);
+	BUG_IF(list_count(buf_span(&m->envelope)) != p->session.rcpt_count + 1);
+	m->id = p->session.queue_id;
+	m->flags = p->session.flags;
+	p->submits++;
+	if (g->submitted == SUBMITTED_OK)
+		g->mails++;
+}
+
+static void make_room(struct stage_peer *p)
+{
+	struct letter *l = &p->letter;
+
+	if (buf_room(&l->envelope) < ADDRESS_MAX + 2) {
+		grow(&l->envelope, l->envelope.cap + 1);
+		return;
+	}
+	append(&p->spool, buf_span(&l->body));
+	buf_reset(&l->body);
+}
+
+static void step(struct stage_peer *p, struct session_in *in);
+
+void stage_answer(struct stage_peer *p)
+{
+	struct stage *g = p->stage;
+	struct session_in in = { 0 };
+	unsigned asks = p->asks;
+
+	if (asks == DO_VERIFY && g->verdict != STAGE_NO_ANSWER) {
+		in.kind = IN_VERDICT;
+		in.verdict = (enum verdict)g->verdict;
+	} else if (asks == DO_SUBMIT && g->submitted != STAGE_NO_ANSWER) {
+		in.kind = IN_SUBMITTED;
+		in.submitted = (enum submitted)g->submitted;
+		take_mail(p);
+	} else if (asks == DO_ROOM && g->room != STAGE_NO_ANSWER) {
+		in.kind = g->room ? IN_ROOM : IN_NO_ROOM;
+		if (g->room)
+			make_room(p);
+	} else {
+		return;
+	}
+	p->asks = 0;
+	step(p, &in);
+}
+
+/* ---- a step ------------------------------------------------------------------------ */
+
+static bool is_one(unsigned bits)
+{
+	return (bits & (bits - 1)) == 0;
+}
+
+static void check(const struct stage_peer *p, const struct session_in *in,
+		  const struct session_out *out)
+{
+	unsigned orders = out->orders & ~DO_DROP;
+
+	BUG_IF(out->used > in->bytes.n);
+	BUG_IF(out->peer->full || p->letter.body.full || p->letter.envelope.full);
+	BUG_IF(!is_one(orders));
+	BUG_IF((orders & (DO_CLOSE | DO_ABORT)) && p->session.phase != PHASE_OVER);
+	BUG_IF(p->session.phase == PHASE_OVER && p->session.end == END_NONE);
+	BUG_IF(p->session.phase == PHASE_OVER && session_has_letter(&p->session));
+	BUG_IF((orders & (DO_VERIFY | DO_ROOM | DO_SUBMIT)) &&
+	       !session_has_letter(&p->session));
+	BUG_IF(p->session.phase != PHASE_OVER && out->wake == MS_NEVER);
+}
+
+static void obey(struct stage_peer *p, const struct session_out *out)
+{
+	unsigned orders = out->orders;
+
+	if (orders & DO_DROP) {
+		buf_reset(&p->spool);
+		p->drops++;
+	}
+	if (orders & (DO_CLOSE | DO_ABORT)) {
+		p->closed = true;
+		p->aborted = orders & DO_ABORT;
+	}
+	if (orders & DO_VERIFY) {
+		BUG_IF(out->address.n == 0 || out->address.n > ADDRESS_MAX);
+		memcpy(p->asked, out->address.p, out->address.n);
+		p->asked[out->address.n] = '\0';
+	}
+	if (orders & QUESTIONS)
+		p->asks = orders & QUESTIONS;
+	if (!session_has_letter(&p->session)) {
+		buf_reset(&p->spool);
+		buf_reset(&p->letter.body);
+		buf_reset(&p->letter.envelope);
+	}
+}
+
+/* The store's answer may have come too late. */
+static void forget_question(struct stage_peer *p)
+{
+	enum session_phase at = p->session.phase;
+
+	if ((p->asks == DO_VERIFY && at != PHASE_VERIFY) ||
+	    (p->asks == DO_ROOM && at != PHASE_ROOM) ||
+	    (p->asks == DO_SUBMIT && at != PHASE_SUBMIT) ||
+	    (p->asks == DO_TLS && at != PHASE_TLS))
+		p->asks = 0;
+}
+
+static void note(struct stage_peer *p, const struct session_out *out)
+{
+	struct span text = span_head(out->refused.text, sizeof(p->refused) - 1);
+
+	for (enum event e = EV_NONE; e < EVENT_COUNT; e++)
+		p->stage->seen[e] += out->seen[e];
+	if (out->refused.reply == RE_NONE)
+		return;
+	p->refusal = out->refused.reply;
+	if (text.n)
+		memcpy(p->refused, text.p, text.n);
+	p->refused[text.n] = '\0';
+}
+
+static void step(struct stage_peer *p, struct session_in *in)
+{
+	struct stage *g = p->stage;
+	struct session_out out = { .peer = &p->peer, .letter = &p->letter };
+
+	if (p->closed)
+		return;
+	if (g->no_letters && !session_has_letter(&p->session))
+		out.letter = NULL;
+	in->bytes = buf_span(&p->in);
+	in->recipients = span_of(g->map, g->map_n);
+	in->storage_full = g->storage_full;
+	in->wall = g->wall;
+	in->next_id = g->next_id;
+	session_step(&p->session, in, g->now, &out);
+	check(p, in, &out);
+	note(p, &out);
+	buf_drop(&p->in, out.used);
+	if (p->session.queue_id == g->next_id)
+		g->next_id++;
+	p->wake = out.wake;
+	obey(p, &out);
+	forget_question(p);
+	if (!p->deaf) {
+		BUG_IF(p->said.len > SAID_MAX);
+		append(&p->said, buf_span(&p->peer));
+		buf_reset(&p->peer);
+	}
+	if (p->asks)
+		stage_answer(p);
+}
+
+/* Hand over what the peer sent, as far as the session takes it. */
+static void feed(struct stage_peer *p)
+{
+	size_t chop = p->stage->chop ? p->stage->chop : IN_MAX;
+
+	while (!p->closed && !p->asks) {
+		struct session_in in = { .kind = IN_BYTES };
+		size_t room = IN_MAX - p->in.len;
+		size_t n = p->unsent.len < chop ? p->unsent.len : chop;
+		size_t before = p->in.len;
+		unsigned said = (unsigned)p->said.len;
+
+		n = n < room ? n : room;
+		append(&p->in, span_head(buf_span(&p->unsent), n));
+		buf_drop(&p->unsent, n);
+		step(p, &in);
+		if (n == 0 && p->in.len == before && p->said.len == said)
+			break;
+	}
+	BUG_IF(!p->closed && !p->asks && !p->deaf && p->in.len == IN_MAX);
+}
+
+void stage_send(struct stage_peer *p, struct span bytes)
+{
+	if (p->closed)
+		return;
+	BUG_IF(p->unsent.len > UNSENT_MAX);
+	append(&p->unsent, bytes);
+	feed(p);
+}
+
+void stage_happen(struct stage_peer *p, enum session_in_kind kind)
+{
+	static const struct session_tls tls = { "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256 };
+	struct session_in in = { .kind = kind, .tls = &tls };
+
+	if (kind == IN_TLS || kind == IN_TLS_FAILED)
+		p->asks = 0;
+	step(p, &in);
+	feed(p);
+}
+
+void stage_peer_open(struct stage *g, struct stage_peer *p, struct addr from)
+{
+	struct session_setup setup = { .conf = &g->conf,
+				       .listener = g->listener,
+				       .peer = { from, 40000 },
+				       .local = g->local,
+				       .tls_ready = g->tls_ready,
+				       .now = g->now };
+
+	*p = (struct stage_peer){ .stage = g };
+	grow(&p->peer, OUT_MAX);
+	p->peer.cap = OUT_MAX;
+	grow(&p->letter.envelope, LETTER_ENVELOPE_MIN);
+	grow(&p->letter.body, LETTER_BODY_MIN);
+	session_init(&p->session, &setup);
+	stage_happen(p, IN_OPENED);
+}
+
+static ms_t next_wake(struct stage_peer **peers, size_t count)
+{
+	ms_t wake = MS_NEVER;
+
+	for (size_t i = 0; i < count; i++)
+		if (!peers[i]->closed && peers[i]->wake < wake)
+			wake = peers[i]->wake;
+	return wake;
+}
+
+static void wake_up(struct stage *g, struct stage_peer **peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!peers[i]->closed && peers[i]->wake <= g->now)
+			stage_happen(peers[i], IN_TIME);
+}
+
+void stage_pass(struct stage *g, struct stage_peer **peers, size_t count, ms_t time)
+{
+	ms_t end = g->now + time;
+	unsigned steps = 0;
+
+	while (next_wake(peers, count) <= end) {
+		ms_t wake = next_wake(peers, count);
+
+		BUG_IF(steps++ > 10000); /* waking up again and again for nothing */
+		g->wall += wake > g->now ? wake - g->now : 0;
+		g->now = wake > g->now ? wake : g->now;
+		wake_up(g, peers, count);
+	}
+	g->wall += end - g->now;
+	g->now = end;
+}

@@ -1,0 +1,75 @@
+/*
+ * stage - sessions in memory, with a clock and a store that the test owns
+ *
+ * What edge/ and the store are to a session, without sockets and without waiting: bytes
+ * are fed in pieces, questions are answered at once or when the test says so, and what a
+ * session promises in session.h is checked after every step.
+ */
+#ifndef TESTS_STAGE_H
+#define TESTS_STAGE_H
+
+#include "session/session.h"
+
+#define STAGE_NO_ANSWER (-1)
+
+/* A message that the store was given. */
+struct stage_mail {
+	uint64_t id;
+	uint32_t flags;
+	struct buf envelope, body; /* body: spooled part and all */
+};
+
+struct stage_peer {
+	struct stage *stage;
+	struct session session;
+	struct buf in, unsent, said, spool; /* unsent: of the peer, not in `in` yet */
+	struct buf peer;
+	struct letter letter;
+	char refused[ADDRESS_MAX]; /* the text of the last refusal, cut */
+	enum reply refusal;
+	ms_t wake;
+	unsigned asks; /* the open question: DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS */
+	char asked[ADDRESS_MAX + 1];
+	bool deaf; /* does not read what we say */
+	bool closed, aborted;
+	unsigned drops, submits;
+};
+
+struct stage {
+	struct conf conf;
+	struct listener *listener; /* conf.listeners[0] */
+	uint8_t *map;
+	size_t map_n;
+	struct endpoint local;
+	ms_t now;
+	int64_t wall;
+	uint64_t next_id;
+	bool tls_ready, storage_full, no_letters;
+	size_t chop; /* how many bytes arrive at once; 0: all */
+	/* what the store answers, or STAGE_NO_ANSWER */
+	int verdict, submitted, room;
+	uint64_t seen[EVENT_COUNT];
+	uint64_t mails;
+	struct stage_mail last;
+};
+
+/*
+ * here.example has alice, bob and full (over quota); any.example is a catch-all, and
+ * ask.example is asked about.
+ */
+void stage_open(struct stage *g);
+void stage_close(struct stage *g);
+
+void stage_peer_open(struct stage *g, struct stage_peer *p, struct addr from);
+void stage_peer_close(struct stage_peer *p);
+
+/* The peer sends bytes. */
+void stage_send(struct stage_peer *p, struct span bytes);
+/* Something else happens. */
+void stage_happen(struct stage_peer *p, enum session_in_kind kind);
+/* Answer what is open, as g->verdict, g->submitted and g->room say. */
+void stage_answer(struct stage_peer *p);
+/* Time goes by; IN_TIME happens when it was asked for. */
+void stage_pass(struct stage *g, struct stage_peer **peers, size_t count, ms_t time);
+
+#endif

@@ -1,0 +1,625 @@
+/*
+ * wire_run - run conversations written down in .wire scripts
+ *
+ *     set smtp.greet-delay 6s        a setting, before the first peer
+ *     listen starttls | none | implicit       likewise; proxy may follow
+ *     trust proxy 192.0.2.0/24       likewise; or: trust xclient ...
+ *     certificate no                 likewise
+ *     whole                          what arrives together matters: do not chop it up
+ *     peer a 192.0.2.7               somebody connects
+ *     a > EHLO there.example         sends a line
+ *     a >> one\r\ntwo\x00            sends bytes
+ *     repeat 500 a > RCPT TO:<u%d@any.example>      so many times; %d counts
+ *     a < 250 *                      a reply comes, whose last line is this
+ *     a < 250-SIZE *                 the next reply has this line; it stays the next
+ *     repeat 500 a < 250 *
+ *     a silent                       nothing comes
+ *     a closed                       we hang up;  a closed WORD: for that reason
+ *     a hangs up | a breaks          it closes, or the connection is reset
+ *     a deaf | a listens             it stops reading, and starts again
+ *     a tls | a fails tls            the handshake that we ordered is done, or failed
+ *     a is 192.0.2.9                 whom we take it for
+ *     clock +6s                      time goes by
+ *     stop                           we are stopping
+ *     storage full | storage fine
+ *     store verdict yes|no|full|unknown|foreign|nothing     what is answered from now on,
+ *     store says ok|no-room|failed|taken|nothing            also to open questions
+ *     store room yes|no|nothing
+ *     stored 2                       so many messages were stored
+ *     stored from a@b                of the last one
+ *     stored to alice@here.example bob@here.example
+ *     stored has TEXT | stored lacks TEXT      in its body; with escapes
+ *     stored ends TEXT               it ends with this
+ *     event early-talk 1             this happened so often
+ *
+ * * at the end of a pattern stands for anything. A script fails at the first line that is
+ * not so, and at its end if an event above weight 0 happened that it did not announce.
+ * Each runs three times: as written, and with what peers send chopped up.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/number.h"
+#include "conf/settings.h"
+#include "tests/kit/stage.h"
+
+#define PEERS_MAX 16
+#define BYTES_MAX 65536
+
+struct script {
+	const char *path;
+	int line;
+	bool whole;
+	struct stage stage;
+	size_t count;
+	char names[PEERS_MAX][32];
+	struct stage_peer *peers[PEERS_MAX];
+	uint64_t announced[EVENT_COUNT];
+	bool about[EVENT_COUNT];
+	char why[512];
+};
+
+static bool wrong(struct script *s, const char *fmt, ...) PRINTF(2, 3);
+
+static bool wrong(struct script *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(s->why, sizeof(s->why), fmt, args);
+	va_end(args);
+	return false;
+}
+
+/* ---- words ------------------------------------------------------------------------- */
+
+static struct span next_word(struct span *text)
+{
+	*text = span_trim(*text);
+	return span_cut(text, ' ');
+}
+
+static bool is(struct span word, const char *what)
+{
+	return span_eq(word, span_str(what));
+}
+
+static int find_word(struct span word, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is(word, words[i]))
+			return (int)i;
+	return -1;
+}
+
+static int unhex(uint8_t c)
+{
+	return isdigit(c) ? c - '0' : byte_lower(c) - 'a' + 10;
+}
+
+/* \r \n \t \0 \\ \xHH */
+static void unescape(struct span text, struct buf *out)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		uint8_t c = text.p[i];
+
+		if (c == '\\' && i + 1 < text.n) {
+			c = text.p[++i];
+			if (c == 'r')
+				c = '\r';
+			else if (c == 'n')
+				c = '\n';
+			else if (c == 't')
+				c = '\t';
+			else if (c == '0')
+				c = '\0';
+			else if (c == 'x' && i + 2 < text.n) {
+				c = (uint8_t)(unhex(text.p[i + 1]) << 4 | unhex(text.p[i + 2]));
+				i += 2;
+			}
+		}
+		buf_byte(out, c);
+	}
+}
+
+/* %d is the number of this repetition. */
+static void number_in(struct span text, unsigned number, struct buf *out)
+{
+	size_t at = 0;
+
+	while (at + 1 < text.n && !(text.p[at] == '%' && text.p[at + 1] == 'd'))
+		at++;
+	if (at + 1 >= text.n) {
+		buf_put(out, text);
+		return;
+	}
+	buf_put(out, span_head(text, at));
+	buf_fmt(out, "%u", number);
+	buf_put(out, span_skip(text, at + 2));
+}
+
+static bool fits(struct span text, struct span pattern)
+{
+	if (pattern.n && pattern.p[pattern.n - 1] == '*')
+		return span_starts(text, span_head(pattern, pattern.n - 1));
+	return span_eq(text, pattern);
+}
+
+static bool contains(struct span text, struct span what)
+{
+	for (size_t i = 0; i + what.n <= text.n; i++)
+		if (memcmp(text.p + i, what.p, what.n) == 0)
+			return true;
+	return false;
+}
+
+/* ---- what a peer does and hears ----------------------------------------------------- */
+
+static bool send(struct stage_peer *p, struct span text, bool raw, unsigned number)
+{
+	static uint8_t mem[2][BYTES_MAX];
+	struct buf counted, bytes;
+
+	buf_init(&counted, mem[0], sizeof(mem[0]));
+	buf_init(&bytes, mem[1], sizeof(mem[1]));
+	number_in(text, number, &counted);
+	if (raw) {
+		unescape(buf_span(&counted), &bytes);
+	} else {
+		buf_put(&bytes, buf_span(&counted));
+		buf_put(&bytes, SPAN("\r\n"));
+	}
+	stage_send(p, buf_span(&bytes));
+	return !counted.full && !bytes.full;
+}
+
+/* The next line that was said to the peer, without its CRLF. */
+static bool next_line(struct span *said, struct span *line)
+{
+	size_t end = span_find(*said, '\n');
+
+	if (end == said->n || end == 0)
+		return false;
+	*line = span_head(*said, end - 1);
+	*said = span_skip(*said, end + 1);
+	return true;
+}
+
+static bool hear(struct script *s, struct stage_peer *p, struct span pattern)
+{
+	struct span said = buf_span(&p->said), line = SPAN_NONE;
+	bool peek = pattern.n > 3 && pattern.p[3] == '-';
+
+	do {
+		if (!next_line(&said, &line))
+			return wrong(s, "%s \"%.*s\"", peek ? "no such line before" : "no reply",
+				     SPAN_ARG(line));
+		if (peek && fits(line, pattern))
+			return true;
+	} while (line.n > 3 && line.p[3] == '-');
+	if (peek || !fits(line, pattern))
+		return wrong(s, "the reply is \"%.*s\"", SPAN_ARG(line));
+	buf_drop(&p->said, (size_t)(said.p - p->said.mem));
+	return true;
+}
+
+static bool is_silent(struct script *s, struct stage_peer *p)
+{
+	if (p->said.len)
+		return wrong(s, "it hears \"%.*s\"", SPAN_ARG(buf_span(&p->said)));
+	return true;
+}
+
+static bool is_closed(struct script *s, struct stage_peer *p, struct span why)
+{
+	if (!p->closed)
+		return wrong(s, "the session goes on");
+	if (!is_silent(s, p))
+		return false;
+	if (why.n && !is(why, end_table[p->session.end].word))
+		return wrong(s, "it ended for %s", end_table[p->session.end].word);
+	return true;
+}
+
+static bool is_from(struct script *s, struct stage_peer *p, struct span text)
+{
+	uint8_t mem[64];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	addr_print(&p->session.peer.addr, &out);
+	if (!span_eq(buf_span(&out), text))
+		return wrong(s, "it is %.*s", SPAN_ARG(buf_span(&out)));
+	return true;
+}
+
+static bool shake_hands(struct script *s, struct stage_peer *p, enum session_in_kind how)
+{
+	if (p->asks != DO_TLS)
+		return wrong(s, "no handshake was ordered");
+	stage_happen(p, how);
+	return true;
+}
+
+static void turn_deaf(struct stage_peer *p, bool deaf)
+{
+	p->deaf = deaf;
+	if (!deaf)
+		stage_happen(p, IN_BYTES);
+}
+
+static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
+		      unsigned number)
+{
+	struct span word = next_word(&text);
+
+	if (is(word, ">") || is(word, ">>"))
+		return send(p, text, word.n == 2, number) || wrong(s, "too long");
+	text = span_trim(text);
+	if (is(word, "<"))
+		return hear(s, p, text);
+	if (is(word, "silent"))
+		return is_silent(s, p);
+	if (is(word, "closed"))
+		return is_closed(s, p, text);
+	if (is(word, "hangs"))
+		stage_happen(p, IN_EOF);
+	else if (is(word, "breaks"))
+		stage_happen(p, IN_BROKEN);
+	else if (is(word, "deaf") || is(word, "listens"))
+		turn_deaf(p, is(word, "deaf"));
+	else if (is(word, "tls"))
+		return shake_hands(s, p, IN_TLS);
+	else if (is(word, "fails"))
+		return shake_hands(s, p, IN_TLS_FAILED);
+	else if (is(word, "is"))
+		return is_from(s, p, text);
+	else
+		return wrong(s, "what does it do?");
+	return true;
+}
+
+/* ---- the world ---------------------------------------------------------------------- */
+
+static bool connect_peer(struct script *s, struct span text)
+{
+	struct span name = next_word(&text), from = span_trim(text);
+	struct addr addr;
+
+	if (s->count == PEERS_MAX || name.n == 0 || name.n >= sizeof(s->names[0]) ||
+	    !addr_parse(from, &addr))
+		return wrong(s, "no such peer");
+	memcpy(s->names[s->count], name.p, name.n);
+	s->peers[s->count] = calloc(1, sizeof(struct stage_peer));
+	if (!s->peers[s->count])
+		abort();
+	stage_peer_open(&s->stage, s->peers[s->count++], addr);
+	return true;
+}
+
+static bool listen_how(struct script *s, struct span text)
+{
+	static const char *const words[] = { "none", "starttls", "implicit" };
+	int tls = find_word(next_word(&text), words, COUNT_OF(words));
+
+	if (tls < 0)
+		return wrong(s, "listen how?");
+	s->stage.listener->tls = (enum tls_use)tls;
+	s->stage.listener->proxy = is(span_trim(text), "proxy");
+	return true;
+}
+
+static bool trust(struct script *s, struct span text)
+{
+	struct conf *c = &s->stage.conf;
+	bool proxy = is(next_word(&text), "proxy");
+	struct net net;
+
+	if (!net_parse(span_trim(text), &net))
+		return wrong(s, "trust whom?");
+	if (proxy)
+		c->proxy_from[c->proxy_count++] = net;
+	else
+		c->xclient_from[c->xclient_count++] = net;
+	return true;
+}
+
+static bool set(struct script *s, struct span text)
+{
+	struct span key = next_word(&text);
+	struct err err;
+
+	if (!settings_put(&s->stage.conf.set, key, span_trim(text), &err))
+		return wrong(s, "%s", err.text);
+	return true;
+}
+
+static bool pass(struct script *s, struct span text)
+{
+	ms_t time;
+
+	text = span_trim(text);
+	if (text.n == 0 || text.p[0] != '+' || !duration_parse(span_skip(text, 1), &time))
+		return wrong(s, "how long?");
+	stage_pass(&s->stage, s->peers, s->count, time);
+	return true;
+}
+
+static bool store(struct script *s, struct span text)
+{
+	static const char *const verdicts[] = { "yes", "no", "full", "unknown", "foreign" };
+	static const char *const results[] = { "ok", "no-room", "failed", "taken" };
+	static const char *const rooms[] = { "no", "yes" };
+	struct span what = next_word(&text), word = span_trim(text);
+
+	if (is(what, "verdict"))
+		s->stage.verdict = find_word(word, verdicts, COUNT_OF(verdicts));
+	else if (is(what, "says"))
+		s->stage.submitted = find_word(word, results, COUNT_OF(results));
+	else if (is(what, "room"))
+		s->stage.room = find_word(word, rooms, COUNT_OF(rooms));
+	else
+		return wrong(s, "the store does what?");
+	for (size_t i = 0; i < s->count; i++) {
+		stage_answer(s->peers[i]);
+		if (!s->peers[i]->closed)
+			stage_happen(s->peers[i], IN_BYTES);
+	}
+	return true;
+}
+
+/* The envelope as text: the sender alone, or the recipients with spaces between. */
+static void print_envelope(const struct stage *g, bool sender, struct buf *out)
+{
+	struct span list = buf_span(&g->last.envelope), item;
+	size_t i = 0;
+
+	while (list_next(&list, &item)) {
+		if ((i++ == 0) != sender)
+			continue;
+		if (out->len)
+			buf_byte(out, ' ');
+		buf_put(out, item);
+	}
+}
+
+static bool stored_envelope(struct script *s, bool sender, struct span text)
+{
+	static uint8_t mem[BYTES_MAX];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	print_envelope(&s->stage, sender, &out);
+	if (!span_eq(buf_span(&out), text))
+		return wrong(s, "it is \"%.*s\"", SPAN_ARG(buf_span(&out)));
+	return true;
+}
+
+static bool stored(struct script *s, struct span text)
+{
+	struct span body = buf_span(&s->stage.last.body);
+	struct span word = next_word(&text);
+	uint8_t mem[4096];
+	struct buf out;
+	uint64_t n;
+
+	text = span_trim(text);
+	if (is(word, "from") || is(word, "to"))
+		return stored_envelope(s, is(word, "from"), text);
+	buf_init(&out, mem, sizeof(mem));
+	unescape(text, &out);
+	if (is(word, "has"))
+		return contains(body, buf_span(&out)) || wrong(s, "\"%.*s\"", SPAN_ARG(body));
+	if (is(word, "lacks"))
+		return !contains(body, buf_span(&out)) || wrong(s, "\"%.*s\"", SPAN_ARG(body));
+	if (is(word, "ends"))
+		return span_eq(span_tail(body, out.len), buf_span(&out)) ||
+		       wrong(s, "\"%.*s\"", SPAN_ARG(span_tail(body, 100)));
+	if (!number_parse(word, UINT32_MAX, &n))
+		return wrong(s, "stored what?");
+	if (n != s->stage.mails)
+		return wrong(s, "%llu were", (unsigned long long)s->stage.mails);
+	return true;
+}
+
+static bool announce(struct script *s, struct span text)
+{
+	struct span word = next_word(&text);
+	uint64_t n;
+
+	if (!number_parse(span_trim(text), UINT32_MAX, &n))
+		return wrong(s, "how often?");
+	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++)
+		if (is(word, event_table[e].word)) {
+			s->announced[e] += n;
+			s->about[e] = true;
+			return true;
+		}
+	return wrong(s, "there is no such event");
+}
+
+static void stop_all(struct script *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		stage_happen(s->peers[i], IN_STOP);
+}
+
+static bool line(struct script *s, struct span text, unsigned number);
+
+static bool repeat(struct script *s, struct span text)
+{
+	uint64_t times;
+
+	if (!number_parse(next_word(&text), 1000000, &times))
+		return wrong(s, "how often?");
+	for (unsigned i = 1; i <= times; i++)
+		if (!line(s, text, i))
+			return false;
+	return true;
+}
+
+static bool line(struct script *s, struct span text, unsigned number)
+{
+	struct span word = next_word(&text);
+
+	if (word.n == 0 || word.p[0] == '#')
+		return true;
+	for (size_t i = 0; i < s->count; i++)
+		if (is(word, s->names[i]))
+			return peer_line(s, s->peers[i], text, number);
+	if (is(word, "repeat"))
+		return repeat(s, text);
+	if (is(word, "peer"))
+		return connect_peer(s, text);
+	if (is(word, "clock"))
+		return pass(s, text);
+	if (is(word, "event"))
+		return announce(s, text);
+	if (is(word, "set"))
+		return set(s, text);
+	if (is(word, "store"))
+		return store(s, text);
+	if (is(word, "stored"))
+		return stored(s, text);
+	if (is(word, "listen"))
+		return listen_how(s, text);
+	if (is(word, "trust"))
+		return trust(s, text);
+	if (is(word, "whole"))
+		s->whole = true;
+	else if (is(word, "certificate"))
+		s->stage.tls_ready = !is(span_trim(text), "no");
+	else if (is(word, "letters"))
+		s->stage.no_letters = is(span_trim(text), "no");
+	else if (is(word, "storage"))
+		s->stage.storage_full = is(span_trim(text), "full");
+	else if (is(word, "stop"))
+		stop_all(s);
+	else
+		return wrong(s, "what is this?");
+	return true;
+}
+
+static bool check_events(struct script *s)
+{
+	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++) {
+		bool matters = event_table[e].weight > 0 || s->about[e];
+
+		if (matters && s->stage.seen[e] != s->announced[e])
+			return wrong(s, "event %s happened %llu times, announced %llu",
+				     event_table[e].word,
+				     (unsigned long long)s->stage.seen[e],
+				     (unsigned long long)s->announced[e]);
+	}
+	return true;
+}
+
+/* ---- scripts ------------------------------------------------------------------------ */
+
+static bool play(struct script *s, struct span text)
+{
+	while (text.n) {
+		struct span one = span_cut(&text, '\n');
+
+		s->line++;
+		if (!line(s, one, 1))
+			return false;
+	}
+	return check_events(s);
+}
+
+static bool run_once(const char *path, struct span text, size_t chop, bool *whole)
+{
+	struct script *s = calloc(1, sizeof(*s));
+	bool ok;
+
+	if (!s)
+		abort();
+	s->path = path;
+	stage_open(&s->stage);
+	s->stage.chop = chop;
+	ok = play(s, text);
+	*whole = s->whole;
+	if (!ok)
+		printf("# %s:%d: (chop %zu) %s\n", path, s->line, chop, s->why);
+	for (size_t i = 0; i < s->count; i++) {
+		stage_peer_close(s->peers[i]);
+		free(s->peers[i]);
+	}
+	stage_close(&s->stage);
+	free(s);
+	return ok;
+}
+
+static bool run(const char *path)
+{
+	static char mem[BYTES_MAX];
+	static const size_t chops[] = { 1, 7 };
+	FILE *f = fopen(path, "r");
+	bool whole, ok;
+	size_t n;
+
+	if (!f) {
+		perror(path);
+		return false;
+	}
+	n = fread(mem, 1, sizeof(mem), f);
+	fclose(f);
+	ok = run_once(path, span_of(mem, n), 0, &whole);
+	for (size_t i = 0; ok && !whole && i < COUNT_OF(chops); i++)
+		ok = run_once(path, span_of(mem, n), chops[i], &whole);
+	return ok;
+}
+
+static int is_script(const struct dirent *e)
+{
+	struct span name = span_str(e->d_name);
+
+	return span_eq(span_tail(name, 5), SPAN(".wire"));
+}
+
+struct tally {
+	int run, failed;
+};
+
+static void run_path(const char *path, struct tally *t)
+{
+	bool ok = run(path);
+
+	t->run++;
+	t->failed += !ok;
+	printf("%sok %d - %s\n", ok ? "" : "not ", t->run, path);
+}
+
+/* A script, or all in a directory. */
+static void run_all(const char *path, struct tally *t)
+{
+	struct dirent **found;
+	char below[4096];
+	int count = scandir(path, &found, is_script, alphasort);
+
+	if (count < 0) {
+		run_path(path, t);
+		return;
+	}
+	for (int i = 0; i < count; i++) {
+		snprintf(below, sizeof(below), "%s/%s", path, found[i]->d_name);
+		run_path(below, t);
+		free(found[i]);
+	}
+	free(found);
+}
+
+int main(int argc, char **argv)
+{
+	struct tally t = { 0 };
+
+	for (int i = 1; i < argc; i++)
+		run_all(argv[i], &t);
+	printf("1..%d\n", t.run);
+	return t.failed != 0 || t.run == 0;
+}
