@@ -1,10 +1,8 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "app/files.h"
 #include "app/life.h"
 #include "base/bug.h"
 #include "base/fields.h"
@@ -138,21 +136,25 @@ static bool keep_old_values(struct supervisor *s, struct conf *new)
 }
 
 /* A sealed copy of the configuration in place of the loader's. */
-static bool replace_fd(struct loading *l, const struct conf *conf)
+static bool replace_fd(struct loading *l, const struct conf *conf, struct err *err)
 {
-	int fd = memfd_create("holdfast-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = file_seal("holdfast-conf", span_of(conf, sizeof(*conf)), err);
 
 	if (fd < 0)
 		return false;
-	if (write(fd, conf, sizeof(*conf)) != (ssize_t)sizeof(*conf) ||
-	    fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
-		close(fd);
-		return false;
-	}
 	close(l->fds[0]);
 	l->fds[0] = fd;
 	return true;
+}
+
+static const struct conf *map_loaded(struct loading *l, struct err *err)
+{
+	int again = dup(l->fds[0]);
+
+	if (again >= 0)
+		return start_map_conf(again, err);
+	err_set(err, "configuration: no descriptor left");
+	return NULL;
 }
 
 /* The configuration to apply: the new one, as far as a reload can. */
@@ -160,7 +162,6 @@ static const struct conf *reconcile(struct supervisor *s, const struct conf *new
 				    struct err *err)
 {
 	struct conf *copy = malloc(sizeof(*copy));
-	int again;
 
 	if (!copy) {
 		start_unmap_conf(&new);
@@ -173,10 +174,8 @@ static const struct conf *reconcile(struct supervisor *s, const struct conf *new
 		return new;
 	}
 	start_unmap_conf(&new);
-	if (replace_fd(&s->loading, copy) && (again = dup(s->loading.fds[0])) >= 0)
-		new = start_map_conf(again, err);
-	else
-		err_set(err, "configuration: %s", strerror(errno));
+	if (replace_fd(&s->loading, copy, err))
+		new = map_loaded(&s->loading, err);
 	free(copy);
 	return new;
 }
@@ -270,16 +269,6 @@ static void begin(struct supervisor *s, const struct conf *conf)
 	}
 	start_unmap_conf(&s->conf);
 	failed(s, err.text);
-}
-
-static const struct conf *map_loaded(struct loading *l, struct err *err)
-{
-	int again = dup(l->fds[0]);
-
-	if (again >= 0)
-		return start_map_conf(again, err);
-	err_set(err, "configuration: no descriptor left");
-	return NULL;
 }
 
 static void say_not_loaded(struct supervisor *s, const char *how)
