@@ -1,0 +1,29 @@
+#!/bin/sh
+# Does clang-format agree?
+#
+# usage: check_format.sh [--fix] [FILE...] (without files: all of src/ and tests/)
+#
+# Only version 14 is asked (Debian 12): others place some things differently.
+set -eu
+
+cd "$(dirname "$0")/.."
+tool=
+for name in clang-format-14 clang-format; do
+	if command -v "$name" >/dev/null && "$name" --version | grep -q 'version 14\.'; then
+		tool=$name
+		break
+	fi
+done
+if [ -z "$tool" ]; then
+	echo "no clang-format 14 here"
+	exit 77
+fi
+how="--dry-run -Werror"
+if [ "${1:-}" = --fix ]; then
+	how=-i
+	shift
+fi
+[ $# -gt 0 ] || set -- $(find src tests bench -name '*.[ch]' -not -path '*/build*' | sort)
+# shellcheck disable=SC2086
+"$tool" $how "$@"
+echo "$# files"
