@@ -282,6 +282,7 @@ static void feed_watchdog(struct supervisor *s)
 
 void life_go_on(struct supervisor *s)
 {
+	pulse_beat(s->pulse);
 	children_look(s);
 	if (s->stage >= STAGE_SERVING)
 		fill_posts(s);

@@ -43,12 +43,13 @@ static bool tell(struct child *c, const int *fds, size_t fd_count)
 
 void tell_conf(struct child *c)
 {
-	struct msg_CONF conf = { c->s->generation };
-	struct msg_CERTS certs = { c->s->generation };
-	struct msg_TABLES tables = { c->s->generation };
+	struct msg_CONF conf;
+	struct msg_CERTS certs;
+	struct msg_TABLES tables;
 
 	if (!listens(c))
 		return;
+	conf.generation = certs.generation = tables.generation = c->s->generation;
 	msg_CONF_pack(&conf, link_begin(c->life));
 	(void)tell(c, &c->s->conf_fds[0], 1);
 	if (c->role == ROLE_EDGE) {
@@ -71,9 +72,12 @@ static unsigned number_of(const struct conf *conf, uint64_t id)
 
 void tell_port(struct child *c, const struct port *p)
 {
-	struct msg_LISTENER m = { (uint16_t)number_of(c->s->conf, p->id), p->id };
+	struct msg_LISTENER m = { .id = p->id };
 
-	if (!listens(c) || m.number == LISTENER_CONTROL)
+	if (!listens(c))
+		return;
+	m.number = (uint16_t)number_of(c->s->conf, p->id);
+	if (m.number == LISTENER_CONTROL)
 		return;
 	msg_LISTENER_pack(&m, link_begin(c->life));
 	(void)tell(c, &p->fd, 1);
