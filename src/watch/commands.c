@@ -42,14 +42,12 @@ static size_t serving(const struct sight *s, enum role role)
 
 static const char *state(const struct sight *s)
 {
-	if (s->draining)
-		return "stopping";
 	if (!serving(s, ROLE_STORE))
-		return "no store: it is being replaced";
+		return "the store is not there";
 	if (!serving(s, ROLE_AUTH))
-		return "no auth: it is being replaced";
+		return "auth is not there";
 	if ((int64_t)serving(s, ROLE_EDGE) < s->conf->set.edges)
-		return "an edge is missing: it is being replaced";
+		return "an edge is not there";
 	return "serving";
 }
 

@@ -25,8 +25,7 @@ struct sight {
 	struct pulses *pulses;
 	struct control *control; /* NULL: no socket was given */
 	struct sight_peer life, store, auth;
-	struct timer beat, last;
-	bool draining;
+	struct timer beat;
 };
 
 /* Send what was packed into link_begin(). False: there is no such link, or it broke. */

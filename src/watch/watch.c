@@ -164,17 +164,6 @@ static bool take_pulse_of(struct sight *s, struct frame *f, struct err *err)
 	return pulses_add(s->pulses, &pulse, err);
 }
 
-/* While stopping we outlive the others, whose last records we write. */
-static bool others_have_ended(const struct sight *s)
-{
-	struct pulses_one one;
-
-	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++)
-		if (one.role != ROLE_WATCH && one.role != ROLE_SUPERVISOR)
-			return false;
-	return true;
-}
-
 static bool take_gone(struct sight *s, struct frame *f, struct err *err)
 {
 	struct msg_GONE m;
@@ -182,21 +171,17 @@ static bool take_gone(struct sight *s, struct frame *f, struct err *err)
 	if (!msg_GONE_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
 		return err_set(err, "gone makes no sense");
 	pulses_drop(s->pulses, (enum role)m.role, m.number);
-	if (s->draining && others_have_ended(s))
-		loop_stop(s->loop);
 	return true;
 }
 
+/* Nobody waits for us: what all roles have said is in their pulses, for us or the next. */
 static bool take_drain(struct sight *s, struct frame *f, struct err *err)
 {
 	struct msg_DRAIN m;
 
-	if (!msg_DRAIN_unpack(f->bytes, &m) || m.within < 0)
+	if (!msg_DRAIN_unpack(f->bytes, &m))
 		return err_set(err, "drain makes no sense");
-	s->draining = true;
-	timer_set(&s->last, loop_now(s->loop) + m.within);
-	if (others_have_ended(s))
-		loop_stop(s->loop);
+	loop_stop(s->loop);
 	return true;
 }
 
@@ -262,13 +247,6 @@ static void on_beat(void *arg)
 
 	pulse_beat(s->start->pulse);
 	timer_set(&s->beat, loop_now(s->loop) + BEAT_EVERY);
-}
-
-static void on_last(void *arg)
-{
-	struct sight *s = arg;
-
-	loop_stop(s->loop);
 }
 
 static gid_t control_group(const struct settings *set)
@@ -375,7 +353,6 @@ static bool open_eyes(struct sight *s, struct err *err)
 		add_peer(s, start->peers[i].role, start->peers[i].link);
 	s->life.link = start->life;
 	timer_init(&s->beat, s->loop, on_beat, s);
-	timer_init(&s->last, s->loop, on_last, s);
 	on_beat(s);
 	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ, on_life,
 			 &s->life))

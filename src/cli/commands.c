@@ -1,0 +1,72 @@
+#include "cli/commands.h"
+
+/* clang-format off */
+const struct cli_command command_table[] = {
+	{ "run", "[--config FILE] [--set KEY=VALUE]... [--one-process]",
+	  "start the server\n"
+	  "It runs in the foreground until SIGTERM or SIGINT. SIGHUP reloads the\n"
+	  "configuration. Without --config it reads /etc/holdfast/holdfast.conf.",
+	  command_run, SHAPE_TABLE, true },
+	{ "demo", "[--dir DIR] [--port-base N] [--password P] [--set KEY=VALUE]... [--once]",
+	  "make a whole server in a directory, and try it\n"
+	  "Makes DIR (./demo) with a configuration, a certificate and two users, alice and\n"
+	  "bob at example.test, sends a message to alice and shows it in her mailbox. Then\n"
+	  "it serves on 127.0.0.1, port N + 25 (N is 2000), until Ctrl-C; with --once it\n"
+	  "ends after the proof. --password sets the password of both users, --set overrides\n"
+	  "a setting.",
+	  command_demo, SHAPE_TABLE, false },
+	{ "config", "check|show|defaults|doc [...]",
+	  "check, show and explain the configuration\n"
+	  "See holdfast config help.",
+	  command_config, SHAPE_TABLE, true },
+	{ "user add", "ADDRESS [--password P | --password-stdin] [--quota SIZE]",
+	  "add a user, who has a mailbox\n"
+	  "Without an option the password is asked for, twice; if standard input is no\n"
+	  "terminal, the user gets none. What stands behind --password can be seen by\n"
+	  "others in the list of processes.",
+	  command_user_add, SHAPE_TABLE, false },
+	{ "user remove", "ADDRESS", "remove a user; the mailbox stays on disk",
+	  command_user_remove, SHAPE_TABLE, false },
+	{ "user passwd", "ADDRESS [--password P | --password-stdin]",
+	  "set a user's password", command_user_passwd, SHAPE_TABLE, false },
+	{ "user list", "", "list the users", command_pass, SHAPE_TABLE, false },
+	{ "alias add", "ADDRESS TARGET...",
+	  "deliver what comes for one address to others", command_pass, SHAPE_TABLE, false },
+	{ "alias remove", "ADDRESS", "remove an alias", command_pass, SHAPE_TABLE, false },
+	{ "alias list", "", "list the aliases", command_pass, SHAPE_TABLE, false },
+	{ "domain add", "DOMAIN [--catch-all ADDRESS]",
+	  "accept mail for a domain", command_pass, SHAPE_TABLE, false },
+	{ "domain remove", "DOMAIN", "accept mail for a domain no more",
+	  command_pass, SHAPE_TABLE, false },
+	{ "domain list", "", "list the domains", command_pass, SHAPE_TABLE, false },
+	{ "queue list", "", "list the messages in the queue",
+	  command_pass, SHAPE_TABLE, false },
+	{ "queue show", "ID", "show one message: its envelope, and each recipient's fate",
+	  command_pass, SHAPE_SHEET, false },
+	{ "queue retry", "ID|all", "try again now", command_pass, SHAPE_TABLE, false },
+	{ "queue hold", "ID|all", "keep messages in the queue without trying",
+	  command_pass, SHAPE_TABLE, false },
+	{ "queue release", "ID|all", "let held messages go on",
+	  command_pass, SHAPE_TABLE, false },
+	{ "queue delete", "ID|all", "delete messages",
+	  command_pass, SHAPE_TABLE, false },
+	{ "queue stats", "", "count the messages in the queue by state",
+	  command_pass, SHAPE_TABLE, false },
+	{ "status", "", "show how the server is", command_pass, SHAPE_SHEET, false },
+	{ "counters", "", "show every count: events, ends of sessions, log records",
+	  command_pass, SHAPE_TABLE, false },
+	{ "roles", "", "show the processes of the server", command_pass, SHAPE_TABLE, false },
+	{ "reload", "", "read the configuration again; no session is dropped",
+	  command_pass, SHAPE_TABLE, false },
+	{ "upgrade", "", "change to the program that is now on disk; no session is dropped",
+	  command_pass, SHAPE_TABLE, false },
+	{ "stop", "", "finish what is under way, then stop", command_pass, SHAPE_TABLE, false },
+	{ "restart", "ROLE [NUMBER]", "let one process finish, and replace it",
+	  command_pass, SHAPE_TABLE, false },
+	{ "events", "[--markdown]", "list everything a peer can do that is remembered",
+	  command_events, SHAPE_TABLE, false },
+	{ "version", "", "print the version", command_version, SHAPE_TABLE, false },
+};
+/* clang-format on */
+
+const size_t command_count = COUNT_OF(command_table);

@@ -1,0 +1,24 @@
+/*
+ * commands - what the rows of command_table run
+ */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+/* cli.c */
+int command_run(struct cli *c);
+int command_config(struct cli *c);
+/* pass.c: the server knows what the words mean */
+int command_pass(struct cli *c);
+/* users.c: commands with passwords */
+int command_user_add(struct cli *c);
+int command_user_passwd(struct cli *c);
+int command_user_remove(struct cli *c);
+/* events.c: what this program knows itself */
+int command_events(struct cli *c);
+int command_version(struct cli *c);
+/* demo.c */
+int command_demo(struct cli *c);
+
+#endif

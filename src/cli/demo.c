@@ -1,0 +1,187 @@
+#include "cli/demo.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/number.h"
+#include "cli/commands.h"
+
+#define PORT_BASE 2000
+#define LOG_TAIL  2000
+
+const char *const demo_user[DEMO_USERS] = { "alice@" DEMO_DOMAIN, "bob@" DEMO_DOMAIN };
+
+static bool take_options(struct demo *d, struct err *err)
+{
+	const char *value = NULL;
+	uint64_t n;
+
+	d->once = cli_option(d->cli, "--once", NULL);
+	d->port_base = PORT_BASE;
+	if (cli_option(d->cli, "--port-base", &value)) {
+		if (!value || !number_parse(span_str(value), 60000, &n))
+			return err_set(err, "--port-base needs a number up to 60000");
+		d->port_base = (unsigned)n;
+	}
+	if (cli_option(d->cli, "--password", &d->password) &&
+	    (!d->password || !*d->password || strlen(d->password) > SECRET_MAX))
+		return err_set(err, "--password needs one");
+	while (cli_option(d->cli, "--set", &value)) {
+		if (!value || d->set_count == DEMO_SETS)
+			return err_set(err, "--set needs KEY=VALUE, %d times at most",
+				       DEMO_SETS);
+		d->set[d->set_count++] = value;
+	}
+	return d->cli->count == 0 || err_set(err, "\"%s\" is too much", d->cli->word[0]);
+}
+
+/* One command to our server; it may say no if `or_not`. */
+static bool tell(struct demo *d, const char *const *words, size_t count, bool or_not,
+		 struct err *err)
+{
+	struct answer a;
+	bool ok;
+
+	if (!ask(d->cli, words, count, &a, err))
+		return false;
+	ok = a.ok || or_not;
+	if (!ok) {
+		err_set(err, "%s", a.text);
+		err_within(err, "%s %s", words[0], words[1]);
+	}
+	answer_close(&a);
+	return ok;
+}
+
+static bool choose_password(struct demo *d, char out[SECRET_MAX + 1], struct err *err)
+{
+	if (!d->password)
+		return secret_random(out, err);
+	memcpy(out, d->password, strlen(d->password) + 1);
+	return true;
+}
+
+/* A second demo on the same directory finds the domain and the users there already. */
+static bool add_users(struct demo *d, struct err *err)
+{
+	const char *domain[] = { "domain", "add", DEMO_DOMAIN };
+
+	if (!tell(d, domain, 3, true, err))
+		return false;
+	for (size_t i = 0; i < DEMO_USERS; i++) {
+		const char *user[] = { "user", "add", demo_user[i] };
+		const char *passwd[] = { "passwd", "set", demo_user[i], d->passwords[i] };
+
+		if (!choose_password(d, d->passwords[i], err) || !tell(d, user, 3, true, err) ||
+		    !tell(d, passwd, 4, false, err))
+			return false;
+	}
+	return true;
+}
+
+static void print_users(const struct demo *d)
+{
+	printf("The server is up on 127.0.0.1:%u. Its directory is %s:\n"
+	       "  holdfast.conf          the configuration\n"
+	       "  data/log/holdfast.log  the log\n"
+	       "  data/mail              the mailboxes\n\n",
+	       demo_port(d), d->dir);
+	puts(d->password ? "Users, with the password you gave:"
+			 : "Users and their passwords, which are shown only now:");
+	for (size_t i = 0; i < DEMO_USERS; i++)
+		printf("  %-20s %s\n", demo_user[i], d->password ? "" : d->passwords[i]);
+}
+
+static bool prove(struct demo *d, struct err *err)
+{
+	struct demo_mail mail = { 0 };
+
+	if (!demo_send(d, &mail, err))
+		return false;
+	printf("\nA message from demo@example.net to alice was sent over SMTP:\n    %s\n",
+	       mail.reply);
+	if (!demo_find(d, &mail, err))
+		return false;
+	printf("It is in her mailbox, as %s:\n\n", mail.path);
+	return demo_show(&mail, err);
+}
+
+static void print_next(const struct demo *d)
+{
+	unsigned port = demo_port(d);
+
+	printf("\nWhat to try next, from another terminal:\n\n"
+	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
+	       "--to bob@example.test\n"
+	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
+	       "--to bob@example.test --tls\n"
+	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
+	       "--to nobody@example.test\n"
+	       "  openssl s_client -connect 127.0.0.1:%u -starttls smtp -crlf -quiet\n",
+	       port, port, port, port);
+	printf("\n  holdfast status --dir %s\n"
+	       "  holdfast queue list --dir %s\n"
+	       "  holdfast user add carol@example.test --dir %s\n"
+	       "  holdfast config doc smtp\n"
+	       "  tail -f %s/data/log/holdfast.log\n",
+	       d->dir, d->dir, d->dir, d->dir);
+	puts("\nServing until Ctrl-C.");
+	fflush(stdout);
+}
+
+/* What the server said last, when it is not there to be asked. */
+static void print_log_tail(const struct demo *d)
+{
+	char path[PATH_MAX], text[LOG_TAIL];
+	FILE *f;
+	size_t n;
+
+	if (snprintf(path, sizeof(path), "%s/data/log/holdfast.log", d->dir) >= PATH_MAX)
+		return;
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fseek(f, -(long)sizeof(text), SEEK_END) != 0)
+		rewind(f);
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	fprintf(stderr, "The end of %s:\n%.*s", path, (int)n, text);
+}
+
+static bool run(struct demo *d, struct err *err)
+{
+	if (!demo_files(d, err) || !demo_start(d, err))
+		return false;
+	/* From here on the server is found like any other. */
+	d->cli->config = d->config;
+	if (!demo_wait_ready(d, err) || !add_users(d, err))
+		return false;
+	print_users(d);
+	if (!prove(d, err))
+		return false;
+	if (d->once)
+		return true;
+	print_next(d);
+	return demo_serve(d, err);
+}
+
+int command_demo(struct cli *c)
+{
+	struct demo d = { .cli = c };
+	struct err err = { 0 };
+	bool done;
+
+	if (!take_options(&d, &err))
+		return cli_misused(c, "%s", err.text);
+	demo_take_signals();
+	done = run(&d, &err);
+	fflush(stdout);
+	demo_stop(&d);
+	explicit_bzero(d.passwords, sizeof(d.passwords));
+	if (done)
+		return EXIT_DONE;
+	cli_fail("%s", err.text);
+	if (*d.config)
+		print_log_tail(&d);
+	return EXIT_FAILED;
+}

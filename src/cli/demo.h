@@ -1,0 +1,76 @@
+/*
+ * demo - a whole server in a directory, for the demo command's own files
+ */
+#ifndef CLI_DEMO_H
+#define CLI_DEMO_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+#include "cli/ask.h"
+#include "cli/secret.h"
+
+#define DEMO_DOMAIN "example.test"
+#define DEMO_HOST   "mx.example.test"
+#define DEMO_SETS   32
+#define DEMO_PATH   (PATH_MAX - 256) /* so that what is below it has room */
+
+struct demo {
+	struct cli *cli;
+	/* what was asked for */
+	const char *password; /* NULL: random ones */
+	const char *set[DEMO_SETS];
+	size_t set_count;
+	unsigned port_base;
+	bool once;
+	/* what there is */
+	char dir[DEMO_PATH];	     /* absolute */
+	char config[PATH_MAX];
+	pid_t server;		     /* 0: none */
+	char passwords[2][SECRET_MAX + 1]; /* alice's, bob's */
+};
+
+#define DEMO_USERS 2
+extern const char *const demo_user[DEMO_USERS];
+
+static inline unsigned demo_port(const struct demo *d)
+{
+	return d->port_base + 25;
+}
+
+/* ---- demo_files.c: the directory, the configuration, the certificate ---------------- */
+
+/* Choose and make the directory, and what is in it before the server starts. */
+MUST bool demo_files(struct demo *d, struct err *err);
+
+/* ---- demo_server.c: the server as a child ------------------------------------------- */
+
+/* From now on SIGINT and SIGTERM are for demo_interrupted() and demo_serve(). */
+void demo_take_signals(void);
+bool demo_interrupted(void);
+MUST bool demo_start(struct demo *d, struct err *err);
+/* Until every role serves. */
+MUST bool demo_wait_ready(struct demo *d, struct err *err);
+/* Until a signal says that it is enough, or the server ends. False: it ended by itself. */
+MUST bool demo_serve(struct demo *d, struct err *err);
+/* Let it finish, and wait for it. */
+void demo_stop(struct demo *d);
+/* Wait a moment for something; false: the server ended, or somebody is tired of it. */
+MUST bool demo_pause(struct demo *d, struct err *err);
+
+/* ---- demo_mail.c: one real message --------------------------------------------------- */
+
+struct demo_mail {
+	char id[64];		/* of its Message-ID */
+	char reply[256];	/* what the server said to it */
+	char path[PATH_MAX];	/* where it was found */
+};
+
+/* Send a message to alice over SMTP. */
+MUST bool demo_send(struct demo *d, struct demo_mail *mail, struct err *err);
+/* Find it in her Maildir. */
+MUST bool demo_find(struct demo *d, struct demo_mail *mail, struct err *err);
+/* Show it as it is on disk. */
+MUST bool demo_show(const struct demo_mail *mail, struct err *err);
+
+#endif

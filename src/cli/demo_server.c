@@ -1,0 +1,178 @@
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fields.h"
+#include "cli/demo.h"
+
+#define READY_WITHIN 60 /* seconds */
+#define STOP_WITHIN  90
+#define PAUSE_NS     (50 * 1000 * 1000)
+
+static void put_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void demo_take_signals(void)
+{
+	sigset_t set;
+
+	put_signals(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+bool demo_interrupted(void)
+{
+	const struct timespec now = { 0 };
+	sigset_t set;
+
+	put_signals(&set);
+	return sigtimedwait(&set, NULL, &now) > 0;
+}
+
+/* In the child: the server, in a group of its own, so that Ctrl-C is ours to forward. */
+static void become_server(const struct demo *d, char *program)
+{
+	static char run[] = "run", config[] = "--config", set[] = "--set";
+	char *argv[2 * DEMO_SETS + 5];
+	sigset_t none;
+	size_t n = 0;
+
+	argv[n++] = program;
+	argv[n++] = run;
+	argv[n++] = config;
+	argv[n++] = (char *)(uintptr_t)d->config;
+	for (size_t i = 0; i < d->set_count; i++) {
+		argv[n++] = set;
+		argv[n++] = (char *)(uintptr_t)d->set[i];
+	}
+	argv[n] = NULL;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setpgid(0, 0);
+	/* Nobody else would stop it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	execv(program, argv);
+	execv("/proc/self/exe", argv);
+	_exit(127);
+}
+
+bool demo_start(struct demo *d, struct err *err)
+{
+	char program[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (n < 0)
+		return err_set(err, "/proc/self/exe: %s", strerror(errno));
+	program[n] = '\0';
+	fflush(stdout);
+	d->server = fork();
+	if (d->server == 0)
+		become_server(d, program);
+	if (d->server < 0) {
+		d->server = 0;
+		return err_set(err, "fork: %s", strerror(errno));
+	}
+	return true;
+}
+
+/* Has it ended? Then err says how. */
+static bool has_ended(struct demo *d, struct err *err)
+{
+	int status;
+
+	if (d->server == 0 || waitpid(d->server, &status, WNOHANG) != d->server)
+		return false;
+	d->server = 0;
+	if (WIFSIGNALED(status))
+		err_set(err, "the server was ended by signal %d", WTERMSIG(status));
+	else
+		err_set(err, "the server ended with exit code %d", WEXITSTATUS(status));
+	return true;
+}
+
+bool demo_pause(struct demo *d, struct err *err)
+{
+	const struct timespec a_moment = { .tv_nsec = PAUSE_NS };
+
+	if (has_ended(d, err))
+		return false;
+	if (demo_interrupted())
+		return err_set(err, "interrupted");
+	nanosleep(&a_moment, NULL);
+	return true;
+}
+
+static bool is_serving(const struct demo *d)
+{
+	const char *const words[] = { "status" };
+	struct span row;
+	struct field state;
+	struct answer a;
+	struct err err;
+	size_t at = 0;
+	bool serving;
+
+	if (!ask(d->cli, words, 1, &a, &err))
+		return false;
+	serving = a.ok && answer_next(&a, &at, &row) && field_find(row, "state", &state) &&
+		  span_eq(state.text, SPAN("serving"));
+	answer_close(&a);
+	return serving;
+}
+
+bool demo_wait_ready(struct demo *d, struct err *err)
+{
+	time_t end = time(NULL) + READY_WITHIN;
+
+	while (!is_serving(d)) {
+		if (time(NULL) > end)
+			return err_set(err, "the server was not ready within %d s",
+				       READY_WITHIN);
+		if (!demo_pause(d, err))
+			return false;
+	}
+	return true;
+}
+
+bool demo_serve(struct demo *d, struct err *err)
+{
+	sigset_t set;
+
+	put_signals(&set);
+	sigaddset(&set, SIGCHLD);
+	for (;;) {
+		int got = sigwaitinfo(&set, NULL);
+
+		if (got == SIGCHLD && has_ended(d, err))
+			return false;
+		if (got == SIGINT || got == SIGTERM || got == SIGHUP)
+			return true;
+	}
+}
+
+void demo_stop(struct demo *d)
+{
+	const struct timespec a_moment = { .tv_nsec = PAUSE_NS };
+	time_t end = time(NULL) + STOP_WITHIN;
+	struct err err;
+
+	if (d->server)
+		kill(d->server, SIGTERM);
+	while (d->server && !has_ended(d, &err)) {
+		/* A second Ctrl-C, or too long a wait: at once. */
+		if (demo_interrupted() || time(NULL) > end)
+			kill(d->server, SIGKILL);
+		nanosleep(&a_moment, NULL);
+	}
+}

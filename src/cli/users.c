@@ -1,0 +1,96 @@
+#include <string.h>
+
+#include "cli/ask.h"
+#include "cli/commands.h"
+#include "cli/secret.h"
+
+/* Ask, and be silent if it was done. The exit code. */
+static int ask_silently(struct cli *c, const char *const *words, size_t count)
+{
+	struct answer a;
+	struct err err;
+	int code = EXIT_DONE;
+
+	if (!ask(c, words, count, &a, &err))
+		return cli_fail("%s", err.text);
+	if (!a.ok)
+		code = cli_fail("%s", a.text);
+	answer_close(&a);
+	return code;
+}
+
+static int set_password(struct cli *c, const char *address, const struct secret *secret)
+{
+	const char *words[] = { "passwd", "set", address, secret->text };
+
+	return ask_silently(c, words, 4);
+}
+
+/* A user without the password that was wanted is not what was asked for. */
+static void undo(struct cli *c, const char *address)
+{
+	const char *words[] = { "user", "remove", address };
+
+	if (ask_silently(c, words, 3) == EXIT_DONE)
+		fputs("The user was removed again.\n", stderr);
+}
+
+int command_user_add(struct cli *c)
+{
+	const char *words[CLI_WORDS + 2] = { "user", "add" };
+	struct secret secret;
+	struct err err;
+	size_t n = 2;
+	int code;
+
+	if (!secret_get(c, &secret, &err))
+		return cli_misused(c, "%s", err.text);
+	if (c->count == 0)
+		return cli_misused(c, "which address?");
+	for (int i = 0; i < c->count; i++)
+		words[n++] = c->word[i];
+	code = ask_and_show(c, words, n);
+	if (code == EXIT_DONE && secret.given) {
+		code = set_password(c, c->word[0], &secret);
+		if (code != EXIT_DONE)
+			undo(c, c->word[0]);
+	}
+	secret_wipe(&secret);
+	return code;
+}
+
+int command_user_passwd(struct cli *c)
+{
+	struct secret secret;
+	struct err err;
+	int code;
+
+	if (!secret_get(c, &secret, &err))
+		return cli_misused(c, "%s", err.text);
+	if (c->count != 1)
+		return cli_misused(c, "which address?");
+	if (!secret.given)
+		return cli_misused(c, "standard input is no terminal: use --password-stdin");
+	code = set_password(c, c->word[0], &secret);
+	if (code == EXIT_DONE && !c->json)
+		puts("The password is set.");
+	secret_wipe(&secret);
+	return code;
+}
+
+int command_user_remove(struct cli *c)
+{
+	const char *words[] = { "user", "remove", c->word[0] };
+	const char *secret[] = { "passwd", "remove", c->word[0] };
+	struct answer a;
+	struct err err;
+	int code;
+
+	if (c->count != 1)
+		return cli_misused(c, "which address?");
+	code = ask_and_show(c, words, 3);
+	/* Not every user had a password. */
+	if (code == EXIT_DONE && ask(c, secret, 3, &a, &err))
+		answer_close(&a);
+	return code;
+}
