@@ -41,6 +41,11 @@ int64_t id_wall(uint64_t id)
 	return (int64_t)(id >> (COUNTER_BITS + NUMBER_BITS));
 }
 
+unsigned id_number(uint64_t id)
+{
+	return (unsigned)(id >> COUNTER_BITS) & ((1u << NUMBER_BITS) - 1);
+}
+
 void id_print(uint64_t id, struct buf *out)
 {
 	char text[ID_PRINTED];

@@ -28,6 +28,8 @@ uint64_t id_peek(const struct id_maker *m, int64_t wall);
 
 /* When it was made, as wall clock milliseconds. */
 int64_t id_wall(uint64_t id);
+/* The number of the edge that made it. */
+unsigned id_number(uint64_t id);
 
 void id_print(uint64_t id, struct buf *out);
 /* In upper case too: people type them. */
