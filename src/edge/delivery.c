@@ -19,7 +19,8 @@ static bool read_deliver(struct job *j, struct span frame)
 {
 	struct msg_DELIVER m;
 
-	if (!msg_DELIVER_unpack(frame, &m) || !is_network(m.hop) || !delivery_rcpts_ok(m.rcpts))
+	if (!msg_DELIVER_unpack(frame, &m) || !is_network(m.hop) ||
+	    !delivery_rcpts_ok(m.rcpts))
 		return false;
 	j->number = m.job;
 	j->hop = m.hop;
@@ -147,7 +148,7 @@ bool deliveries_take(struct deliveries *d, struct frame *f)
 		return false;
 	}
 	if (j)
-		j->setup.answers = malloc(delivery_room(list_count(j->setup.rcpts)));
+		j->setup.answers = malloc(answers_room(list_count(j->setup.rcpts)));
 	if (!j || !j->setup.answers) {
 		if (j)
 			job_release(j);

@@ -22,7 +22,7 @@ static void report(struct job *j)
 	if (!j->wanted)
 		return;
 	buf_init(&answers, j->all->answers, sizeof(j->all->answers));
-	delivery_answers(&j->delivery, &answers);
+	answers_print(&j->delivery.answers, &answers);
 	m.answers = buf_span(&answers);
 	j->wanted = false;
 	deliveries_send(j->all, &m);
@@ -212,7 +212,8 @@ static bool at_end(struct job *j)
 {
 	if (j->orders & DELIVERY_DO_ABORT)
 		stream_reset(&j->stream);
-	return j->orders & DELIVERY_DO_ABORT || (j->orders & DELIVERY_DO_CLOSE && !j->out.len);
+	return j->orders & DELIVERY_DO_ABORT ||
+	       (j->orders & DELIVERY_DO_CLOSE && !j->out.len);
 }
 
 static void go_on(struct job *j)

@@ -283,14 +283,15 @@ void dns_cancel(struct dns_query *q)
 static bool open_channel(struct dns *d, const struct dns_setup *setup, struct err *err)
 {
 	char from_dns[] = "b";
-	struct ares_options options = { .timeout = (int)(setup->timeout ? setup->timeout : TIMEOUT),
+	struct ares_options options = { .timeout = (int)(setup->timeout ? setup->timeout
+									: TIMEOUT),
 					.tries = TRIES,
 					.lookups = from_dns,
 					.sock_state_cb = on_state,
 					.sock_state_cb_data = d };
 	int rc = ares_init_options(&d->channel, &options,
-				   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-					   ARES_OPT_SOCK_STATE_CB);
+				   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+					   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
 
 	if (rc != ARES_SUCCESS)
 		return err_set(err, "resolver: %s", ares_strerror(rc));
@@ -304,7 +305,8 @@ static bool open_channel(struct dns *d, const struct dns_setup *setup, struct er
 	return true;
 }
 
-bool dns_open(struct dns **out, struct loop *l, const struct dns_setup *setup, struct err *err)
+bool dns_open(struct dns **out, struct loop *l, const struct dns_setup *setup,
+	      struct err *err)
 {
 	static const struct dns_setup usual = { 0 };
 	struct dns *d = calloc(1, sizeof(*d));

@@ -4,46 +4,15 @@
 #include "base/list.h"
 #include "spec/messages.h"
 
-#define QUIT_WAIT	(5 * MS_SECOND)
-#define SLOWEST		16 /* bytes per millisecond that the whole of a message may take */
-#define SHORTEST_ANSWER 4  /* "250 " */
-
-/* ---- answers: a slot of the same width for each recipient --------------------------- */
-
-enum slot_state {
-	SLOT_UNTRIED, /* not asked about; or to be asked again, and text says why */
-	SLOT_ASKED,
-	SLOT_ACCEPTED, /* by RCPT: nothing is promised yet */
-	SLOT_SETTLED,
-};
-
-struct slot {
-	uint8_t state;
-	uint8_t n;
-	uint8_t text[];
-};
-
-/* In a list, too, an answer has two bytes in front: so all answers fit into one. */
-static size_t slot_size(size_t count)
-{
-	size_t most = sizeof(struct slot) + SMTP_PEER_TEXT;
-
-	return LIST_FRAME_MAX / count < most ? LIST_FRAME_MAX / count : most;
-}
-
-static struct slot *slot(const struct delivery *d, size_t i)
-{
-	BUG_IF(i >= d->count);
-	return (struct slot *)((uint8_t *)d->setup->answers + i * slot_size(d->count));
-}
+#define QUIT_WAIT (5 * MS_SECOND)
+#define WHOLE_MAX (100 * MS_MINUTE)
+#define SLOWEST	  16 /* bytes per millisecond that a whole message may take */
 
 bool delivery_rcpts_ok(struct span rcpts)
 {
-	size_t count = list_count(rcpts);
 	struct span rcpt;
 
-	if (!list_ok(rcpts) || !count ||
-	    count > LIST_FRAME_MAX / (sizeof(struct slot) + SHORTEST_ANSWER))
+	if (!list_ok(rcpts) || !answers_possible(list_count(rcpts)))
 		return false;
 	while (list_next(&rcpts, &rcpt))
 		if (rcpt.n > ADDRESS_MAX)
@@ -51,75 +20,17 @@ bool delivery_rcpts_ok(struct span rcpts)
 	return true;
 }
 
-size_t delivery_room(size_t rcpt_count)
-{
-	return rcpt_count * slot_size(rcpt_count);
-}
-
-static void note(const struct delivery *d, struct slot *s, int code, struct span text)
-{
-	size_t room = slot_size(d->count) - sizeof(*s);
-	uint8_t whole[SHORTEST_ANSWER + SMTP_PEER_TEXT + 1];
-	struct buf answer;
-
-	buf_init(&answer, whole, sizeof(whole));
-	buf_fmt(&answer, "%03d ", code);
-	buf_put(&answer, span_head(text, SMTP_PEER_TEXT));
-	s->n = (uint8_t)span_head(buf_span(&answer), room).n;
-	memcpy(s->text, whole, s->n);
-}
-
-static void settle(const struct delivery *d, struct slot *s, int code, struct span text)
-{
-	note(d, s, code, text);
-	s->state = SLOT_SETTLED;
-}
-
-/* All that have no final answer yet get this one. */
-static void settle_rest(struct delivery *d, int code, struct span text)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		struct slot *s = slot(d, i);
-
-		if (s->state == SLOT_UNTRIED && s->n)
-			s->state = SLOT_SETTLED;
-		if (s->state != SLOT_SETTLED)
-			settle(d, s, code, text);
-	}
-}
-
-static void settle_accepted(struct delivery *d, int code, struct span text)
-{
-	for (size_t i = 0; i < d->count; i++)
-		if (slot(d, i)->state == SLOT_ACCEPTED)
-			settle(d, slot(d, i), code, text);
-	d->accepted = 0;
-}
-
 /* The next one in that state: there is one, because so many answers were due. */
-static struct slot *next_slot(struct delivery *d, enum slot_state state)
+static size_t next_in(struct delivery *d, enum answer_state state)
 {
-	while (slot(d, d->answering)->state != state)
-		d->answering++;
-	return slot(d, d->answering);
+	d->answering = answers_find(&d->answers, d->answering, state);
+	BUG_IF(d->answering == d->answers.count);
+	return d->answering;
 }
 
 static bool any_untried(const struct delivery *d)
 {
-	for (size_t i = 0; i < d->count; i++)
-		if (slot(d, i)->state == SLOT_UNTRIED)
-			return true;
-	return false;
-}
-
-void delivery_answers(const struct delivery *d, struct buf *out)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		const struct slot *s = slot(d, i);
-
-		BUG_IF(s->state != SLOT_SETTLED);
-		list_put(out, span_of(s->text, s->n));
-	}
+	return answers_find(&d->answers, 0, ANSWER_UNTRIED) < d->answers.count;
 }
 
 /* ---- ends --------------------------------------------------------------------------- */
@@ -146,7 +57,7 @@ const char *delivery_phase_word(enum delivery_phase p)
 
 void delivery_fail(struct delivery *d, struct span why)
 {
-	settle_rest(d, 0, why);
+	answers_settle_rest(&d->answers, 0, why);
 	d->phase = DELIVERY_OVER;
 }
 
@@ -181,7 +92,7 @@ static void turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms
 	buf_init(&why, mem, sizeof(mem));
 	buf_fmt(&why, "%s was answered with %d ", delivery_phase_word(d->phase), ev->code);
 	buf_put(&why, ev->text);
-	settle_rest(d, 0, buf_span(&why));
+	answers_settle_rest(&d->answers, 0, buf_span(&why));
 	take_leave(d, now);
 }
 
@@ -212,7 +123,8 @@ static const char *unfit(const struct delivery *d, int *code)
 
 	*code = 550;
 	if (in_utf8(d) && !(d->peer.can & SMTP_CAN_SMTPUTF8))
-		return "5.6.7 The message needs SMTPUTF8, which the next hop does not offer";
+		return "5.6.7 The message needs SMTPUTF8, which the next hop does not "
+		       "offer";
 	*code = 554;
 	if (s->flags & MAIL_BINARY)
 		return "5.6.3 The message needs BINARYMIME and cannot be converted";
@@ -228,10 +140,9 @@ static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 	struct span rest = d->to_ask, rcpt;
 
 	while (list_next(&rest, &rcpt)) {
-		struct slot *s = slot(d, d->asking);
+		bool untried = answers_get(&d->answers, d->asking) == ANSWER_UNTRIED;
 
-		if (s->state == SLOT_UNTRIED && d->peer.rcpt_max &&
-		    d->asked >= d->peer.rcpt_max)
+		if (untried && d->peer.rcpt_max && d->asked >= d->peer.rcpt_max)
 			return;
 		if (buf_room(out->peer) < rcpt.n + 16) {
 			out->orders |= DELIVERY_DO_SENT;
@@ -239,14 +150,15 @@ static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 		}
 		d->to_ask = rest;
 		d->asking++;
-		if (s->state != SLOT_UNTRIED)
+		if (!untried)
 			continue;
 		if (!smtp_peer_address_ok(rcpt, in_utf8(d))) {
-			settle(d, s, 553, SPAN("5.1.3 The address cannot be said in SMTP"));
+			answers_put(&d->answers, d->asking - 1, ANSWER_SETTLED, 553,
+				    SPAN("5.1.3 The address cannot be said in SMTP"));
 			continue;
 		}
 		smtp_peer_rcpt(rcpt, out->peer);
-		s->state = SLOT_ASKED;
+		answers_mark(&d->answers, d->asking - 1, ANSWER_ASKED);
 		d->asked++;
 		said(d, now);
 		if (!(d->peer.can & SMTP_CAN_PIPELINING))
@@ -261,7 +173,7 @@ static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
 	const char *why = unfit(d, &code);
 
 	if (why) {
-		settle_rest(d, code, span_str(why));
+		answers_settle_rest(&d->answers, code, span_str(why));
 		take_leave(d, now);
 		return;
 	}
@@ -281,9 +193,9 @@ static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
 static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
 {
 	if (d->setup->probe)
-		for (size_t i = 0; i < d->count; i++)
-			if (slot(d, i)->state == SLOT_ACCEPTED)
-				slot(d, i)->state = SLOT_SETTLED;
+		for (size_t i = 0; i < d->answers.count; i++)
+			if (answers_get(&d->answers, i) == ANSWER_ACCEPTED)
+				answers_mark(&d->answers, i, ANSWER_SETTLED);
 	if (d->accepted && !d->setup->probe) {
 		d->phase = DELIVERY_DATA;
 		smtp_peer_data(out->peer);
@@ -374,27 +286,22 @@ static bool comes_again(const struct delivery *d, const struct smtp_peer_event *
 
 static void on_rcpt(struct delivery *d, const struct smtp_peer_event *ev)
 {
-	struct slot *s = next_slot(d, SLOT_ASKED);
+	enum answer_state state = good(ev)	       ? ANSWER_ACCEPTED
+				  : comes_again(d, ev) ? ANSWER_UNTRIED
+						       : ANSWER_SETTLED;
 
-	if (good(ev)) {
-		note(d, s, ev->code, ev->text);
-		s->state = SLOT_ACCEPTED;
-		d->accepted++;
-	} else if (comes_again(d, ev)) {
-		note(d, s, ev->code, ev->text);
-		s->state = SLOT_UNTRIED;
-	} else {
-		settle(d, s, ev->code, ev->text);
-	}
+	answers_put(&d->answers, next_in(d, ANSWER_ASKED), state, ev->code, ev->text);
+	d->accepted += good(ev);
 }
 
 /* RFC 2033, 4.2: LMTP answers once for each recipient that it accepted. */
 static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
 {
 	if (d->setup->lmtp)
-		settle(d, next_slot(d, SLOT_ACCEPTED), ev->code, ev->text);
+		answers_put(&d->answers, next_in(d, ANSWER_ACCEPTED), ANSWER_SETTLED,
+			    ev->code, ev->text);
 	else
-		settle_accepted(d, ev->code, ev->text);
+		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
 	if (d->due)
 		return;
 	if (any_untried(d))
@@ -432,7 +339,7 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 			d->phase = DELIVERY_RCPT;
 			return true;
 		}
-		settle_rest(d, ev->code, ev->text);
+		answers_settle_rest(&d->answers, ev->code, ev->text);
 		take_leave(d, now);
 		return true;
 	case DELIVERY_RCPT:
@@ -454,8 +361,9 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		}
 		if (!refusal(ev))
 			return false;
-		settle_accepted(d, ev->code, ev->text);
-		settle_rest(d, 0, SPAN("not asked about: DATA was refused"));
+		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
+		answers_settle_rest(&d->answers, 0,
+				    SPAN("not asked about: DATA was refused"));
 		take_leave(d, now);
 		return true;
 	case DELIVERY_DOT:
@@ -480,7 +388,7 @@ static void on_closing(struct delivery *d, const struct smtp_peer_event *ev, ms_
 	if (d->phase < DELIVERY_MAIL)
 		turned_away(d, ev, now);
 	else
-		settle_rest(d, ev->code, ev->text);
+		answers_settle_rest(&d->answers, ev->code, ev->text);
 	d->phase = DELIVERY_OVER;
 	out->orders |= DELIVERY_DO_ABORT;
 }
@@ -494,8 +402,9 @@ static void on_event(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		on_closing(d, ev, now, out);
 	} else if (d->phase == DELIVERY_TEXT && refusal(ev)) {
 		/* it does not want the rest; an end now would be a whole message to it */
-		settle_accepted(d, ev->code, ev->text);
-		settle_rest(d, 0, SPAN("not asked about: the message was refused"));
+		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
+		answers_settle_rest(&d->answers, 0,
+				    SPAN("not asked about: the message was refused"));
 		out->orders |= DELIVERY_DO_ABORT;
 		d->phase = DELIVERY_OVER;
 	} else if (!d->due) {
@@ -550,7 +459,8 @@ static void on_time(struct delivery *d, ms_t now, struct delivery_out *out)
 		d->phase = DELIVERY_OVER;
 		out->orders |= DELIVERY_DO_ABORT;
 	} else if (now >= d->all_by) {
-		give_up(d, "was as far as it came in the time for all of it", SPAN_NONE, out);
+		give_up(d, "was as far as it came in the time for all of it", SPAN_NONE,
+			out);
 	} else {
 		give_up(d, "was not answered in time", SPAN_NONE, out);
 	}
@@ -566,16 +476,14 @@ static void on_lost(struct delivery *d, const char *how, struct delivery_out *ou
 
 void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t now)
 {
-	ms_t patience = 4 * setup->reply_timeout;
+	ms_t whole = 4 * setup->reply_timeout + (ms_t)(setup->size / SLOWEST);
 
 	*d = (struct delivery){ .setup = setup, .due = 1 };
-	d->count = list_count(setup->rcpts);
-	BUG_IF(!d->count);
-	memset(setup->answers, 0, delivery_room(d->count));
+	answers_init(&d->answers, setup->answers, list_count(setup->rcpts));
 	smtp_peer_init(&d->peer);
 	smtp_dots_init(&d->dots);
 	d->by = now + setup->reply_timeout;
-	d->all_by = now + patience + (ms_t)(setup->size / SLOWEST);
+	d->all_by = now + (whole < WHOLE_MAX ? whole : WHOLE_MAX);
 }
 
 static void happened(struct delivery *d, const struct delivery_in *in, ms_t now,

@@ -11,6 +11,8 @@
  * no answer about a recipient either. So is a connection that was lost behind the final
  * dot: the message may be there, and is sent again. Text is as it came off the wire.
  *
+ * Each step has a deadline, and so has the whole: 100 minutes at most.
+ *
  * Not spoken yet: STARTTLS, AUTH, BDAT. A message that needs BINARYMIME cannot be
  * converted without reading MIME, and fails.
  */
@@ -20,17 +22,18 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/time.h"
+#include "session/answers.h"
 #include "spec/limits.h"
 #include "wire/smtp_peer.h"
 
 enum delivery_in_kind {
 	DELIVERY_OPENED, /* the connection is there: the first step of every delivery */
-	DELIVERY_BYTES,	 /* bytes: all that was received and not yet consumed; may be empty */
+	DELIVERY_BYTES, /* bytes: all that was received and not yet consumed; may be empty */
 	DELIVERY_EOF,	 /* the host will send nothing more */
 	DELIVERY_BROKEN, /* the connection is gone */
 	DELIVERY_TIME,	 /* out->wake has come */
-	DELIVERY_SENT,	 /* all that was in out->peer is on its way, and out->peer is empty */
-	DELIVERY_BODY,	 /* the answer to DO_BODY: bytes, the next of the message; none: its end */
+	DELIVERY_SENT, /* all that was in out->peer is on its way, and out->peer is empty */
+	DELIVERY_BODY, /* the answer to DO_BODY: bytes, the next of the message; none: its end */
 	DELIVERY_NO_BODY, /* the same, but it cannot be read */
 };
 
@@ -64,7 +67,7 @@ struct delivery_setup {
 	uint32_t flags;	   /* MAIL_ bits (spec/messages.h) */
 	uint64_t size;	   /* of the body */
 	ms_t reply_timeout;
-	void *answers; /* delivery_room() bytes */
+	void *answers; /* answers_room() bytes */
 };
 
 /* What is awaited from the host. */
@@ -89,8 +92,8 @@ struct delivery {
 	bool told; /* DO_RESULT was ordered */
 	struct smtp_peer peer;
 	struct smtp_dots dots;
-	size_t count;	    /* of recipients */
-	size_t due;	    /* replies to come for what was said */
+	struct answers answers; /* final once DO_RESULT was ordered */
+	size_t due;		/* replies to come for what was said */
 	struct span to_ask; /* recipients from `asking` on that RCPT was not said for */
 	size_t asking;
 	size_t answering; /* the next slot that an answer can be for is here or later */
@@ -102,9 +105,6 @@ struct delivery {
 
 /* A list of recipients that one delivery can answer for. */
 bool delivery_rcpts_ok(struct span rcpts);
-/* How much memory the answers for so many recipients take: at most LIST_FRAME_MAX. */
-size_t delivery_room(size_t rcpt_count);
-
 /* setup is borrowed, too; delivery_rcpts_ok() must have said yes. */
 void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t now);
 void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
@@ -112,9 +112,6 @@ void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
 
 /* Before there was a connection, or instead of one: answer 000 with this text for all. */
 void delivery_fail(struct delivery *d, struct span why);
-
-/* The answers, as a list: at most LIST_FRAME_MAX bytes. */
-void delivery_answers(const struct delivery *d, struct buf *out);
 
 /* The word for what is awaited from the host, as in "no answer to RCPT". */
 const char *delivery_phase_word(enum delivery_phase p);

@@ -115,7 +115,7 @@ static void check_answers(struct stage *s, const struct delivery_setup *setup)
 	size_t n = 0;
 
 	buf_init(&out, mem, sizeof(mem));
-	delivery_answers(&s->d, &out);
+	answers_print(&s->d.answers, &out);
 	BUG_IF(out.full || s->told != 1);
 	for (left = buf_span(&out); list_next(&left, &answer); n++) {
 		BUG_IF(answer.n < 4 || answer.p[3] != ' ');

@@ -132,7 +132,7 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 		if (!closed(s))
 			fail_msg("%s: is not closed", t->why);
 		buf_init(&out, s->list_mem, sizeof(s->list_mem));
-		delivery_answers(&s->d, &out);
+		answers_print(&s->d.answers, &out);
 		s->answers_left = buf_span(&out);
 	} else {
 		fail_msg("%s: what is \"%.*s\"?", t->why, SPAN_ARG(line));
@@ -361,12 +361,12 @@ static void answers_for_many_recipients_fit_into_one_message(void **state)
 	while (buf_room(&rcpts) >= 6)
 		list_put(&rcpts, SPAN("a@bc"));
 	assert_true(delivery_rcpts_ok(buf_span(&rcpts)));
-	assert_true(delivery_room(list_count(buf_span(&rcpts))) <= sizeof(s.answers));
+	assert_true(answers_room(list_count(buf_span(&rcpts))) <= sizeof(s.answers));
 	s.setup = (struct delivery_setup){ .rcpts = buf_span(&rcpts), .answers = s.answers };
 	delivery_init(&s.d, &s.setup, 0);
 	delivery_fail(&s.d, span_of(long_text, sizeof(long_text)));
 	buf_init(&out, mem, sizeof(mem));
-	delivery_answers(&s.d, &out);
+	answers_print(&s.d.answers, &out);
 	assert_false(out.full);
 	for (left = buf_span(&out); list_next(&left, &answer); n++)
 		assert_true(span_eq(answer, SPAN("000 ")));
