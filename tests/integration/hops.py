@@ -1,0 +1,284 @@
+"""Next hops: one of our own that behaves as badly as it is told, and a private Dovecot."""
+import contextlib
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+
+from conftest import free_port, wait_for
+
+
+# What can be done instead of an answer. Each gets the connection; False ends it.
+def hang(talk):
+    talk.hop.stop.wait()
+    return False
+
+
+def gone(talk):
+    return False
+
+
+def reset(talk):
+    talk.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    return False
+
+
+def half_a_line(talk):
+    talk.request.sendall(b"250 this is not")
+    return False
+
+
+def closing(talk):
+    talk.say("421 4.3.2 going down")
+    return False
+
+
+def nonsense(talk):
+    talk.say("\xff\xfeHTTP/1.1 200 OK")
+    return hang(talk)
+
+
+def endless_line(talk):
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            talk.request.sendall(b"250-" + b"x" * 10000)
+    return False
+
+
+def endless_reply(talk):
+    with contextlib.suppress(OSError):
+        for _ in range(100000):
+            talk.request.sendall(b"250-x\r\n")
+    return False
+
+
+def drips(talk):
+    """A byte at a time, and never the whole of a reply."""
+    with contextlib.suppress(OSError):
+        while not talk.hop.stop.wait(0.1):
+            talk.request.sendall(b"2" if not talk.dripped else b"x" if talk.dripped > 3 else b"50-"[talk.dripped - 1:talk.dripped])
+            talk.dripped += 1
+    return False
+
+
+def accepts_too_early(talk):
+    talk.say("250 2.0.0 kept\r\n250 2.0.0 kept\r\n250 2.0.0 kept\r\n250 2.0.0 kept")
+    return hang(talk)
+
+
+class Dialogue(socketserver.StreamRequestHandler):
+    def setup(self):
+        super().setup()
+        self.hop, self.dripped = self.server.hop, 0
+
+    def say(self, text):
+        self.request.sendall(text.encode("latin-1") + b"\r\n")
+
+    def turn(self, at):
+        """True: answer as usual."""
+        hop = self.hop
+        if not hop.ill or at != hop.at:
+            return True
+        with hop.lock:
+            hop.misdeeds += 1
+        hop.do(self)
+        raise EOFError
+
+    def answer(self, verb, text):
+        self.turn(verb)
+        self.say(text)
+
+    def handle(self):
+        with contextlib.suppress(OSError, EOFError):
+            self.converse()
+
+    def converse(self):
+        hop = self.hop
+        self.answer("greeting", "220 hop.example")
+        sender, rcpts = None, []
+        while line := self.rfile.readline():
+            verb, text = line[:4].upper().decode(), line.decode().strip()
+            with hop.lock:
+                hop.commands.append(text)
+            if verb in ("EHLO", "LHLO"):
+                self.answer("hello", "250-hop.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250 SMTPUTF8")
+            elif verb == "MAIL":
+                sender, rcpts = text[10:].split(">")[0].lstrip("<"), []
+                self.answer("MAIL", "250 2.1.0 ok")
+            elif verb == "RCPT":
+                rcpt = text[8:].strip("<>")
+                said = hop.rcpt_answer(rcpt)
+                if said.startswith("2"):
+                    rcpts.append(rcpt)
+                self.answer("RCPT", said)
+            elif verb == "DATA":
+                self.answer("DATA", "354 go on")
+                self.take(sender, rcpts)
+            elif verb == "QUIT":
+                self.answer("QUIT", "221 2.0.0 bye")
+                return
+            else:
+                self.say("250 2.0.0 ok")
+
+    def take(self, sender, rcpts):
+        body = b""
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                raise EOFError
+            if not body:
+                self.turn("message")
+            body += line[1:] if line.startswith(b".") else line
+        self.turn("dot")
+        answers = [self.hop.dot_answer(r) for r in rcpts] if self.hop.lmtp else ["250 2.0.0 kept"]
+        for rcpt, said in zip(rcpts, answers if self.hop.lmtp else answers * len(rcpts)):
+            if said.startswith("2"):
+                with self.hop.lock:
+                    self.hop.taken.append((sender, rcpt, body))
+        for i, said in enumerate(answers):
+            if i:
+                self.turn("second answer")
+            self.say(said)
+
+
+class Hop:
+    """A next hop that misbehaves at one point of the dialogue until it is healed."""
+
+    def __init__(self, at=None, do=None, lmtp=True, path=None):
+        self.at, self.do, self.lmtp = at, do, lmtp
+        self.ill = at is not None
+        self.misdeeds = 0
+        self.taken, self.commands = [], []  # (sender, recipient, message)
+        self.refuse_rcpt, self.refuse_dot = {}, {}  # recipient: answers to give, one each time
+        self.lock, self.stop = threading.Lock(), threading.Event()
+        kind = socketserver.ThreadingUnixStreamServer if path else socketserver.ThreadingTCPServer
+        kind.allow_reuse_address = kind.daemon_threads = True
+        kind.request_queue_size = 100
+        self.port = None if path else free_port()
+        self.server = kind(str(path) if path else ("127.0.0.1", self.port), Dialogue)
+        self.server.hop = self
+        if path:
+            os.chmod(path, 0o666)
+        word = "lmtp" if lmtp else "smtp"
+        self.target = f"lmtp:unix:{path}" if path else f"{word}:127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def next_of(self, answers, rcpt, usual):
+        with self.lock:
+            return answers[rcpt].pop(0) if answers.get(rcpt) else usual
+
+    def rcpt_answer(self, rcpt):
+        return self.next_of(self.refuse_rcpt, rcpt, "250 2.1.5 ok")
+
+    def dot_answer(self, rcpt):
+        return self.next_of(self.refuse_dot, rcpt, f"250 2.0.0 <{rcpt}> kept")
+
+    def got(self, rcpt):
+        with self.lock:
+            return [body for _, r, body in self.taken if r == rcpt]
+
+    def heal(self):
+        self.ill = False
+        self.stop.set()
+
+    def close(self):
+        self.heal()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+
+DOVECOT = """\
+base_dir = {top}/run
+state_dir = {top}/state
+log_path = {top}/log
+protocols = lmtp
+listen = 127.0.0.1
+ssl = no
+default_internal_user = dovecot
+default_internal_group = dovecot
+default_login_user = dovenull
+first_valid_uid = 1
+mail_location = maildir:{top}/mail/%d/%n
+auth_username_format = %Lu
+recipient_delimiter = +
+passdb {{
+  driver = passwd-file
+  args = {top}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = {top}/users
+}}
+protocol lmtp {{
+  postmaster_address = postmaster@dovecot.example
+}}
+service lmtp {{
+  unix_listener {top}/lmtp.sock {{
+    mode = 0666
+  }}
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+class Dovecot:
+    """Dovecot's LMTP on a port and a socket of its own, with Maildirs for the users."""
+
+    def __init__(self, directory, users):
+        self.top, self.users, self.port = pathlib.Path(directory), users, free_port()
+        self.path = self.top / "lmtp.sock"
+
+    def __enter__(self):
+        self.top.mkdir()
+        self.top.chmod(0o755)
+        owner = pwd.getpwnam("mail")
+        (self.top / "mail").mkdir()
+        os.chown(self.top / "mail", owner.pw_uid, owner.pw_gid)
+        (self.top / "users").write_text("".join(
+            f"{u}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{self.top}/mail/{u}::\n" for u in self.users))
+        (self.top / "conf").write_text(DOVECOT.format(top=self.top, port=self.port))
+        self.process = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=open(self.top / "stderr", "wb"))
+        wait_for("Dovecot to listen", self.listening)
+        return self
+
+    def listening(self):
+        assert self.process.poll() is None, self.log() + (self.top / "stderr").read_text()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return self.path.exists()
+
+    def log(self):
+        log = self.top / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def messages(self, address):
+        user, domain = address.split("@")
+        found = []
+        for part in ("new", "cur"):
+            box = self.top / "mail" / domain / user / part
+            found += [f.read_bytes() for f in sorted(box.iterdir())] if box.exists() else []
+        return found
+
+    def __exit__(self, *unused):
+        self.process.terminate()
+        self.process.wait(30)
+        shutil.rmtree(self.top, ignore_errors=True)
