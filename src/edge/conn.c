@@ -46,10 +46,24 @@ static void keep_output(struct conn *c, struct span said)
 	c->out_n = (uint16_t)(c->out_n + said.n);
 }
 
+/*
+ * A second word before the peer had one would be held back until the first is acknowledged,
+ * which may take 40 ms (Nagle). Most sessions never need the system call.
+ */
+static void note_spoke(struct conn *c)
+{
+	if (c->spoke)
+		stream_no_delay(&c->stream);
+	c->spoke = true;
+}
+
 /* Say it at once if nothing is pending; what cannot be written now is kept. */
 static void say(struct conn *c, struct span said)
 {
-	if (!c->out && said.n && c->state != CONN_HANDSHAKE &&
+	if (!said.n)
+		return;
+	note_spoke(c);
+	if (!c->out && c->state != CONN_HANDSHAKE &&
 	    stream_write(&c->stream, &said) == STREAM_BROKEN)
 		return; /* reading finds out, too */
 	keep_output(c, said);
@@ -187,6 +201,7 @@ static enum stream_got read_and_step(struct conn *c)
 	got = stream_read(&c->stream, mem + c->in_n, IN_MAX - c->in_n, &n);
 	if (got != STREAM_GOT)
 		return got;
+	c->spoke = false;
 	in.bytes = span_of(mem, c->in_n + n);
 	step(c, &in);
 	return STREAM_GOT;
@@ -255,6 +270,7 @@ static void handshake_done(struct conn *c)
 	print_word(tls.version, sizeof(tls.version), facts.version);
 	print_word(tls.cipher, sizeof(tls.cipher), facts.cipher);
 	c->state = CONN_TALKS;
+	c->spoke = true; /* a session ticket, at least */
 	pulse_gauge(c->edge->pulse, GAUGE_TLS, 1);
 	step(c, &in);
 }

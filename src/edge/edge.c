@@ -393,7 +393,8 @@ static bool serve(struct edge *e, struct err *err)
 	if (!open_all(e, err) || !start_sandbox(e->start, &box, err))
 		return false;
 	e->life.link = e->start->life;
-	if (!watch_start(e->loop, &e->life.watch, link_fd(e->life.link), WATCH_READ, on_life, e))
+	if (!watch_start(e->loop, &e->life.watch, link_fd(e->life.link), WATCH_READ,
+			 on_life, e))
 		return err_set(err, "the link to the supervisor cannot be watched");
 	take_over(e);
 	if (!start_ready(e->start, err))

@@ -17,16 +17,16 @@
 #include "io/stream.h"
 #include "session/session.h"
 
-#define ACCEPTS_MAX	 16 /* per wake-up: the other workers want some, too */
-#define STEPS_MAX	 32 /* per wake-up of one session, before others have their turn */
-#define WAITING_BUCKETS	 4096
-#define ENVELOPE_FIRST	 LETTER_ENVELOPE_MIN
-#define BODY_FIRST	 8192
-#define BODY_POOR	 LETTER_BODY_MIN /* when the budget is spent */
-#define BODY_FULL	 (BODY_INLINE_MAX + TRACE_MAX)
-#define ACCEPT_PAUSE	 (100 * (ms_t)1) /* when descriptors have run out */
-#define FLUSH_TIME	 (10 * MS_SECOND) /* for our last words */
-#define LINGER_TIME	 (2 * MS_SECOND)  /* for the peer's, see stream_finish() */
+#define ACCEPTS_MAX	16 /* per wake-up: the other workers want some, too */
+#define STEPS_MAX	32 /* per wake-up of one session, before others have their turn */
+#define WAITING_BUCKETS 4096
+#define ENVELOPE_FIRST	LETTER_ENVELOPE_MIN
+#define BODY_FIRST	8192
+#define BODY_POOR	LETTER_BODY_MIN /* when the budget is spent */
+#define BODY_FULL	(BODY_INLINE_MAX + TRACE_MAX)
+#define ACCEPT_PAUSE	(100 * (ms_t)1)	 /* when descriptors have run out */
+#define FLUSH_TIME	(10 * MS_SECOND) /* for our last words */
+#define LINGER_TIME	(2 * MS_SECOND)	 /* for the peer's, see stream_finish() */
 
 /* A configuration in force, for as long as a session uses it. */
 struct rules {
@@ -69,10 +69,10 @@ struct edge {
 	struct crowd *crowd;
 
 	struct conn *waiting[WAITING_BUCKETS]; /* for the store, by what they wait for */
-	size_t unsent;			       /* of them, what the store was not told yet */
+	size_t unsent; /* of them, what the store was not told yet */
 	uint64_t last_ask;
 	struct id_maker ids;
-	uint64_t key[2];  /* for hashes and nonces */
+	uint64_t key[2]; /* for hashes and nonces */
 	uint64_t nonces;
 
 	struct span recipients; /* the map in force; SPAN_NONE before the first */
@@ -98,9 +98,9 @@ enum conn_state {
 enum conn_waits {
 	WAITS_NOT,
 	WAITS_VERDICT,
-	WAITS_SPOOL,  /* the store makes a file */
-	WAITS_WRITE,  /* a thread writes to it */
-	WAITS_FINAL,  /* likewise, the last of the body */
+	WAITS_SPOOL, /* the store makes a file */
+	WAITS_WRITE, /* a thread writes to it */
+	WAITS_FINAL, /* likewise, the last of the body */
 	WAITS_SUBMITTED,
 };
 
@@ -125,6 +125,7 @@ struct conn {
 	bool peer_ended; /* it will send nothing more */
 	bool offer;	 /* the session stopped reading for want of room to answer */
 	bool ended_well; /* QUIT, and nothing behind it */
+	bool spoke;	 /* since it was last read from */
 	unsigned orders; /* what waits for the output to be written */
 
 	uint8_t *in, *out; /* lent; NULL: nothing is pending */

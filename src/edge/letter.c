@@ -96,7 +96,8 @@ bool letter_lend(struct conn *c)
 	if (!l->envelope.mem && !lend(e, &l->envelope, ENVELOPE_FIRST))
 		return false;
 	if (!l->body.mem)
-		return lend(e, &l->body, affordable(e, BODY_FIRST) ? BODY_FIRST : BODY_POOR);
+		return lend(e, &l->body,
+			    affordable(e, BODY_FIRST) ? BODY_FIRST : BODY_POOR);
 	return true;
 }
 
@@ -129,7 +130,8 @@ static bool grow_envelope(struct conn *c)
 	struct buf *b = &c->letter.envelope;
 	size_t cap = b->cap * 4;
 
-	return b->cap < ENVELOPE_MAX && grow(c, b, cap < ENVELOPE_MAX ? cap : ENVELOPE_MAX);
+	return b->cap < ENVELOPE_MAX &&
+	       grow(c, b, cap < ENVELOPE_MAX ? cap : ENVELOPE_MAX);
 }
 
 static void write_body(struct conn *c, enum conn_waits why);

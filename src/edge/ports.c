@@ -25,7 +25,8 @@ static size_t listener_of(const struct edge *e, const struct port *p)
 
 /* ---- refusing ------------------------------------------------------------------------------ */
 
-static void refuse(struct edge *e, int fd, const struct endpoint *peer, const struct listener *l)
+static void refuse(struct edge *e, int fd, const struct endpoint *peer,
+		   const struct listener *l)
 {
 	uint8_t mem[REPLY_MAX];
 	struct buf out;
@@ -55,29 +56,39 @@ static int take_one(const struct port *p, struct endpoint *peer)
 {
 	struct sockaddr_storage from;
 	socklen_t n = sizeof(from);
-	int fd = accept4(p->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(p->fd, (struct sockaddr *)&from, &n,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0)
 		*peer = endpoint_from(&from);
 	return fd;
 }
 
+static void have_spare(struct edge *e)
+{
+	if (e->spare_fd < 0)
+		e->spare_fd = fcntl(link_fd(e->life.link), F_DUPFD_CLOEXEC, 0);
+}
+
 /*
  * No descriptor is left. The spare one lets us refuse those who wait now, and then we
  * leave the port to the other workers for a moment.
  */
-static void out_of_descriptors(struct edge *e, const struct port *p, const struct listener *l)
+static void out_of_descriptors(struct edge *e, const struct port *p,
+			       const struct listener *l)
 {
 	struct endpoint peer;
 	int fd;
 
-	report_capacity(e, "descriptors", "no descriptor left for a connection (ulimit -n)");
+	report_capacity(e, "descriptors",
+			"no descriptor left for a connection (ulimit -n)");
 	for (int i = 0; i < ACCEPTS_MAX && e->spare_fd >= 0; i++) {
 		close(e->spare_fd);
 		fd = take_one(p, &peer);
 		if (fd >= 0)
 			refuse(e, fd, &peer, l);
-		e->spare_fd = fcntl(link_fd(e->life.link), F_DUPFD_CLOEXEC, 0);
+		e->spare_fd = -1;
+		have_spare(e);
 		if (fd < 0)
 			break;
 	}
@@ -88,8 +99,9 @@ static void out_of_descriptors(struct edge *e, const struct port *p, const struc
 /* An error of one connection is no error of the port (accept(2)). */
 static bool only_this_one(int error)
 {
-	return error == ECONNABORTED || error == EPROTO || error == EINTR || error == EPERM ||
-	       error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
+	return error == ECONNABORTED || error == EPROTO || error == EINTR ||
+	       error == EPERM || error == ENETDOWN || error == EHOSTUNREACH ||
+	       error == ENETUNREACH;
 }
 
 static void on_port(void *arg, unsigned ready)
@@ -142,6 +154,7 @@ void ports_accept(struct edge *e, bool on)
 
 void ports_on_pause_over(void *arg)
 {
+	have_spare(arg);
 	ports_accept(arg, true);
 }
 

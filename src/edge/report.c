@@ -144,8 +144,7 @@ void report_end(struct conn *c)
 	field_text(&out, "end", span_str(end_table[end].word));
 	field_seen(c, &out);
 	field_number(&out, "points", c->points);
-	field_text(&out, "tls",
-		   s->in_tls ? span_str(s->tls.version) : SPAN("none"));
+	field_text(&out, "tls", s->in_tls ? span_str(s->tls.version) : SPAN("none"));
 	field_text(&out, "helo", span_head(span_of(s->helo, s->helo_n), LOG_TEXT_MAX));
 	field_number(&out, "verbs", s->commands);
 	field_number(&out, "bytes", (int64_t)s->bytes_in);

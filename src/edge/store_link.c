@@ -250,7 +250,8 @@ static bool take_recipients(struct edge *e, struct frame *f)
 	struct stat st;
 	void *mem;
 
-	if (!msg_RECIPIENTS_unpack(f->bytes, &m) || fstat(f->fds[0], &st) != 0 || st.st_size <= 0)
+	if (!msg_RECIPIENTS_unpack(f->bytes, &m) || fstat(f->fds[0], &st) != 0 ||
+	    st.st_size <= 0)
 		return false;
 	mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, f->fds[0], 0);
 	if (mem == MAP_FAILED)

@@ -285,7 +285,8 @@ static void on_work_done(uv_work_t *uv, int status)
 	done.on_done(done.arg);
 }
 
-bool work_run(struct loop *l, void (*run)(void *arg), void (*on_done)(void *arg), void *arg)
+bool work_run(struct loop *l, void (*run)(void *arg), void (*on_done)(void *arg),
+	      void *arg)
 {
 	struct work *w = malloc(sizeof(*w));
 
@@ -361,8 +362,8 @@ bool loop_open(struct loop **out, struct err *err)
 		return err_set(err, "cannot make an event loop: %s", uv_strerror(rc));
 	}
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epoll < 0 || !watch_start(l, &l->uv_watch, uv_backend_fd(&l->uv), WATCH_READ,
-					 on_uv, l)) {
+	if (l->epoll < 0 ||
+	    !watch_start(l, &l->uv_watch, uv_backend_fd(&l->uv), WATCH_READ, on_uv, l)) {
 		err_set(err, "cannot make an epoll set: %s", strerror(errno));
 		loop_close(&l);
 		return false;

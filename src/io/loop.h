@@ -98,9 +98,9 @@ void watch_close(struct watch *w);
 /* Embed it, zeroed or by timer_init(); members are for io/ only. */
 struct timer {
 	struct loop *loop;
-	ms_t at;	 /* when it is wanted; MS_NEVER: not at all */
-	ms_t filed;	 /* when the heap will look at it: at or earlier */
-	uint32_t place;	 /* in the heap, from 1; 0: not in it */
+	ms_t at;	/* when it is wanted; MS_NEVER: not at all */
+	ms_t filed;	/* when the heap will look at it: at or earlier */
+	uint32_t place; /* in the heap, from 1; 0: not in it */
 	void (*on_time)(void *arg);
 	void *arg;
 };
@@ -125,7 +125,7 @@ MUST bool work_run(struct loop *l, void (*run)(void *arg), void (*on_done)(void 
 /* ---- signals ------------------------------------------------------------------------- */
 
 /* Call on_signal from the loop whenever the signal came; SIGCHLD included. */
-MUST bool loop_signal(struct loop *l, int signal, void (*on_signal)(void *arg, int signal),
-		      void *arg);
+MUST bool loop_signal(struct loop *l, int signal,
+		      void (*on_signal)(void *arg, int signal), void *arg);
 
 #endif

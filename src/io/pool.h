@@ -12,11 +12,11 @@
 #include "base/attr.h"
 
 struct pool {
-	size_t size;   /* of a block */
-	size_t keep;   /* how many spare ones to keep at most */
-	size_t spare;  /* how many there are */
-	size_t lent;   /* how many are out */
-	void *first;   /* of the spare ones; each holds the next */
+	size_t size;  /* of a block */
+	size_t keep;  /* how many spare ones to keep at most */
+	size_t spare; /* how many there are */
+	size_t lent;  /* how many are out */
+	void *first;  /* of the spare ones; each holds the next */
 };
 
 /* size is at least that of a pointer. */

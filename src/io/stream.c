@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -248,6 +249,16 @@ enum stream_got stream_write(struct stream *s, struct span *left)
 		}
 	}
 	return STREAM_GOT;
+}
+
+void stream_no_delay(struct stream *s)
+{
+	int on = 1;
+
+	if (s->no_delay)
+		return;
+	s->no_delay = true;
+	(void)setsockopt(s->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 /* ---- TLS ---------------------------------------------------------------------------------- */

@@ -30,16 +30,17 @@ struct stream {
 	struct ssl_st *ssl;
 	void (*on_ready)(void *arg);
 	void *arg;
-	int error;	 /* for the owner to read: why it broke, 0 if it did not */
-	bool can_read;	 /* as far as we know: not yet drained */
+	int error;     /* for the owner to read: why it broke, 0 if it did not */
+	bool can_read; /* as far as we know: not yet drained */
 	bool can_write;
-	bool hung_up;	 /* the peer has sent its end, or the connection broke */
+	bool hung_up; /* the peer has sent its end, or the connection broke */
 	bool connecting;
+	bool no_delay;
 };
 
 /* Takes over fd, which is non-blocking, also when it fails (then it is closed). */
-MUST bool stream_open(struct stream *s, struct loop *l, int fd, void (*on_ready)(void *arg),
-		      void *arg);
+MUST bool stream_open(struct stream *s, struct loop *l, int fd,
+		      void (*on_ready)(void *arg), void *arg);
 
 /*
  * Connect somewhere. False: it failed at once, and s->error says why; nothing to close.
@@ -62,6 +63,9 @@ enum stream_got stream_peek(struct stream *s, void *mem, size_t cap, size_t *n);
 void stream_skip(struct stream *s, size_t n);
 /* Write from the front of *left; GOT when all of it is written. */
 enum stream_got stream_write(struct stream *s, struct span *left);
+
+/* From now on send small writes at once (TCP_NODELAY); the first call only costs. */
+void stream_no_delay(struct stream *s);
 
 /* Go over to TLS; then stream_handshake() until it is not AGAIN. False: out of memory. */
 MUST bool stream_tls_server(struct stream *s, struct tls *tls);

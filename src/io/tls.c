@@ -159,7 +159,8 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 
 /* ---- contexts --------------------------------------------------------------------------- */
 
-static SSL_CTX *make_context(const struct tls *t, const SSL_METHOD *method, struct err *err)
+static SSL_CTX *make_context(const struct tls *t, const SSL_METHOD *method,
+			     struct err *err)
 {
 	SSL_CTX *c = SSL_CTX_new(method);
 
@@ -167,7 +168,8 @@ static SSL_CTX *make_context(const struct tls *t, const SSL_METHOD *method, stru
 		failed(err, "cannot make a TLS context");
 		return NULL;
 	}
-	SSL_CTX_set_min_proto_version(c, t->setup.only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_min_proto_version(c,
+				      t->setup.only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 				       SSL_OP_CIPHER_SERVER_PREFERENCE |
 				       SSL_OP_IGNORE_UNEXPECTED_EOF);
