@@ -137,7 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	buf_init(&rcpts, rcpt_mem, sizeof(rcpt_mem));
 	for (unsigned i = 0; i <= data[1]; i++)
-		list_put(&rcpts, i % 7 == 5 ? SPAN("a b>@x") : SPAN("some.body@example.org"));
+		list_put(&rcpts,
+			 i % 7 == 5 ? SPAN("a b>@x") : SPAN("some.body@example.org"));
 	buf_init(&s.peer, peer_mem, sizeof(peer_mem));
 	setup.lmtp = data[0] & 1;
 	setup.probe = data[0] & 2;

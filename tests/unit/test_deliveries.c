@@ -97,13 +97,15 @@ static void *serve(void *arg)
 
 static void open_hop(struct host *h, bool in_unix)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	socklen_t n = sizeof(in);
 
 	h->fd = socket(in_unix ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
 	if (in_unix) {
-		snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/holdfast-hop-%d", getpid());
+		snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/holdfast-hop-%d",
+			 getpid());
 		snprintf(h->target, sizeof(h->target), "%s", un.sun_path);
 		assert_int_equal(bind(h->fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	} else {
@@ -149,7 +151,9 @@ static void on_ended(void *arg)
 
 static void open_stage(struct stage *s)
 {
-	struct deliveries_setup setup = { .on_sent = on_sent, .on_ended = on_ended, .arg = s };
+	struct deliveries_setup setup = { .on_sent = on_sent,
+					  .on_ended = on_ended,
+					  .arg = s };
 	struct err err;
 	int fds[2];
 
@@ -296,7 +300,8 @@ static void a_file_that_is_too_short_is_not_delivered(void **state)
 	deliver(&s, 8, HOP_SMTP, h.target, SPAN_NONE, fd, 1001);
 	close(fd);
 	loop_run(s.loop);
-	assert_delivered(&s, 8, "000 the message was not sent: it cannot be read|550 5.1.1 no|");
+	assert_delivered(&s, 8,
+			 "000 the message was not sent: it cannot be read|550 5.1.1 no|");
 	close_hop(&h);
 	close_stage(&s);
 }
@@ -350,8 +355,9 @@ static void a_hop_that_hangs_is_given_up(void **state)
 	open_hop(&h, false);
 	deliver(&s, 1, HOP_LMTP, h.target, SPAN("x"), -1, 1);
 	loop_run(s.loop);
-	assert_delivered(&s, 1, "000 the greeting was not answered in time|"
-				"000 the greeting was not answered in time|");
+	assert_delivered(&s, 1,
+			 "000 the greeting was not answered in time|"
+			 "000 the greeting was not answered in time|");
 	close_hop(&h);
 	close_stage(&s);
 }

@@ -43,10 +43,12 @@ static void put_record(struct buf *out, int type, const void *rdata, uint8_t n)
 /* "two.example" has an address of each kind, "none.example" exists, others do not. */
 static void answer(struct buf *out, struct span question)
 {
-	bool two = question.n > 14 && span_eq_nocase(span_skip(span_head(question, 16), 12),
-						     span_of("\3two", 4));
-	bool none = question.n > 14 && span_eq_nocase(span_skip(span_head(question, 17), 12),
-						      span_of("\4none", 5));
+	bool two = question.n > 14 &&
+		   span_eq_nocase(span_skip(span_head(question, 16), 12),
+				  span_of("\3two", 4));
+	bool none = question.n > 14 &&
+		    span_eq_nocase(span_skip(span_head(question, 17), 12),
+				   span_of("\4none", 5));
 	/* behind the name: type and class */
 	size_t name = strnlen((const char *)question.p + 12, question.n - 12) + 1;
 	int type = question.p[12 + name + 1];
@@ -68,7 +70,8 @@ static void on_question(void *arg, unsigned ready)
 	struct sockaddr_in from;
 	socklen_t from_n = sizeof(from);
 	uint8_t in[512], mem[512];
-	ssize_t n = recvfrom(s->watch.fd, in, sizeof(in), 0, (struct sockaddr *)&from, &from_n);
+	ssize_t n = recvfrom(s->watch.fd, in, sizeof(in), 0, (struct sockaddr *)&from,
+			     &from_n);
 	struct buf out;
 
 	(void)ready;
@@ -90,7 +93,8 @@ static void on_answer(void *arg)
 
 static void open_stage(struct stage *s)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	char path[] = "/tmp/holdfast-hosts-XXXXXX";
 	struct dns_setup setup = { .hosts = path, .timeout = 20 };
 	socklen_t n = sizeof(at);
@@ -101,8 +105,10 @@ static void open_stage(struct stage *s)
 
 	*s = (struct stage){ 0 };
 	assert_non_null(hosts);
-	fputs("# a comment\n192.0.2.1\tmailbox.example mailbox # here\r\n\n2001:db8::2 mailbox\n"
-	      "nonsense two.example\n", hosts);
+	fputs("# a comment\n192.0.2.1\tmailbox.example mailbox # here\r\n\n2001:db8::2 "
+	      "mailbox\n"
+	      "nonsense two.example\n",
+	      hosts);
 	fclose(hosts);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);

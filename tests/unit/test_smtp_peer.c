@@ -6,7 +6,6 @@
 
 #include "wire/smtp_peer.h"
 
-
 /* All events of an input that comes in pieces of that size, as text: "250 ok|BAD|". */
 static void read_all(struct smtp_peer *p, struct span all, size_t piece, struct buf *seen)
 {
@@ -67,7 +66,8 @@ static void replies_are_read_whole_and_nothing_else_is_one(void **state)
 			buf_init(&seen, mem, sizeof(mem));
 			read_all(&p, span_str(replies[i].in), piece, &seen);
 			if (!span_eq(buf_span(&seen), span_str(replies[i].events)))
-				fail_msg("%s: %.*s", replies[i].why, SPAN_ARG(buf_span(&seen)));
+				fail_msg("%s: %.*s", replies[i].why,
+					 SPAN_ARG(buf_span(&seen)));
 		}
 }
 
@@ -162,7 +162,8 @@ static void what_a_server_can_do_is_learned_from_its_answer_to_ehlo(void **state
 	(void)state;
 	smtp_peer_init(&p);
 	learn(&p, SMTP_PEER_EHLO,
-	      "250-size.example SIZE\r\n250-Pipelining\r\n250-SIZE 1000\r\n250-8bitmime\r\n"
+	      "250-size.example SIZE\r\n250-Pipelining\r\n250-SIZE "
+	      "1000\r\n250-8bitmime\r\n"
 	      "250-X-THING a b\r\n250-LIMITS MAILMAX=5 rcptmax=50\r\n250 STARTTLS\r\n");
 	assert_int_equal(p.can, SMTP_CAN_PIPELINING | SMTP_CAN_SIZE | SMTP_CAN_8BITMIME |
 					SMTP_CAN_LIMITS | SMTP_CAN_STARTTLS);
@@ -174,7 +175,7 @@ static void what_a_server_can_do_is_learned_from_its_answer_to_ehlo(void **state
 	assert_int_equal(p.rcpt_max, 0);
 }
 
-static void the_name_of_a_server_its_answer_to_helo_and_refusals_teach_nothing(void **state)
+static void names_answers_to_helo_and_refusals_teach_nothing(void **state)
 {
 	struct smtp_peer p;
 
@@ -327,7 +328,7 @@ int main(void)
 		cmocka_unit_test(a_reply_of_128_lines_is_taken_and_a_longer_one_is_not),
 		cmocka_unit_test(of_a_long_text_the_first_200_bytes_are_kept),
 		cmocka_unit_test(what_a_server_can_do_is_learned_from_its_answer_to_ehlo),
-		cmocka_unit_test(the_name_of_a_server_its_answer_to_helo_and_refusals_teach_nothing),
+		cmocka_unit_test(names_answers_to_helo_and_refusals_teach_nothing),
 		cmocka_unit_test(a_mail_says_what_it_needs_as_far_as_it_was_offered),
 		cmocka_unit_test(an_address_cannot_say_more_than_itself),
 		cmocka_unit_test(a_name_is_visible_ascii_and_not_empty),
