@@ -182,8 +182,9 @@ static bool hear(int fd, struct answer *a, struct err *err)
 		if (n < 0)
 			return err_set(err, "the answer broke off: %s", strerror(errno));
 		if (n == 0)
-			return err_set(err, "the answer broke off: the server, or its watch "
-					    "role, ended. Ask again.");
+			return err_set(err,
+				       "the answer broke off: the server, or its watch "
+				       "role, ended. Ask again.");
 		a->n += (size_t)n;
 		kind = parse(a);
 		if (kind == CONTROL_BAD)

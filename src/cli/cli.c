@@ -21,7 +21,8 @@ int cli_fail(const char *fmt, ...)
 
 static void print_usage(FILE *out, const struct cli_command *cmd)
 {
-	fprintf(out, "usage: holdfast %s%s%s\n", cmd->name, *cmd->usage ? " " : "", cmd->usage);
+	fprintf(out, "usage: holdfast %s%s%s\n", cmd->name, *cmd->usage ? " " : "",
+		cmd->usage);
 }
 
 int cli_misused(const struct cli *c, const char *fmt, ...)
@@ -40,7 +41,8 @@ int cli_misused(const struct cli *c, const char *fmt, ...)
 static void drop_words(struct cli *c, int at, int n)
 {
 	c->count -= n;
-	memmove(&c->word[at], &c->word[at + n], (size_t)(c->count - at) * sizeof(c->word[0]));
+	memmove(&c->word[at], &c->word[at + n],
+		(size_t)(c->count - at) * sizeof(c->word[0]));
 }
 
 bool cli_option(struct cli *c, const char *name, const char **value)
@@ -121,7 +123,8 @@ static int print_help(void)
 	     "  --dir DIR          the directory of a demo\n"
 	     "  --control PATH     its control socket\n"
 	     "  --json             answer with one JSON object per line\n\n"
-	     "`holdfast help COMMAND` tells more. Exit codes: 0 done; 1 it could not be done;\n"
+	     "`holdfast help COMMAND` tells more. Exit codes: 0 done; 1 it could not be "
+	     "done;\n"
 	     "2 used wrongly; 3 no server answers.");
 	return EXIT_DONE;
 }

@@ -72,8 +72,8 @@ static bool add_users(struct demo *d, struct err *err)
 		const char *user[] = { "user", "add", demo_user[i] };
 		const char *passwd[] = { "passwd", "set", demo_user[i], d->passwords[i] };
 
-		if (!choose_password(d, d->passwords[i], err) || !tell(d, user, 3, true, err) ||
-		    !tell(d, passwd, 4, false, err))
+		if (!choose_password(d, d->passwords[i], err) ||
+		    !tell(d, user, 3, true, err) || !tell(d, passwd, 4, false, err))
 			return false;
 	}
 	return true;

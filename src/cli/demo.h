@@ -24,9 +24,9 @@ struct demo {
 	unsigned port_base;
 	bool once;
 	/* what there is */
-	char dir[DEMO_PATH];	     /* absolute */
+	char dir[DEMO_PATH]; /* absolute */
 	char config[PATH_MAX];
-	pid_t server;		     /* 0: none */
+	pid_t server;			   /* 0: none */
 	char passwords[2][SECRET_MAX + 1]; /* alice's, bob's */
 };
 
@@ -61,9 +61,9 @@ MUST bool demo_pause(struct demo *d, struct err *err);
 /* ---- demo_mail.c: one real message --------------------------------------------------- */
 
 struct demo_mail {
-	char id[64];		/* of its Message-ID */
-	char reply[256];	/* what the server said to it */
-	char path[PATH_MAX];	/* where it was found */
+	char id[64];	     /* of its Message-ID */
+	char reply[256];     /* what the server said to it */
+	char path[PATH_MAX]; /* where it was found */
 };
 
 /* Send a message to alice over SMTP. */

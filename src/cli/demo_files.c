@@ -77,13 +77,15 @@ static bool choose_dir(struct demo *d, struct err *err)
 		return false;
 	closed = geteuid() == 0 ? closed_part(d->dir, part) : NULL;
 	if (closed && d->cli->dir)
-		return err_set(err,
-			       "%s is closed to the users of the server's roles: name another "
-			       "--dir, or open it with chmod o+x %s",
-			       closed, closed);
+		return err_set(
+			err,
+			"%s is closed to the users of the server's roles: name another "
+			"--dir, or open it with chmod o+x %s",
+			closed, closed);
 	if (closed) {
-		printf("%s is closed to the users of the server's roles, so the demo is in "
-		       ROOTS_CHOICE ".\n", closed);
+		printf("%s is closed to the users of the server's roles, so the demo is "
+		       "in " ROOTS_CHOICE ".\n",
+		       closed);
 		snprintf(d->dir, sizeof(d->dir), "%s", ROOTS_CHOICE);
 	}
 	return make_dir(d->dir, err);
@@ -132,8 +134,9 @@ static void put_users(struct buf *out)
 	static const char *const role[] = { "edge", "store", "auth", "watch" };
 	unsigned id = FIRST_ID;
 
-	buf_fmt(out, "\n# Started as root, each role runs as a user of its own. These have no "
-		     "name;\n# an installed server has holdfast-edge and so on.\nrun: {\n");
+	buf_fmt(out,
+		"\n# Started as root, each role runs as a user of its own. These have no "
+		"name;\n# an installed server has holdfast-edge and so on.\nrun: {\n");
 	for (size_t i = 0; i < COUNT_OF(role); i++) {
 		while (id < LAST_ID && getpwuid(id))
 			id++;
@@ -146,9 +149,11 @@ static void put_config(const struct demo *d, struct buf *out)
 {
 	buf_fmt(out,
 		"# Holdfast, as `holdfast demo` made it. Relative paths begin here.\n"
-		"# `holdfast config doc` explains every setting, `holdfast config show` what is\n"
+		"# `holdfast config doc` explains every setting, `holdfast config show` "
+		"what is\n"
 		"# in force. After a change: holdfast config check --dir DIR, then\n"
-		"# holdfast reload --dir DIR. (The next demo writes this file anew and keeps\n"
+		"# holdfast reload --dir DIR. (The next demo writes this file anew and "
+		"keeps\n"
 		"# yours as holdfast.conf.old.)\n\n"
 		"# The name in the greeting, in Received fields and in the certificate.\n"
 		"hostname = \"" DEMO_HOST "\";\n\n"
@@ -158,15 +163,18 @@ static void put_config(const struct demo *d, struct buf *out)
 		"control = \"run/control.sock\";\n\n"
 		"# Only this machine can reach it; a real server has \"*:25\".\n"
 		"listen = (\n"
-		"  { address = \"127.0.0.1:%u\"; service = \"smtp\"; tls = \"starttls\"; }\n"
+		"  { address = \"127.0.0.1:%u\"; service = \"smtp\"; tls = \"starttls\"; "
+		"}\n"
 		");\n\n"
-		"# A certificate that only proves itself. A real one is named the same way.\n"
+		"# A certificate that only proves itself. A real one is named the same "
+		"way.\n"
 		"tls: {\n"
 		"  certificates = ( { cert = \"tls.crt\"; key = \"tls.key\"; } );\n"
 		"};\n\n"
 		"# stderr, file (DIR/log/holdfast.log) or journal.\n"
 		"log: { to = \"file\"; };\n\n"
-		"# Domains, users and aliases are in the database: see holdfast user list.\n"
+		"# Domains, users and aliases are in the database: see holdfast user "
+		"list.\n"
 		"# They could be here, too: domains = [ \"example.org\" ];\n\n"
 		"# Where mail goes: maildir (data/mail/DOMAIN/USER), or for example\n"
 		"# delivery: { to = \"lmtp:unix:/run/dovecot/lmtp\"; };\n",

@@ -12,7 +12,7 @@
 #include "cli/show.h"
 #include "wire/smtp_peer.h"
 
-#define SENDER	    "demo@example.net"
+#define SENDER	     "demo@example.net"
 #define KNOWN_WITHIN 10 /* seconds until the edges know a new user */
 #define FOUND_WITHIN 20
 #define MESSAGE_MAX  65536
@@ -31,7 +31,8 @@ struct talk {
 static bool open_talk(struct talk *t, unsigned port, struct err *err)
 {
 	const struct timeval patience = { .tv_sec = 30 };
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port) };
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	*t = (struct talk){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
@@ -92,7 +93,8 @@ static bool expect(struct talk *t, int code, const char *what, struct err *err)
 }
 
 /* A user who was just added is not known to every edge in the same instant. */
-static bool name_recipient(struct demo *d, struct talk *t, struct span rcpt, struct err *err)
+static bool name_recipient(struct demo *d, struct talk *t, struct span rcpt,
+			   struct err *err)
 {
 	time_t end = time(NULL) + KNOWN_WITHIN;
 
@@ -122,9 +124,11 @@ static void put_message(struct talk *t, const struct demo_mail *mail)
 	buf_init(&text, mem, sizeof(mem));
 	buf_fmt(&text,
 		"Date: %s\r\nFrom: Holdfast demo <" SENDER ">\r\n"
-		"To: alice@" DEMO_DOMAIN "\r\nSubject: It works\r\nMessage-ID: <%s>\r\n\r\n"
+		"To: alice@" DEMO_DOMAIN
+		"\r\nSubject: It works\r\nMessage-ID: <%s>\r\n\r\n"
 		"Dear Alice,\r\n\r\n"
-		"this message came in over SMTP, was committed to the queue before it was\r\n"
+		"this message came in over SMTP, was committed to the queue before it "
+		"was\r\n"
 		"acknowledged, and was then delivered to your Maildir.\r\n\r\n"
 		"It holds fast.\r\n",
 		date, mail->id);
@@ -134,7 +138,8 @@ static void put_message(struct talk *t, const struct demo_mail *mail)
 	smtp_dots_end(&dots, &t->out);
 }
 
-static bool converse(struct demo *d, struct talk *t, struct demo_mail *mail, struct err *err)
+static bool converse(struct demo *d, struct talk *t, struct demo_mail *mail,
+		     struct err *err)
 {
 	if (!hear(t, err) || !expect(t, 220, "the connection", err))
 		return false;

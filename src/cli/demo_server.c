@@ -125,8 +125,8 @@ static bool is_serving(const struct demo *d)
 
 	if (!ask(d->cli, words, 1, &a, &err))
 		return false;
-	serving = a.ok && answer_next(&a, &at, &row) && field_find(row, "state", &state) &&
-		  span_eq(state.text, SPAN("serving"));
+	serving = a.ok && answer_next(&a, &at, &row) &&
+		  field_find(row, "state", &state) && span_eq(state.text, SPAN("serving"));
 	answer_close(&a);
 	return serving;
 }

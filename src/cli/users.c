@@ -70,7 +70,8 @@ int command_user_passwd(struct cli *c)
 	if (c->count != 1)
 		return cli_misused(c, "which address?");
 	if (!secret.given)
-		return cli_misused(c, "standard input is no terminal: use --password-stdin");
+		return cli_misused(c,
+				   "standard input is no terminal: use --password-stdin");
 	code = set_password(c, c->word[0], &secret);
 	if (code == EXIT_DONE && !c->json)
 		puts("The password is set.");

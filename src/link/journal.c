@@ -36,7 +36,8 @@ static struct iovec part(struct span s)
 bool journal_send(int fd, enum log_level level, struct span line)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
-	struct iovec parts[] = { part(span_str(before(level))), part(line), part(SPAN("\n")) };
+	struct iovec parts[] = { part(span_str(before(level))), part(line),
+				 part(SPAN("\n")) };
 	struct msghdr m = { .msg_name = &to,
 			    .msg_namelen = sizeof(to),
 			    .msg_iov = parts,

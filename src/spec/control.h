@@ -16,7 +16,7 @@
 #include "base/span.h"
 #include "spec/limits.h"
 
-#define CONTROL_TEXT_MAX 1024			 /* of an end */
+#define CONTROL_TEXT_MAX  1024			 /* of an end */
 #define CONTROL_FRAME_MAX (CONTROL_LINE_MAX + 5) /* the longest frame of any kind */
 
 enum control_kind {

@@ -4,7 +4,7 @@
 #include "base/list.h"
 #include "base/number.h"
 
-#define ROLE_ANSWERS_WITHIN  (5 * MS_SECOND)
+#define ROLE_ANSWERS_WITHIN   (5 * MS_SECOND)
 #define ORDER_ANSWERED_WITHIN MS_MINUTE
 
 /* One command that was asked. */
@@ -92,7 +92,8 @@ static void say_status(const struct asked *a)
 	done(a, "");
 }
 
-static void count_row(const struct asked *a, const char *kind, const char *name, uint64_t n)
+static void count_row(const struct asked *a, const char *kind, const char *name,
+		      uint64_t n)
 {
 	uint8_t mem[256];
 	struct buf out;
@@ -109,11 +110,13 @@ static void say_counters(const struct asked *a)
 	const struct pulses *p = a->sight->pulses;
 
 	for (int i = EV_NONE + 1; i < EVENT_COUNT; i++)
-		count_row(a, "event", event_table[i].word, pulses_events(p, (enum event)i));
+		count_row(a, "event", event_table[i].word,
+			  pulses_events(p, (enum event)i));
 	for (int i = END_NONE + 1; i < END_COUNT; i++)
 		count_row(a, "end", end_table[i].word, pulses_ends(p, (enum end)i));
 	for (int i = LOG_NONE + 1; i < RECORD_COUNT; i++)
-		count_row(a, "record", record_table[i].word, pulses_records(p, (enum record)i));
+		count_row(a, "record", record_table[i].word,
+			  pulses_records(p, (enum record)i));
 	done(a, "");
 }
 
@@ -142,7 +145,8 @@ static void say_roles(const struct asked *a)
 	done(a, "");
 }
 
-static void order(const struct asked *a, enum life_order what, enum role role, unsigned number)
+static void order(const struct asked *a, enum life_order what, enum role role,
+		  unsigned number)
 {
 	struct sight *s = a->sight;
 	struct msg_ORDER m = { .ask = a->ask,
@@ -187,7 +191,8 @@ static void say_restart(const struct asked *a)
 	uint64_t n = 0;
 
 	if (role == ROLE_NONE)
-		refuse(a, "restart ROLE [NUMBER]: the roles are edge, store, auth and watch.");
+		refuse(a, "restart ROLE [NUMBER]: the roles are edge, store, auth and "
+			  "watch.");
 	else if (list_next(&rest, &number) && !number_parse(number, EDGES_MAX - 1, &n))
 		refuse(a, "restart ROLE [NUMBER]: `holdfast roles` shows the numbers.");
 	else
@@ -205,8 +210,9 @@ static void forward(const struct asked *a, struct sight_peer *to, enum role role
 			return;
 		}
 	}
-	refuse(a, role == ROLE_STORE ? "The store is not there now. Try again in a moment."
-				     : "The auth role is not there now. Try again in a moment.");
+	refuse(a, role == ROLE_STORE
+			  ? "The store is not there now. Try again in a moment."
+			  : "The auth role is not there now. Try again in a moment.");
 }
 
 static void to_store(const struct asked *a)
@@ -223,18 +229,10 @@ static const struct command {
 	const char *word;
 	void (*say)(const struct asked *a);
 } commands[] = {
-	{ "status", say_status },
-	{ "counters", say_counters },
-	{ "roles", say_roles },
-	{ "reload", say_reload },
-	{ "upgrade", say_upgrade },
-	{ "stop", say_stop },
-	{ "restart", say_restart },
-	{ "user", to_store },
-	{ "alias", to_store },
-	{ "domain", to_store },
-	{ "queue", to_store },
-	{ "passwd", to_auth },
+	{ "status", say_status },   { "counters", say_counters }, { "roles", say_roles },
+	{ "reload", say_reload },   { "upgrade", say_upgrade },	  { "stop", say_stop },
+	{ "restart", say_restart }, { "user", to_store },	  { "alias", to_store },
+	{ "domain", to_store },	    { "queue", to_store },	  { "passwd", to_auth },
 };
 
 void commands_on_command(void *arg, uint32_t ask, struct span words)
@@ -250,5 +248,6 @@ void commands_on_command(void *arg, uint32_t ask, struct span words)
 			return;
 		}
 	}
-	refuse(&a, "There is no such command. The server may be older than this program.");
+	refuse(&a,
+	       "There is no such command. The server may be older than this program.");
 }

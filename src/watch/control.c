@@ -9,9 +9,9 @@
 
 #include "base/list.h"
 
-#define SAY_WITHIN  (5 * MS_SECOND)	    /* connected: the whole command must be here */
-#define READ_WITHIN (10 * MS_SECOND)	    /* some of the answer must be taken */
-#define ANSWER_MAX  ((size_t)4 << 20)	    /* of an answer that waits to be read */
+#define SAY_WITHIN  (5 * MS_SECOND)   /* connected: the whole command must be here */
+#define READ_WITHIN (10 * MS_SECOND)  /* some of the answer must be taken */
+#define ANSWER_MAX  ((size_t)4 << 20) /* of an answer that waits to be read */
 #define ANSWER_END  (CONTROL_TEXT_MAX + 16) /* always left of it for the end */
 #define GROUPS_MAX  256
 
@@ -27,9 +27,9 @@ struct client {
 	enum stage stage;
 	uint32_t ask;
 	int fd;
-	ms_t moved;	/* when something happened last */
-	enum role by;	/* STAGE_ANSWER: who answers */
-	ms_t patience;	/* how long it may be silent */
+	ms_t moved;    /* when something happened last */
+	enum role by;  /* STAGE_ANSWER: who answers */
+	ms_t patience; /* how long it may be silent */
 	struct watch watch;
 	struct timer deadline;
 	struct buf in;	/* the command */
@@ -192,8 +192,9 @@ void control_lost(struct control *control, enum role by)
 		struct client *c = &control->client[i];
 
 		if (c->stage == STAGE_ANSWER && c->by == by)
-			end_for(c, "ended before it could answer. It is being replaced: see "
-				   "whether the command took effect, and repeat it if not.");
+			end_for(c,
+				"ended before it could answer. It is being replaced: see "
+				"whether the command took effect, and repeat it if not.");
 	}
 }
 
@@ -239,7 +240,8 @@ static void on_client(void *arg, unsigned ready)
 	if (c->stage == STAGE_FREE || !(ready & WATCH_READ))
 		return;
 	if (wants_command)
-		n = recv(c->fd, c->in_mem + c->in.len, c->in.cap - c->in.len, MSG_DONTWAIT);
+		n = recv(c->fd, c->in_mem + c->in.len, c->in.cap - c->in.len,
+			 MSG_DONTWAIT);
 	else
 		n = recv(c->fd, more, sizeof(more), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -31,7 +31,8 @@ static size_t first_way(const struct fold *f, enum record kind, struct span sour
 	return (size_t)h & (FOLD_SOURCES - 1) & ~(size_t)(FOLD_WAYS - 1);
 }
 
-static void widen(int64_t *first, int64_t *last, uint64_t counted, int64_t from, int64_t to)
+static void widen(int64_t *first, int64_t *last, uint64_t counted, int64_t from,
+		  int64_t to)
 {
 	if (counted == 0 || from < *first)
 		*first = from;
@@ -90,7 +91,8 @@ enum fold_say fold_see(struct fold *f, enum record kind, struct span source, int
 }
 
 /* Put e among the n best of out, most first; what falls off the end is given up. */
-static size_t rank(struct fold *f, struct fold_entry **best, size_t n, struct fold_entry *e)
+static size_t rank(struct fold *f, struct fold_entry **best, size_t n,
+		   struct fold_entry *e)
 {
 	size_t at = n;
 

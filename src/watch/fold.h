@@ -15,9 +15,10 @@
 #include "spec/records.h"
 
 #define FOLD_SOURCES 8192 /* a power of two */
-#define FOLD_SOURCE_MAX 64 /* of a source's name; longer ones with the same start are one */
+#define FOLD_SOURCE_MAX \
+	64	      /* of a source's name; longer ones with the same start are one */
 #define FOLD_NAMED 64 /* sources named at the end of an interval, those with the most */
-#define FOLD_SUMS (FOLD_NAMED + RECORD_COUNT)
+#define FOLD_SUMS  (FOLD_NAMED + RECORD_COUNT)
 
 enum fold_say {
 	FOLD_WRITE,
@@ -25,10 +26,10 @@ enum fold_say {
 };
 
 struct fold_entry {
-	uint64_t seen;	  /* in this interval; 0: the entry is free */
-	uint64_t counted; /* of them, not written */
+	uint64_t seen;	     /* in this interval; 0: the entry is free */
+	uint64_t counted;    /* of them, not written */
 	int64_t first, last; /* wall clock, of those counted */
-	uint8_t kind;	  /* enum record */
+	uint8_t kind;	     /* enum record */
 	uint8_t n;
 	uint8_t source[FOLD_SOURCE_MAX];
 };

@@ -3,8 +3,8 @@
  *
  * A small file in its own directory, mapped shared: what is written there outlives the
  * process at once, kill -9 included. So a watch that is restarted neither starts the
- * hour's byte budget anew, nor loses the counts of roles that ended before. (A power cut may lose it. Then counting starts anew, as it does
- * with each start of the server.)
+ * hour's byte budget anew, nor loses the counts of roles that ended before. (A power cut
+ * may lose it. Then counting starts anew, as it does with each start of the server.)
  */
 #ifndef WATCH_KEEP_H
 #define WATCH_KEEP_H
@@ -23,7 +23,7 @@ struct keep_counts {
 
 struct keep {
 	uint32_t magic, bytes;
-	int64_t life; /* which start of the server the counts belong to */
+	int64_t life;  /* which start of the server the counts belong to */
 	int64_t began; /* when that was, wall clock */
 	int64_t budget_left, budget_wall;
 	struct keep_counts past;

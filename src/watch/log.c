@@ -9,8 +9,8 @@
 #include "watch/fold.h"
 #include "watch/sink.h"
 
-#define LOG_ROW	     (LOG_RECORD_MAX + 512)
-#define TELL_EVERY   MS_MINUTE /* between two lines about what could not be written */
+#define LOG_ROW	      (LOG_RECORD_MAX + 512)
+#define TELL_EVERY    MS_MINUTE /* between two lines about what could not be written */
 #define FINISH_WITHIN MS_SECOND
 
 struct log {
@@ -241,7 +241,8 @@ static struct span source_of(const struct line *line)
 	struct field key;
 
 	if (record_table[line->kind].folds == FOLDS_ADDRESS)
-		return line->from ? span_of(line->from->ip, sizeof(line->from->ip)) : SPAN_NONE;
+		return line->from ? span_of(line->from->ip, sizeof(line->from->ip))
+				  : SPAN_NONE;
 	if (field_find(line->fields, "key", &key) && key.kind == FIELD_TEXT)
 		return key.text;
 	return SPAN_NONE;
@@ -265,16 +266,18 @@ static void take(struct log *l, const struct line *line)
 		only_counted(l, 1);
 }
 
-void log_record(struct log *l, enum role role, unsigned number, const struct pulse_record *r)
+void log_record(struct log *l, enum role role, unsigned number,
+		const struct pulse_record *r)
 {
-	take(l, &(struct line){ .kind = r->kind,
-				.level = record_table[r->kind].level,
-				.rank = is_peers_doing(r->kind) ? BUDGET_PEER : BUDGET_OURS,
-				.wall = r->wall,
-				.role = role,
-				.number = number,
-				.from = r->has_from ? &r->from : NULL,
-				.fields = r->fields });
+	take(l,
+	     &(struct line){ .kind = r->kind,
+			     .level = record_table[r->kind].level,
+			     .rank = is_peers_doing(r->kind) ? BUDGET_PEER : BUDGET_OURS,
+			     .wall = r->wall,
+			     .role = role,
+			     .number = number,
+			     .from = r->has_from ? &r->from : NULL,
+			     .fields = r->fields });
 }
 
 void log_overwritten(struct log *l, uint64_t count)
@@ -307,14 +310,14 @@ static void direct(struct log *l)
 		buf_fmt(&name, "%s/log/holdfast.log", set->dir);
 	path[name.len] = '\0';
 	sink_to(l->sink,
-		set->log_to == LOG_TO_FILE      ? SINK_FILE
+		set->log_to == LOG_TO_FILE	? SINK_FILE
 		: set->log_to == LOG_TO_JOURNAL ? SINK_JOURNAL
 						: SINK_STDERR,
 		path);
 }
 
-bool log_open(struct log **out, struct loop *loop, const struct conf *conf, struct keep *keep,
-	      struct err *err)
+bool log_open(struct log **out, struct loop *loop, const struct conf *conf,
+	      struct keep *keep, struct err *err)
 {
 	struct log *l = calloc(1, sizeof(*l));
 	uint64_t seed = 0;

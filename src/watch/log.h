@@ -24,7 +24,8 @@ MUST bool log_open(struct log **out, struct loop *loop, const struct conf *conf,
 void log_conf(struct log *l, const struct conf *conf);
 
 /* A record that a role wrote. */
-void log_record(struct log *l, enum role role, unsigned number, const struct pulse_record *r);
+void log_record(struct log *l, enum role role, unsigned number,
+		const struct pulse_record *r);
 /* So many were overwritten before they could be read. */
 void log_overwritten(struct log *l, uint64_t count);
 /* A record of watch itself. */

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #define PULSES_MAX (2 * ROLES_MAX) /* draining ones of an upgrade included */
-#define AT_ONCE	   256		   /* records of one role before the others have their turn */
+#define AT_ONCE	   256 /* records of one role before the others have their turn */
 
 struct one {
 	struct pulses *all;
@@ -91,8 +91,8 @@ static void on_bell(void *arg, unsigned ready)
 	on_again(o->all);
 }
 
-bool pulses_open(struct pulses **out, struct loop *loop, struct log *log, struct keep *keep,
-		 struct err *err)
+bool pulses_open(struct pulses **out, struct loop *loop, struct log *log,
+		 struct keep *keep, struct err *err)
 {
 	struct pulses *p = calloc(1, sizeof(*p));
 
@@ -171,8 +171,8 @@ static void bury(struct pulses *p, struct one *o)
 		past->records[i] += pulse_counted_record(o->reader, (enum record)i);
 	for (int i = 0; i < GAUGE_COUNT; i++)
 		if (only_goes_up((enum gauge)i))
-			past->gauges[o->pub.role][i] +=
-				pulse_gauge_now(o->reader, (enum gauge)i);
+			past->gauges[o->pub.role][i] += pulse_gauge_now(o->reader,
+									(enum gauge)i);
 }
 
 void pulses_drop(struct pulses *p, enum role role, unsigned number)

@@ -20,7 +20,7 @@ struct batch {
 	enum sink_to to;
 	char path[PATH_MAX];
 	bool reopen;
-	int fd;	     /* of the file or the journal; -1: none yet */
+	int fd; /* of the file or the journal; -1: none yet */
 	struct buf lines;
 	size_t done; /* of the lines: written */
 	int failed;  /* errno, or 0 */
@@ -33,9 +33,9 @@ struct sink {
 	struct buf gathered;
 	enum sink_to to; /* for what is gathered */
 	char path[PATH_MAX];
-	bool moved;	/* to, path are news for the batch */
-	bool busy;	/* the batch belongs to the thread */
-	bool finishing; /* no new thread any more */
+	bool moved;	      /* to, path are news for the batch */
+	bool busy;	      /* the batch belongs to the thread */
+	bool finishing;	      /* no new thread any more */
 	atomic_bool returned; /* the thread has given it back */
 	uint64_t lost;
 	char trouble[80];
@@ -64,7 +64,8 @@ static bool write_file(struct batch *b)
 	b->reopen = false;
 	if (b->fd < 0)
 		b->fd = open(b->path,
-			     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
+			     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
+				     O_NOCTTY,
 			     0640);
 	return b->fd >= 0 && write_all(b, b->fd);
 }
@@ -79,7 +80,8 @@ static bool write_journal(struct batch *b)
 	if (b->fd < 0)
 		return false;
 	while (list_next(&rest, &line)) {
-		if (!journal_send(b->fd, (enum log_level)(line.p[0] - '0'), span_skip(line, 1)))
+		if (!journal_send(b->fd, (enum log_level)(line.p[0] - '0'),
+				  span_skip(line, 1)))
 			return false;
 		b->done = b->lines.len - rest.n;
 	}

@@ -96,7 +96,8 @@ static void on_peer(void *arg, unsigned ready)
 	if (got == LINK_BROKEN || got == LINK_CLOSED)
 		drop_peer(p);
 	else
-		watch_mask(&p->watch, WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
+		watch_mask(&p->watch,
+			   WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
 }
 
 static void add_peer(struct sight *s, enum role role, struct link *link)
@@ -341,8 +342,8 @@ static bool open_eyes(struct sight *s, struct err *err)
 	if (!s->keep)
 		return err_set(err, "watch: out of memory");
 	if (!log_open(&s->log, s->loop, s->conf, s->keep, err) ||
-	    !pulses_open(&s->pulses, s->loop, s->log, s->keep, err) || !open_control(s, err) ||
-	    !close_in(s, directory, err))
+	    !pulses_open(&s->pulses, s->loop, s->log, s->keep, err) ||
+	    !open_control(s, err) || !close_in(s, directory, err))
 		return false;
 	if (*no_file.text)
 		trouble(s, LOG_TROUBLE, "watch.state", no_file.text);
@@ -354,9 +355,10 @@ static bool open_eyes(struct sight *s, struct err *err)
 	s->life.link = start->life;
 	timer_init(&s->beat, s->loop, on_beat, s);
 	on_beat(s);
-	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ, on_life,
-			 &s->life))
-		return err_set(err, "watch: the link to the supervisor cannot be watched");
+	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ,
+			 on_life, &s->life))
+		return err_set(err,
+			       "watch: the link to the supervisor cannot be watched");
 	return start_ready(start, err);
 }
 

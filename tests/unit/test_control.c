@@ -262,8 +262,8 @@ static void a_role_cannot_answer_what_another_was_asked(void **state)
 static void garbage_is_refused(void **state)
 {
 	struct server *s = *state;
-	const char *garbage[] = { "GET / HTTP/1.0\r\n\r\n", "\x01\0\0\0C", "\x03\0\0\0C\xff\xff",
-				  "\x03\0\0\0R\x01\x01" };
+	const char *garbage[] = { "GET / HTTP/1.0\r\n\r\n", "\x01\0\0\0C",
+				  "\x03\0\0\0C\xff\xff", "\x03\0\0\0R\x01\x01" };
 	size_t sizes[] = { 18, 5, 7, 7 };
 
 	for (size_t i = 0; i < 4; i++) {

@@ -40,12 +40,15 @@ static void run_for(struct bench *b, ms_t t)
 	loop_run(b->loop);
 }
 
-static struct pulse *add_role(struct bench *b, enum role role, unsigned number, uint32_t pid)
+static struct pulse *add_role(struct bench *b, enum role role, unsigned number,
+			      uint32_t pid)
 {
 	struct err err;
 	struct pulse *p;
 	int fd, read_fd, bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	struct start_pulse s = { .role = role, .number = number, .pid = pid, .doorbell = bell };
+	struct start_pulse s = {
+		.role = role, .number = number, .pid = pid, .doorbell = bell
+	};
 
 	assert_true(pulse_make(&fd, &read_fd, &err));
 	assert_true(pulse_open(&p, fd, dup(bell), &err));
@@ -216,8 +219,9 @@ static void what_is_folded_is_summed_up_with_its_exact_count(void **state)
 	offence(b->edge, 8, SPAN("b"));
 	finish(b);
 	assert_int_equal(lines_with(b->file, "log=offence"), 4);
-	assert_int_equal(lines_with(b->file, "log=folded role=watch from=192.0.2.7 of=offence "
-					     "count=997"),
+	assert_int_equal(lines_with(b->file,
+				    "log=folded role=watch from=192.0.2.7 of=offence "
+				    "count=997"),
 			 1);
 }
 
@@ -229,12 +233,14 @@ static void a_flood_stays_within_the_budget_and_every_record_is_accounted_for(vo
 	for (int round = 0; round < 50; round++) {
 		for (int host = 0; host < 250; host++)
 			for (int i = 0; i < 8; i++, total++)
-				offence(b->edge, (uint8_t)host, SPAN("a quite talkative host"));
+				offence(b->edge, (uint8_t)host,
+					SPAN("a quite talkative host"));
 		run_for(b, 60);
 	}
 	finish(b);
 	assert_in_range(file_text(b->file).n, 1000, 32 << 10);
-	assert_int_equal(lines_with(b->file, "log=offence") + counted(b->file, "log=folded") +
+	assert_int_equal(lines_with(b->file, "log=offence") +
+				 counted(b->file, "log=folded") +
 				 counted(b->file, "log=log-budget") +
 				 counted(b->file, "log=log-lost"),
 			 total);
@@ -253,7 +259,8 @@ static void what_was_overwritten_is_counted(void **state)
 	run_for(b, 500);
 	finish(b);
 	assert_true(counted(b->file, "overwritten") > 0);
-	assert_int_equal(lines_with(b->file, "log=offence") + counted(b->file, "log=log-lost"),
+	assert_int_equal(lines_with(b->file, "log=offence") +
+				 counted(b->file, "log=log-lost"),
 			 total);
 }
 
@@ -297,9 +304,10 @@ static void json_lines_are_json(void **state)
 	b->conf->set.log_format = LOG_JSON;
 	offence(b->edge, 7, SPAN("a\"b"));
 	run_for(b, 150);
-	assert_int_equal(lines_with(b->file, "\"log\":\"offence\",\"role\":\"edge.1\","
-					     "\"from\":\"192.0.2.7\",\"event\":\"early-talk\","
-					     "\"helo\":\"a\\\"b\"}"),
+	assert_int_equal(lines_with(b->file,
+				    "\"log\":\"offence\",\"role\":\"edge.1\","
+				    "\"from\":\"192.0.2.7\",\"event\":\"early-talk\","
+				    "\"helo\":\"a\\\"b\"}"),
 			 1);
 }
 
