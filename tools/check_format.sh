@@ -23,6 +23,7 @@ if [ "${1:-}" = --fix ]; then
 	how=-i
 	shift
 fi
+# shellcheck disable=SC2046
 [ $# -gt 0 ] || set -- $(find src tests bench -name '*.[ch]' -not -path '*/build*' | sort)
 # shellcheck disable=SC2086
 "$tool" $how "$@"

@@ -26,6 +26,7 @@ nm -P "$@" | awk 'NF >= 2 && $2 != "U" && $2 != "w" { print $1 }' | sort -u >"$w
 nm -P "$@" | awk '
 	NF == 1 { at = $1; sub(/:$/, "", at); n = split(at, part, "/"); at = part[n] }
 	NF >= 2 && ($2 == "U" || $2 == "w") { print $1, at }' | sort -u >"$work/wanted"
+# shellcheck disable=SC2086
 printf '%s\n' $allowed | sort -u >"$work/allowed"
 
 nm -P "$@" | awk '$2 == "B" || $2 == "b" || $2 == "C" { print $1 }' >"$work/variables"
