@@ -430,7 +430,6 @@ void loop_close(struct loop **loop)
 
 	if (!l)
 		return;
-	*loop = NULL;
 	uv_walk(&l->uv, close_handle, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT); /* ends when the last work is done */
 	BUG_IF(uv_loop_close(&l->uv) != 0);
@@ -444,4 +443,5 @@ void loop_close(struct loop **loop)
 		close(l->epoll);
 	free(l->heap);
 	free(l);
+	*loop = NULL;
 }

@@ -31,7 +31,10 @@ struct loop;
 
 /* SIGPIPE is ignored from then on: a write to nobody fails. */
 MUST bool loop_open(struct loop **out, struct err *err);
-/* Waits for the work that runs in threads; drops watches, timers and signals. */
+/*
+ * Waits for the work that runs in threads, on_done included, which may still use the loop;
+ * drops watches, timers and signals.
+ */
 void loop_close(struct loop **l);
 /* Until loop_stop(), which lets the round under way end first. */
 void loop_run(struct loop *l);
