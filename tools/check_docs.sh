@@ -25,5 +25,5 @@ compare() {
 }
 
 compare settings.md config doc --markdown
-compare events.md config events --markdown
+compare events.md events --markdown
 exit "$bad"

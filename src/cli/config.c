@@ -25,8 +25,7 @@ static const char usage[] =
 	"usage: holdfast config check [--config FILE] [--set KEY=VALUE]...\n"
 	"       holdfast config show [KEY] [--config FILE] [--set KEY=VALUE]... [--json]\n"
 	"       holdfast config defaults [KEY] [--json]\n"
-	"       holdfast config doc [KEY] [--markdown | --man]\n"
-	"       holdfast config events [--markdown | --man]\n";
+	"       holdfast config doc [KEY] [--markdown | --man]\n";
 
 static bool next_value(int argc, char **argv, int *i, const char **out)
 {
@@ -315,8 +314,8 @@ int cli_config(int argc, char **argv)
 		return defaults(&a);
 	if (strcmp(a.word, "doc") == 0)
 		return doc(&a);
-	if (strcmp(a.word, "events") == 0) {
-		docs_events(stdout, a.form);
+	if (strcmp(a.word, "help") == 0) {
+		fputs(usage, stdout);
 		return 0;
 	}
 	fputs(usage, stderr);

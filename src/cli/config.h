@@ -1,5 +1,5 @@
 /*
- * config - `holdfast config check|show|defaults|doc|events`
+ * config - `holdfast config check|show|defaults|doc`
  *
  * These read tables and files, and talk to no running server.
  */

@@ -188,7 +188,7 @@ void docs_events(FILE *out, enum docs_form form)
 	char facts[60];
 
 	if (form == DOCS_MARKDOWN)
-		fputs("# Events, ends and log records\n\nPrinted by `holdfast config events "
+		fputs("# Events, ends and log records\n\nPrinted by `holdfast events "
 		      "--markdown` from the tables in `src/spec/`.\n\n",
 		      out);
 	put_heading(out, form, "What a peer can do");
