@@ -6,74 +6,70 @@ import pwd
 import shutil
 import socket
 import socketserver
+import struct
 import subprocess
 import threading
 
 from conftest import free_port, wait_for
 
 
-# What can be done instead of an answer. Each gets the connection; False ends it.
+# What can be done instead of an answer. Afterwards the connection is closed.
 def hang(talk):
     talk.hop.stop.wait()
-    return False
 
 
 def gone(talk):
-    return False
+    pass
 
 
 def reset(talk):
-    talk.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    return False
+    talk.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os.close(talk.request.detach())
 
 
 def half_a_line(talk):
     talk.request.sendall(b"250 this is not")
-    return False
 
 
 def closing(talk):
     talk.say("421 4.3.2 going down")
-    return False
 
 
 def nonsense(talk):
     talk.say("\xff\xfeHTTP/1.1 200 OK")
-    return hang(talk)
+    hang(talk)
 
 
 def endless_line(talk):
     with contextlib.suppress(OSError):
         for _ in range(100):
             talk.request.sendall(b"250-" + b"x" * 10000)
-    return False
 
 
 def endless_reply(talk):
     with contextlib.suppress(OSError):
         for _ in range(100000):
             talk.request.sendall(b"250-x\r\n")
-    return False
 
 
 def drips(talk):
     """A byte at a time, and never the whole of a reply."""
     with contextlib.suppress(OSError):
-        while not talk.hop.stop.wait(0.1):
-            talk.request.sendall(b"2" if not talk.dripped else b"x" if talk.dripped > 3 else b"50-"[talk.dripped - 1:talk.dripped])
-            talk.dripped += 1
-    return False
+        for byte in b"250-" + b"x" * 1000:
+            if talk.hop.stop.wait(0.1):
+                return
+            talk.request.sendall(bytes([byte]))
 
 
 def accepts_too_early(talk):
     talk.say("250 2.0.0 kept\r\n250 2.0.0 kept\r\n250 2.0.0 kept\r\n250 2.0.0 kept")
-    return hang(talk)
+    hang(talk)
 
 
 class Dialogue(socketserver.StreamRequestHandler):
     def setup(self):
         super().setup()
-        self.hop, self.dripped = self.server.hop, 0
+        self.hop = self.server.hop
 
     def say(self, text):
         self.request.sendall(text.encode("latin-1") + b"\r\n")

@@ -173,7 +173,9 @@ DEEDS = [hops.hang, hops.gone, hops.reset, hops.half_a_line, hops.closing, hops.
 @pytest.mark.parametrize("do", DEEDS, ids=lambda do: do.__name__)
 def test_a_hop_may_misbehave_at_any_point_and_mail_is_kept(make_server, do):
     """Each point has a domain of its own, and all go wrong at the same time."""
-    bad = {f"{at.lower().replace(' ', '-')}.test": Hop(at, do) for at in POINTS}
+    # one that claims to have the message behind its end cannot be caught in the lie
+    points = POINTS[:5] if do is hops.accepts_too_early else POINTS
+    bad = {f"{at.lower().replace(' ', '-')}.test": Hop(at, do) for at in points}
     routes = ",\n".join(f'{{ domain = "{d}"; to = "{h.target}"; }}' for d, h in bad.items())
     try:
         server = make_server(users=(), deliver=QUICK, settings=f"route = ( {routes} );\n{RETRY}")
@@ -221,8 +223,7 @@ def test_a_hop_that_is_not_there_is_tried_again(make_server):
 
 def test_the_store_may_die_while_a_hop_has_the_message(make_server):
     with Hop("dot", hops.hang) as hop:
-        server = make_server(deliver=deliver(hop.target) + 'reply-timeout = "1m";' if False else
-                             f'to = "{hop.target}"; reply-timeout = "1m";', settings=RETRY)
+        server = make_server(deliver=f'to = "{hop.target}"; reply-timeout = "1m";', settings=RETRY)
         send(server, "alice@example.test")
         wait_for("the hop to have it", lambda: hop.misdeeds)
         server.kill_role("store")
