@@ -9,8 +9,8 @@
 #define SOCKET_PATH_MAX 107 /* struct sockaddr_un, without its NUL */
 #define DETAIL_MAX	7   /* struct rcptmap_head */
 
-static void report(struct problems *p, bool fatal, struct origin at, const char *fmt,
-		   va_list args)
+static void PRINTF(4, 0)
+	report(struct problems *p, bool fatal, struct origin at, const char *fmt, va_list args)
 {
 	unsigned *count = fatal ? &p->fatal : &p->warnings;
 	char text[1024];
