@@ -6,6 +6,7 @@
  * of its successor: the same id with the same nonce is the same message, however often
  * it is submitted.
  */
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -244,26 +245,40 @@ void store_drop(struct conn *c)
 
 /* ---- what comes back -------------------------------------------------------------------- */
 
-static bool take_recipients(struct edge *e, struct frame *f)
+/* Map it for reading. NULL: it is not a map, or could become shorter under our hands. */
+static void *map_recipients(int fd, size_t *n)
 {
-	struct msg_RECIPIENTS m;
+	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 	void *mem;
 
-	if (!msg_RECIPIENTS_unpack(f->bytes, &m) || fstat(f->fds[0], &st) != 0 ||
-	    st.st_size <= 0)
-		return false;
-	mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, f->fds[0], 0);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 || st.st_size <= 0)
+		return NULL;
+	*n = (size_t)st.st_size;
+	mem = mmap(NULL, *n, PROT_READ, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
+		return NULL;
+	if (rcptmap_ok(mem, *n))
+		return mem;
+	munmap(mem, *n);
+	return NULL;
+}
+
+static bool take_recipients(struct edge *e, struct frame *f)
+{
+	struct msg_RECIPIENTS m;
+	size_t n;
+	void *mem;
+
+	if (!msg_RECIPIENTS_unpack(f->bytes, &m))
 		return false;
-	if (!rcptmap_ok(mem, (size_t)st.st_size)) {
-		munmap(mem, (size_t)st.st_size);
+	mem = map_recipients(f->fds[0], &n);
+	if (!mem)
 		return false;
-	}
 	/* steps are synchronous: nobody is looking at the old one */
 	if (e->recipients.n)
 		munmap((void *)(uintptr_t)e->recipients.p, e->recipients.n);
-	e->recipients = span_of(mem, (size_t)st.st_size);
+	e->recipients = span_of(mem, n);
 	ports_accept(e, true);
 	return true;
 }
