@@ -132,7 +132,7 @@ static void restart(struct supervisor *s, const struct msg_ORDER *m, struct aske
 		life_answer(s, asked, false, "there is no such role running");
 		return;
 	}
-	child_drain(c, s->conf->set.drain);
+	child_drain(c, c->role == ROLE_WATCH ? 0 : s->conf->set.drain);
 	life_answer(s, asked, true, "it drains and is replaced");
 }
 
@@ -344,7 +344,7 @@ bool child_helper(struct supervisor *s, struct child **out, enum role role, char
 {
 	struct child *c = child_free(s);
 	struct spawn what = { .program = s->program, .path = s->program_path, .argv = argv,
-			      .link = -1 };
+			      .link = -1, .quiet = role == ROLE_NONE };
 	int fds[2];
 
 	if (!c)
@@ -437,7 +437,8 @@ static void vacate(struct post *post, struct child *c, const char *how)
 	wait = c->failed.text[0] ? BACK_OFF_MAX : back_off(post->failures);
 	post->again = now + wait;
 	say_ended(c, how, wait);
-	if (!s->complete && s->stage == STAGE_SERVING && (c->failed.text[0] || post->failures >= DEATHS_AT_START))
+	if (!s->complete && s->opt.resume < 0 && s->stage == STAGE_SERVING &&
+	    (c->failed.text[0] || post->failures >= DEATHS_AT_START))
 		give_up_start(c, how);
 }
 

@@ -25,6 +25,8 @@
 /* A role that starts may be silent for longer: a database may have to be mended. */
 #define START_GRACE ((ms_t)60000)
 #define DRAIN_GRACE ((ms_t)10000)
+/* How long store, auth and watch have to finish once it is their turn. */
+#define LAST_WORDS ((ms_t)10000)
 /* After this long in service a death is an accident, not a habit. */
 #define HEALTHY_AFTER ((ms_t)30000)
 #define BACK_OFF_MAX  ((ms_t)5000)

@@ -48,11 +48,13 @@ static void reset_signals(void)
 }
 
 /* Descriptors: standard input from nowhere, output and errors as ours, the link. */
-static bool arrange_fds(int link)
+static bool arrange_fds(int link, bool quiet)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		return false;
+	if (quiet && (dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0))
 		return false;
 	if (link == LINK_FD)
 		return fcntl(link, F_SETFD, 0) == 0;
@@ -65,7 +67,7 @@ static NORETURN void become(const struct spawn *what)
 	reset_signals();
 	clean_environment();
 	(void)syscall(SYS_close_range, LINK_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	if (!arrange_fds(what->link) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	if (!arrange_fds(what->link, what->quiet) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    (what->owner && !drop_to(what->owner))) {
 		dprintf(STDERR_FILENO, "holdfast: %s: %s\n", what->argv[0], strerror(errno));
 		_exit(EXIT_CANNOT_RUN);

@@ -17,6 +17,7 @@ struct spawn {
 	char *const *argv;	   /* argv[0] is what ps shows */
 	int link;		   /* becomes LINK_FD; -1: none */
 	const struct owner *owner; /* NULL: stay who we are */
+	bool quiet;		   /* what it prints is of no interest */
 };
 
 /* -1 on failure, of which the child itself only notices what its exit code says. */

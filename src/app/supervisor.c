@@ -27,9 +27,6 @@
 /* A server that was killed a moment ago may still be letting go of its ports. */
 #define PORT_PATIENCE ((ms_t)2000)
 
-/* How long store, auth and watch have to finish once it is their turn. */
-#define LAST_WORDS ((ms_t)10000)
-
 /* ---- options ----------------------------------------------------------------------- */
 
 static bool bad_usage(const char *what)
@@ -471,6 +468,7 @@ int supervisor_main(int argc, char **argv)
 		free(s);
 		return 1;
 	}
+	children_reap(s); /* who died while one program became the other */
 	reload_start(s, (struct asked){ 0 });
 	life_go_on(s);
 	loop_run(s->loop);

@@ -23,6 +23,8 @@ static const struct query_row queries[QUERY_COUNT] = {
 /* clang-format off */
 #define QUERY(database, id, text) [Q_##id] = { DB_##database, text },
 #include "db/queries.def"
+#define QUERY(database, id, text) [Q_##id] = { DB_##database, text },
+#include "db/accounts_queries.def"
 	/* clang-format on */
 };
 

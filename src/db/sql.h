@@ -26,6 +26,8 @@ enum database {
 enum query {
 #define QUERY(database, id, text) Q_##id,
 #include "db/queries.def"
+#define QUERY(database, id, text) Q_##id,
+#include "db/accounts_queries.def"
 	QUERY_COUNT
 };
 
