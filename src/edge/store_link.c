@@ -252,7 +252,8 @@ static void *map_recipients(int fd, size_t *n)
 	struct stat st;
 	void *mem;
 
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 || st.st_size <= 0)
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 ||
+	    st.st_size <= 0)
 		return NULL;
 	*n = (size_t)st.st_size;
 	mem = mmap(NULL, *n, PROT_READ, MAP_SHARED, fd, 0);
