@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -294,7 +295,7 @@ static bool open_pulse(struct child *c, int *pulse, struct err *err)
 	if (!pulse_make(pulse, &c->pulse_fd, err))
 		return false;
 	c->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	again = dup(c->pulse_fd);
+	again = fcntl(c->pulse_fd, F_DUPFD_CLOEXEC, 0);
 	if (c->doorbell < 0 || again < 0) {
 		close(*pulse);
 		return err_set(err, "pulse: %s", strerror(errno));

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -149,7 +150,7 @@ static bool replace_fd(struct loading *l, const struct conf *conf, struct err *e
 
 static const struct conf *map_loaded(struct loading *l, struct err *err)
 {
-	int again = dup(l->fds[0]);
+	int again = fcntl(l->fds[0], F_DUPFD_CLOEXEC, 0);
 
 	if (again >= 0)
 		return start_map_conf(again, err);

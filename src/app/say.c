@@ -1,5 +1,6 @@
 #include "app/life.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -44,7 +45,7 @@ void say_unheard(struct supervisor *s)
 	struct pulse_record record;
 	struct err err;
 	uint64_t lost;
-	int fd = dup(s->pulse_fd);
+	int fd = fcntl(s->pulse_fd, F_DUPFD_CLOEXEC, 0);
 
 	if (s->heard || fd < 0 || !pulse_reader_open(&r, fd, &err))
 		return;

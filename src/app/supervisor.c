@@ -406,7 +406,7 @@ static bool open_own_pulse(struct supervisor *s, struct err *err)
 	if (!pulse_make(&fd, &s->pulse_fd, err))
 		return false;
 	s->doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return pulse_open(&s->pulse, fd, dup(s->doorbell), err);
+	return pulse_open(&s->pulse, fd, fcntl(s->doorbell, F_DUPFD_CLOEXEC, 0), err);
 }
 
 static bool take_signals(struct supervisor *s, struct err *err)

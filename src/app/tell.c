@@ -36,7 +36,8 @@ static bool tell(struct child *c, const int *fds, size_t fd_count)
 			   WATCH_READ | (link_waiting(c->life) ? WATCH_WRITE : 0));
 		return true;
 	}
-	if (c->pid > 0 && c->state != CHILD_STARTING)
+	/* one that drains may have left already; one that starts is seen to by who starts it */
+	if (c->pid > 0 && c->state == CHILD_READY)
 		child_kill(c, "it does not take what the supervisor sends");
 	return false;
 }

@@ -292,7 +292,7 @@ static bool take_child(struct supervisor *s, struct span line, uint32_t speaks, 
 	c->speaks = speaks;
 	c->state = CHILD_READY;
 	c->ready_at = loop_now(s->loop);
-	again = dup(c->pulse_fd);
+	again = fcntl(c->pulse_fd, F_DUPFD_CLOEXEC, 0);
 	/* without one that we can read, it is simply not looked at */
 	if (again >= 0 && !pulse_reader_open(&c->pulse, again, &no_pulse))
 		c->pulse = NULL;
