@@ -76,7 +76,7 @@ def test_dovecot_takes_a_large_message(make_server, home):
 @pytest.mark.skipif(not shutil.which("dovecot"), reason="Dovecot is not installed")
 def test_a_user_that_dovecot_does_not_know_is_refused_at_rcpt(make_server, home):
     with Dovecot(home / "dovecot", ["known@ahead.test"]) as dovecot:
-        server = make_server(settings=f'route = ( {{ domain = "ahead.test"; '
+        server = make_server(settings=f'routes = ( {{ domain = "ahead.test"; '
                              f'to = "lmtp:127.0.0.1:{dovecot.port}"; verify = true; }} );\n' + RETRY)
         send(server, "known@ahead.test")
         wait_for("the message", lambda: dovecot.messages("known@ahead.test"))
@@ -119,9 +119,7 @@ def test_lmtp_answers_count_for_each_recipient(make_server):
 def test_one_hop_that_hangs_does_not_hold_up_another(make_server):
     with Hop("greeting", hops.hang) as bad, Hop() as good:
         server = make_server(deliver=f'to = "{good.target}"; reply-timeout = "5m"; per-destination = 2;',
-                             settings=f'route = ( {{ domain = "stuck.test"; to = "{bad.target}"; }} );\n')
-        server.cli("domain", "add", "stuck.test")
-        server.cli("user", "add", "x@stuck.test", "--password", server.password)
+                             settings=f'routes = ( {{ domain = "stuck.test"; to = "{bad.target}"; }} );\n')
         server.wait_known("x@stuck.test")
         for _ in range(30):
             send(server, "x@stuck.test")
@@ -178,11 +176,7 @@ def test_a_hop_may_misbehave_at_any_point_and_mail_is_kept(make_server, do):
     bad = {f"{at.lower().replace(' ', '-')}.test": Hop(at, do) for at in points}
     routes = ",\n".join(f'{{ domain = "{d}"; to = "{h.target}"; }}' for d, h in bad.items())
     try:
-        server = make_server(users=(), deliver=QUICK, settings=f"route = ( {routes} );\n{RETRY}")
-        for domain in bad:
-            server.cli("domain", "add", domain)
-            for user in "ab":
-                server.cli("user", "add", f"{user}@{domain}", "--password", server.password)
+        server = make_server(users=(), deliver=QUICK, settings=f"routes = ( {routes} );\n{RETRY}")
         for domain in bad:
             server.wait_known(f"b@{domain}")
             send(server, f"a@{domain}", f"b@{domain}")
@@ -239,7 +233,7 @@ def test_call_ahead_asks_once_and_remembers(make_server):
         hop.refuse_rcpt = {"unknown@ahead.test": ["550 5.1.1 no"] * 100}
         server = make_server(
             deliver=QUICK,
-            settings=f'route = ( {{ domain = "ahead.test"; to = "{hop.target}"; verify = true; }} );\n{RETRY}')
+            settings=f'routes = ( {{ domain = "ahead.test"; to = "{hop.target}"; verify = true; }} );\n{RETRY}')
         for _ in range(3):
             send(server, "known@ahead.test")
             with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
@@ -256,7 +250,7 @@ def test_call_ahead_serves_what_it_remembers_when_the_hop_is_gone(make_server):
     server = make_server(
         deliver=QUICK,
         settings=f'recipients: {{ verify-wait = "3s"; }};\n'
-                 f'route = ( {{ domain = "ahead.test"; to = "{hop.target}"; verify = true; }} );\n{RETRY}')
+                 f'routes = ( {{ domain = "ahead.test"; to = "{hop.target}"; verify = true; }} );\n{RETRY}')
     send(server, "known@ahead.test")
     wait_for("the message", lambda: hop.got("known@ahead.test"))
     hop.close()
