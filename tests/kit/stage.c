@@ -303,7 +303,7 @@ void stage_happen(struct stage_peer *p, enum session_in_kind kind)
 	static const struct session_tls tls = { "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256 };
 	struct session_in in = { .kind = kind, .tls = &tls };
 
-	if (kind == IN_TLS || kind == IN_TLS_FAILED)
+	if (p->asks == DO_TLS && (kind == IN_TLS || kind == IN_TLS_FAILED))
 		p->asks = 0;
 	step(p, &in);
 	feed(p);

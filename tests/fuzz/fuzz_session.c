@@ -1,0 +1,182 @@
+/*
+ * A session, come what may: bytes, answers good and bad and late, time, the end of either
+ * side. It keeps its promises (tests/kit/stage.c checks them after each step), and it ends.
+ *
+ * Bytes 0 to 3 are the settings; then each byte is something that happens: below 64 the
+ * peer sends a line from the list below, from 64 to 127 so many of the bytes that follow,
+ * and above that what act() says.
+ */
+#include "base/bug.h"
+#include "tests/kit/stage.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct span lines[] = {
+	SPAN_INIT("EHLO there.example\r\n"),
+	SPAN_INIT("HELO x\r\n"),
+	SPAN_INIT("MAIL FROM:<s@there.example>\r\n"),
+	SPAN_INIT("MAIL FROM:<> BODY=8BITMIME SIZE=100\r\n"),
+	SPAN_INIT("MAIL FROM:<s@x> BODY=BINARYMIME\r\n"),
+	SPAN_INIT("MAIL FROM:<\xc3\xbc@x> SMTPUTF8\r\n"),
+	SPAN_INIT("RCPT TO:<alice@here.example>\r\n"),
+	SPAN_INIT("RCPT TO:<bob@here.example>\r\n"),
+	SPAN_INIT("RCPT TO:<nobody@here.example>\r\n"),
+	SPAN_INIT("RCPT TO:<a@ask.example>\r\n"),
+	SPAN_INIT("RCPT TO:<b@ask.example>\r\n"),
+	SPAN_INIT("RCPT TO:<c@elsewhere.example>\r\n"),
+	SPAN_INIT("RCPT TO:<postmaster>\r\n"),
+	SPAN_INIT("DATA\r\n"),
+	SPAN_INIT("Subject: x\r\nReceived: y\r\n\r\n"),
+	SPAN_INIT("..dot\r\n"),
+	SPAN_INIT("\n.\n"),
+	SPAN_INIT(".\r\n"),
+	SPAN_INIT("BDAT 5\r\nab\r\nc"),
+	SPAN_INIT("BDAT 3 LAST\r\nx\r\n"),
+	SPAN_INIT("BDAT 900\r\n"),
+	SPAN_INIT("BDAT x\r\n"),
+	SPAN_INIT("RSET\r\n"),
+	SPAN_INIT("NOOP\r\n"),
+	SPAN_INIT("VRFY x\r\n"),
+	SPAN_INIT("QUIT\r\n"),
+	SPAN_INIT("STARTTLS\r\n"),
+	SPAN_INIT("AUTH PLAIN\r\n"),
+	SPAN_INIT("XCLIENT ADDR=192.0.2.9 HELO=y\r\n"),
+	SPAN_INIT("PROXY TCP4 192.0.2.9 198.51.100.1 40000 25\r\n"),
+	SPAN_INIT("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),
+	SPAN_INIT("GET / HTTP/1.1\r\n"),
+	SPAN_INIT("\x16\x03\x01"),
+	SPAN_INIT("XYZZY\r\n"),
+	SPAN_INIT("RCPT TO:<0123456789012345678901234567890123456789012345678901234567890123456789"
+		  "0123456789012345678901234567890123456789012345678901234567890123456789@any."
+		  "example>\r\n"),
+};
+
+static void send_much(struct stage_peer *p, uint8_t how)
+{
+	static uint8_t much[10000];
+
+	memset(much, how & 1 ? 'x' : '\n', sizeof(much));
+	for (size_t i = 998; i + 1 < sizeof(much); i += 1000) {
+		much[i] = '\r';
+		much[i + 1] = '\n';
+	}
+	stage_send(p, span_of(much, sizeof(much)));
+}
+
+static void handshake(struct stage_peer *p, bool fails)
+{
+	if (p->asks == DO_TLS)
+		stage_happen(p, fails ? IN_TLS_FAILED : IN_TLS);
+}
+
+static void pass(struct stage_peer *p, ms_t time)
+{
+	stage_pass(p->stage, &p, 1, time);
+}
+
+static void act(struct stage_peer *p, uint8_t what)
+{
+	struct stage *g = p->stage;
+	static const ms_t times[] = { 1, 999, 5000, 30000, 60000, 300000, 600000, 3600000 };
+
+	switch (what >> 4) {
+	case 8:
+		g->verdict = what & 8 ? STAGE_NO_ANSWER : what % VERDICT_COUNT;
+		stage_answer(p);
+		break;
+	case 9:
+		g->submitted = what & 8 ? STAGE_NO_ANSWER : what % SUBMITTED_COUNT;
+		stage_answer(p);
+		break;
+	case 10:
+		g->room = what & 8 ? STAGE_NO_ANSWER : what & 1;
+		stage_answer(p);
+		break;
+	case 11:
+		pass(p, times[what & 7]);
+		break;
+	case 12:
+		send_much(p, what);
+		break;
+	case 13:
+		handshake(p, what & 1);
+		break;
+	case 14:
+		p->deaf = what & 1;
+		g->storage_full = what & 2;
+		g->no_letters = what & 4;
+		g->chop = what & 8 ? 61 : 0;
+		break;
+	default: /* any time, and out of turn */
+		if (what % 16 != IN_OPENED && !p->closed)
+			stage_happen(p, (enum session_in_kind)(what % 12));
+	}
+	if (!p->closed && !p->asks)
+		stage_happen(p, IN_BYTES);
+}
+
+static void setup(struct stage *g, const uint8_t *how)
+{
+	struct settings *set = &g->conf.set;
+
+	g->verdict = VERDICT_YES;
+	g->submitted = SUBMITTED_OK;
+	g->room = 1;
+	g->chop = 0;
+	g->storage_full = g->no_letters = false;
+	g->listener->tls = (enum tls_use)(how[0] % 3);
+	g->listener->proxy = how[0] & 4;
+	g->tls_ready = !(how[0] & 8);
+	g->conf.proxy_count = how[0] & 16 ? 1 : 0;
+	g->conf.xclient_count = how[0] & 32 ? 1 : 0;
+	set->greet_delay = how[0] & 64 ? 5000 : 0;
+	set->bare_newlines = how[0] >> 7;
+	set->chunking = !(how[1] & 1);
+	set->utf8 = !(how[1] & 2);
+	set->recipients = how[1] & 4 ? 3 : 1000;
+	set->message_max = how[1] & 8 ? 1000 : 65536;
+	set->header_max = how[1] & 16 ? 100 : 65536;
+	set->hops = how[1] & 32 ? 1 : 50;
+	set->errors = how[2] % 32;
+	set->junk = how[2] / 32;
+	set->mails = how[3] % 8 + 1;
+	set->data_rate = how[3] / 8;
+	set->line_max = how[3] & 1 ? 512 : 12288;
+}
+
+static void finish(struct stage_peer *p)
+{
+	p->stage->verdict = p->stage->submitted = p->stage->room = STAGE_NO_ANSWER;
+	pass(p, p->stage->conf.set.session_timeout + 120 * MS_SECOND);
+	BUG_IF(!p->closed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct stage stage;
+	struct stage_peer p;
+
+	if (size < 5 || size > 512)
+		return 0;
+	if (!stage.map)
+		stage_open(&stage);
+	stage.conf.proxy_from[0] = stage.conf.xclient_from[0] =
+		(struct net){ addr_v4(192, 0, 2, 0), 120 };
+	setup(&stage, data);
+	stage_peer_open(&stage, &p, addr_v4(192, 0, 2, 7));
+	for (size_t i = 4; i < size && !p.closed; i++) {
+		size_t n = span_head(span_of(data + i + 1, size - i - 1), data[i] & 63).n;
+
+		if (data[i] < 64) {
+			stage_send(&p, lines[data[i] % COUNT_OF(lines)]);
+		} else if (data[i] < 128) {
+			stage_send(&p, span_of(data + i + 1, n));
+			i += n;
+		} else {
+			act(&p, data[i]);
+		}
+	}
+	finish(&p);
+	stage_peer_close(&p);
+	return 0;
+}
