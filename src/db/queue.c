@@ -5,7 +5,9 @@
 #include "db/queue_inner.h"
 
 #define QUEUE_CACHE_KIB	  32768
+#define PAGE_BYTES	  4096
 #define QUEUE_LOG_PAGES	  8192 /* 32 MiB: most pages are written several times until then */
+#define QUEUE_LOG_LEAST	  200
 
 /*
  * Bodies have a table of their own: marking and deleting many messages then does not move
@@ -51,6 +53,7 @@ bool queue_open(struct queue **out, const char *path, int64_t wall, struct err *
 
 	if (!q)
 		return err_set(err, "out of memory");
+	q->log_pages = QUEUE_LOG_PAGES;
 	if (!sql_open(&q->sql, &setup, err)) {
 		free(q);
 		return false;
@@ -99,9 +102,23 @@ void queue_rollback(struct queue *q)
 	q->sql.trouble = trouble;
 }
 
+bool queue_wants_checkpoint(const struct queue *q, bool at_rest)
+{
+	return q->sql.wal_pages >= (at_rest ? q->log_pages / 10 : q->log_pages);
+}
+
+void queue_limit_log(struct queue *q, int64_t bytes)
+{
+	int64_t pages = bytes / PAGE_BYTES;
+
+	q->log_pages = pages < QUEUE_LOG_LEAST  ? QUEUE_LOG_LEAST
+		       : pages < QUEUE_LOG_PAGES ? (int)pages
+						 : QUEUE_LOG_PAGES;
+}
+
 bool queue_checkpoint(struct queue *q, struct err *err)
 {
-	return q->sql.wal_pages < QUEUE_LOG_PAGES || sql_checkpoint(&q->sql, err);
+	return sql_checkpoint(&q->sql, err);
 }
 
 bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err)
@@ -124,18 +141,30 @@ bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err)
 	}
 }
 
-static bool known(struct queue *q, const struct queue_message *m, enum queue_put *out,
-		  struct err *err)
+bool queue_newest(struct queue *q, uint64_t *out, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_NEWEST);
+	bool row;
+
+	if (!sql_row(&q->sql, st, &row, "reading ids", err))
+		return false;
+	*out = row ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+	sqlite3_reset(st);
+	return true;
+}
+
+bool queue_known(struct queue *q, uint64_t id, uint64_t nonce, enum queue_put *out,
+		 struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_NONCE);
 	bool row;
 
-	sql_bind(st, 1, queue_key(m->id));
+	sql_bind(st, 1, queue_key(id));
 	if (!sql_row(&q->sql, st, &row, "looking up an id", err))
 		return false;
 	*out = QUEUE_PUT;
 	if (row)
-		*out = sqlite3_column_int64(st, 0) == queue_key(m->nonce) ? QUEUE_SAME
+		*out = sqlite3_column_int64(st, 0) == queue_key(nonce) ? QUEUE_SAME
 									  : QUEUE_TAKEN;
 	sqlite3_reset(st);
 	return true;
@@ -191,7 +220,7 @@ bool queue_put(struct queue *q, const struct queue_message *m, const struct queu
 {
 	enum queue_put got;
 
-	if (!known(q, m, &got, err))
+	if (!queue_known(q, m->id, m->nonce, &got, err))
 		return false;
 	if (got == QUEUE_PUT) {
 		if (!put_message(q, m, err) || (!m->spooled && !put_body(q, m, err)))
@@ -212,7 +241,8 @@ static bool drop(struct queue *q, enum query which, uint64_t id, struct err *err
 	return sql_run(&q->sql, st, "deleting a message", err);
 }
 
-bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+/* All but the message's own row; id and nonce are remembered. */
+static bool forget(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DONE_PUT);
 
@@ -220,20 +250,32 @@ bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, stru
 	sql_bind(st, 2, queue_key(nonce));
 	sql_bind(st, 3, wall);
 	return sql_run(&q->sql, st, "finishing a message", err) &&
-	       drop(q, Q_MESSAGE_DROP, id, err) && drop(q, Q_BODY_DROP, id, err) &&
-	       drop(q, Q_TO_DROP, id, err);
+	       drop(q, Q_BODY_DROP, id, err) && drop(q, Q_TO_DROP, id, err);
 }
 
-bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
 {
-	return queue_drop(q, id, nonce, wall, err);
+	return drop(q, Q_MESSAGE_DROP, id, err) && forget(q, id, nonce, wall, err);
 }
 
-bool queue_prune_done(struct queue *q, int64_t before, size_t limit, struct err *err)
+bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, bool *left,
+		  struct err *err)
+{
+	if (!drop(q, Q_MESSAGE_DROP, id, err))
+		return false;
+	*left = sql_changes(&q->sql) > 0;
+	return forget(q, id, nonce, wall, err);
+}
+
+bool queue_prune_done(struct queue *q, int64_t before, size_t limit, uint32_t *count,
+		      struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DONE_PRUNE);
 
 	sql_bind(st, 1, before);
 	sql_bind(st, 2, (int64_t)limit);
-	return sql_run(&q->sql, st, "pruning finished ids", err);
+	if (!sql_run(&q->sql, st, "pruning finished ids", err))
+		return false;
+	*count = (uint32_t)sql_changes(&q->sql);
+	return true;
 }

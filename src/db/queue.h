@@ -83,15 +83,22 @@ enum trouble queue_trouble(const struct queue *q);
 MUST bool queue_begin(struct queue *q, struct err *err);
 MUST bool queue_commit(struct queue *q, struct err *err);
 void queue_rollback(struct queue *q);
-/* Move the log into the file, if it has grown enough to be worth it. */
+/*
+ * Has the log grown enough to be worth moving into the file? At rest, a tenth of that is
+ * enough. How large it may become: queue_limit_log(), for small disks.
+ */
+bool queue_wants_checkpoint(const struct queue *q, bool at_rest);
+void queue_limit_log(struct queue *q, int64_t bytes);
 MUST bool queue_checkpoint(struct queue *q, struct err *err);
 
+/* The largest id in the queue; 0: it is empty. */
+MUST bool queue_newest(struct queue *q, uint64_t *out, struct err *err);
 /* How many messages are in each state. */
 MUST bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err);
 
-/* The number of a destination, which is made if it is new. */
-MUST bool queue_destination(struct queue *q, int hop, struct span target, int64_t *out,
-			    struct err *err);
+/* Destinations have numbers that the caller chooses, each once. */
+MUST bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span target,
+				struct err *err);
 MUST bool queue_each_destination(struct queue *q,
 				 void (*each)(void *arg, int64_t id, int hop, struct span target),
 				 void *arg, struct err *err);
@@ -102,17 +109,21 @@ enum queue_put {
 	QUEUE_TAKEN, /* another message has this id */
 };
 
+/* What queue_put() would say of that id and nonce. */
+MUST bool queue_known(struct queue *q, uint64_t id, uint64_t nonce, enum queue_put *out,
+		      struct err *err);
 MUST bool queue_put(struct queue *q, const struct queue_message *m, const struct queue_to *to,
 		    size_t to_count, enum queue_put *out, struct err *err);
 
-/* Every recipient is delivered: forget it all but id and nonce. */
-MUST bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
-		       struct err *err);
-
 struct queue_settled {
 	enum queue_state state; /* GONE: it is finished, or was deleted meanwhile */
-	bool spooled;		/* GONE: and its file may go */
+	bool left;		/* it left the queue just now */
+	bool spooled;		/* and its file may go */
 };
+
+/* Every recipient is delivered: forget all but id and nonce. *left: it was still there. */
+MUST bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, bool *left,
+		       struct err *err);
 
 /* Note what came of trying some recipients of one message. */
 MUST bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answers,
@@ -167,7 +178,8 @@ MUST bool queue_change_all(struct queue *q, enum queue_order order, enum queue_s
 /* ---- time ----------------------------------------------------------------------------------- */
 
 /* Forget ids of finished messages that are older than that; some at a time. */
-MUST bool queue_prune_done(struct queue *q, int64_t before, size_t limit, struct err *err);
+MUST bool queue_prune_done(struct queue *q, int64_t before, size_t limit, uint32_t *count,
+			   struct err *err);
 /* Delete dead messages that came before that; some at a time. */
 MUST bool queue_prune_dead(struct queue *q, int64_t before, size_t limit, uint32_t *count,
 			   queue_on_gone *gone, void *arg, struct err *err);

@@ -5,23 +5,15 @@
 #define TAKE_MESSAGES	1024
 #define TAKE_RECIPIENTS 256
 
-bool queue_destination(struct queue *q, int hop, struct span target, int64_t *out,
-		       struct err *err)
+bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span target,
+			   struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATION);
-	int64_t id = 0;
-	bool row = true;
 
-	sql_bind(st, 1, hop);
-	sql_bind_text(st, 2, target);
-	while (row) {
-		if (!sql_row(&q->sql, st, &row, "storing a destination", err))
-			return false;
-		if (row)
-			id = sqlite3_column_int64(st, 0);
-	}
-	*out = id;
-	return true;
+	sql_bind(st, 1, id);
+	sql_bind(st, 2, hop);
+	sql_bind_text(st, 3, target);
+	return sql_run(&q->sql, st, "storing a destination", err);
 }
 
 bool queue_each_destination(struct queue *q,
@@ -298,6 +290,7 @@ bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answ
 		now = counts[TO_DEAD] > 0 ? QUEUE_DEAD : QUEUE_GONE;
 	out->state = now;
 	if (now == QUEUE_GONE) {
+		out->left = true;
 		out->spooled = m.spooled;
 		return queue_drop(q, id, m.nonce, wall, err);
 	}

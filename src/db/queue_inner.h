@@ -12,6 +12,7 @@
 
 struct queue {
 	struct sql sql;
+	int log_pages; /* when to move the log into the file */
 };
 
 /* Ids are 64 bits without a sign, SQLite's have one. */

@@ -166,12 +166,19 @@ bool state_put_verified(struct state *s, struct span address, bool good, int64_t
 	return sql_run(&s->sql, st, "remembering an answer", err);
 }
 
-bool state_prune_verified(struct state *s, int64_t before, size_t limit, struct err *err)
+bool state_drop_verified(struct state *s, struct span address, struct err *err)
+{
+	return drop(s, Q_VERIFIED_DROP, address, "forgetting an answer", err);
+}
+
+bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before, size_t limit,
+			  struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED_PRUNE);
 
-	sql_bind(st, 1, before);
-	sql_bind(st, 2, (int64_t)limit);
+	sql_bind(st, 1, good_before);
+	sql_bind(st, 2, bad_before);
+	sql_bind(st, 3, (int64_t)limit);
 	return sql_run(&s->sql, st, "forgetting answers", err);
 }
 

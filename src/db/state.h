@@ -36,8 +36,10 @@ MUST bool state_drop_domain(struct state *s, struct span name, struct err *err);
 
 MUST bool state_put_verified(struct state *s, struct span address, bool good, int64_t at,
 			     struct err *err);
-/* Forget what was answered before that; some at a time. */
-MUST bool state_prune_verified(struct state *s, int64_t before, size_t limit, struct err *err);
+MUST bool state_drop_verified(struct state *s, struct span address, struct err *err);
+/* Forget what was accepted or refused before that; some at a time. */
+MUST bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before,
+			       size_t limit, struct err *err);
 
 /* Spans are good until the callback returns. */
 MUST bool state_each_user(struct state *s,

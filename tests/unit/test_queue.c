@@ -45,8 +45,10 @@ static int set_up(void **state)
 	snprintf(p->path, sizeof(p->path), "%s/queue.db", p->dir);
 	start(p);
 	assert_true(queue_begin(p->q, &err));
-	assert_true(queue_destination(p->q, 0, SPAN(""), &p->local, &err));
-	assert_true(queue_destination(p->q, 4, SPAN("next:25"), &p->remote, &err));
+	p->local = 1;
+	p->remote = 2;
+	assert_true(queue_put_destination(p->q, 1, 0, SPAN(""), &err));
+	assert_true(queue_put_destination(p->q, 2, 4, SPAN("next:25"), &err));
 	assert_true(queue_commit(p->q, &err));
 	*state = p;
 	return 0;
@@ -222,13 +224,21 @@ static void a_finished_message_is_still_recognised_until_it_is_pruned(void **sta
 {
 	struct place *p = *state;
 	struct queue_message m = message(5);
+	uint64_t newest;
+	uint32_t count;
+	bool left;
 
 	put(p, &m, 1, QUEUE_IN_HAND);
-	assert_true(queue_finish(p->q, m.id, m.nonce, NOW, &err));
+	assert_true(queue_newest(p->q, &newest, &err));
+	assert_int_equal(newest, 5);
+	assert_true(queue_finish(p->q, m.id, m.nonce, NOW, &left, &err));
+	assert_true(left);
+	assert_true(queue_finish(p->q, m.id, m.nonce, NOW, &left, &err));
+	assert_false(left);
 	assert_int_equal(put(p, &m, 1, NOW), QUEUE_SAME);
-	assert_true(queue_prune_done(p->q, NOW, 100, &err));
+	assert_true(queue_prune_done(p->q, NOW, 100, &count, &err));
 	assert_int_equal(put(p, &m, 1, NOW), QUEUE_SAME);
-	assert_true(queue_prune_done(p->q, NOW + 1, 100, &err));
+	assert_true(queue_prune_done(p->q, NOW + 1, 100, &count, &err));
 	assert_int_equal(put(p, &m, 1, NOW), QUEUE_PUT);
 }
 

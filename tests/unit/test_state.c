@@ -145,7 +145,7 @@ static void the_newest_answers_are_read_and_the_oldest_pruned(void **state)
 	assert_true(state_put_verified(p->s, SPAN("c@x"), true, 3, &err));
 	assert_true(state_put_verified(p->s, SPAN("a@x"), false, 4, &err));
 	assert_true(state_each_verified(p->s, 2, on_verified, &s.out, &err));
-	assert_true(state_prune_verified(p->s, 4, 1, &err));
+	assert_true(state_prune_verified(p->s, 2, 4, 1, &err));
 	assert_true(state_each_verified(p->s, 9, on_verified, &s.out, &err));
 	tells(&s, "a@x=0@4 c@x=1@3 a@x=0@4 c@x=1@3 ");
 }

@@ -1,0 +1,515 @@
+/*
+ * queue list, show, stats: read by a thread from a connection of its own. queue retry,
+ * hold, release, delete: operations of the writer, in windows, so that mail goes on while
+ * a million messages change.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/number.h"
+#include "store/inner.h"
+
+#define LIST_WINDOW   500
+#define CHANGE_WINDOW 500
+#define HEADER_SHOWN  3000
+#define BODY_READ     16384
+
+static void usage(struct store *s, uint32_t ask)
+{
+	control_done(s, ask, false,
+		     "usage: holdfast queue list [--state queued|hold|dead] [--limit N] [--sender P]"
+		     " [--recipient P] [--client ADDRESS] | show ID | stats |"
+		     " retry|hold|release|delete ID|all [--dead]");
+}
+
+static const char *const state_word[] = {
+	[QUEUE_OPEN] = "queued",
+	[QUEUE_HELD] = "hold",
+	[QUEUE_DEAD] = "dead",
+};
+
+static const char *const to_word[] = {
+	[TO_WAITING] = "waiting",
+	[TO_DONE] = "delivered",
+	[TO_DEAD] = "dead",
+	[TO_HELD] = "hold",
+};
+
+static void put_id(struct buf *row, uint64_t id)
+{
+	uint8_t mem[ID_PRINTED + 1];
+	struct buf text;
+
+	buf_init(&text, mem, sizeof(mem));
+	id_print(id, &text);
+	field_text(row, "id", buf_span(&text));
+}
+
+static void put_peer(struct buf *row, const struct endpoint *peer)
+{
+	uint8_t mem[64];
+	struct buf text;
+
+	buf_init(&text, mem, sizeof(mem));
+	addr_print(&peer->addr, &text);
+	field_text(row, "client", buf_span(&text));
+}
+
+static void put_state(struct buf *row, enum queue_state state, bool tried)
+{
+	const char *word = state <= QUEUE_DEAD ? state_word[state] : "";
+
+	field_text(row, "state",
+		   span_str(state == QUEUE_OPEN && tried ? "deferred" : word));
+}
+
+static void put_hop(struct buf *row, int hop, struct span target)
+{
+	struct destination d = { .hop = hop >= 0 && hop < HOP_COUNT ? (enum hop)hop : HOP_DISCARD };
+	uint8_t mem[TEXT_MAX + 16];
+	struct buf text;
+
+	snprintf(d.target, sizeof(d.target), "%.*s", SPAN_ARG(target));
+	buf_init(&text, mem, sizeof(mem));
+	destination_print(&d, &text);
+	field_text(row, "hop", buf_span(&text));
+}
+
+/* ---- list ------------------------------------------------------------------------------------- */
+
+static void list_row(void *arg, const struct queue_message *m, const struct queue_line *first)
+{
+	struct stream *t = arg;
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	put_id(&row, m->id);
+	put_state(&row, m->state, first && first->to.attempts > 0);
+	field_time(&row, "since", m->wall);
+	field_number(&row, "size", (int64_t)m->size);
+	put_peer(&row, &m->peer);
+	field_text(&row, "sender", m->sender);
+	field_number(&row, "rcpts", m->rcpt_total);
+	if (first) {
+		field_text(&row, "rcpt", first->to.address);
+		field_number(&row, "tries", first->to.attempts);
+		if (first->to.due != MS_NEVER)
+			field_time(&row, "next", first->to.due);
+		field_text(&row, "answer", span_head(first->answer, 200));
+	}
+	stream_row(t, &row);
+	t->count++;
+}
+
+static void refill_list(struct stream *t, struct queue_reader *r)
+{
+	int64_t window = t->limit - t->count < LIST_WINDOW ? t->limit - t->count : LIST_WINDOW;
+	struct err err;
+
+	t->more = false;
+	if (window <= 0)
+		return;
+	t->ok = queue_list(r, &t->filter, t->id, (size_t)window, list_row, t, &t->id, &err);
+	if (!t->ok)
+		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
+	t->more = t->ok && t->id != 0 && t->count < t->limit;
+}
+
+static bool read_state(struct stream *t, struct span word)
+{
+	for (size_t i = 0; i < COUNT_OF(state_word); i++)
+		if (span_eq(word, span_str(state_word[i]))) {
+			t->filter.state = (int)i;
+			return true;
+		}
+	t->filter.state = QUEUE_OPEN;
+	return span_eq(word, SPAN("deferred"));
+}
+
+static bool read_limit(struct stream *t, struct span word)
+{
+	uint64_t n;
+
+	if (!number_parse(word, INT32_MAX, &n))
+		return false;
+	t->limit = (int64_t)n;
+	return true;
+}
+
+static bool read_sender(struct stream *t, struct span word)
+{
+	t->filter.sender = recipients_lower(word, t->pattern[0]);
+	return t->filter.sender.n > 0;
+}
+
+static bool read_recipient(struct stream *t, struct span word)
+{
+	t->filter.recipient = recipients_lower(word, t->pattern[1]);
+	return t->filter.recipient.n > 0;
+}
+
+static bool read_client(struct stream *t, struct span word)
+{
+	t->filter.by_peer = true;
+	return addr_parse(word, &t->filter.peer);
+}
+
+static const struct list_option {
+	const char *word;
+	bool (*read)(struct stream *t, struct span value);
+} list_options[] = {
+	{ "--state", read_state },   { "--limit", read_limit },	      { "--sender", read_sender },
+	{ "--client", read_client }, { "--recipient", read_recipient },
+};
+
+static bool read_options(struct stream *t, struct span rest)
+{
+	struct span word, value;
+
+	while (list_next(&rest, &word)) {
+		bool good = false;
+
+		for (size_t i = 0; i < COUNT_OF(list_options); i++)
+			if (span_eq(word, span_str(list_options[i].word)))
+				good = list_next(&rest, &value) && list_options[i].read(t, value);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+static void list(struct store *s, uint32_t ask, struct span rest)
+{
+	struct stream *t = stream_new(s, ask);
+
+	if (!t)
+		return;
+	t->filter.state = -1;
+	t->limit = INT64_MAX;
+	t->refill = refill_list;
+	t->more = read_options(t, rest);
+	if (!t->more) {
+		t->ok = false;
+		snprintf(t->text, sizeof(t->text),
+			 "usage: holdfast queue list [--state queued|hold|dead] [--limit N]"
+			 " [--sender PATTERN] [--recipient PATTERN] [--client ADDRESS]");
+	}
+	stream_start(t);
+}
+
+/* ---- show --------------------------------------------------------------------------------------- */
+
+/* The header section, or as much of it as fits into a row. */
+static struct span header_of(struct span body)
+{
+	for (size_t i = 0; i + 3 < body.n && i < HEADER_SHOWN; i++)
+		if (memcmp(body.p + i, "\r\n\r\n", 4) == 0)
+			return span_head(body, i);
+	return span_head(body, HEADER_SHOWN);
+}
+
+static void show_header(struct stream *t, struct span body)
+{
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "header", header_of(body));
+	stream_row(t, &row);
+}
+
+static void show_spooled(struct stream *t, uint64_t id)
+{
+	uint8_t mem[HEADER_SHOWN];
+	int fd = spool_read(t->store, id);
+	ssize_t n = fd >= 0 ? pread(fd, mem, sizeof(mem), 0) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	if (n > 0)
+		show_header(t, span_of(mem, (size_t)n));
+}
+
+static void show_row(void *arg, const struct queue_message *m)
+{
+	struct stream *t = arg;
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	put_id(&row, m->id);
+	put_state(&row, m->state, false);
+	field_time(&row, "since", m->wall);
+	field_number(&row, "size", (int64_t)m->size);
+	put_peer(&row, &m->peer);
+	field_number(&row, "port", m->peer.port);
+	field_text(&row, "helo", m->helo);
+	if (m->login.n)
+		field_text(&row, "login", m->login);
+	field_text(&row, "sender", m->sender);
+	field_number(&row, "rcpts", m->rcpt_total);
+	field_flag(&row, "tls", m->flags & MAIL_TLS);
+	field_flag(&row, "file", m->spooled);
+	stream_row(t, &row);
+	t->count++;
+	if (m->spooled)
+		show_spooled(t, m->id);
+	else
+		show_header(t, m->body);
+}
+
+static void show_line(void *arg, const struct queue_line *line)
+{
+	struct stream *t = arg;
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "rcpt", line->to.address);
+	if (!span_eq_nocase(line->to.mailbox, line->to.address))
+		field_text(&row, "mailbox", line->to.mailbox);
+	put_hop(&row, line->hop, line->target);
+	field_text(&row, "state", span_str(line->state <= TO_HELD ? to_word[line->state] : ""));
+	field_number(&row, "tries", line->to.attempts);
+	if (line->tried)
+		field_time(&row, "tried", line->tried);
+	if (line->to.due != MS_NEVER)
+		field_time(&row, "next", line->to.due);
+	field_text(&row, "answer", line->answer);
+	stream_row(t, &row);
+}
+
+static void refill_show(struct stream *t, struct queue_reader *r)
+{
+	struct err err;
+
+	if (t->count == 0)
+		t->ok = queue_show(r, t->id, BODY_READ, show_row, t, &err);
+	if (t->ok && t->count == 0) {
+		t->ok = false;
+		snprintf(t->text, sizeof(t->text), "no message of that id is in the queue");
+		t->more = false;
+		return;
+	}
+	t->ok = t->ok && queue_show_lines(r, t->id, t->number, LIST_WINDOW, show_line, t,
+					  &t->number, &err);
+	if (!t->ok)
+		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
+	t->more = t->ok && t->number >= 0;
+}
+
+static void show(struct store *s, uint32_t ask, struct span rest)
+{
+	struct stream *t;
+	struct span word;
+	uint64_t id;
+
+	if (!list_next(&rest, &word) || rest.n || !id_parse(word, &id)) {
+		control_done(s, ask, false, "usage: holdfast queue show ID");
+		return;
+	}
+	t = stream_new(s, ask);
+	if (!t)
+		return;
+	t->id = id;
+	t->number = -1;
+	t->refill = refill_show;
+	t->more = true;
+	stream_start(t);
+}
+
+/* ---- stats ---------------------------------------------------------------------------------------- */
+
+static void stat_row(void *arg, const struct queue_stat *stat)
+{
+	struct stream *t = arg;
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	put_hop(&row, stat->hop, stat->target);
+	field_text(&row, "state", span_str(stat->state <= TO_HELD ? to_word[stat->state] : ""));
+	field_number(&row, "rcpts", stat->recipients);
+	field_number(&row, "tried", stat->tried);
+	if (stat->next != MS_NEVER)
+		field_time(&row, "next", stat->next);
+	stream_row(t, &row);
+}
+
+static void refill_stats(struct stream *t, struct queue_reader *r)
+{
+	struct err err;
+
+	t->more = false;
+	t->ok = queue_stats(r, stat_row, t, &err);
+	if (!t->ok)
+		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
+}
+
+static void stats(struct store *s, uint32_t ask)
+{
+	struct stream *t = stream_new(s, ask);
+
+	if (!t)
+		return;
+	t->refill = refill_stats;
+	t->more = true;
+	stream_start(t);
+}
+
+/* ---- orders ---------------------------------------------------------------------------------------- */
+
+static const struct order_word {
+	const char *word, *past;
+	enum queue_order order;
+	enum queue_state all; /* which ones "all" means */
+} orders[] = {
+	{ "retry", "will be tried now", QUEUE_RETRY, QUEUE_OPEN },
+	{ "hold", "held", QUEUE_HOLD, QUEUE_OPEN },
+	{ "release", "released", QUEUE_RELEASE, QUEUE_HELD },
+	{ "delete", "deleted", QUEUE_DELETE, QUEUE_OPEN },
+};
+
+struct op_change {
+	struct op op;
+	struct store *store;
+	uint32_t ask;
+	const struct order_word *what;
+	uint64_t id; /* of the one; for all: go on after this */
+	bool all;
+	enum queue_state state; /* of all */
+	int64_t wall;
+	struct queue_changed changed;
+	uint64_t sum;
+};
+
+static bool run_change(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_change *o = (struct op_change *)op;
+
+	if (!o->all)
+		return queue_change(t->queue, o->what->order, o->id, t->wall, &o->changed,
+				    tools_gone, t, err);
+	return queue_change_all(t->queue, o->what->order, o->state, o->id, CHANGE_WINDOW, t->wall,
+				&o->changed, tools_gone, t, err);
+}
+
+static void done_change(struct op *op, struct batch *batch);
+
+static bool put_change(struct store *s, const struct op_change *next)
+{
+	struct op_change *o = writer_take(s->writer, sizeof(*o));
+
+	if (!o)
+		return false;
+	*o = *next;
+	o->op = (struct op){ .on = OP_QUEUE, .run = run_change, .done = done_change };
+	o->changed = (struct queue_changed){ 0 };
+	writer_put(s->writer, &o->op);
+	return true;
+}
+
+/* What is due now is looked for at once, also where nobody answered lately. */
+static void hurry(struct store *s)
+{
+	for (size_t i = 0; i < s->schedule.count; i++) {
+		destination_answered(s->schedule.list[i]);
+		destination_due(s->schedule.list[i], loop_wall(s->loop));
+	}
+}
+
+static void log_change(struct store *s, const struct op_change *o)
+{
+	uint8_t mem[256];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "what", span_str(o->what->word));
+	if (o->all)
+		field_text(&row, "id", SPAN("all"));
+	else
+		put_id(&row, o->id);
+	field_number(&row, "messages", (int64_t)o->sum);
+	pulse_log(s->pulse, LOG_QUEUE_CHANGED, loop_wall(s->loop), NULL, buf_span(&row));
+}
+
+static void done_change(struct op *op, struct batch *batch)
+{
+	struct op_change *o = (struct op_change *)op;
+	struct store *s = o->store;
+
+	(void)batch;
+	if (!op->committed) {
+		control_done(s, o->ask, false, "the database failed after %llu messages, see the log",
+			     (unsigned long long)o->sum);
+		return;
+	}
+	o->sum += o->changed.count;
+	if (o->what->order == QUEUE_DELETE)
+		pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->changed.count);
+	if (o->what->order == QUEUE_RETRY || o->what->order == QUEUE_RELEASE)
+		hurry(s);
+	if (o->all && o->changed.last) {
+		o->id = o->changed.last;
+		if (put_change(s, o))
+			return;
+	} else if (o->all && o->what->order == QUEUE_DELETE && o->state == QUEUE_OPEN) {
+		o->id = 0;
+		o->state = QUEUE_HELD;
+		if (put_change(s, o))
+			return;
+	}
+	log_change(s, o);
+	if (o->sum == 0 && !o->all)
+		control_done(s, o->ask, false, "no such message, or not in a state for that");
+	else
+		control_done(s, o->ask, true, "%llu message%s %s", (unsigned long long)o->sum,
+			     o->sum == 1 ? "" : "s", o->what->past);
+}
+
+static void change(struct store *s, uint32_t ask, const struct order_word *what, struct span rest)
+{
+	struct op_change o = { .store = s, .ask = ask, .what = what, .state = what->all };
+	struct span word, dead = SPAN_NONE;
+
+	if (!list_next(&rest, &word)) {
+		usage(s, ask);
+		return;
+	}
+	o.all = span_eq(word, SPAN("all"));
+	if (list_next(&rest, &dead) && (!o.all || !span_eq(dead, SPAN("--dead")) || rest.n)) {
+		usage(s, ask);
+		return;
+	}
+	if (dead.n)
+		o.state = QUEUE_DEAD;
+	if (!o.all && !id_parse(word, &o.id)) {
+		control_done(s, ask, false, "\"%.*s\" is not a queue id", SPAN_ARG(span_head(word, 40)));
+		return;
+	}
+	if (!put_change(s, &o))
+		control_done(s, ask, false, "out of memory");
+}
+
+void control_queue(struct store *s, uint32_t ask, struct span words)
+{
+	struct span word;
+
+	if (!list_next(&words, &word))
+		word = SPAN_NONE;
+	for (size_t i = 0; i < COUNT_OF(orders); i++)
+		if (span_eq(word, span_str(orders[i].word))) {
+			change(s, ask, &orders[i], words);
+			return;
+		}
+	if (span_eq(word, SPAN("list")))
+		list(s, ask, words);
+	else if (span_eq(word, SPAN("show")))
+		show(s, ask, words);
+	else if (span_eq(word, SPAN("stats")))
+		stats(s, ask);
+	else
+		usage(s, ask);
+}

@@ -1,0 +1,422 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/inner.h"
+
+#define FRAMES_ONCE 64
+#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most; what they miss is repeated */
+
+void trouble_log(struct store *s, const char *key, const char *fmt, ...)
+{
+	char text[480];
+	uint8_t mem[640];
+	struct buf row;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "key", span_str(key));
+	field_text(&row, "what", span_str(text));
+	pulse_log(s->pulse, LOG_TROUBLE, loop_wall(s->loop), NULL, buf_span(&row));
+}
+
+/* ---- batches ---------------------------------------------------------------------------------- */
+
+static void on_gone(void *arg, uint64_t id)
+{
+	spool_remove(arg, id);
+}
+
+static void on_batch(void *arg, const struct err *err)
+{
+	struct store *s = arg;
+
+	if (err && !s->broken)
+		trouble_log(s, "database", "%s", err->text);
+	s->broken = err != NULL;
+	upkeep_judge_room(s);
+	schedule_pump(s);
+}
+
+static bool is_drained(const struct store *s)
+{
+	if (!writer_is_idle(s->writer) || s->line.first || s->line.jobs || s->reading ||
+	    s->measuring || s->quota_busy || s->syncing || s->spools_opening)
+		return false;
+	return s->jobs.deliveries == 0 || loop_now(s->loop) >= s->drain_by;
+}
+
+/* What one round of events brought is committed, and written to mailboxes, together. */
+static void on_round(void *arg)
+{
+	struct store *s = arg;
+
+	local_round(s);
+	writer_kick(s->writer, loop_wall(s->loop));
+	edges_pace(s);
+	if (s->draining && is_drained(s))
+		loop_stop(s->loop);
+}
+
+static void drain(struct store *s, ms_t within)
+{
+	if (s->draining)
+		return;
+	s->draining = true;
+	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
+}
+
+/* ---- watch --------------------------------------------------------------------------------------- */
+
+static void drop_watch(struct store *s)
+{
+	watch_stop(&s->watch_watch);
+	link_close(&s->watch);
+	control_gone(s);
+}
+
+static void on_watch(void *arg, unsigned ready)
+{
+	struct store *s = arg;
+	struct frame f;
+	struct err err;
+	bool good = !(ready & WATCH_WRITE) || link_flush(s->watch);
+
+	for (int i = 0; good && i < FRAMES_ONCE; i++) {
+		enum link_got got = link_recv(s->watch, &f, &err);
+
+		if (got == LINK_MORE)
+			break;
+		good = got == LINK_GOT && control_asked(s, &f, &err);
+		if (got == LINK_BROKEN || (got == LINK_GOT && !good))
+			trouble_log(s, "watch", "%s", err.text);
+	}
+	if (!good) {
+		drop_watch(s);
+		return;
+	}
+	watch_mask(&s->watch_watch, WATCH_READ | (link_waiting(s->watch) ? WATCH_WRITE : 0));
+	control_pump(s);
+}
+
+static void meet(struct store *s, struct link *link)
+{
+	if (link_role(link) == ROLE_EDGE) {
+		edges_meet(s, link);
+		return;
+	}
+	if (link_role(link) != ROLE_WATCH) {
+		link_close(&link);
+		return;
+	}
+	drop_watch(s);
+	s->watch = link;
+	if (!watch_start(s->loop, &s->watch_watch, link_fd(link), WATCH_READ, on_watch, s))
+		drop_watch(s);
+}
+
+/* ---- the supervisor --------------------------------------------------------------------------------- */
+
+static void note_hostname(struct store *s)
+{
+	if (s->conf->set.hostname[0])
+		snprintf(s->hostname, sizeof(s->hostname), "%s", s->conf->set.hostname);
+	else if (gethostname(s->hostname, sizeof(s->hostname) - 1) != 0)
+		snprintf(s->hostname, sizeof(s->hostname), "localhost");
+}
+
+static int take_fd(struct frame *f)
+{
+	int fd = f->fds[0];
+
+	f->fds[0] = -1;
+	return fd;
+}
+
+static bool take_conf(struct store *s, struct frame *f, struct err *err)
+{
+	const struct conf *old = s->conf, *conf = start_map_conf(take_fd(f), err);
+
+	if (!conf)
+		return false;
+	s->conf = s->start->conf = conf;
+	note_hostname(s);
+	people_publish(s); /* points to the new one from here on */
+	start_unmap_conf(&old);
+	schedule_pump(s);
+	return true;
+}
+
+static bool read_tables(struct store *s, int fd, struct err *err)
+{
+	struct stat st;
+	void *map;
+	bool good;
+
+	if (fstat(fd, &st) < 0 || st.st_size <= 0)
+		return err_set(err, "tables: %s", strerror(errno));
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return err_set(err, "tables: %s", strerror(errno));
+	good = recipients_give(&s->recipients, span_of(map, (size_t)st.st_size), err);
+	munmap(map, (size_t)st.st_size);
+	return good;
+}
+
+static bool take_tables(struct store *s, struct frame *f, struct err *err)
+{
+	int fd = take_fd(f);
+	bool good = read_tables(s, fd, err);
+
+	close(fd);
+	if (good)
+		people_publish(s);
+	return good;
+}
+
+static bool take_peer(struct store *s, struct frame *f, struct err *err)
+{
+	struct msg_PEER m;
+	struct link *link;
+
+	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return err_set(err, "peer makes no sense");
+	if (!link_open(&link, take_fd(f), ROLE_STORE, (enum role)m.role, m.number, err))
+		return false;
+	meet(s, link);
+	return true;
+}
+
+static bool take_life(struct store *s, struct frame *f, struct err *err)
+{
+	struct msg_DRAIN m;
+
+	if (f->kind == MSG_CONF)
+		return take_conf(s, f, err);
+	if (f->kind == MSG_TABLES)
+		return take_tables(s, f, err);
+	if (f->kind == MSG_PEER)
+		return take_peer(s, f, err);
+	if (f->kind == MSG_DRAIN && msg_DRAIN_unpack(f->bytes, &m))
+		drain(s, m.within);
+	/* GONE says what the links' ends will say, after what was still in them */
+	return true;
+}
+
+static void on_life(void *arg, unsigned ready)
+{
+	struct store *s = arg;
+	struct frame f;
+	struct err err;
+
+	(void)ready;
+	for (;;) {
+		switch (link_recv(s->start->life, &f, &err)) {
+		case LINK_GOT:
+			if (!take_life(s, &f, &err))
+				trouble_log(s, "supervisor", "%s", err.text);
+			frame_close_fds(&f);
+			continue;
+		case LINK_MORE:
+			return;
+		case LINK_BROKEN:
+			trouble_log(s, "supervisor", "%s", err.text);
+			s->exit_code = 1;
+			break;
+		case LINK_CLOSED:
+			break;
+		}
+		watch_stop(&s->life_watch);
+		drain(s, DRAIN_WAITS);
+		return;
+	}
+}
+
+/* ---- the start ------------------------------------------------------------------------------------------ */
+
+struct loading {
+	struct store *store;
+	bool failed;
+};
+
+static void on_user(void *arg, struct span address, int64_t quota)
+{
+	struct loading *l = arg;
+
+	l->failed |= !people_put_user(&l->store->recipients.own, address, quota);
+}
+
+static void on_alias(void *arg, struct span address, struct span target)
+{
+	struct loading *l = arg;
+
+	l->failed |= !people_add_target(&l->store->recipients.own, address, target);
+}
+
+static void on_domain(void *arg, struct span name, struct span catch_all)
+{
+	struct loading *l = arg;
+
+	l->failed |= !people_put_domain(&l->store->recipients.own, name, catch_all);
+}
+
+static bool load_people(struct store *s, struct err *err)
+{
+	struct loading l = { .store = s };
+
+	if (!recipients_open(&s->recipients, err) ||
+	    !state_each_user(s->state, on_user, &l, err) ||
+	    !state_each_alias(s->state, on_alias, &l, err) ||
+	    !state_each_domain(s->state, on_domain, &l, err))
+		return false;
+	if (l.failed)
+		return err_set(err, "out of memory for users");
+	if (s->start->tables_fd >= 0 && !read_tables(s, s->start->tables_fd, err))
+		return false;
+	return recipients_build(&s->recipients, s->conf, err);
+}
+
+/* All of them are looked at once, whether something is due or not. */
+static void on_destination(void *arg, int64_t id, int hop, struct span target)
+{
+	struct loading *l = arg;
+	struct destination *d = NULL;
+
+	if (hop >= 0 && hop < HOP_COUNT)
+		d = schedule_add(&l->store->schedule, id, (enum hop)hop, target);
+	if (d)
+		destination_due(d, 0);
+	else
+		l->failed = true;
+}
+
+static bool load_queue(struct store *s, struct err *err)
+{
+	struct loading l = { .store = s };
+	int64_t counts[QUEUE_GONE], sum = 0;
+
+	if (!queue_each_destination(s->queue, on_destination, &l, err) ||
+	    !queue_newest(s->queue, &s->newest_at_start, err) ||
+	    !queue_count(s->queue, counts, err))
+		return false;
+	if (l.failed)
+		return err_set(err, "the queue has destinations that are not known");
+	for (size_t i = 0; i < COUNT_OF(counts); i++)
+		sum += counts[i];
+	pulse_gauge_set(s->pulse, GAUGE_QUEUE, sum);
+	pulse_gauge_set(s->pulse, GAUGE_DELIVERIES, 0);
+	return true;
+}
+
+static bool open_files(struct store *s, struct err *err)
+{
+	const struct settings *set = &s->conf->set;
+	char path[2 * TEXT_MAX];
+
+	if (!maildirs_open(&s->maildirs, set->dir, set->maildirs, err))
+		return false;
+	snprintf(path, sizeof(path), "%s/queue/spool", set->dir);
+	s->spool_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->spool_dir < 0)
+		return err_set(err, "%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/state/state.db", set->dir);
+	if (!state_open(&s->state, path, err))
+		return false;
+	snprintf(path, sizeof(path), "%s/queue/queue.db", set->dir);
+	if (!queue_open(&s->queue, path, loop_wall(s->loop), err) ||
+	    !queue_reader_open(&s->reader, path, err))
+		return false;
+	upkeep_measure(s);
+	/* the log of a small disk must not be what fills it */
+	queue_limit_log(s->queue, s->room / 64);
+	return true;
+}
+
+static bool close_in(struct store *s, struct err *err)
+{
+	const char *dir = s->conf->set.dir;
+	char queue[TEXT_MAX + 16], state[TEXT_MAX + 16];
+	const char *paths[] = { queue, state, s->maildirs.root_path, NULL };
+	struct sandbox box = { .role = ROLE_STORE, .read_write = paths };
+
+	snprintf(queue, sizeof(queue), "%s/queue", dir);
+	snprintf(state, sizeof(state), "%s/state", dir);
+	return start_sandbox(s->start, &box, err);
+}
+
+static bool enter(struct store *s, struct err *err)
+{
+	const struct writer_hook hook = { on_gone, upkeep_measure, on_batch, s };
+
+	note_hostname(s);
+	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
+	    !load_queue(s, err) || !verify_open(&s->verify, s, err) ||
+	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
+	    !close_in(s, err))
+		return false;
+	s->jobs.counter = (uint64_t)loop_wall(s->loop) << 20;
+	s->line.last = &s->line.first;
+	upkeep_judge_room(s);
+	upkeep_start(s);
+	loop_each_round(s->loop, on_round, s);
+	if (!watch_start(s->loop, &s->life_watch, link_fd(s->start->life), WATCH_READ, on_life, s))
+		return err_set(err, "the link to the supervisor cannot be watched");
+	for (size_t i = 0; i < s->start->peer_count; i++)
+		meet(s, s->start->peers[i].link);
+	return start_ready(s->start, err);
+}
+
+static void close_all(struct store *s)
+{
+	if (s->verify && s->writer)
+		edges_close(s);
+	link_close(&s->watch);
+	if (s->loop)
+		loop_close(&s->loop);
+	verify_close(&s->verify);
+	writer_close(&s->writer);
+	queue_reader_close(&s->reader);
+	queue_close(&s->queue);
+	state_close(&s->state);
+	recipients_close(&s->recipients);
+	schedule_close(&s->schedule);
+	maildirs_close(&s->maildirs);
+	if (s->spool_dir >= 0)
+		close(s->spool_dir);
+}
+
+int store_main(struct start *start)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	struct err err;
+	int exit_code;
+
+	if (!s)
+		return 1;
+	s->start = start;
+	s->conf = start->conf;
+	s->pulse = start->pulse;
+	s->spool_dir = -1;
+	s->recipients.map_fd = -1;
+	s->maildirs.root = -1;
+	if (enter(s, &err)) {
+		loop_run(s->loop);
+	} else {
+		start_failed(start, &err);
+		s->exit_code = 1;
+	}
+	close_all(s);
+	exit_code = s->exit_code;
+	free(s);
+	return exit_code;
+}

@@ -1,0 +1,574 @@
+/*
+ * A message comes in: what the edge says of it is checked, its recipients are looked up,
+ * and it goes into the next commit. The answer comes after that; then what can be
+ * delivered straight from memory is.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "store/inner.h"
+#include "wire/address.h"
+
+#define EARLY_BYTES_MAX ((size_t)64 << 20)
+#define EARLY_MAX	256 /* transactions of one edge with early recipients */
+
+struct op_submit {
+	struct op op;
+	struct store *store;
+	unsigned edge;
+	uint64_t generation;
+	struct queue_message m;
+	struct queue_to *to;
+	size_t count, cap;
+	struct parcel *parcels;
+	int spool; /* the body's file, owned; -1 */
+	bool no_room;
+	enum queue_put put;
+	struct names seen; /* targets so far, once there are two */
+};
+
+/* ---- the transaction ------------------------------------------------------------------------ */
+
+static bool run_submit(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_submit *o = (struct op_submit *)op;
+
+	if (o->no_room)
+		return queue_known(t->queue, o->m.id, o->m.nonce, &o->put, err);
+	return queue_put(t->queue, &o->m, o->to, o->count, &o->put, err);
+}
+
+static void answer(struct store *s, unsigned edge, uint64_t generation, uint64_t id,
+		   uint64_t nonce, enum submitted result)
+{
+	struct edge_link *e = edges_get(s, edge, generation);
+	struct msg_SUBMITTED m = { .id = id, .nonce = nonce, .result = (uint8_t)result };
+
+	if (!e)
+		return;
+	msg_SUBMITTED_pack(&m, link_begin(e->link));
+	if (!link_send(e->link, NULL, 0))
+		trouble_log(s, "edge", "an answer to edge %u was lost", edge);
+	edges_sent(e);
+}
+
+static enum submitted result_of(const struct op_submit *o)
+{
+	if (!o->op.committed)
+		return o->op.trouble == TROUBLE_FULL ? SUBMITTED_NO_ROOM : SUBMITTED_FAILED;
+	switch (o->put) {
+	case QUEUE_PUT:
+		return o->no_room ? SUBMITTED_NO_ROOM : SUBMITTED_OK;
+	case QUEUE_SAME:
+		return SUBMITTED_OK;
+	case QUEUE_TAKEN:
+		break;
+	}
+	return SUBMITTED_TAKEN;
+}
+
+static void start_parcels(struct op_submit *o, struct batch *batch)
+{
+	for (struct parcel *p = o->parcels, *next; p; p = next) {
+		next = p->next;
+		batch_hold(batch);
+		p->batch = batch;
+		p->whole = p->count == o->count;
+		p->spool = p->spooled ? dup(o->spool) : -1;
+		if (p->spooled && p->spool < 0)
+			parcel_back(o->store, p);
+		else
+			parcel_start(o->store, p);
+	}
+}
+
+static void done_submit(struct op *op, struct batch *batch)
+{
+	struct op_submit *o = (struct op_submit *)op;
+	struct store *s = o->store;
+	enum submitted result = result_of(o);
+
+	answer(s, o->edge, o->generation, o->m.id, o->m.nonce, result);
+	if (result == SUBMITTED_OK && o->put == QUEUE_PUT) {
+		pulse_gauge(s->pulse, GAUGE_MESSAGES, 1);
+		pulse_gauge(s->pulse, GAUGE_QUEUE, 1);
+		start_parcels(o, batch);
+	} else {
+		for (struct parcel *p = o->parcels; p; p = p->next)
+			deliver_over(s, p->to);
+	}
+	if (o->spool >= 0)
+		close(o->spool);
+}
+
+/* ---- who gets it ------------------------------------------------------------------------------- */
+
+struct seen {
+	struct name name;
+};
+
+/* Is that copy on its way already? Two aliases may lead to one mailbox. */
+static bool is_repeated(struct op_submit *o, struct pile *pile, struct span key, bool *failed)
+{
+	struct seen *one;
+
+	if (names_find(&o->seen, key))
+		return true;
+	one = pile_take(pile, sizeof(*one));
+	if (!one) {
+		*failed = true;
+		return true;
+	}
+	one->name.text = key;
+	*failed = !names_put(&o->seen, &one->name);
+	return *failed;
+}
+
+static struct queue_to *new_to(struct op_submit *o, struct pile *pile)
+{
+	if (o->count == o->cap) {
+		size_t cap = o->cap ? o->cap * 2 : 1;
+		struct queue_to *more = pile_raw(pile, cap * sizeof(*more));
+
+		if (!more)
+			return NULL;
+		if (o->count)
+			memcpy(more, o->to, o->count * sizeof(*more));
+		o->to = more;
+		o->cap = cap;
+	}
+	return &o->to[o->count++];
+}
+
+/* The parcel for that destination that has room, or a new one if it is promised some. */
+static struct parcel *parcel_for(struct op_submit *o, struct pile *pile, struct destination *d)
+{
+	struct parcel *p = o->parcels;
+
+	while (p && (p->to != d || p->count == PARCEL_TO_MAX))
+		p = p->next;
+	if (p)
+		return p;
+	p = pile_take(pile, sizeof(*p));
+	if (!p || !deliver_promise(o->store, d))
+		return NULL;
+	*p = (struct parcel){
+		.next = o->parcels,
+		.to = d,
+		.id = o->m.id,
+		.nonce = o->m.nonce,
+		.flags = o->m.flags,
+		.size = o->m.size,
+		.wall = o->m.wall,
+		.sender = o->m.sender,
+		.body = o->m.body,
+		.spooled = o->m.spooled,
+		.spool = -1,
+	};
+	o->parcels = p;
+	return p;
+}
+
+static bool put_in_parcel(struct op_submit *o, struct pile *pile, struct destination *d,
+			  const struct queue_to *to)
+{
+	struct parcel *p = parcel_for(o, pile, d);
+
+	if (!p)
+		return false;
+	if (p->count == p->cap) {
+		size_t cap = p->cap ? p->cap * 4 : 1;
+		struct parcel_to *more;
+
+		cap = cap < PARCEL_TO_MAX ? cap : PARCEL_TO_MAX;
+		more = pile_raw(pile, cap * sizeof(*more));
+		if (!more)
+			return false;
+		if (p->count)
+			memcpy(more, p->rcpts, p->count * sizeof(*more));
+		p->rcpts = more;
+		p->cap = cap;
+	}
+	p->rcpts[p->count++] = (struct parcel_to){
+		.number = to->number,
+		.address = to->address,
+		.mailbox = to->mailbox,
+	};
+	return true;
+}
+
+static bool on_target(void *arg, const struct target *t)
+{
+	struct op_submit *o = arg;
+	struct store *s = o->store;
+	struct pile *pile = writer_pile(s->writer);
+	struct destination *d = deliver_to(s, t->hop, t->hop_target);
+	struct queue_to *to;
+	bool failed = false;
+	uint8_t mem[ADDRESS_MAX];
+	struct span key = t->mailbox;
+
+	if (!d)
+		return false;
+	/* a next hop may tell user+a from user+b */
+	if (hop_is_network(t->hop) && !pile_keep(pile, recipients_lower(t->address, mem), &key))
+		return false;
+	if (is_repeated(o, pile, key, &failed))
+		return !failed;
+	to = new_to(o, pile);
+	if (!to)
+		return false;
+	*to = (struct queue_to){
+		.number = (uint32_t)(o->count - 1),
+		.address = t->address,
+		.mailbox = t->mailbox,
+		.destination = d->id,
+		.due = QUEUE_IN_HAND,
+	};
+	if (!put_in_parcel(o, pile, d, to)) {
+		to->due = loop_wall(s->loop);
+		destination_due(d, to->due);
+	}
+	return true;
+}
+
+static enum submitted expand_list(struct op_submit *o, struct span list)
+{
+	struct store *s = o->store;
+	struct span rcpt;
+
+	while (list_next(&list, &rcpt))
+		switch (recipients_expand(&s->recipients, rcpt, writer_pile(s->writer), on_target,
+					  o)) {
+		case EXPANDED:
+			break;
+		case EXPANDED_NOBODY: /* removed since RCPT: the next try will be refused there */
+		case EXPANDED_MEMORY:
+			return SUBMITTED_FAILED;
+		}
+	return SUBMITTED_OK;
+}
+
+/* ---- what the edge says --------------------------------------------------------------------------- */
+
+static bool is_path(struct span text, bool sender)
+{
+	struct address a;
+
+	if (text.n == 0)
+		return sender;
+	return address_parse(text, &a) || (!sender && span_eq_nocase(text, SPAN("postmaster")));
+}
+
+static bool are_paths(struct span list)
+{
+	struct span item;
+
+	while (list_next(&list, &item))
+		if (!is_path(item, false))
+			return false;
+	return true;
+}
+
+static bool is_sane(const struct edge_link *e, const struct msg_SUBMIT *m,
+		    const struct early_rcpts *early, struct err *err)
+{
+	size_t count = list_count(m->rcpts) + (early ? early->count : 0);
+
+	if (id_number(m->id) != e->number)
+		return err_set(err, "edge %u submitted an id that is not its own", e->number);
+	if (m->rcpt_count != count || count == 0 || count > RECIPIENTS_CEILING)
+		return err_set(err, "edge %u submitted %zu recipients and said %u", e->number,
+			       count, m->rcpt_count);
+	if (m->spooled > 1 || (m->spooled && m->body.n) || (!m->spooled && m->body.n != m->size) ||
+	    m->size == 0)
+		return err_set(err, "edge %u submitted a body of another size than it said",
+			       e->number);
+	if (!is_path(m->sender, true) || !are_paths(m->rcpts))
+		return err_set(err, "edge %u submitted what is not an address", e->number);
+	return true;
+}
+
+static struct early_rcpts **find_early(struct store *s, uint64_t generation, uint64_t id,
+				       uint64_t nonce)
+{
+	struct early_rcpts **at = &s->early;
+
+	while (*at && !((*at)->generation == generation && (*at)->id == id &&
+			(*at)->nonce == nonce))
+		at = &(*at)->next;
+	return at;
+}
+
+static struct early_rcpts *unlink_early(struct store *s, struct early_rcpts **at)
+{
+	struct early_rcpts *e = *at;
+
+	if (e) {
+		*at = e->next;
+		s->early_bytes -= e->cap;
+	}
+	return e;
+}
+
+static void free_early(struct early_rcpts *e)
+{
+	if (e)
+		free(e->list);
+	free(e);
+}
+
+/* The edge's clock is ours; one that is far off would make a message too old, or eternal. */
+static int64_t plausible(int64_t wall, int64_t now)
+{
+	return wall > now - MS_DAY && wall < now + MS_DAY ? wall : now;
+}
+
+/* From here on it is in the next commit. The frame is copied once, with its body. */
+static void put(struct store *s, unsigned edge, uint64_t generation, struct span frame,
+		const struct early_rcpts *early, int spool)
+{
+	struct pile *pile = writer_pile(s->writer);
+	struct op_submit *o = writer_take(s->writer, sizeof(*o));
+	enum submitted result = SUBMITTED_FAILED;
+	struct span copy, more = SPAN_NONE;
+	struct msg_SUBMIT m;
+
+	if (!msg_SUBMIT_unpack(frame, &m))
+		return;
+	if (!o || !pile_keep(pile, frame, &copy) || !msg_SUBMIT_unpack(copy, &m) ||
+	    (early && !pile_keep(pile, span_of(early->list, early->n), &more)))
+		goto fail;
+	*o = (struct op_submit){
+		.op = { .on = OP_QUEUE, .run = run_submit, .done = done_submit },
+		.store = s,
+		.edge = edge,
+		.generation = generation,
+		.m = {
+			.id = m.id,
+			.nonce = m.nonce,
+			.flags = m.flags,
+			.size = m.size,
+			.wall = plausible(m.wall, loop_wall(s->loop)),
+			.peer = m.peer,
+			.listener = m.listener,
+			.helo = m.helo,
+			.login = m.login,
+			.sender = m.sender,
+			.spooled = m.spooled != 0,
+			.body = m.body,
+		},
+		.spool = spool,
+		.no_room = s->full,
+	};
+	names_init(&o->seen, s->recipients.key);
+	if (!o->no_room) {
+		result = expand_list(o, more);
+		if (result == SUBMITTED_OK)
+			result = expand_list(o, m.rcpts);
+		names_close(&o->seen);
+		o->m.rcpt_total = (uint32_t)o->count;
+		for (struct parcel *p = o->parcels; p && result != SUBMITTED_OK; p = p->next)
+			deliver_over(s, p->to);
+	}
+	if (o->no_room || result == SUBMITTED_OK) {
+		writer_put(s->writer, &o->op);
+		return;
+	}
+fail:
+	answer(s, edge, generation, m.id, m.nonce, result);
+	if (spool >= 0)
+		close(spool);
+}
+
+/* ---- a body in a file: on disk before the commit that promises it ------------------------------- */
+
+static void run_sync(void *arg)
+{
+	struct syncing *y = arg;
+	struct msg_SUBMIT m;
+	struct stat st;
+
+	y->fd = spool_read(y->store, y->id);
+	y->good = y->fd >= 0 && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m) &&
+		  fstat(y->fd, &st) == 0 && (uint64_t)st.st_size == m.size &&
+		  fsync(y->fd) == 0 && fsync(y->store->spool_dir) == 0;
+}
+
+static void on_synced(void *arg)
+{
+	struct syncing *y = arg, **at = &y->store->syncing;
+	struct store *s = y->store;
+	struct msg_SUBMIT m;
+
+	while (*at != y)
+		at = &(*at)->next;
+	*at = y->next;
+	if (y->good) {
+		put(s, y->edge, y->generation, span_of(y->frame, y->n), y->early, y->fd);
+	} else {
+		if (msg_SUBMIT_unpack(span_of(y->frame, y->n), &m))
+			answer(s, y->edge, y->generation, m.id, m.nonce, SUBMITTED_FAILED);
+		trouble_log(s, "spool", "a body that edge %u wrote is missing, or of another size",
+			      y->edge);
+		if (y->fd >= 0)
+			close(y->fd);
+	}
+	free_early(y->early);
+	free(y);
+}
+
+static void put_synced(struct store *s, struct edge_link *e, const struct msg_SUBMIT *m,
+		       struct span frame, struct early_rcpts *early)
+{
+	struct syncing *y = malloc(sizeof(*y) + frame.n);
+
+	if (y) {
+		*y = (struct syncing){
+			.next = s->syncing,
+			.store = s,
+			.generation = e->generation,
+			.edge = e->number,
+			.id = m->id,
+			.fd = -1,
+			.early = early,
+			.n = frame.n,
+		};
+		memcpy(y->frame, frame.p, frame.n);
+		if (work_run(s->loop, run_sync, on_synced, y)) {
+			s->syncing = y;
+			return;
+		}
+	}
+	free(y);
+	free_early(early);
+	answer(s, e->number, e->generation, m->id, m->nonce, SUBMITTED_FAILED);
+}
+
+bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+{
+	struct early_rcpts *early;
+	struct msg_SUBMIT m;
+	bool sane;
+
+	if (!msg_SUBMIT_unpack(f->bytes, &m))
+		return err_set(err, "edge %u sent a submit that is not one", e->number);
+	early = unlink_early(s, find_early(s, e->generation, m.id, m.nonce));
+	sane = is_sane(e, &m, early, err);
+	if (sane && m.spooled) {
+		put_synced(s, e, &m, f->bytes, early);
+		return true;
+	}
+	if (sane)
+		put(s, e->number, e->generation, f->bytes, early, -1);
+	free_early(early);
+	return sane;
+}
+
+/* ---- early recipients --------------------------------------------------------------------------- */
+
+static bool add_early(struct store *s, struct early_rcpts *r, struct span list)
+{
+	if (list.n > r->cap - r->n) {
+		size_t cap = r->cap + list.n > 2 * r->cap ? r->cap + list.n : 2 * r->cap;
+		uint8_t *more;
+
+		if (cap > ENVELOPE_MAX)
+			cap = ENVELOPE_MAX;
+		if (list.n > cap - r->n || s->early_bytes + cap - r->cap > EARLY_BYTES_MAX)
+			return false;
+		more = realloc(r->list, cap);
+		if (!more)
+			return false;
+		s->early_bytes += cap - r->cap;
+		r->list = more;
+		r->cap = cap;
+	}
+	memcpy(r->list + r->n, list.p, list.n);
+	r->n += list.n;
+	r->count += list_count(list);
+	return true;
+}
+
+bool submit_rcpts(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+{
+	struct msg_SUBMIT_RCPTS m;
+	struct early_rcpts **at;
+	size_t others = 0;
+
+	if (!msg_SUBMIT_RCPTS_unpack(f->bytes, &m) || m.rcpts.n == 0 || !are_paths(m.rcpts))
+		return err_set(err, "edge %u sent recipients that are none", e->number);
+	at = find_early(s, e->generation, m.id, m.nonce);
+	for (struct early_rcpts *r = s->early; r; r = r->next)
+		others += r->generation == e->generation;
+	if (!*at) {
+		if (others < EARLY_MAX)
+			*at = calloc(1, sizeof(**at));
+		if (!*at)
+			return err_set(err, "edge %u has too many envelopes open", e->number);
+		(*at)->generation = e->generation;
+		(*at)->id = m.id;
+		(*at)->nonce = m.nonce;
+	}
+	return add_early(s, *at, m.rcpts) ||
+	       err_set(err, "edge %u sent too many recipients", e->number);
+}
+
+void submit_forget(struct store *s, const struct edge_link *e)
+{
+	struct early_rcpts **at = &s->early;
+
+	while (*at)
+		if ((*at)->generation == e->generation)
+			free_early(unlink_early(s, at));
+		else
+			at = &(*at)->next;
+}
+
+/* ---- given up -------------------------------------------------------------------------------------- */
+
+struct op_drop {
+	struct op op;
+	uint64_t id, nonce;
+};
+
+/* Only the file of a message that was not stored: an edge cannot delete what we promised. */
+static bool run_drop(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_drop *o = (struct op_drop *)op;
+	enum queue_put put;
+
+	if (!queue_known(t->queue, o->id, o->nonce, &put, err))
+		return false;
+	tools_gone(t, o->id, put == QUEUE_PUT);
+	return true;
+}
+
+static void done_drop(struct op *op, struct batch *batch)
+{
+	(void)op;
+	(void)batch;
+}
+
+bool submit_dropped(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+{
+	struct msg_SPOOL_DROP m;
+	struct op_drop *o;
+
+	if (!msg_SPOOL_DROP_unpack(f->bytes, &m) || id_number(m.id) != e->number)
+		return err_set(err, "edge %u gave up what it never had", e->number);
+	free_early(unlink_early(s, find_early(s, e->generation, m.id, m.nonce)));
+	for (struct syncing *y = s->syncing; y; y = y->next)
+		if (y->id == m.id)
+			return true;
+	o = writer_take(s->writer, sizeof(*o));
+	if (!o)
+		return true; /* an orphan, then */
+	o->op = (struct op){ .on = OP_QUEUE, .run = run_drop, .done = done_drop };
+	o->id = m.id;
+	o->nonce = m.nonce;
+	writer_put(s->writer, &o->op);
+	return true;
+}

@@ -1,0 +1,308 @@
+/*
+ * What the clock brings: the heartbeat, room on disk, what is due, what is too old, and
+ * publishing who gets mail here.
+ */
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "store/inner.h"
+
+#define BEAT_EVERY    ((ms_t)250)
+#define TICK_EVERY    MS_SECOND
+#define SPACE_EVERY   (5 * MS_SECOND)
+#define PUBLISH_EVERY ((ms_t)100)
+#define KEEP_DONE     (10 * MS_MINUTE) /* so long the same message is recognised */
+#define PRUNE_AT_ONCE 2000
+#define SWEEP_AT_ONCE 500
+
+/* ---- recipients --------------------------------------------------------------------------- */
+
+struct unpublished {
+	struct unpublished *next;
+	uint32_t ask;
+	const char *text;
+};
+
+void people_publish(struct store *s)
+{
+	struct unpublished *u = s->unpublished, *next;
+	struct err err;
+	bool built = recipients_build(&s->recipients, s->conf, &err);
+
+	s->published_at = loop_now(s->loop);
+	s->unpublished = NULL;
+	timer_set(&s->publish, MS_NEVER);
+	if (built) {
+		quota_judge_all(s);
+		edges_tell_recipients(s);
+	} else {
+		trouble_log(s, "recipients", "%s", err.text);
+	}
+	for (; u; u = next) {
+		next = u->next;
+		control_done(s, u->ask, built, "%s%s", u->text,
+			     built ? "" : ", but it could not be published: see the log");
+		free(u);
+	}
+}
+
+static void on_publish(void *arg)
+{
+	people_publish(arg);
+}
+
+void people_changed(struct store *s, uint32_t ask, const char *text, bool now)
+{
+	struct unpublished *u = malloc(sizeof(*u));
+
+	if (u) {
+		*u = (struct unpublished){ s->unpublished, ask, text };
+		s->unpublished = u;
+	} else {
+		control_done(s, ask, true, "%s", text);
+	}
+	if (now || loop_now(s->loop) - s->published_at > PUBLISH_EVERY)
+		people_publish(s);
+	else
+		timer_set(&s->publish, s->published_at + PUBLISH_EVERY);
+}
+
+/* ---- room on disk ------------------------------------------------------------------------- */
+
+void upkeep_measure(void *store)
+{
+	struct store *s = store;
+	struct statvfs v;
+
+	if (fstatvfs(s->spool_dir, &v) == 0)
+		__atomic_store_n(&s->room, (int64_t)v.f_bavail * (int64_t)v.f_frsize,
+				 __ATOMIC_RELAXED);
+}
+
+/* It must be well above before it counts as room again, so that it does not flutter. */
+void upkeep_judge_room(struct store *s)
+{
+	int64_t room = __atomic_load_n(&s->room, __ATOMIC_RELAXED);
+	int64_t least = s->conf->set.spool_free;
+	bool full = room < (s->full ? least + least / 16 : least);
+
+	if (full == s->full)
+		return;
+	s->full = full;
+	if (full)
+		trouble_log(s, "disk", "%lld bytes are free for the queue, fewer than "
+			    "queue.free-min: mail is refused for now", (long long)room);
+	edges_tell_room(s);
+}
+
+static void on_measured(void *arg)
+{
+	struct store *s = arg;
+
+	s->measuring = false;
+	upkeep_judge_room(s);
+}
+
+/* ---- old things ------------------------------------------------------------------------------ */
+
+struct op_sweep {
+	struct op op;
+	struct store *store;
+	int64_t done_before, dead_before, expired_before;
+	int64_t good_before, bad_before; /* remembered answers */
+	bool minute; /* the rarer things, too */
+	bool more;   /* finished ids are left to prune */
+	uint32_t dead, expired;
+	uint64_t after;
+};
+
+static void on_expired(void *arg, uint64_t id, uint32_t recipients)
+{
+	(void)id;
+	((struct op_sweep *)arg)->expired += recipients;
+}
+
+static bool run_sweep(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_sweep *o = (struct op_sweep *)op;
+	uint32_t pruned;
+
+	o->dead = o->expired = 0;
+	if (!queue_prune_done(t->queue, o->done_before, PRUNE_AT_ONCE, &pruned, err))
+		return false;
+	o->more = pruned == PRUNE_AT_ONCE;
+	return !o->minute ||
+	       (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE, &o->dead, tools_gone, t,
+				 err) &&
+		queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE, &o->after, on_expired, o,
+			     err));
+}
+
+static void done_sweep(struct op *op, struct batch *batch)
+{
+	struct op_sweep *o = (struct op_sweep *)op;
+	struct store *s = o->store;
+
+	(void)batch;
+	s->pruning = op->committed && o->more;
+	if (!op->committed || !o->minute)
+		return;
+	s->expire_after = o->after;
+	if (o->after || o->dead == SWEEP_AT_ONCE)
+		s->tick_minute = 0; /* there is more */
+	pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->dead);
+	pulse_gauge(s->pulse, GAUGE_DEAD, o->expired);
+	if (o->expired) {
+		uint8_t mem[160];
+		struct buf row;
+
+		buf_init(&row, mem, sizeof(mem));
+		field_text(&row, "key", SPAN("lifetime"));
+		field_number(&row, "rcpts", o->expired);
+		field_text(&row, "answer", SPAN("waited for longer than queue.lifetime"));
+		pulse_log(s->pulse, LOG_DEAD, loop_wall(s->loop), NULL, buf_span(&row));
+	}
+}
+
+static bool run_forget(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_sweep *o = (struct op_sweep *)op;
+
+	return state_prune_verified(t->state, o->good_before, o->bad_before, PRUNE_AT_ONCE, err);
+}
+
+static void done_forget(struct op *op, struct batch *batch)
+{
+	(void)op;
+	(void)batch;
+}
+
+static struct op_sweep *new_sweep(struct store *s, enum op_on on, bool minute)
+{
+	struct op_sweep *o = writer_take(s->writer, sizeof(*o));
+	const struct settings *set = &s->conf->set;
+	int64_t wall = loop_wall(s->loop);
+
+	if (!o)
+		return NULL;
+	*o = (struct op_sweep){
+		.op = { .on = on,
+			.run = on == OP_QUEUE ? run_sweep : run_forget,
+			.done = on == OP_QUEUE ? done_sweep : done_forget },
+		.store = s,
+		.done_before = wall - KEEP_DONE,
+		.dead_before = wall - set->keep_dead,
+		.expired_before = wall - set->lifetime,
+		.good_before = wall - set->verify_good,
+		.bad_before = wall - set->verify_bad,
+		.minute = minute,
+		.after = s->expire_after,
+	};
+	return o;
+}
+
+static void sweep(struct store *s, enum op_on on, bool minute)
+{
+	struct op_sweep *o = new_sweep(s, on, minute);
+
+	if (o)
+		writer_put(s->writer, &o->op);
+}
+
+/* ---- a clock that was set back -------------------------------------------------------------- */
+
+struct op_pull_in {
+	struct op op;
+	struct destination *to;
+	int64_t latest;
+};
+
+static bool run_pull_in(struct op *op, struct tools *t, struct err *err)
+{
+	struct op_pull_in *o = (struct op_pull_in *)op;
+
+	return queue_pull_in(t->queue, o->to->id, o->latest, err);
+}
+
+static void done_pull_in(struct op *op, struct batch *batch)
+{
+	struct op_pull_in *o = (struct op_pull_in *)op;
+
+	(void)batch;
+	if (op->committed && o->to->next_due != MS_NEVER)
+		destination_due(o->to, o->latest);
+}
+
+static void pull_in(struct store *s)
+{
+	int64_t latest = loop_wall(s->loop) + s->conf->set.retry_max;
+
+	for (size_t i = 0; i < s->schedule.count; i++) {
+		struct destination *d = s->schedule.list[i];
+		struct op_pull_in *o;
+
+		if (d->next_due == MS_NEVER || d->next_due <= latest)
+			continue;
+		o = writer_take(s->writer, sizeof(*o));
+		if (!o)
+			return;
+		o->op = (struct op){ .on = OP_QUEUE, .run = run_pull_in, .done = done_pull_in };
+		o->to = d;
+		o->latest = latest;
+		writer_put(s->writer, &o->op);
+	}
+}
+
+/* ---- ticks ------------------------------------------------------------------------------------- */
+
+static void on_beat(void *arg)
+{
+	struct store *s = arg;
+
+	pulse_beat(s->pulse);
+	timer_set(&s->beat, loop_now(s->loop) + BEAT_EVERY);
+}
+
+static bool is_time(ms_t *next, ms_t now, ms_t every)
+{
+	if (now < *next)
+		return false;
+	*next = now + every;
+	return true;
+}
+
+static void on_tick(void *arg)
+{
+	struct store *s = arg;
+	ms_t now = loop_now(s->loop);
+
+	timer_set(&s->tick, now + TICK_EVERY);
+	deliver_save_again(s);
+	network_tick(s, now);
+	verify_tick(s, now);
+	if (s->draining)
+		return;
+	writer_rest(s->writer);
+	quota_tick(s, now);
+	pull_in(s);
+	schedule_pump(s);
+	if (is_time(&s->tick_space, now, SPACE_EVERY) && !s->measuring)
+		s->measuring = work_run(s->loop, upkeep_measure, on_measured, s);
+	if (is_time(&s->tick_minute, now, MS_MINUTE)) {
+		sweep(s, OP_QUEUE, true);
+		sweep(s, OP_STATE, true);
+	} else if (s->pruning) {
+		sweep(s, OP_QUEUE, false);
+	}
+	if (is_time(&s->tick_hour, now, MS_HOUR))
+		spool_clean(s);
+}
+
+void upkeep_start(struct store *s)
+{
+	timer_init(&s->beat, s->loop, on_beat, s);
+	timer_init(&s->tick, s->loop, on_tick, s);
+	timer_init(&s->publish, s->loop, on_publish, s);
+	on_beat(s);
+	timer_set(&s->tick, loop_now(s->loop) + TICK_EVERY);
+}
