@@ -13,6 +13,9 @@
 
 #define TITLE_MAX 64
 
+/* How a role ends that was told to. */
+#define FINISHED "exit code 0"
+
 static void title(const struct child *c, char out[TITLE_MAX])
 {
 	if (c->role == ROLE_EDGE)
@@ -232,7 +235,7 @@ static void on_life(void *arg, unsigned ready)
 	else if (c->pid > 0)
 		watch_stop(&c->watch); /* its death comes by SIGCHLD */
 	else
-		child_ended(c, "its thread ended");
+		child_ended(c, c->state == CHILD_DRAINING ? FINISHED : "its thread ended");
 	life_go_on(s);
 }
 
@@ -451,7 +454,7 @@ static void child_ended(struct child *c, const char *how)
 
 	if (c->life)
 		(void)hear(c); /* its last words */
-	if (c->state == CHILD_DRAINING && strcmp(how, "exit code 0") != 0)
+	if (c->state == CHILD_DRAINING && strcmp(how, FINISHED) != 0)
 		say_ended(c, how, -1);
 	if (post && c->state == CHILD_DRAINING)
 		post->child = NULL;

@@ -103,8 +103,10 @@ static int adopt(struct systemd_sockets *given, const struct endpoint *at)
 {
 	int fd = given ? systemd_take(given, at) : -1;
 
-	if (fd >= 0)
-		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	(void)listen(fd, BACKLOG); /* again: for the longer backlog */
 	return fd;
 }
 

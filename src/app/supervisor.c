@@ -103,7 +103,7 @@ static void compare_limit(struct supervisor *s)
 	const struct settings *set = &s->conf->set;
 	int64_t need = set->sessions / set->edges + 1 + RESERVE;
 	struct rlimit limit;
-	char text[400];
+	char text[360];
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur >= need)
 		return;
@@ -161,7 +161,8 @@ bool life_begin(struct supervisor *s, struct err *err)
 			say(s, LOG_CAPACITY, "socket-activation",
 			    "systemd handed over a socket that no listener is configured for");
 	compare_limit(s);
-	say_ports(s);
+	if (!resumed)
+		say_ports(s);
 	make_posts(s);
 	s->stage = STAGE_SERVING;
 	return true;

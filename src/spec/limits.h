@@ -36,6 +36,7 @@
 #define ROW_MAX		 4096  /* one row of a command's answer */
 #define LOG_RECORD_MAX	 2048  /* one record in the ring */
 #define LOG_TEXT_MAX	 80    /* of a peer's text in the log */
+#define LOG_OWN_TEXT_MAX 400   /* of ours: a failure with its remedy */
 
 /* configuration */
 #define TEXT_MAX	 256 /* one text setting, its NUL included */

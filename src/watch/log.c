@@ -99,6 +99,8 @@ static void put_address(struct buf *row, const struct addr *from)
 
 static struct span print(struct log *l, const struct line *line)
 {
+	/* what an edge says may be a peer's; what others say, a person must be able to read */
+	size_t most = line->role == ROLE_EDGE ? LOG_TEXT_MAX : LOG_OWN_TEXT_MAX;
 	struct buf row, out;
 
 	buf_init(&row, l->row_mem, sizeof(l->row_mem));
@@ -111,9 +113,9 @@ static struct span print(struct log *l, const struct line *line)
 		put_address(&row, line->from);
 	put_fields(&row, line->fields);
 	if (l->conf->set.log_format == LOG_JSON)
-		fields_print_json(buf_span(&row), LOG_TEXT_MAX, &out);
+		fields_print_json(buf_span(&row), most, &out);
 	else
-		fields_print_logfmt(buf_span(&row), LOG_TEXT_MAX, &out);
+		fields_print_logfmt(buf_span(&row), most, &out);
 	return buf_span(&out);
 }
 
