@@ -126,7 +126,8 @@ struct span mail_view(const struct step *t)
 
 	if (s->fault != RE_NONE || !(s->marks & MARK_MAIL))
 		return t->left;
-	return span_head(t->left, (buf_room(&t->out->letter->body) - 4) / (normalises ? 2 : 1));
+	return span_head(t->left,
+			 (buf_room(&t->out->letter->body) - 4) / (normalises ? 2 : 1));
 }
 
 bool mail_wants_room(const struct step *t)

@@ -8,8 +8,8 @@
 /* ---- answers ----------------------------------------------------------------------- */
 
 /* Would one more of a kind be too much? Then the session is over. */
-static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r, enum event e,
-		     enum end why)
+static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r,
+		     enum event e, enum end why)
 {
 	if (++*count <= max)
 		return false;
@@ -49,7 +49,8 @@ void mx_answer(struct step *t, enum reply r, struct span what)
 	struct session *s = t->s;
 
 	note_refusal(t, r, what);
-	if (reply_table[r].code >= 500 && too_many_errors(t, &s->errors, s->conf->set.errors))
+	if (reply_table[r].code >= 500 &&
+	    too_many_errors(t, &s->errors, s->conf->set.errors))
 		return;
 	say(t, r, SPAN_NONE);
 }
@@ -71,7 +72,8 @@ static void refuse(struct step *t, enum reply r, enum event e, struct span what)
 static unsigned offers(const struct session *s)
 {
 	const struct settings *set = &s->conf->set;
-	bool tls = s->listener->tls == TLS_START && (s->marks & MARK_TLS_READY) && !s->in_tls;
+	bool tls = s->listener->tls == TLS_START && (s->marks & MARK_TLS_READY) &&
+		   !s->in_tls;
 
 	return (set->chunking ? SMTP_OFFERS_CHUNKING : 0) |
 	       (set->utf8 ? SMTP_OFFERS_UTF8 : 0) | (tls ? SMTP_OFFERS_TLS : 0) |
@@ -179,7 +181,7 @@ static void xclient(struct step *t, struct span text)
 	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
 	if (x.has_helo)
-		keep_helo(s, span_of(x.helo, x.helo_n < DOMAIN_MAX ? x.helo_n : DOMAIN_MAX));
+		keep_helo(s, span_of(x.helo, x.helo_n));
 	say(t, RE_GREETING, session_host(s));
 }
 
@@ -188,8 +190,8 @@ static void xclient(struct step *t, struct span text)
 static unsigned mail_flags(const struct session *s, const struct envelope_mail *m)
 {
 	return (m->body >= BODY_8BITMIME ? MAIL_8BIT : 0) |
-	       (m->body == BODY_BINARYMIME ? MAIL_BINARY : 0) | (m->utf8 ? MAIL_UTF8 : 0) |
-	       (s->in_tls ? MAIL_TLS : 0);
+	       (m->body == BODY_BINARYMIME ? MAIL_BINARY : 0) |
+	       (m->utf8 ? MAIL_UTF8 : 0) | (s->in_tls ? MAIL_TLS : 0);
 }
 
 static void mail(struct step *t, const struct smtp_event *ev)
@@ -305,7 +307,8 @@ static void judge_rcpt(struct step *t, struct span address, struct span as_said)
 	t->s->asked_n = (uint16_t)address.n;
 	t->out->address = last_rcpt(t, address.n);
 	t->out->orders |= DO_VERIFY;
-	session_wait(t, PHASE_VERIFY, t->now + t->s->conf->set.verify_wait + 5 * MS_SECOND);
+	session_wait(t, PHASE_VERIFY,
+		     t->now + t->s->conf->set.verify_wait + 5 * MS_SECOND);
 }
 
 static void rcpt(struct step *t, const struct smtp_event *ev)
@@ -401,7 +404,8 @@ static void query(struct step *t, const struct smtp_event *ev)
 	if (r != RE_NONE)
 		refuse(t, r, offence(r), ev->text);
 	else
-		refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY, ev->text);
+		refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY,
+		       ev->text);
 }
 
 static bool is_junk(enum smtp_verb v)

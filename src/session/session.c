@@ -35,7 +35,8 @@ bool session_has_letter(const struct session *s)
 
 static bool in_message(const struct session *s)
 {
-	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp) && s->phase != PHASE_SUBMIT;
+	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp) &&
+	       s->phase != PHASE_SUBMIT;
 }
 
 /*
@@ -198,8 +199,8 @@ static void room(struct step *t, bool got)
 		return;
 	s->text_since += t->now - s->asked_at;
 	session_wait(t, PHASE_TALK,
-		     t->now + (in_text ? s->conf->set.data_timeout :
-					 s->conf->set.command_timeout));
+		     t->now + (in_text ? s->conf->set.data_timeout
+				       : s->conf->set.command_timeout));
 	if (in_text && (!got || mail_wants_room(t)))
 		mail_fault(t, RE_NO_ROOM, EV_NONE);
 	if (!in_text && (!got || !mail_has_envelope_room(t)))
@@ -244,8 +245,8 @@ static ms_t slow_at(const struct session *s)
 /* The end of the whole session; a store at work is waited for. */
 static ms_t session_over_at(const struct session *s)
 {
-	return s->phase == PHASE_SUBMIT ? MS_NEVER :
-					  s->opened_at + s->conf->set.session_timeout;
+	return s->phase == PHASE_SUBMIT ? MS_NEVER
+					: s->opened_at + s->conf->set.session_timeout;
 }
 
 static ms_t earlier(ms_t a, ms_t b)

@@ -46,16 +46,16 @@
 #include "wire/smtp.h"
 
 enum session_in_kind {
-	IN_OPENED,    /* the connection is there: the first step of every session */
-	IN_BYTES,     /* bytes: all that was received and not yet consumed; may be empty */
-	IN_EOF,	      /* the peer will send nothing more */
-	IN_BROKEN,    /* the connection is gone: no more can be said either */
-	IN_TIME,      /* out->wake has come */
-	IN_TLS,	      /* the handshake is done: tls */
+	IN_OPENED, /* the connection is there: the first step of every session */
+	IN_BYTES,  /* bytes: all that was received and not yet consumed; may be empty */
+	IN_EOF,	   /* the peer will send nothing more */
+	IN_BROKEN, /* the connection is gone: no more can be said either */
+	IN_TIME,   /* out->wake has come */
+	IN_TLS,	   /* the handshake is done: tls */
 	IN_TLS_FAILED,
-	IN_VERDICT,   /* the answer to DO_VERIFY: verdict */
-	IN_ROOM,      /* the answer to DO_ROOM: there is room in the letter again */
-	IN_NO_ROOM,   /* the same, but it cannot be had: the disk is full or the store is gone */
+	IN_VERDICT, /* the answer to DO_VERIFY: verdict */
+	IN_ROOM,    /* the answer to DO_ROOM: there is room in the letter again */
+	IN_NO_ROOM, /* the same, but it cannot be had: the disk is full or the store is gone */
 	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted */
 	IN_STOP,      /* we are stopping: end at the next good moment */
 };
@@ -98,7 +98,7 @@ struct letter {
 	struct buf body;
 };
 
-#define DO_CLOSE  (1u << 0) /* flush, then close */
+#define DO_CLOSE (1u << 0) /* flush, then close */
 /*
  * Flush, then start a TLS handshake. After STARTTLS there are no unread bytes: had there
  * been any, the session would have ended. Behind a PROXY header on a listener with
@@ -108,8 +108,9 @@ struct letter {
 #define DO_VERIFY (1u << 2) /* ask the store about out->address */
 #define DO_ROOM	  (1u << 3) /* make room in the letter */
 #define DO_SUBMIT (1u << 4) /* give the letter to the store */
-#define DO_DROP	  (1u << 5) /* the transaction is over without a message: forget its spool file */
-#define DO_ABORT  (1u << 6) /* close without saying anything more (reset) */
+/* The transaction is over without a message: forget its spool file. */
+#define DO_DROP	 (1u << 5)
+#define DO_ABORT (1u << 6) /* close without saying anything more (reset) */
 
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
@@ -119,20 +120,20 @@ struct session_refusal {
 };
 
 struct session_out {
-	unsigned orders;      /* DO_ bits */
-	size_t used;	      /* how many of the bytes were consumed */
-	ms_t wake;	      /* when IN_TIME is wanted; MS_NEVER for never */
-	struct buf *peer;     /* what to say to the peer: room for OUT_MAX at the start */
-	struct letter *letter; /* lent; kept by edge/ while session_has_letter() */
-	struct span address;  /* DO_VERIFY; good until the next step */
+	unsigned orders;  /* DO_ bits */
+	size_t used;	  /* how many of the bytes were consumed */
+	ms_t wake;	  /* when IN_TIME is wanted; MS_NEVER for never */
+	struct buf *peer; /* what to say to the peer: room for OUT_MAX at the start */
+	struct letter *letter;	    /* lent; kept by edge/ while session_has_letter() */
+	struct span address;	    /* DO_VERIFY; good until the next step */
 	uint16_t seen[EVENT_COUNT]; /* what the peer did in this step */
 	struct session_refusal refused;
 };
 
 enum session_phase {
-	PHASE_OPEN,   /* nothing happened yet */
-	PHASE_PROXY,  /* a PROXY header must come first */
-	PHASE_WAIT,   /* the greeting is delayed */
+	PHASE_OPEN,  /* nothing happened yet */
+	PHASE_PROXY, /* a PROXY header must come first */
+	PHASE_WAIT,  /* the greeting is delayed */
 	PHASE_TALK,
 	PHASE_TLS,    /* the handshake is under way */
 	PHASE_VERIFY, /* the store was asked about a recipient */
@@ -145,7 +146,7 @@ struct session_setup {
 	const struct conf *conf;	 /* borrowed; outlives the session */
 	const struct listener *listener; /* borrowed likewise */
 	struct endpoint peer, local;
-	bool tls_ready;	 /* there is a certificate: STARTTLS may be offered */
+	bool tls_ready; /* there is a certificate: STARTTLS may be offered */
 	ms_t now;
 };
 
@@ -157,7 +158,7 @@ struct session {
 	const struct conf *conf;
 	const struct listener *listener;
 	struct endpoint peer; /* the client: as told by PROXY or XCLIENT, if we believe it */
-	struct endpoint via;  /* who really connected */
+	struct endpoint via; /* who really connected */
 	enum session_phase phase;
 	enum end end;
 	bool in_tls;
@@ -165,8 +166,8 @@ struct session {
 	char helo[DOMAIN_MAX]; /* as the peer said it: escape before printing */
 	uint32_t flags;	       /* MAIL_ bits of the transaction */
 	uint32_t rcpt_count;   /* accepted in this transaction */
-	uint64_t body_size;    /* of the message so far, trace field included, spooled or not */
-	uint64_t queue_id;     /* of the message under way, since its body began */
+	uint64_t body_size; /* of the message so far, trace field included, spooled or not */
+	uint64_t queue_id; /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
 	uint64_t bytes_in;
 	ms_t opened_at;
@@ -177,12 +178,12 @@ struct session {
 	unsigned marks;	      /* see session/inside.h */
 	enum reply fault;     /* why the message under way is refused at its end */
 	uint32_t junk, unknown;
-	uint16_t asked_n; /* how long the recipient is that was asked about */
-	uint64_t trace_n;     /* how much of body_size is ours */
-	uint64_t text_bytes;  /* of the message on the wire */
-	ms_t text_since;      /* when it began, later by what we took for ourselves */
-	ms_t asked_at;	      /* when the open question was asked */
-	ms_t deadline;	      /* of what is waited for in this phase */
+	uint16_t asked_n;    /* how long the recipient is that was asked about */
+	uint64_t trace_n;    /* how much of body_size is ours */
+	uint64_t text_bytes; /* of the message on the wire */
+	ms_t text_since;     /* when it began, later by what we took for ourselves */
+	ms_t asked_at;	     /* when the open question was asked */
+	ms_t deadline;	     /* of what is waited for in this phase */
 };
 
 void session_init(struct session *s, const struct session_setup *setup);

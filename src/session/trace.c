@@ -22,7 +22,8 @@ static void date_of(int64_t days, int *year, int *month, int *day)
 
 void trace_print_date(int64_t wall, struct buf *out)
 {
-	static const char *const days[] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
+	static const char *const days[] = { "Thu", "Fri", "Sat", "Sun",
+					    "Mon", "Tue", "Wed" };
 	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	int64_t seconds = wall > 0 ? wall / MS_SECOND : 0;
@@ -56,8 +57,8 @@ void trace_print(const struct trace *t, struct buf *out)
 	addr_print_literal(t->peer, out);
 	buf_fmt(out, ")\r\n");
 	if (t->tls)
-		buf_fmt(out, "\t(using %.15s with cipher %.47s (%u bits))\r\n", t->tls->version,
-			t->tls->cipher, t->tls->bits);
+		buf_fmt(out, "\t(using %.15s with cipher %.47s (%u bits))\r\n",
+			t->tls->version, t->tls->cipher, t->tls->bits);
 	buf_fmt(out, "\tby %.*s with %s id ", SPAN_ARG(t->host), t->with);
 	id_print(t->id, out);
 	if (t->rcpt.n && t->helo.n + t->host.n + t->rcpt.n < NAMES_MAX)

@@ -249,5 +249,6 @@ bool address_is_host(struct span text)
 		return true;
 	if (text.n > 1 && text.p[text.n - 1] == '.')
 		text.n--;
-	return run(text, is_domain_byte) == text.n && utf8_is_ascii(text) && is_domain(text);
+	return run(text, is_domain_byte) == text.n && utf8_is_ascii(text) &&
+	       is_domain(text);
 }

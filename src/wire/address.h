@@ -25,9 +25,9 @@ enum address_kind {
 
 struct address {
 	enum address_kind kind;
-	bool high;     /* it has characters above 127 */
-	uint16_t n;    /* of text */
-	uint16_t at;   /* where the @ is; n if there is none */
+	bool high;   /* it has characters above 127 */
+	uint16_t n;  /* of text */
+	uint16_t at; /* where the @ is; n if there is none */
 	char text[ADDRESS_MAX];
 };
 

@@ -50,7 +50,8 @@ static enum reply take_size(const struct param *p, struct envelope_mail *out)
 	return RE_NONE;
 }
 
-static enum reply take_body(const struct param *p, unsigned offers, struct envelope_mail *out)
+static enum reply take_body(const struct param *p, unsigned offers,
+			    struct envelope_mail *out)
 {
 	if (out->body != BODY_UNSAID)
 		return RE_BAD_ARGUMENT;
@@ -107,7 +108,8 @@ static bool next_path(struct span *text, struct span head, struct address *out)
 	return true;
 }
 
-enum reply envelope_mail_parse(struct span text, unsigned offers, struct envelope_mail *out)
+enum reply envelope_mail_parse(struct span text, unsigned offers,
+			       struct envelope_mail *out)
 {
 	struct envelope_mail mail = { 0 };
 	struct param p;
@@ -149,7 +151,8 @@ enum reply envelope_query_check(struct span text, unsigned offers)
 
 	if (utf8_is_ascii(text))
 		return RE_NONE;
-	if (!(offers & SMTP_OFFERS_UTF8) || !span_eq_nocase(span_tail(text, param.n), param))
+	if (!(offers & SMTP_OFFERS_UTF8) ||
+	    !span_eq_nocase(span_tail(text, param.n), param))
 		return RE_NEEDS_UTF8;
 	return utf8_ok(text) ? RE_NONE : RE_BAD_ARGUMENT;
 }

@@ -13,9 +13,9 @@
 enum header_at {
 	HEADER_BOL,
 	HEADER_NAME,
-	HEADER_GAP,   /* between name and colon (RFC 5322, 4.5) */
+	HEADER_GAP, /* between name and colon (RFC 5322, 4.5) */
 	HEADER_VALUE,
-	HEADER_CR,    /* a CR at the beginning of a line */
+	HEADER_CR, /* a CR at the beginning of a line */
 	HEADER_OVER,
 };
 

@@ -5,7 +5,12 @@
 #define V1_MAX	107 /* with CRLF */
 #define V2_HEAD 16
 
-enum { V2_UNSPEC = 0x00, V2_TCP4 = 0x11, V2_TCP6 = 0x21, V2_UNIX = 0x31 };
+enum {
+	V2_UNSPEC = 0x00,
+	V2_TCP4 = 0x11,
+	V2_TCP6 = 0x21,
+	V2_UNIX = 0x31
+};
 
 static const struct span v1_mark = SPAN_INIT("PROXY ");
 static const struct span v2_mark = SPAN_INIT("\r\n\r\n\0\r\nQUIT\n");
@@ -49,7 +54,8 @@ static enum proxy_got v1_next(struct span *in, struct proxy *out)
 
 	if (cr + 1 >= head.n)
 		return head.n == V1_MAX ? PROXY_BAD : PROXY_MORE;
-	if (head.p[cr + 1] != '\n' || !v1_line(span_skip(span_head(head, cr), v1_mark.n), &p))
+	if (head.p[cr + 1] != '\n' ||
+	    !v1_line(span_skip(span_head(head, cr), v1_mark.n), &p))
 		return PROXY_BAD;
 	*in = span_skip(*in, cr + 2);
 	*out = p;

@@ -5,11 +5,21 @@
 #include "base/bug.h"
 #include "base/number.h"
 
-enum { ARG_NEEDED, ARG_ALLOWED, ARG_REFUSED };
-enum { GROUP_ANY, GROUP_LAST };
+enum {
+	ARG_NEEDED,
+	ARG_ALLOWED,
+	ARG_REFUSED
+};
+enum {
+	GROUP_ANY,
+	GROUP_LAST
+};
 
 /* Where a reply leads, besides to a state. */
-enum { SMTP_STAY = SMTP_STATE_COUNT, SMTP_BACK };
+enum {
+	SMTP_STAY = SMTP_STATE_COUNT,
+	SMTP_BACK
+};
 
 struct rule {
 	struct span word;
@@ -58,7 +68,8 @@ void smtp_init(struct smtp *s, size_t line_max, unsigned offers)
 
 /* ---- lines ------------------------------------------------------------------------- */
 
-static struct smtp_event bad(struct smtp *s, enum event odd, enum reply say, struct span line)
+static struct smtp_event bad(struct smtp *s, enum event odd, enum reply say,
+			     struct span line)
 {
 	s->asked = SMTP_REFUSED;
 	return (struct smtp_event){
@@ -78,8 +89,8 @@ static enum smtp_verb find_verb(struct span word)
 static bool is_stranger(struct span line)
 {
 	static const char *const heads[] = {
-		"GET ",	 "POST ",  "HEAD ", "PUT ",   "OPTIONS ", "CONNECT ", "DELETE ",
-		"TRACE ", "PRI * ", "SSH-",  "PROXY ", "RTSP/",	   "\x03",    "\x05",
+		"GET ",	  "POST ",  "HEAD ", "PUT ",   "OPTIONS ", "CONNECT ", "DELETE ",
+		"TRACE ", "PRI * ", "SSH-",  "PROXY ", "RTSP/",	   "\x03",     "\x05",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(heads); i++)
@@ -128,7 +139,8 @@ static struct smtp_event read_bdat(struct smtp *s, struct span line, struct span
 	return (struct smtp_event){ .kind = SMTP_MORE };
 }
 
-static struct smtp_event out_of_order(struct smtp *s, enum smtp_verb verb, struct span line)
+static struct smtp_event out_of_order(struct smtp *s, enum smtp_verb verb,
+				      struct span line)
 {
 	bool of_mail = verb == SMTP_RCPT || verb == SMTP_DATA;
 	bool no_rcpt = verb == SMTP_DATA && s->state == SMTP_MAIL_OK;
@@ -222,7 +234,11 @@ static struct smtp_event swallow(struct smtp *s, struct span *in)
  * CRLF), a dot, any line end, and NULs between them, which some servers drop. All but
  * CRLF.CRLF are somebody's idea of smuggling.
  */
-enum { TELL_NOTHING, TELL_LINE_END, TELL_DOT };
+enum {
+	TELL_NOTHING,
+	TELL_LINE_END,
+	TELL_DOT
+};
 
 static void line_ended(struct smtp *s, bool real)
 {
@@ -411,7 +427,9 @@ static struct smtp_event chunk_end(struct smtp *s)
 	if (s->last)
 		return message_end(s);
 	s->asked = SMTP_CHUNK_END;
-	return (struct smtp_event){ .kind = SMTP_CHUNK, .verb = s->asked, .marks = s->marks };
+	return (struct smtp_event){ .kind = SMTP_CHUNK,
+				    .verb = s->asked,
+				    .marks = s->marks };
 }
 
 static struct smtp_event next_chunk(struct smtp *s, struct span *in)
@@ -483,7 +501,8 @@ static void move(struct smtp *s, enum reply r)
 		s->greeted = true;
 	if (s->state == SMTP_START)
 		s->greeted = false;
-	if (s->state == SMTP_IN_BODY || (s->state == SMTP_IN_CHUNK && from == SMTP_RCPT_OK))
+	if (s->state == SMTP_IN_BODY ||
+	    (s->state == SMTP_IN_CHUNK && from == SMTP_RCPT_OK))
 		start_text(s);
 	s->asked = SMTP_NONE;
 }
@@ -508,7 +527,8 @@ void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
 void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
 {
 	move(s, RE_EHLO);
-	buf_fmt(out, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n",
+	buf_fmt(out,
+		"250-%.*s\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n",
 		SPAN_ARG(e->host), e->size_max);
 	if (s->offers & SMTP_OFFERS_TLS)
 		buf_fmt(out, "250-STARTTLS\r\n");
@@ -518,7 +538,7 @@ void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
 		buf_fmt(out, "250-CHUNKING\r\n250-BINARYMIME\r\n");
 	if (s->offers & SMTP_OFFERS_XCLIENT)
 		buf_fmt(out, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN\r\n");
-	buf_fmt(out, "250-LIMITS MAILMAX=%" PRIu64 " RCPTMAX=%" PRIu64 "\r\n", e->mail_max,
-		e->rcpt_max);
+	buf_fmt(out, "250-LIMITS MAILMAX=%" PRIu64 " RCPTMAX=%" PRIu64 "\r\n",
+		e->mail_max, e->rcpt_max);
 	buf_fmt(out, "250 ENHANCEDSTATUSCODES\r\n");
 }

@@ -63,31 +63,31 @@ enum smtp_kind {
 };
 
 /* What was odd about a message. */
-#define SMTP_HAS_BARE_LF (1u << 0)
-#define SMTP_HAS_BARE_CR (1u << 1)
+#define SMTP_HAS_BARE_LF  (1u << 0)
+#define SMTP_HAS_BARE_CR  (1u << 1)
 #define SMTP_HAS_FAKE_END (1u << 2) /* another server could have read an end in it */
-#define SMTP_HAS_NUL_END (1u << 3)  /* the same, without a bare CR or LF: a NUL hides it */
+#define SMTP_HAS_NUL_END  (1u << 3) /* the same, without a bare CR or LF: a NUL hides it */
 
 struct smtp_event {
 	enum smtp_kind kind;
 	enum smtp_verb verb;
-	enum event odd;	  /* of BAD; EV_NONE: a consequence of what we refused before */
-	enum reply say;	  /* of BAD */
-	unsigned marks;	  /* of CHUNK and END: SMTP_HAS_ bits */
+	enum event odd;	   /* of BAD; EV_NONE: a consequence of what we refused before */
+	enum reply say;	   /* of BAD */
+	unsigned marks;	   /* of CHUNK and END: SMTP_HAS_ bits */
 	bool must_be_last; /* nothing may follow this verb before its reply */
-	bool high;	  /* the line has bytes above 127 */
-	bool last;	  /* of BDAT: LAST */
-	bool lost;	  /* of BAD: the dialogue is out of step */
-	uint64_t size;	  /* of BDAT */
-	struct span text; /* of VERB: the argument; of BAD: the line; of TEXT: message */
+	bool high;	   /* the line has bytes above 127 */
+	bool last;	   /* of BDAT: LAST */
+	bool lost;	   /* of BAD: the dialogue is out of step */
+	uint64_t size;	   /* of BDAT */
+	struct span text;  /* of VERB: the argument; of BAD: the line; of TEXT: message */
 };
 
 /* What a dialogue offers. The EHLO reply says it, and only what it says is taken. */
-#define SMTP_OFFERS_CHUNKING  (1u << 0) /* and BINARYMIME */
-#define SMTP_OFFERS_UTF8      (1u << 1)
-#define SMTP_OFFERS_TLS	      (1u << 2)
-#define SMTP_OFFERS_XCLIENT   (1u << 3)
-#define SMTP_NORMALISES	      (1u << 4) /* bare CR and LF in messages become CRLF */
+#define SMTP_OFFERS_CHUNKING (1u << 0) /* and BINARYMIME */
+#define SMTP_OFFERS_UTF8     (1u << 1)
+#define SMTP_OFFERS_TLS	     (1u << 2)
+#define SMTP_OFFERS_XCLIENT  (1u << 3)
+#define SMTP_NORMALISES	     (1u << 4) /* bare CR and LF in messages become CRLF */
 
 struct smtp {
 	struct line line;

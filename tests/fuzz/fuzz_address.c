@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (address_parse(in, &a))
 		check(&a);
 	(void)address_is_host(in);
-	if (envelope_mail_parse(in, SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8, &mail) == RE_NONE)
+	if (envelope_mail_parse(in, SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8, &mail) ==
+	    RE_NONE)
 		check(&mail.from);
 	if (envelope_rcpt_parse(in, true, &a) == RE_NONE)
 		check(&a);

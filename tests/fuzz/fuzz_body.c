@@ -51,7 +51,8 @@ static bool is_fake_end(struct span in, size_t dot, bool *nul)
 	while (to < in.n && in.p[to] == '\0')
 		to++;
 	*nul = from != dot || to != dot + 1;
-	return (from == 0 || is_newline(in.p[from - 1])) && to < in.n && is_newline(in.p[to]);
+	return (from == 0 || is_newline(in.p[from - 1])) && to < in.n &&
+	       is_newline(in.p[to]);
 }
 
 static void put_line(struct span line, bool normalise, struct told *t)
@@ -158,7 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	BUG_IF(want.used != got.used);
 	BUG_IF(want.marks != (got.marks & ~SMTP_HAS_NUL_END));
 	if (got.marks & SMTP_HAS_NUL_END || (!normalise && got.marks))
-		BUG_IF(!span_starts(buf_span(&want.text), buf_span(&got.text)) && normalise);
+		BUG_IF(!span_starts(buf_span(&want.text), buf_span(&got.text)) &&
+		       normalise);
 	else
 		BUG_IF(!span_eq(buf_span(&want.text), buf_span(&got.text)));
 	return 0;

@@ -9,6 +9,8 @@
 #include "base/bug.h"
 #include "tests/kit/stage.h"
 
+#define SIXTY "012345678901234567890123456789012345678901234567890123456789"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct span lines[] = {
@@ -46,9 +48,7 @@ static const struct span lines[] = {
 	SPAN_INIT("GET / HTTP/1.1\r\n"),
 	SPAN_INIT("\x16\x03\x01"),
 	SPAN_INIT("XYZZY\r\n"),
-	SPAN_INIT("RCPT TO:<0123456789012345678901234567890123456789012345678901234567890123456789"
-		  "0123456789012345678901234567890123456789012345678901234567890123456789@any."
-		  "example>\r\n"),
+	SPAN_INIT("RCPT TO:<" SIXTY SIXTY SIXTY "@any.example>\r\n"),
 };
 
 static void send_much(struct stage_peer *p, uint8_t how)

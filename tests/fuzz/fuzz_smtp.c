@@ -39,9 +39,9 @@ static enum reply decide(const struct smtp_event *ev)
 static void note(const struct smtp_event *ev, struct buf *out)
 {
 	if (ev->kind != SMTP_TEXT)
-		buf_fmt(out, "\n%d %d %d %d %x %d %d %d %llu ", (int)ev->kind, (int)ev->verb,
-			(int)ev->odd, (int)ev->say, ev->marks, ev->high, ev->last, ev->lost,
-			(unsigned long long)ev->size);
+		buf_fmt(out, "\n%d %d %d %d %x %d %d %d %llu ", (int)ev->kind,
+			(int)ev->verb, (int)ev->odd, (int)ev->say, ev->marks, ev->high,
+			ev->last, ev->lost, (unsigned long long)ev->size);
 	buf_put(out, ev->text);
 }
 

@@ -125,7 +125,8 @@ static void hosts_are_domains_or_literals(void **unused)
 	assert_false(address_is_host(SPAN("[192.0.2]")));
 	assert_false(address_is_host(SPAN("mx example")));
 	assert_false(address_is_host(SPAN("")));
-	assert_false(address_is_host(SPAN("b\xc3\xbc" "cher.example")));
+	assert_false(address_is_host(SPAN("b\xc3\xbc"
+					  "cher.example")));
 }
 
 int main(void)

@@ -52,7 +52,8 @@ static void mail_is_read_as_the_rows_say(void **unused)
 		struct envelope_mail m;
 
 		expect_number(mails[i].why,
-			      envelope_mail_parse(span_str(mails[i].text), mails[i].offers, &m),
+			      envelope_mail_parse(span_str(mails[i].text),
+						  mails[i].offers, &m),
 			      mails[i].want);
 	}
 }
@@ -62,14 +63,17 @@ static void parameters_are_kept(void **unused)
 	struct envelope_mail m;
 
 	(void)unused;
-	assert_int_equal(envelope_mail_parse(SPAN("FROM:<a@B> BODY=8BITMIME SMTPUTF8 SIZE=77"),
-					     ALL, &m), RE_NONE);
+	assert_int_equal(
+		envelope_mail_parse(SPAN("FROM:<a@B> BODY=8BITMIME SMTPUTF8 SIZE=77"),
+				    ALL, &m),
+		RE_NONE);
 	assert_int_equal(m.body, BODY_8BITMIME);
 	assert_int_equal(m.size, 77);
 	assert_true(m.utf8);
 	assert_false(m.requires_tls);
 	expect_span("from", address_span(&m.from), SPAN("a@b"));
-	assert_int_equal(envelope_mail_parse(SPAN("FROM:<> SIZE=99999999999999999999"), 0, &m),
+	assert_int_equal(envelope_mail_parse(SPAN("FROM:<> SIZE=99999999999999999999"), 0,
+					     &m),
 			 RE_NONE);
 	assert_true(m.size == UINT64_MAX);
 }
@@ -97,8 +101,10 @@ static void queries_in_utf8_say_so(void **unused)
 	assert_int_equal(envelope_query_check(SPAN("alice"), 0), RE_NONE);
 	assert_int_equal(envelope_query_check(SPAN("\xc3\xbc"), ALL), RE_NEEDS_UTF8);
 	assert_int_equal(envelope_query_check(SPAN("\xc3\xbc SMTPUTF8"), ALL), RE_NONE);
-	assert_int_equal(envelope_query_check(SPAN("\xc3\xbc SMTPUTF8"), 0), RE_NEEDS_UTF8);
-	assert_int_equal(envelope_query_check(SPAN("\xfc SMTPUTF8"), ALL), RE_BAD_ARGUMENT);
+	assert_int_equal(envelope_query_check(SPAN("\xc3\xbc SMTPUTF8"), 0),
+			 RE_NEEDS_UTF8);
+	assert_int_equal(envelope_query_check(SPAN("\xfc SMTPUTF8"), ALL),
+			 RE_BAD_ARGUMENT);
 }
 
 int main(void)

@@ -113,7 +113,8 @@ static void xclient_takes_what_was_offered(void **unused)
 
 	(void)unused;
 	assert_true(xclient_parse(SPAN("NAME=a.example addr=192.0.2.7 PORT=25 PROTO=SMTP "
-				       "HELO=[192.0.2.7] LOGIN=me"), &x));
+				       "HELO=[192.0.2.7] LOGIN=me"),
+				  &x));
 	addr_print(&x.addr, &out);
 	expect_span("address", buf_span(&out), SPAN("192.0.2.7"));
 	assert_int_equal(x.port, 25);

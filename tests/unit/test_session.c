@@ -97,8 +97,9 @@ static void the_log_can_read_what_a_transaction_is(void **unused)
 
 static void late_answers_are_ignored(void **unused)
 {
-	static const enum session_in_kind kinds[] = { IN_VERDICT, IN_ROOM,	 IN_NO_ROOM,
-						      IN_TLS,	  IN_TLS_FAILED, IN_SUBMITTED };
+	static const enum session_in_kind kinds[] = { IN_VERDICT,    IN_ROOM,
+						      IN_NO_ROOM,    IN_TLS,
+						      IN_TLS_FAILED, IN_SUBMITTED };
 	struct stage_peer p;
 
 	(void)unused;
@@ -228,10 +229,11 @@ static void dates_are_right(void **unused)
 static void the_longest_trace_fits(void **unused)
 {
 	static char name[DOMAIN_MAX], rcpt[ADDRESS_MAX];
-	const struct addr v6 = { { 0x20, 0x01, 0x0d, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3 } };
+	const struct addr v6 = { { 0x20, 0x01, 0x0d, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1,
+				   2, 3 } };
 	struct session_tls tls = { .bits = 65535 };
-	struct trace trace = { span_of(name, sizeof(name)), &v6, &tls,
-			       span_of(name, sizeof(name)), "UTF8SMTPS", UINT64_MAX,
+	struct trace trace = { span_of(name, sizeof(name)), &v6,	  &tls,
+			       span_of(name, sizeof(name)), "UTF8SMTPS",  UINT64_MAX,
 			       span_of(rcpt, sizeof(rcpt)), 4107542400000 };
 	BUF(out, TRACE_MAX);
 

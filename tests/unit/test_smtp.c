@@ -305,7 +305,8 @@ static const struct message normalised[] = {
 };
 
 /* Everything up to the end of the message, some bytes at a time. */
-static struct smtp_event hear(struct smtp *s, struct span bytes, size_t chunk, struct buf *out)
+static struct smtp_event hear(struct smtp *s, struct span bytes, size_t chunk,
+			      struct buf *out)
 {
 	uint8_t window[128];
 	size_t have = 0;
@@ -464,10 +465,11 @@ static void the_ehlo_reply_offers_what_is_taken(void **unused)
 	ask(&s, "EHLO x\r\n");
 	buf_reset(&said);
 	smtp_reply_ehlo(&s, &ehlo, &said);
-	expect_text("EHLO", &said,
-		    "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
-		    "250-STARTTLS\r\n250-LIMITS MAILMAX=10 RCPTMAX=100\r\n"
-		    "250 ENHANCEDSTATUSCODES\r\n");
+	expect_text(
+		"EHLO", &said,
+		"250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
+		"250-STARTTLS\r\n250-LIMITS MAILMAX=10 RCPTMAX=100\r\n"
+		"250 ENHANCEDSTATUSCODES\r\n");
 }
 
 int main(void)

@@ -118,7 +118,8 @@ static void unescape(struct span text, struct buf *out)
 			else if (c == '0')
 				c = '\0';
 			else if (c == 'x' && i + 2 < text.n) {
-				c = (uint8_t)(unhex(text.p[i + 1]) << 4 | unhex(text.p[i + 2]));
+				c = (uint8_t)(unhex(text.p[i + 1]) << 4 |
+					      unhex(text.p[i + 2]));
 				i += 2;
 			}
 		}
@@ -196,7 +197,8 @@ static bool hear(struct script *s, struct stage_peer *p, struct span pattern)
 
 	do {
 		if (!next_line(&said, &line))
-			return wrong(s, "%s \"%.*s\"", peek ? "no such line before" : "no reply",
+			return wrong(s, "%s \"%.*s\"",
+				     peek ? "no such line before" : "no reply",
 				     SPAN_ARG(line));
 		if (peek && fits(line, pattern))
 			return true;
@@ -351,7 +353,8 @@ static bool pass(struct script *s, struct span text)
 
 static bool store(struct script *s, struct span text)
 {
-	static const char *const verdicts[] = { "yes", "no", "full", "unknown", "foreign" };
+	static const char *const verdicts[] = { "yes", "no", "full", "unknown",
+						"foreign" };
 	static const char *const results[] = { "ok", "no-room", "failed", "taken" };
 	static const char *const rooms[] = { "no", "yes" };
 	struct span what = next_word(&text), word = span_trim(text);
@@ -413,9 +416,11 @@ static bool stored(struct script *s, struct span text)
 	buf_init(&out, mem, sizeof(mem));
 	unescape(text, &out);
 	if (is(word, "has"))
-		return contains(body, buf_span(&out)) || wrong(s, "\"%.*s\"", SPAN_ARG(body));
+		return contains(body, buf_span(&out)) ||
+		       wrong(s, "\"%.*s\"", SPAN_ARG(body));
 	if (is(word, "lacks"))
-		return !contains(body, buf_span(&out)) || wrong(s, "\"%.*s\"", SPAN_ARG(body));
+		return !contains(body, buf_span(&out)) ||
+		       wrong(s, "\"%.*s\"", SPAN_ARG(body));
 	if (is(word, "ends"))
 		return span_eq(span_tail(body, out.len), buf_span(&out)) ||
 		       wrong(s, "\"%.*s\"", SPAN_ARG(span_tail(body, 100)));
