@@ -139,7 +139,8 @@ def test_mbsync_reads_the_maildir(server, home):
     with server.smtp() as s:
         s.sendmail("sender@client.example", ["alice@example.test"], MESSAGE)
     server.wait_messages("alice", 1)
-    (home / "copy").mkdir()
+    for name in ("none", "copy"):
+        (home / name).mkdir()
     (home / "mbsyncrc").write_text(
         f"MaildirStore server\nPath {home}/none/\nInbox {server.maildir('alice')}\n\n"
         f"MaildirStore local\nPath {home}/copy/\nInbox {home}/copy/inbox\n\n"
