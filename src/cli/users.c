@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/fields.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/secret.h"
@@ -17,6 +18,26 @@ static int ask_silently(struct cli *c, const char *const *words, size_t count)
 		code = cli_fail("%s", a.text);
 	answer_close(&a);
 	return code;
+}
+
+/* Is there such a user? EXIT_DONE: yes; EXIT_FAILED: no, or it cannot be found out. */
+static int has_user(struct cli *c, const char *address, bool *has)
+{
+	const char *words[] = { "user", "list" };
+	struct answer a;
+	struct span row;
+	struct field f;
+	struct err err;
+
+	*has = false;
+	if (!ask(c, words, 2, &a, &err))
+		return cli_fail("%s", err.text);
+	for (size_t at = 0; answer_next(&a, &at, &row);)
+		if (field_find(row, "address", &f) &&
+		    span_eq_nocase(f.text, span_str(address)))
+			*has = true;
+	answer_close(&a);
+	return EXIT_DONE;
 }
 
 static int set_password(struct cli *c, const char *address, const struct secret *secret)
@@ -41,18 +62,22 @@ int command_user_add(struct cli *c)
 	struct secret secret;
 	struct err err;
 	size_t n = 2;
+	bool had = false;
 	int code;
 
 	if (!secret_get(c, &secret, &err))
 		return cli_misused(c, "%s", err.text);
 	if (c->count == 0)
 		return cli_misused(c, "which address?");
+	/* With a quota, one who is there already is changed: not to be undone. */
+	if (secret.given && c->count > 1 && has_user(c, c->word[0], &had) != EXIT_DONE)
+		return EXIT_FAILED;
 	for (int i = 0; i < c->count; i++)
 		words[n++] = c->word[i];
 	code = ask_and_show(c, words, n);
 	if (code == EXIT_DONE && secret.given) {
 		code = set_password(c, c->word[0], &secret);
-		if (code != EXIT_DONE)
+		if (code != EXIT_DONE && !had)
 			undo(c, c->word[0]);
 	}
 	secret_wipe(&secret);

@@ -248,6 +248,5 @@ void commands_on_command(void *arg, uint32_t ask, struct span words)
 			return;
 		}
 	}
-	refuse(&a,
-	       "There is no such command. The server may be older than this program.");
+	refuse(&a, "There is no such command. The server may be older than this program.");
 }

@@ -10,8 +10,9 @@
 #include "base/list.h"
 
 #define SAY_WITHIN  (5 * MS_SECOND)   /* connected: the whole command must be here */
-#define READ_WITHIN (10 * MS_SECOND)  /* some of the answer must be taken */
-#define ANSWER_MAX  ((size_t)4 << 20) /* of an answer that waits to be read */
+#define READ_WITHIN (3 * MS_SECOND)   /* some of the answer must be taken */
+#define ANSWER_FULL ((size_t)1 << 20) /* waits to be read: its role should pause */
+#define ANSWER_MAX  ((size_t)4 << 20) /* the role did not: the answer is cut */
 #define ANSWER_END  (CONTROL_TEXT_MAX + 16) /* always left of it for the end */
 #define GROUPS_MAX  256
 
@@ -150,7 +151,6 @@ void control_row(struct control *control, uint32_t ask, enum role by, struct spa
 		return;
 	}
 	control_put_row(&c->out, row);
-	timer_set(&c->deadline, loop_now(control->loop) + c->patience);
 	/* Many rows go out together. */
 	watch_mask(&c->watch, WATCH_READ | WATCH_WRITE);
 }
@@ -198,14 +198,28 @@ void control_lost(struct control *control, enum role by)
 	}
 }
 
+bool control_full(const struct control *control, enum role by)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		const struct client *c = &control->client[i];
+
+		if (c->stage == STAGE_ANSWER && c->by == by &&
+		    c->out.len - c->sent > ANSWER_FULL)
+			return true;
+	}
+	return false;
+}
+
 static void on_deadline(void *arg)
 {
 	struct client *c = arg;
+	struct control_hook *hook = &c->control->hook;
 
 	if (c->stage == STAGE_ANSWER && c->sent == c->out.len)
 		end_for(c, "does not answer. See `holdfast roles` and the log.");
 	else
 		hang_up(c);
+	hook->on_room(hook->arg);
 }
 
 static void judge_command(struct client *c)
@@ -228,17 +242,13 @@ static void judge_command(struct client *c)
 	explicit_bzero(c->in_mem, sizeof(c->in_mem));
 }
 
-static void on_client(void *arg, unsigned ready)
+/* Something can be read: the command, or that the client is gone. */
+static void read_client(struct client *c)
 {
-	struct client *c = arg;
 	uint8_t more[64];
 	bool wants_command = c->stage == STAGE_COMMAND;
 	ssize_t n;
 
-	if (ready & WATCH_WRITE)
-		send_answer(c);
-	if (c->stage == STAGE_FREE || !(ready & WATCH_READ))
-		return;
 	if (wants_command)
 		n = recv(c->fd, c->in_mem + c->in.len, c->in.cap - c->in.len,
 			 MSG_DONTWAIT);
@@ -255,6 +265,18 @@ static void on_client(void *arg, unsigned ready)
 	c->in.full = c->in.len == c->in.cap;
 	c->moved = loop_now(c->control->loop);
 	judge_command(c);
+}
+
+static void on_client(void *arg, unsigned ready)
+{
+	struct client *c = arg;
+	struct control_hook *hook = &c->control->hook;
+
+	if (ready & WATCH_WRITE)
+		send_answer(c);
+	if (c->stage != STAGE_FREE && (ready & WATCH_READ))
+		read_client(c);
+	hook->on_room(hook->arg);
 }
 
 static bool in_group(int fd, gid_t group)

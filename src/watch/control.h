@@ -23,6 +23,7 @@ struct control;
 
 struct control_hook {
 	void (*on_command)(void *arg, uint32_t ask, struct span words);
+	void (*on_room)(void *arg); /* control_full() may have become false */
 	void *arg;
 };
 
@@ -40,6 +41,11 @@ void control_end(struct control *c, uint32_t ask, enum role by, bool ok, struct 
 
 /* Another role will answer. If it is silent for that long, the client is told so. */
 void control_wait(struct control *c, uint32_t ask, enum role by, ms_t within);
+/*
+ * Does a client have so much to read already that this role should wait? Not for long:
+ * who does not read is hung up on.
+ */
+bool control_full(const struct control *c, enum role by);
 /* It never will: it has ended. */
 void control_lost(struct control *c, enum role by);
 

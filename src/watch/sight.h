@@ -14,6 +14,7 @@ struct sight_peer {
 	struct sight *sight;
 	struct link *link;
 	struct watch watch;
+	bool paused; /* not read: a client must first read what it has */
 };
 
 struct sight {
@@ -28,6 +29,8 @@ struct sight {
 	struct timer beat;
 };
 
+/* What to wait for on its link now. */
+unsigned sight_mask(const struct sight_peer *p);
 /* Send what was packed into link_begin(). False: there is no such link, or it broke. */
 bool sight_send(struct sight_peer *to);
 

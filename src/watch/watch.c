@@ -19,9 +19,13 @@ bool sight_send(struct sight_peer *to)
 {
 	if (!to->link || !link_send(to->link, NULL, 0))
 		return false;
-	if (link_waiting(to->link))
-		watch_mask(&to->watch, WATCH_READ | WATCH_WRITE);
+	watch_mask(&to->watch, sight_mask(to));
 	return true;
+}
+
+unsigned sight_mask(const struct sight_peer *p)
+{
+	return (p->paused ? 0 : WATCH_READ) | (link_waiting(p->link) ? WATCH_WRITE : 0);
 }
 
 static void trouble(struct sight *s, enum record kind, const char *key, const char *why)
@@ -44,6 +48,7 @@ static void drop_peer(struct sight_peer *p)
 	role = link_role(p->link);
 	watch_stop(&p->watch);
 	link_close(&p->link);
+	p->paused = false;
 	if (p->sight->control)
 		control_lost(p->sight->control, role);
 }
@@ -80,7 +85,7 @@ static void on_peer(void *arg, unsigned ready)
 
 	if ((ready & WATCH_WRITE) && !link_flush(p->link))
 		got = LINK_CLOSED;
-	for (int i = 0; i < FRAMES_ONCE && got != LINK_CLOSED; i++) {
+	for (int i = 0; i < FRAMES_ONCE && got != LINK_CLOSED && !p->paused; i++) {
 		got = link_recv(p->link, &f, &err);
 		if (got != LINK_GOT)
 			break;
@@ -95,9 +100,26 @@ static void on_peer(void *arg, unsigned ready)
 		trouble(s, LOG_LINK_BROKEN, role_word[by], err.text);
 	if (got == LINK_BROKEN || got == LINK_CLOSED)
 		drop_peer(p);
-	else
-		watch_mask(&p->watch,
-			   WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
+	if (!p->link)
+		return;
+	p->paused = s->control && control_full(s->control, by);
+	watch_mask(&p->watch, sight_mask(p));
+}
+
+/* A client has read something, or is gone. */
+static void on_room(void *arg)
+{
+	struct sight *s = arg;
+	struct sight_peer *peers[] = { &s->store, &s->auth };
+
+	for (size_t i = 0; i < COUNT_OF(peers); i++) {
+		struct sight_peer *p = peers[i];
+
+		if (!p->paused || control_full(s->control, link_role(p->link)))
+			continue;
+		p->paused = false;
+		watch_mask(&p->watch, sight_mask(p));
+	}
 }
 
 static void add_peer(struct sight *s, enum role role, struct link *link)
@@ -237,7 +259,7 @@ static void on_life(void *arg, unsigned ready)
 			trouble(s, LOG_TROUBLE, "supervisor", err.text);
 		frame_close_fds(&f);
 	}
-	watch_mask(&p->watch, WATCH_READ | (link_waiting(p->link) ? WATCH_WRITE : 0));
+	watch_mask(&p->watch, sight_mask(p));
 }
 
 /* ---- coming to life ------------------------------------------------------------------ */
@@ -266,7 +288,9 @@ static gid_t control_group(const struct settings *set)
 
 static bool open_control(struct sight *s, struct err *err)
 {
-	struct control_hook hook = { .on_command = commands_on_command, .arg = s };
+	struct control_hook hook = { .on_command = commands_on_command,
+				     .on_room = on_room,
+				     .arg = s };
 
 	for (size_t i = 0; i < s->start->listener_count; i++) {
 		struct start_listener *l = &s->start->listeners[i];
@@ -357,8 +381,7 @@ static bool open_eyes(struct sight *s, struct err *err)
 	on_beat(s);
 	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ,
 			 on_life, &s->life))
-		return err_set(err,
-			       "watch: the link to the supervisor cannot be watched");
+		return err_set(err, "watch: the link to the supervisor cannot be watched");
 	return start_ready(start, err);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,6 +27,8 @@ struct server {
 	struct timer stop;
 	uint32_t last_ask;
 	unsigned commands;
+	uint32_t streaming; /* the command whose rows are many */
+	size_t streamed;
 };
 
 static void on_stop(void *arg)
@@ -55,6 +58,26 @@ static void answer_many(struct server *s, uint32_t ask, uint64_t rows)
 	control_end(s->control, ask, ROLE_WATCH, true, SPAN("all"));
 }
 
+static void on_room(void *arg)
+{
+	struct server *s = arg;
+
+	/* As watch does: rows only while there is room for them. */
+	while (s->streaming && !control_full(s->control, ROLE_STORE)) {
+		static const uint8_t text[1000];
+		uint8_t mem[1200];
+		struct buf row;
+
+		buf_init(&row, mem, sizeof(mem));
+		field_text(&row, "text", span_of(text, sizeof(text)));
+		control_row(s->control, s->streaming, ROLE_STORE, buf_span(&row));
+		if (++s->streamed < 20000)
+			continue;
+		control_end(s->control, s->streaming, ROLE_STORE, true, SPAN("all of it"));
+		s->streaming = 0;
+	}
+}
+
 static void on_command(void *arg, uint32_t ask, struct span words)
 {
 	struct server *s = arg;
@@ -71,12 +94,17 @@ static void on_command(void *arg, uint32_t ask, struct span words)
 		answer_many(s, ask, 10000);
 	else if (span_eq(word, SPAN("store")))
 		control_wait(s->control, ask, ROLE_STORE, 50);
+	else if (span_eq(word, SPAN("stream"))) {
+		control_wait(s->control, ask, ROLE_STORE, 5000);
+		s->streaming = ask;
+		on_room(s);
+	}
 }
 
 static int set_up(void **state)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	struct control_hook hook = { .on_command = on_command, .arg = s };
+	struct control_hook hook = { on_command, on_room, s };
 	struct err err;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -220,6 +248,32 @@ static void a_client_that_does_not_read_is_cut_off_at_the_ceiling(void **state)
 	run_for(s, 5);
 }
 
+static void an_answer_of_any_size_waits_for_its_reader(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+	pid_t reader;
+	int status;
+
+	say(fd, "stream");
+	run_for(s, 50);
+	assert_in_range(s->streamed, 1000, 2000);
+	reader = fork();
+	if (reader == 0) {
+		static uint8_t mem[65536];
+		ssize_t n = 1;
+
+		for (size_t have = 0; n > 0 && have < 20000 * 1000; have += (size_t)n)
+			n = recv(fd, mem, sizeof(mem), 0);
+		_exit(n > 0 ? 0 : 1);
+	}
+	close(fd);
+	run_for(s, 1000);
+	assert_int_equal(s->streamed, 20000);
+	assert_int_equal(waitpid(reader, &status, 0), reader);
+	assert_int_equal(status, 0);
+}
+
 static void a_silent_role_is_named(void **state)
 {
 	struct server *s = *state;
@@ -322,6 +376,7 @@ int main(void)
 		TEST(a_command_may_come_byte_by_byte),
 		TEST(rows_come_before_the_end),
 		TEST(a_client_that_does_not_read_is_cut_off_at_the_ceiling),
+		TEST(an_answer_of_any_size_waits_for_its_reader),
 		TEST(a_silent_role_is_named),
 		TEST(a_role_that_ended_is_named_at_once),
 		TEST(a_role_cannot_answer_what_another_was_asked),
