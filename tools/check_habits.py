@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 
-COLUMNS = 100  # the formatter aims at 90; tables under clang-format off may be longer
+COLUMNS = 110  # the formatter aims at 90 but does not break texts; tables may be longer
 
 RULES = [
     (re.compile(r"\b(strcpy|stpcpy|strcat|sprintf|vsprintf|gets|atoi|atol|strtok|alloca)\s*\("),

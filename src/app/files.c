@@ -59,7 +59,8 @@ static bool read_all(int fd, size_t n, struct grow *out, struct err *err)
 	return true;
 }
 
-bool file_read(const char *path, size_t max, struct grow *out, bool *world, struct err *err)
+bool file_read(const char *path, size_t max, struct grow *out, bool *world,
+	       struct err *err)
 {
 	/* O_NONBLOCK: a FIFO must not hold up the start */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

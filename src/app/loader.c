@@ -37,7 +37,8 @@ static bool find_dir(const struct loader_request *r, struct loader_memory *m)
 	char *slash = real && r->path ? strrchr(real, '/') : NULL;
 
 	if (!real || strlen(real) >= sizeof(m->dir)) {
-		problem(&m->problems, whole_file(r), "cannot be read: %s", strerror(errno));
+		problem(&m->problems, whole_file(r), "cannot be read: %s",
+			strerror(errno));
 		free(real);
 		return false;
 	}
@@ -83,7 +84,8 @@ static void override(struct loaded *l, const char *text)
 	} else if (!row) {
 		near = key_suggest(key);
 		problem(p, at, "there is no setting \"%.*s\"%s%s%s", SPAN_ARG(key),
-			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+			near ? "; did you mean \"" : "", near ? near : "",
+			near ? "\"?" : "");
 	} else if (!setting_put(&l->conf.set, row, value, &err)) {
 		problem(p, at, "%s: %s", row->key, err.text);
 	} else {
@@ -107,8 +109,8 @@ static void make_absolute(struct loaded *l, enum setting which, char text[TEXT_M
 	if (!*text || *text == '/')
 		return;
 	if (!absolute(l->memory->dir, text, path) || strlen(path) >= TEXT_MAX) {
-		problem(&l->memory->problems, l->origins.set[which], "%s: the path is too long",
-			setting_table[which].key);
+		problem(&l->memory->problems, l->origins.set[which],
+			"%s: the path is too long", setting_table[which].key);
 		return;
 	}
 	memset(text, 0, TEXT_MAX);
@@ -354,7 +356,9 @@ static bool send_loaded(struct link *life, const struct loaded *l)
 
 int loader_main(const char *path, const char *const *set, size_t set_count)
 {
-	struct loader_request request = { .path = path, .set = set, .set_count = set_count,
+	struct loader_request request = { .path = path,
+					  .set = set,
+					  .set_count = set_count,
 					  .on_problem = send_problem };
 	struct loaded *l = NULL;
 	struct link *life = NULL;

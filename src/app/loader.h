@@ -28,7 +28,7 @@ struct loaded {
 	struct conf conf;
 	struct origins origins; /* where each value came from */
 	struct span certs, tables;
-	unsigned fatal, warnings; /* how many */
+	unsigned fatal, warnings;     /* how many */
 	struct loader_memory *memory; /* what the spans and origins point into */
 };
 

@@ -10,7 +10,8 @@
 
 static struct origin origin_of(const config_setting_t *s)
 {
-	return (struct origin){ config_setting_source_file(s), config_setting_source_line(s) };
+	return (struct origin){ config_setting_source_file(s),
+				config_setting_source_line(s) };
 }
 
 static const char *kind_word(const config_setting_t *s)
@@ -51,20 +52,21 @@ static bool is_as_written(const config_setting_t *s, const char *dir)
 	FILE *f;
 
 	snprintf(number, sizeof(number), "%d", abs(config_setting_get_int(s)));
-	snprintf(path, sizeof(path), "%s%s%s", *file == '/' ? "" : dir, *file == '/' ? "" : "/",
-		 file);
+	snprintf(path, sizeof(path), "%s%s%s", *file == '/' ? "" : dir,
+		 *file == '/' ? "" : "/", file);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		if (++n == config_setting_source_line(s))
-			found = strstr(line, number) || strstr(line, "0x") || strstr(line, "0X");
+			found = strstr(line, number) || strstr(line, "0x") ||
+				strstr(line, "0X");
 	if (f)
 		fclose(f);
 	return found;
 }
 
 /* What the operator wrote, as text for the table's parser. */
-static bool value_text(const struct walk *w, const config_setting_t *s, enum setting_kind kind,
-		       struct buf *out, struct err *err)
+static bool value_text(const struct walk *w, const config_setting_t *s,
+		       enum setting_kind kind, struct buf *out, struct err *err)
 {
 	bool wants_text = kind == SETTING_TEXT || kind == SETTING_WORD;
 	int type = config_setting_type(s);
@@ -118,46 +120,48 @@ static bool flag_of(const config_setting_t *group, const char *name)
 }
 
 /* The index of a member's word; fallback if it is not there. Its kind was checked. */
-static int word_index(const config_setting_t *group, enum section section, const char *name,
-		      int fallback)
+static int word_index(const config_setting_t *group, enum section section,
+		      const char *name, int fallback)
 {
 	const char *text = text_of(group, name);
 	int index = fallback;
 
-	if (text && !word_parse(span_str(text), member_find(section, span_str(name))->words,
-				&index))
+	if (text && !word_parse(span_str(text),
+				member_find(section, span_str(name))->words, &index))
 		return fallback;
 	return index;
 }
 
 static bool member_ok(struct walk *w, enum section section, const config_setting_t *s)
 {
-	const char *key = section_table[section].key, *name = config_setting_name(s), *near;
+	const char *key = section_table[section].key, *name = config_setting_name(s),
+		   *near;
 	const struct member_row *row = member_find(section, span_str(name));
 	int want, unused;
 
 	if (!row) {
 		near = member_suggest(section, span_str(name));
-		problem(w->problems, origin_of(s), "%s: there is no \"%s\" in it%s%s%s", key,
-			name, near ? "; did you mean \"" : "", near ? near : "",
+		problem(w->problems, origin_of(s), "%s: there is no \"%s\" in it%s%s%s",
+			key, name, near ? "; did you mean \"" : "", near ? near : "",
 			near ? "\"?" : "");
 		return false;
 	}
 	want = row->kind == SETTING_FLAG ? CONFIG_TYPE_BOOL : CONFIG_TYPE_STRING;
 	if (config_setting_type(s) != want) {
-		problem(w->problems, origin_of(s), "%s: %s: this is %s, but wanted is %s%s", key,
-			name, kind_word(s), setting_kind_doc(row->kind),
+		problem(w->problems, origin_of(s),
+			"%s: %s: this is %s, but wanted is %s%s", key, name, kind_word(s),
+			setting_kind_doc(row->kind),
 			want == CONFIG_TYPE_STRING ? ", in quotes" : "");
 		return false;
 	}
 	if (row->kind == SETTING_WORD && !word_parse(string_of(s), row->words, &unused)) {
-		problem(w->problems, origin_of(s), "%s: %s: \"%.*s\" is none of %s", key, name,
-			SPAN_ARG(span_head(string_of(s), 100)), row->words);
+		problem(w->problems, origin_of(s), "%s: %s: \"%.*s\" is none of %s", key,
+			name, SPAN_ARG(span_head(string_of(s), 100)), row->words);
 		return false;
 	}
 	if (row->kind == SETTING_TEXT && string_of(s).n >= TEXT_MAX) {
-		problem(w->problems, origin_of(s), "%s: %s: longer than %d bytes", key, name,
-			TEXT_MAX - 1);
+		problem(w->problems, origin_of(s), "%s: %s: longer than %d bytes", key,
+			name, TEXT_MAX - 1);
 		return false;
 	}
 	return true;
@@ -169,8 +173,9 @@ static bool group_ok(struct walk *w, enum section section, const config_setting_
 	bool good = true;
 
 	if (!config_setting_is_group(group)) {
-		problem(w->problems, origin_of(group), "%s: this is %s, but wanted is a group: %s",
-			key, kind_word(group), section_table[section].example);
+		problem(w->problems, origin_of(group),
+			"%s: this is %s, but wanted is a group: %s", key,
+			kind_word(group), section_table[section].example);
 		return false;
 	}
 	for (int i = 0; i < config_setting_length(group); i++)
@@ -181,7 +186,8 @@ static bool group_ok(struct walk *w, enum section section, const config_setting_
 		if (row->section != section || !row->needed ||
 		    config_setting_get_member(group, row->name))
 			continue;
-		problem(w->problems, origin_of(group), "%s: \"%s\" is missing", key, row->name);
+		problem(w->problems, origin_of(group), "%s: \"%s\" is missing", key,
+			row->name);
 		good = false;
 	}
 	return good;
@@ -213,7 +219,8 @@ static void add_listener(struct walk *w, const config_setting_t *s)
 
 	if (!endpoint_parse(span_str(address), &l.at)) {
 		problem(w->problems, origin_of(s),
-			"listen: \"%s\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25", address);
+			"listen: \"%s\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25",
+			address);
 		return;
 	}
 	l.tls = (enum tls_use)word_index(s, SECTION_LISTEN, "tls", TLS_NONE);
@@ -286,7 +293,8 @@ static void add_net(struct walk *w, const config_setting_t *s, enum section sect
 		problem(w->problems, origin_of(s),
 			"%s: \"%.*s\" is neither an address nor a network such as 192.0.2.0/24 (all "
 			"bits behind the slash must be zero)",
-			section_table[section].key, SPAN_ARG(span_head(string_of(s), 100)));
+			section_table[section].key,
+			SPAN_ARG(span_head(string_of(s), 100)));
 }
 
 static void add(struct walk *w, enum section section, const config_setting_t *s)
@@ -317,9 +325,9 @@ static void add(struct walk *w, enum section section, const config_setting_t *s)
 }
 
 static const int section_max[SECTION_COUNT] = {
-	[SECTION_LISTEN] = LISTENERS_MAX,    [SECTION_CERTIFICATES] = CERTIFICATES_MAX,
-	[SECTION_DOMAINS] = DOMAINS_MAX,     [SECTION_ROUTES] = ROUTES_MAX,
-	[SECTION_SOURCES] = SOURCES_MAX,     [SECTION_PROXY_FROM] = NETS_MAX,
+	[SECTION_LISTEN] = LISTENERS_MAX,  [SECTION_CERTIFICATES] = CERTIFICATES_MAX,
+	[SECTION_DOMAINS] = DOMAINS_MAX,   [SECTION_ROUTES] = ROUTES_MAX,
+	[SECTION_SOURCES] = SOURCES_MAX,   [SECTION_PROXY_FROM] = NETS_MAX,
 	[SECTION_XCLIENT_FROM] = NETS_MAX,
 };
 
@@ -327,25 +335,29 @@ static bool text_ok(struct walk *w, enum section section, const config_setting_t
 {
 	if (config_setting_type(s) == CONFIG_TYPE_STRING)
 		return true;
-	problem(w->problems, origin_of(s), "%s: this is %s, but wanted is a text, in quotes",
+	problem(w->problems, origin_of(s),
+		"%s: this is %s, but wanted is a text, in quotes",
 		section_table[section].key, kind_word(s));
 	return false;
 }
 
-static void walk_section(struct walk *w, enum section section, const config_setting_t *list)
+static void walk_section(struct walk *w, enum section section,
+			 const config_setting_t *list)
 {
 	const struct section_row *row = &section_table[section];
 	bool of_groups = row->of == SECTION_OF_GROUPS;
 	int n = config_setting_length(list);
 
-	if (!config_setting_is_list(list) && (of_groups || !config_setting_is_array(list))) {
-		problem(w->problems, origin_of(list), "%s: this is %s, but wanted is a list: %s",
-			row->key, kind_word(list), row->example);
+	if (!config_setting_is_list(list) &&
+	    (of_groups || !config_setting_is_array(list))) {
+		problem(w->problems, origin_of(list),
+			"%s: this is %s, but wanted is a list: %s", row->key,
+			kind_word(list), row->example);
 		return;
 	}
 	if (n > section_max[section]) {
-		problem(w->problems, origin_of(list), "%s: more than %d entries", row->key,
-			section_max[section]);
+		problem(w->problems, origin_of(list), "%s: more than %d entries",
+			row->key, section_max[section]);
 		return;
 	}
 	w->given[section] = true;
@@ -386,8 +398,8 @@ static void walk_group(struct walk *w, const config_setting_t *group, const char
 		else if (config_setting_is_group(s))
 			walk_group(w, s, key);
 		else
-			problem(w->problems, origin_of(s), "%s is a group: %s: { ... };", key,
-				key);
+			problem(w->problems, origin_of(s), "%s is a group: %s: { ... };",
+				key, key);
 	}
 }
 

@@ -8,10 +8,10 @@
 
 struct reading {
 	const struct source *src;
-	struct span text;     /* what is left of the file */
-	unsigned line;	      /* of the next line */
-	struct grow logical;  /* a line with its continuations */
-	unsigned logical_at;  /* its number */
+	struct span text;    /* what is left of the file */
+	unsigned line;	     /* of the next line */
+	struct grow logical; /* a line with its continuations */
+	unsigned logical_at; /* its number */
 	struct grow targets;
 	struct grow *out;
 	struct problems *problems;
@@ -39,7 +39,8 @@ static struct span trim(struct span s)
 static bool add(struct reading *r, struct span part)
 {
 	if (!grow_room(&r->logical, part.n + 1)) {
-		problem(r->problems, here(r), "a line longer than %zu bytes", LINE_CEILING);
+		problem(r->problems, here(r), "a line longer than %zu bytes",
+			LINE_CEILING);
 		return false;
 	}
 	if (r->logical.buf.len)
@@ -70,7 +71,8 @@ static bool next_line(struct reading *r)
 	return r->logical.buf.len > 0;
 }
 
-static void put(struct reading *r, enum table_kind kind, struct span key, struct span targets)
+static void put(struct reading *r, enum table_kind kind, struct span key,
+		struct span targets)
 {
 	uint8_t lower[ADDRESS_MAX + DOMAIN_MAX];
 	struct table_entry e = { .kind = kind, .targets = targets };
@@ -252,7 +254,8 @@ static void read_list_line(struct reading *r, struct span line)
 	struct span word = cut_word(&line);
 
 	if (line.n && line.p[0] != '#')
-		problem(r->problems, here(r), "one entry per line, but behind \"%.*s\" is more",
+		problem(r->problems, here(r),
+			"one entry per line, but behind \"%.*s\" is more",
 			SPAN_ARG(span_head(word, 100)));
 	else if (r->src->kind == TABLE_DOMAIN)
 		put_domain(r, word);

@@ -12,9 +12,10 @@ void base64_print(struct span in, struct buf *out)
 		for (size_t i = 0; i < 3; i++)
 			bits = bits << 8 | (i < three.n ? three.p[i] : 0u);
 		for (size_t i = 0; i < 4; i++)
-			buf_byte(out, i <= three.n
-					      ? (uint8_t)alphabet[bits >> (18 - 6 * i) & 63]
-					      : '=');
+			buf_byte(out,
+				 i <= three.n
+					 ? (uint8_t)alphabet[bits >> (18 - 6 * i) & 63]
+					 : '=');
 		in = span_skip(in, three.n);
 	}
 }

@@ -9,10 +9,10 @@
  * A field: kind, length of the name, name; then a text with its 32-bit length, or the
  * eight bytes of a number. All little-endian.
  */
-#define HEAD	 2
+#define HEAD	     2
 #define NAME_MAX_LEN 32
-#define NUMBER	 8
-#define LENGTH	 4
+#define NUMBER	     8
+#define LENGTH	     4
 
 static void put_le(struct buf *out, uint64_t n, size_t bytes)
 {

@@ -25,8 +25,8 @@ uint64_t id_next(struct id_maker *m, int64_t wall)
 		m->ms++;
 		m->counter = 0;
 	}
-	return m->ms << (COUNTER_BITS + NUMBER_BITS) | (uint64_t)m->number << COUNTER_BITS |
-	       m->counter;
+	return m->ms << (COUNTER_BITS + NUMBER_BITS) |
+	       (uint64_t)m->number << COUNTER_BITS | m->counter;
 }
 
 uint64_t id_peek(const struct id_maker *m, int64_t wall)

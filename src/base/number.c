@@ -50,8 +50,8 @@ static bool parse(struct span text, const struct unit *units, size_t count, int6
 
 		if (!span_eq_nocase(span_skip(text, digits), u->word))
 			continue;
-		if (!number_parse(span_head(text, digits), (uint64_t)(INT64_MAX / u->worth),
-				  &n))
+		if (!number_parse(span_head(text, digits),
+				  (uint64_t)(INT64_MAX / u->worth), &n))
 			return false;
 		*out = (int64_t)n * u->worth;
 		return true;

@@ -52,7 +52,8 @@ bool rcptmap_ok(const void *mem, size_t n)
 		return false;
 	slots = slots_in(n);
 	return head->magic == MAGIC && slots >= SLOTS_MIN && (slots & (slots - 1)) == 0 &&
-	       head->slots == slots && n == sizeof(*head) + slots * sizeof(struct rcptmap_slot);
+	       head->slots == slots &&
+	       n == sizeof(*head) + slots * sizeof(struct rcptmap_slot);
 }
 
 static const struct rcptmap_slot *slots_of(const void *mem)
@@ -97,7 +98,7 @@ static struct rcptmap_slot *find_mine(void *mem, size_t n, struct span text)
 	const struct rcptmap_slot *at = find(mem, n, text);
 
 	return at ? (struct rcptmap_slot *)((struct rcptmap_head *)mem + 1) +
-			    (at - slots_of(mem))
+			       (at - slots_of(mem))
 		  : NULL;
 }
 
@@ -172,5 +173,7 @@ enum rcpt_answer rcptmap_look_up(const void *mem, size_t n, struct span address)
 	ours = flags_of(mem, n, domain);
 	if (!(ours & (RCPT_DOMAIN | RCPT_ANY | RCPT_ASK)))
 		return RCPT_IS_FOREIGN;
-	return ours & RCPT_ANY ? RCPT_IS_KNOWN : ours & RCPT_ASK ? RCPT_IS_ASK : RCPT_IS_UNKNOWN;
+	return ours & RCPT_ANY	 ? RCPT_IS_KNOWN
+	       : ours & RCPT_ASK ? RCPT_IS_ASK
+				 : RCPT_IS_UNKNOWN;
 }

@@ -13,8 +13,8 @@ typedef int64_t ms_t;
 
 #define MS_SECOND ((ms_t)1000)
 #define MS_MINUTE (60 * MS_SECOND)
-#define MS_HOUR   (60 * MS_MINUTE)
-#define MS_DAY    (24 * MS_HOUR)
+#define MS_HOUR	  (60 * MS_MINUTE)
+#define MS_DAY	  (24 * MS_HOUR)
 #define MS_NEVER  INT64_MAX
 
 #endif

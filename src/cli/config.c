@@ -23,7 +23,8 @@ struct args {
 
 static const char usage[] =
 	"usage: holdfast config check [--config FILE] [--set KEY=VALUE]...\n"
-	"       holdfast config show [KEY] [--config FILE] [--set KEY=VALUE]... [--json]\n"
+	"       holdfast config show [KEY] [--config FILE] [--set KEY=VALUE]... "
+	"[--json]\n"
 	"       holdfast config defaults [KEY] [--json]\n"
 	"       holdfast config doc [KEY] [--markdown | --man]\n";
 
@@ -50,7 +51,8 @@ static bool read_args(int argc, char **argv, struct args *a)
 			snprintf(a->in_dir, sizeof(a->in_dir), "%s/holdfast.conf", value);
 			a->path = a->in_dir;
 		} else if (strcmp(argv[i], "--set") == 0) {
-			if (a->set_count == SETS_MAX || !next_value(argc, argv, &i, &value))
+			if (a->set_count == SETS_MAX ||
+			    !next_value(argc, argv, &i, &value))
 				return false;
 			a->set[a->set_count++] = value;
 		} else if (strcmp(argv[i], "--json") == 0) {
@@ -79,8 +81,11 @@ static void on_problem(void *arg, bool fatal, const char *text)
 
 static struct loaded *load(const struct args *a, bool conf_only, FILE *problems)
 {
-	struct loader_request r = { .path = a->path, .set = a->set, .set_count = a->set_count,
-				    .conf_only = conf_only, .on_problem = on_problem,
+	struct loader_request r = { .path = a->path,
+				    .set = a->set,
+				    .set_count = a->set_count,
+				    .conf_only = conf_only,
+				    .on_problem = on_problem,
 				    .arg = problems };
 	struct loaded *l;
 
@@ -104,8 +109,8 @@ static int check(const struct args *a)
 		printf("%s: good\n", a->path);
 		return 0;
 	}
-	printf("%s: %u problem%s, %u warning%s\n", a->path, fatal, plural(fatal), warnings,
-	       plural(warnings));
+	printf("%s: %u problem%s, %u warning%s\n", a->path, fatal, plural(fatal),
+	       warnings, plural(warnings));
 	return fatal ? 1 : 0;
 }
 
@@ -159,7 +164,8 @@ static bool chosen(const struct args *a, const char *key)
 {
 	size_t n = a->key ? strlen(a->key) : 0;
 
-	return !a->key || (strncmp(key, a->key, n) == 0 && (key[n] == '\0' || key[n] == '.'));
+	return !a->key ||
+	       (strncmp(key, a->key, n) == 0 && (key[n] == '\0' || key[n] == '.'));
 }
 
 static size_t put_settings(const struct args *a, const struct settings *set,
@@ -169,8 +175,10 @@ static size_t put_settings(const struct args *a, const struct settings *set,
 
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		const struct setting_row *r = &setting_table[i];
-		struct line l = { .key = r->key, .at = origins->set[i],
-				  .quoted = r->kind != SETTING_COUNT && r->kind != SETTING_FLAG };
+		struct line l = { .key = r->key,
+				  .at = origins->set[i],
+				  .quoted = r->kind != SETTING_COUNT &&
+					    r->kind != SETTING_FLAG };
 		uint8_t mem[TEXT_MAX];
 		struct buf value;
 
@@ -202,14 +210,15 @@ static void put_listener(const struct args *a, const struct listener *l, struct 
 	buf_init(&value, mem, sizeof(mem));
 	buf_put(&value, SPAN("{ address = \""));
 	endpoint_print(&l->at, &value);
-	buf_fmt(&value, "\"; service = \"smtp\"; tls = \"%s\"; proxy = %s; }", tls[l->tls],
-		l->proxy ? "true" : "false");
+	buf_fmt(&value, "\"; service = \"smtp\"; tls = \"%s\"; proxy = %s; }",
+		tls[l->tls], l->proxy ? "true" : "false");
 	put_entry(a, "listen", &value, at);
 }
 
 static void put_route(const struct args *a, const struct route *r, struct origin at)
 {
-	static const char *const hops[] = { "maildir", "discard", "lmtp:unix:", "lmtp:", "smtp:" };
+	static const char *const hops[] = { "maildir", "discard",
+					    "lmtp:unix:", "lmtp:", "smtp:" };
 	uint8_t mem[DOMAIN_MAX + TEXT_MAX + 100];
 	struct buf value;
 
@@ -243,8 +252,10 @@ static size_t put_lists(const struct args *a, const struct loaded *l)
 	for (size_t i = 0; chosen(a, "listen") && i < c->listener_count; i++, count++)
 		put_listener(a, &c->listeners[i], l->origins.listeners[i]);
 	for (size_t i = 0; chosen(a, "domains") && i < c->domain_count; i++, count++) {
-		struct line line = { .key = "domains", .value = span_str(c->domains[i]),
-				     .quoted = true, .at = l->origins.domains[i] };
+		struct line line = { .key = "domains",
+				     .value = span_str(c->domains[i]),
+				     .quoted = true,
+				     .at = l->origins.domains[i] };
 
 		put_line(a, &line);
 	}

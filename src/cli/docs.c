@@ -41,12 +41,13 @@ static void put_item(FILE *out, enum docs_form form, const char *name, const cha
 {
 	switch (form) {
 	case DOCS_TEXT:
-		fprintf(out, "%s%s%s%s", name, *facts ? "  (" : "", facts, *facts ? ")" : "");
+		fprintf(out, "%s%s%s%s", name, *facts ? "  (" : "", facts,
+			*facts ? ")" : "");
 		put_wrapped(out, doc);
 		break;
 	case DOCS_MARKDOWN:
-		fprintf(out, "- **`%s`**%s%s%s  \n  %s\n\n", name, *facts ? " (" : "", facts,
-			*facts ? ")" : "", doc);
+		fprintf(out, "- **`%s`**%s%s%s  \n  %s\n\n", name, *facts ? " (" : "",
+			facts, *facts ? ")" : "", doc);
 		break;
 	case DOCS_MAN:
 		fprintf(out, "*%s*", name);
@@ -68,8 +69,9 @@ static void put_heading(FILE *out, enum docs_form form, const char *text)
 static void print_facts(const struct setting_row *r, char *out, size_t n)
 {
 	static const char *const kinds[] = {
-		[SETTING_FLAG] = "flag", [SETTING_COUNT] = "number", [SETTING_SIZE] = "size",
-		[SETTING_TIME] = "time", [SETTING_TEXT] = "text",
+		[SETTING_FLAG] = "flag", [SETTING_COUNT] = "number",
+		[SETTING_SIZE] = "size", [SETTING_TIME] = "time",
+		[SETTING_TEXT] = "text",
 	};
 	const char *after = r->applies == APPLIES_RESTART ? ", needs a restart" : "";
 
@@ -80,8 +82,8 @@ static void print_facts(const struct setting_row *r, char *out, size_t n)
 	else if (r->kind == SETTING_FLAG)
 		snprintf(out, n, "flag, default %s%s", r->def, after);
 	else
-		snprintf(out, n, "%s, %s to %s, default %s%s", kinds[r->kind], r->min, r->max,
-			 r->def, after);
+		snprintf(out, n, "%s, %s to %s, default %s%s", kinds[r->kind], r->min,
+			 r->max, r->def, after);
 }
 
 static bool wanted(const char *key, struct span want)
@@ -128,10 +130,10 @@ static bool put_sections(FILE *out, enum docs_form form, struct span key)
 			put_heading(out, form, "Lists");
 		any = true;
 		snprintf(doc, sizeof(doc),
-			 form == DOCS_MARKDOWN ? "%s Example: `%s`" : "%s Example: %s", s->doc,
-			 s->example);
-		put_item(out, form, s->key, s->of == SECTION_OF_GROUPS ? "list of groups" : "list",
-			 doc);
+			 form == DOCS_MARKDOWN ? "%s Example: `%s`" : "%s Example: %s",
+			 s->doc, s->example);
+		put_item(out, form, s->key,
+			 s->of == SECTION_OF_GROUPS ? "list of groups" : "list", doc);
 		for (size_t j = 0; j < member_count; j++)
 			if (member_table[j].section == (enum section)i)
 				put_member(out, form, s, &member_table[j]);
@@ -147,7 +149,8 @@ bool docs_settings(FILE *out, enum docs_form form, struct span key)
 	if (form == DOCS_MARKDOWN && key.n == 0)
 		fputs("# Settings\n\nPrinted by `holdfast config doc --markdown` from "
 		      "`src/spec/settings.def` and `src/spec/sections.def`.\n"
-		      "The part of a name before the dot is a group: `smtp.hops` is written "
+		      "The part of a name before the dot is a group: `smtp.hops` is "
+		      "written "
 		      "`smtp: { hops = 50; };`.\n\n",
 		      out);
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
@@ -201,6 +204,6 @@ void docs_events(FILE *out, enum docs_form form)
 		put_item(out, form, end_table[i].word, "", end_table[i].doc);
 	put_heading(out, form, "What the log says");
 	for (size_t i = 1; i < RECORD_COUNT; i++)
-		put_item(out, form, record_table[i].word, level_word(record_table[i].level),
-			 record_table[i].doc);
+		put_item(out, form, record_table[i].word,
+			 level_word(record_table[i].level), record_table[i].doc);
 }

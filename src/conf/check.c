@@ -9,8 +9,9 @@
 #define SOCKET_PATH_MAX 107 /* struct sockaddr_un, without its NUL */
 #define DETAIL_MAX	7   /* struct rcptmap_head */
 
-static void PRINTF(4, 0)
-	report(struct problems *p, bool fatal, struct origin at, const char *fmt, va_list args)
+PRINTF(4, 0)
+static void report(struct problems *p, bool fatal, struct origin at, const char *fmt,
+		   va_list args)
 {
 	unsigned *count = fatal ? &p->fatal : &p->warnings;
 	char text[1024];
@@ -65,12 +66,12 @@ static struct origin either(const struct check *c, enum setting a, enum setting 
 	return o[a].file ? o[a] : o[b];
 }
 
-#define AT_MOST(c, small, large)                                                           \
-	do {                                                                               \
-		if ((c)->conf->set.small > (c)->conf->set.large)                           \
-			problem((c)->problems, either(c, SET_##small, SET_##large),        \
-				"%s is more than %s", setting_table[SET_##small].key,      \
-				setting_table[SET_##large].key);                           \
+#define AT_MOST(c, small, large)                                                      \
+	do {                                                                          \
+		if ((c)->conf->set.small > (c)->conf->set.large)                      \
+			problem((c)->problems, either(c, SET_##small, SET_##large),   \
+				"%s is more than %s", setting_table[SET_##small].key, \
+				setting_table[SET_##large].key);                      \
 	} while (0)
 
 static void check_order(const struct check *c)
@@ -88,8 +89,9 @@ static void check_order(const struct check *c)
 static void check_path(const struct check *c, enum setting which, const char *path)
 {
 	if (*path != '/')
-		problem(c->problems, c->origins->set[which], "%s: \"%s\" is not an absolute path",
-			setting_table[which].key, path);
+		problem(c->problems, c->origins->set[which],
+			"%s: \"%s\" is not an absolute path", setting_table[which].key,
+			path);
 }
 
 static void check_paths(const struct check *c)
@@ -135,8 +137,8 @@ static void check_texts(const struct check *c)
 	for (size_t i = 0; i < detail.n; i++) {
 		uint8_t d = byte_lower(detail.p[i]);
 
-		if ((d >= 'a' && d <= 'z') || (d >= '0' && d <= '9') || d == '@' || d == '.' ||
-		    d >= 0x80)
+		if ((d >= 'a' && d <= 'z') || (d >= '0' && d <= '9') || d == '@' ||
+		    d == '.' || d >= 0x80)
 			problem(c->problems, c->origins->set[SET_detail],
 				"recipients.detail: \"%c\" cannot separate", detail.p[i]);
 	}
@@ -201,8 +203,8 @@ static void check_listeners(const struct check *c)
 				l->name);
 		for (size_t j = 0; j < i; j++)
 			if (overlap(&l->at, &conf->listeners[j].at))
-				problem(c->problems, at, "listen: %s overlaps with %s", l->name,
-					conf->listeners[j].name);
+				problem(c->problems, at, "listen: %s overlaps with %s",
+					l->name, conf->listeners[j].name);
 	}
 }
 
@@ -220,7 +222,8 @@ static void check_routes(const struct check *c)
 				r->domain);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(r->domain, conf->routes[j].domain) == 0)
-				problem(c->problems, at, "routes: %s has two routes", r->domain);
+				problem(c->problems, at, "routes: %s has two routes",
+					r->domain);
 	}
 }
 

@@ -25,7 +25,8 @@ static bool listener_ok(const struct listener *l)
 
 static bool route_ok(const struct route *r)
 {
-	return ends_with_nul(r->domain, sizeof(r->domain)) && (unsigned)r->hop < HOP_COUNT &&
+	return ends_with_nul(r->domain, sizeof(r->domain)) &&
+	       (unsigned)r->hop < HOP_COUNT &&
 	       ends_with_nul(r->target, sizeof(r->target)) && flag_ok(&r->verify);
 }
 

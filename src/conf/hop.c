@@ -13,7 +13,8 @@ static bool label_ok(struct span label)
 		uint8_t c = byte_lower(label.p[i]);
 
 		/* underscores are in the DNS, whatever the RFCs say */
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' &&
+		    c != '_')
 			return false;
 	}
 	return true;
@@ -81,15 +82,17 @@ bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct er
 		if (!target_ok(hops[i].hop, rest) || rest.n >= TEXT_MAX) {
 			if (!*hops[i].wants)
 				break;
-			return err_set(err, "\"%.*s\" is not %s", SPAN_ARG(text), hops[i].wants);
+			return err_set(err, "\"%.*s\" is not %s", SPAN_ARG(text),
+				       hops[i].wants);
 		}
 		*hop = hops[i].hop;
 		memset(target, 0, TEXT_MAX);
 		memcpy(target, rest.p, rest.n);
 		return true;
 	}
-	return err_set(err,
-		       "\"%.*s\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, "
-		       "smtp:host:port",
-		       SPAN_ARG(text));
+	return err_set(
+		err,
+		"\"%.*s\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, "
+		"smtp:host:port",
+		SPAN_ARG(text));
 }

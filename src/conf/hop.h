@@ -11,7 +11,8 @@
 #include "conf/conf.h"
 
 /* target gets what is behind lmtp:, lmtp:unix: or smtp:, else "". */
-MUST bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err);
+MUST bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX],
+		    struct err *err);
 
 /* Is this a domain or host name: letters, digits and hyphens between dots? */
 bool host_name_ok(struct span name);

@@ -74,7 +74,8 @@ size_t text_distance(struct span a, struct span b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= b.n; j++) {
-			size_t change = corner + (byte_lower(a.p[i - 1]) != byte_lower(b.p[j - 1]));
+			size_t change = corner + (byte_lower(a.p[i - 1]) !=
+						  byte_lower(b.p[j - 1]));
 
 			corner = row[j];
 			row[j] = least(change, least(row[j], row[j - 1]) + 1);
@@ -118,8 +119,9 @@ static const char *same_last_part(struct span key)
 	const char *found = NULL;
 
 	for (size_t i = 0; i < SETTINGS_COUNT + SECTION_COUNT; i++) {
-		const char *known = i < SETTINGS_COUNT ? setting_table[i].key
-						       : section_table[i - SETTINGS_COUNT].key;
+		const char *known = i < SETTINGS_COUNT
+					    ? setting_table[i].key
+					    : section_table[i - SETTINGS_COUNT].key;
 
 		if (!span_eq(last_part(key), last_part(span_str(known))))
 			continue;

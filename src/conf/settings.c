@@ -169,8 +169,8 @@ static bool unreadable(const struct setting_row *row, struct span value, struct 
 	if (row->kind == SETTING_WORD)
 		return err_set(err, "\"%.*s\" is none of %s", SPAN_ARG(value), row->min);
 	if (row->kind == SETTING_TIME && is_number(value))
-		return err_set(err, "%.*s needs a unit, in quotes: \"%.*ss\"", SPAN_ARG(value),
-			       SPAN_ARG(value));
+		return err_set(err, "%.*s needs a unit, in quotes: \"%.*ss\"",
+			       SPAN_ARG(value), SPAN_ARG(value));
 	return err_set(err, "\"%.*s\" is not %s", SPAN_ARG(value), kind_doc[row->kind]);
 }
 
@@ -209,10 +209,12 @@ void settings_init(struct settings *s)
 
 	memset(s, 0, sizeof(*s));
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
-		BUG_IF(!setting_put(s, &setting_table[i], span_str(setting_table[i].def), &err));
+		BUG_IF(!setting_put(s, &setting_table[i], span_str(setting_table[i].def),
+				    &err));
 }
 
-void setting_print(const struct settings *s, const struct setting_row *row, struct buf *out)
+void setting_print(const struct settings *s, const struct setting_row *row,
+		   struct buf *out)
 {
 	switch (row->kind) {
 	case SETTING_FLAG:

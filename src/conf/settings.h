@@ -47,13 +47,14 @@ void settings_init(struct settings *s);
 const struct setting_row *setting_find(struct span key);
 
 /* Give a setting the value that the text says. On failure err says what is wrong. */
-MUST bool setting_put(struct settings *s, const struct setting_row *row, struct span value,
-		      struct err *err);
+MUST bool setting_put(struct settings *s, const struct setting_row *row,
+		      struct span value, struct err *err);
 MUST bool settings_put(struct settings *s, struct span key, struct span value,
 		       struct err *err);
 
 /* The value, so that setting_put() reads it back. */
-void setting_print(const struct settings *s, const struct setting_row *row, struct buf *out);
+void setting_print(const struct settings *s, const struct setting_row *row,
+		   struct buf *out);
 bool setting_eq(const struct settings *a, const struct settings *b,
 		const struct setting_row *row);
 
@@ -63,7 +64,8 @@ bool settings_ok(const struct settings *s);
 /* The texts of a row of kind TEXT. */
 static inline struct span setting_text(const char text[TEXT_MAX])
 {
-	return span_head(span_of(text, TEXT_MAX), span_find(span_of(text, TEXT_MAX), '\0'));
+	return span_head(span_of(text, TEXT_MAX),
+			 span_find(span_of(text, TEXT_MAX), '\0'));
 }
 
 /* Which of the words, separated by |, this is. False: none of them. */

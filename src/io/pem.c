@@ -53,7 +53,8 @@ static struct pem_facts facts_of(const X509 *cert)
 	return f;
 }
 
-bool pem_check(struct span chain, struct span key, struct pem_facts *facts, struct err *err)
+bool pem_check(struct span chain, struct span key, struct pem_facts *facts,
+	       struct err *err)
 {
 	X509 *cert = read_certificate(chain);
 	EVP_PKEY *pkey = read_key(key);

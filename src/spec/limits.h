@@ -7,6 +7,7 @@
 #ifndef SPEC_LIMITS_H
 #define SPEC_LIMITS_H
 
+/* clang-format off */
 /* the wire */
 #define LINE_MAX_SMTP	 12288 /* the longest line of any kind, with CRLF: an AUTH line */
 #define REPLY_MAX	 1024  /* one reply of ours, all its lines */
@@ -47,5 +48,6 @@
 #define DOMAINS_MAX	 1024
 #define SOURCES_MAX	 32
 #define PROBLEMS_MAX	 100 /* reported by one `config check` */
+/* clang-format on */
 
 #endif

@@ -106,7 +106,7 @@ enum life_order {
 /* clang-format on */
 
 /* The frame: one byte of kind, then the fields. False in unpack: not a valid one. */
-#define MESSAGE(id, ...)                                                \
+#define MESSAGE(id, ...)                                                 \
 	void msg_##id##_pack(const struct msg_##id *m, struct buf *out); \
 	MUST bool msg_##id##_unpack(struct span frame, struct msg_##id *out);
 #include "spec/messages.def"

@@ -56,7 +56,7 @@ HABITS = [
     ("an assert", "\tassert(x);\n", "BUG_IF"),
     ("a comment of work in progress", "x(); // later\n", "//"),
     ("something to be done", "/* " + "TO" + "DO: later */\n", "TO" + "DO"),
-    ("a long line", "/* " + "x" * 100 + " */\n", "columns"),
+    ("a long line", "/* " + "x" * 110 + " */\n", "columns"),
     ("spaces at the end", "int x; \n", "end of the line"),
     ("a // inside a text is none", 'x = "http://";\n', None),
 ]

@@ -20,15 +20,16 @@
 #include "base/span.h"
 
 /* A buf in memory of its own: BUF(out, 100); */
-#define BUF(name, size)                 \
-	uint8_t name##_mem[size];       \
+#define BUF(name, size)           \
+	uint8_t name##_mem[size]; \
 	struct buf name = { .mem = name##_mem, .cap = sizeof(name##_mem) }
 
 static inline void expect_span(const char *why, struct span got, struct span want)
 {
 	if (span_eq(got, want))
 		return;
-	fail_msg("%s: got \"%.*s\" instead of \"%.*s\"", why, SPAN_ARG(got), SPAN_ARG(want));
+	fail_msg("%s: got \"%.*s\" instead of \"%.*s\"", why, SPAN_ARG(got),
+		 SPAN_ARG(want));
 }
 
 static inline void expect_text(const char *why, const struct buf *got, const char *want)
@@ -53,7 +54,8 @@ static inline void expect_false(const char *why, bool got)
 static inline void expect_number(const char *why, int64_t got, int64_t want)
 {
 	if (got != want)
-		fail_msg("%s: got %lld instead of %lld", why, (long long)got, (long long)want);
+		fail_msg("%s: got %lld instead of %lld", why, (long long)got,
+			 (long long)want);
 }
 
 /* A generator for property tests: the same numbers in every run (splitmix64). */

@@ -123,8 +123,10 @@ static void only_rfc_3629_is_utf8(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < COUNT_OF(utf8s); i++)
 		expect_number(utf8s[i].why, utf8_ok(utf8s[i].text), utf8s[i].ok);
-	expect_span("cut before a character", utf8_head(SPAN("a\xe2\x82\xac"), 3), SPAN("a"));
-	expect_span("cut behind it", utf8_head(SPAN("a\xe2\x82\xac"), 4), SPAN("a\xe2\x82\xac"));
+	expect_span("cut before a character", utf8_head(SPAN("a\xe2\x82\xac"), 3),
+		    SPAN("a"));
+	expect_span("cut behind it", utf8_head(SPAN("a\xe2\x82\xac"), 4),
+		    SPAN("a\xe2\x82\xac"));
 	expect_span("what is no text anyway", utf8_head(SPAN("\x80\x80\x80\x80\x80"), 4),
 		    SPAN("\x80\x80\x80\x80"));
 }

@@ -120,8 +120,9 @@ static void a_row_prints_all_its_fields(void **unused)
 	field_flag(&row, "late", false);
 	field_time(&row, "at", 0);
 	fields_print_logfmt(buf_span(&row), 0, &out);
-	expect_text("logfmt", &out,
-		    "log=session bytes=-12 tls=true late=false at=1970-01-01T00:00:00.000Z");
+	expect_text(
+		"logfmt", &out,
+		"log=session bytes=-12 tls=true late=false at=1970-01-01T00:00:00.000Z");
 	buf_reset(&out);
 	fields_print_json(buf_span(&row), 0, &out);
 	expect_text("json", &out,

@@ -38,8 +38,9 @@ static bool load_with(const char *text, const char *const *set, size_t set_count
 		      struct loaded **out)
 {
 	char path[200];
-	struct loader_request r = { .path = path, .set = set, .set_count = set_count,
-				    .on_problem = on_problem };
+	struct loader_request r = {
+		.path = path, .set = set, .set_count = set_count, .on_problem = on_problem
+	};
 
 	snprintf(path, sizeof(path), "%s/a.conf", home);
 	write_file("a.conf", text);
@@ -130,7 +131,8 @@ static void every_mistake_is_named_with_its_place(void **unused)
 		struct loaded *l;
 
 		expect_false(wrong[i].text, load_with(wrong[i].text, NULL, 0, &l));
-		expect_span(wrong[i].text, span_str(said_short()), span_str(wrong[i].says));
+		expect_span(wrong[i].text, span_str(said_short()),
+			    span_str(wrong[i].says));
 		loader_close(&l);
 	}
 }
@@ -176,18 +178,19 @@ static void values_reach_the_struct(void **unused)
 
 	(void)unused;
 	write_file("b.conf", "errors = 7;\n");
-	expect_true(said, load_with("hostname = \"mx.example\"; dir = \"data\";\n"
-				    "smtp: { hops = 30; message-max = \"1m\";\n"
-				    "@include \"b.conf\"\n};\n"
-				    "listen = ( { address = \"127.0.0.1:2025\"; proxy = true; },\n"
-				    "           { address = \"[::1]:2025\"; } );\n"
-				    "domains = [ \"Example.ORG\" ];\n"
-				    "routes = ( { domain = \"example.org\"; verify = true;\n"
-				    "             to = \"lmtp:unix:/run/lmtp\"; } );\n"
-				    "proxy-from = [ \"192.0.2.0/24\", \"::1\" ];\n"
-				    "xclient-from = ( \"192.0.2.7\" );\n"
-				    "delivery: { to = \"smtp:[::1]:25\"; };\n",
-				    set, 2, &l));
+	expect_true(said,
+		    load_with("hostname = \"mx.example\"; dir = \"data\";\n"
+			      "smtp: { hops = 30; message-max = \"1m\";\n"
+			      "@include \"b.conf\"\n};\n"
+			      "listen = ( { address = \"127.0.0.1:2025\"; proxy = true; },\n"
+			      "           { address = \"[::1]:2025\"; } );\n"
+			      "domains = [ \"Example.ORG\" ];\n"
+			      "routes = ( { domain = \"example.org\"; verify = true;\n"
+			      "             to = \"lmtp:unix:/run/lmtp\"; } );\n"
+			      "proxy-from = [ \"192.0.2.0/24\", \"::1\" ];\n"
+			      "xclient-from = ( \"192.0.2.7\" );\n"
+			      "delivery: { to = \"smtp:[::1]:25\"; };\n",
+			      set, 2, &l));
 	assert_true(conf_ok(&l->conf, sizeof(l->conf)));
 	assert_string_equal(l->conf.set.hostname, "set.example");
 	assert_string_equal(l->origins.set[SET_hostname].file, "--set");
@@ -297,7 +300,8 @@ static void recipient_files_are_read_as_they_are(void **unused)
 		snprintf(text, sizeof(text), "sources = ( { file = \"%ssource\"; %s; } );",
 			 postfix ? "hash:" : "", sources[i].source + (postfix ? 8 : 0));
 		good = load_with(text, NULL, 0, &l);
-		expect_span(sources[i].why, span_str(said_short()), span_str(sources[i].says));
+		expect_span(sources[i].why, span_str(said_short()),
+			    span_str(sources[i].says));
 		expect_true(sources[i].why, good == (*sources[i].says == '\0'));
 		print_tables(l, &out);
 		expect_text(sources[i].why, &out, sources[i].entries);
@@ -314,7 +318,8 @@ static void run(const char *command)
 		fail_msg("%s", text);
 }
 
-#define OPENSSL_REQ "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+#define OPENSSL_REQ \
+	"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
 
 static void certificates_must_fit_their_keys(void **unused)
 {
@@ -344,9 +349,10 @@ static void certificates_must_fit_their_keys(void **unused)
 
 	snprintf(text, sizeof(text), pair, "a", "b");
 	assert_false(load_with(text, NULL, 0, &l));
-	assert_string_equal(said_short(),
-			    "a.conf:1: tls.certificates: a.crt: the key does not belong to the "
-			    "certificate\n");
+	assert_string_equal(
+		said_short(),
+		"a.conf:1: tls.certificates: a.crt: the key does not belong to the "
+		"certificate\n");
 	loader_close(&l);
 
 	write_file("c.crt", "nothing");
@@ -367,7 +373,8 @@ static void certificates_must_fit_their_keys(void **unused)
 
 static void a_file_that_is_not_there_is_one_problem(void **unused)
 {
-	struct loader_request r = { .path = "/nonexistent/a.conf", .on_problem = on_problem };
+	struct loader_request r = { .path = "/nonexistent/a.conf",
+				    .on_problem = on_problem };
 	struct loaded *l;
 
 	(void)unused;

@@ -60,8 +60,8 @@ static void sizes_are_read_and_printed_in_their_largest_unit(void **unused)
 		int64_t n = -1;
 		BUF(out, 40);
 
-		expect_true(sizes[i].text,
-			    size_parse(span_str(sizes[i].text), &n) == (sizes[i].bytes >= 0));
+		expect_true(sizes[i].text, size_parse(span_str(sizes[i].text), &n) ==
+						   (sizes[i].bytes >= 0));
 		expect_number(sizes[i].text, n, sizes[i].bytes);
 		if (n < 0)
 			continue;
@@ -77,8 +77,8 @@ static void durations_need_a_unit_except_zero(void **unused)
 		ms_t t = -1;
 		BUF(out, 40);
 
-		expect_true(times[i].text,
-			    duration_parse(span_str(times[i].text), &t) == (times[i].ms >= 0));
+		expect_true(times[i].text, duration_parse(span_str(times[i].text), &t) ==
+						   (times[i].ms >= 0));
 		expect_number(times[i].text, t, times[i].ms);
 		if (t < 0)
 			continue;

@@ -76,7 +76,8 @@ static void a_recipient_is_looked_up_from_whole_to_catch_all(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < COUNT_OF(asked); i++)
-		expect_number(asked[i].why, rcptmap_look_up(mem, n, span_str(asked[i].address)),
+		expect_number(asked[i].why,
+			      rcptmap_look_up(mem, n, span_str(asked[i].address)),
 			      asked[i].answer);
 	free(mem);
 }
@@ -90,8 +91,10 @@ static void full_is_set_and_cleared_in_place(void **unused)
 	rcptmap_mark_full(mem, n, SPAN("alice@example.org"), true);
 	rcptmap_mark_full(mem, n, SPAN("bob@example.org"), false);
 	rcptmap_mark_full(mem, n, SPAN("mallory@example.org"), true);
-	expect_number("alice", rcptmap_look_up(mem, n, SPAN("alice@example.org")), RCPT_IS_FULL);
-	expect_number("bob", rcptmap_look_up(mem, n, SPAN("bob@example.org")), RCPT_IS_KNOWN);
+	expect_number("alice", rcptmap_look_up(mem, n, SPAN("alice@example.org")),
+		      RCPT_IS_FULL);
+	expect_number("bob", rcptmap_look_up(mem, n, SPAN("bob@example.org")),
+		      RCPT_IS_KNOWN);
 	expect_number("nobody", rcptmap_look_up(mem, n, SPAN("mallory@example.org")),
 		      RCPT_IS_UNKNOWN);
 	free(mem);
@@ -112,7 +115,8 @@ static void a_full_map_says_so_and_still_answers(void **unused)
 		put += rcptmap_put(mem, n, buf_span(&address), RCPT_EXISTS);
 	}
 	assert_int_equal(put, 16);
-	expect_number("nobody", rcptmap_look_up(mem, n, SPAN("x@example.net")), RCPT_IS_FOREIGN);
+	expect_number("nobody", rcptmap_look_up(mem, n, SPAN("x@example.net")),
+		      RCPT_IS_FOREIGN);
 	free(mem);
 }
 
@@ -189,14 +193,17 @@ static enum rcpt_answer model_look_up(struct model *m, const char *address)
 	char plain[80];
 
 	if (!(flags & RCPT_EXISTS) && plus) {
-		snprintf(plain, sizeof(plain), "%.*s%s", (int)(plus - address), address, at);
+		snprintf(plain, sizeof(plain), "%.*s%s", (int)(plus - address), address,
+			 at);
 		flags = model_flags(m, plain);
 	}
 	if (flags & RCPT_EXISTS)
 		return flags & RCPT_FULL ? RCPT_IS_FULL : RCPT_IS_KNOWN;
 	if (!ours)
 		return RCPT_IS_FOREIGN;
-	return ours & RCPT_ANY ? RCPT_IS_KNOWN : ours & RCPT_ASK ? RCPT_IS_ASK : RCPT_IS_UNKNOWN;
+	return ours & RCPT_ANY	 ? RCPT_IS_KNOWN
+	       : ours & RCPT_ASK ? RCPT_IS_ASK
+				 : RCPT_IS_UNKNOWN;
 }
 
 static void any_address(uint64_t *seed, char out[40])
@@ -204,9 +211,9 @@ static void any_address(uint64_t *seed, char out[40])
 	static const char *const users[] = { "a", "B", "c", "+", "long.name" };
 	static const char *const details[] = { "", "", "+x", "+X", "+x+y" };
 
-	snprintf(out, 40, "%s%d%s@d%d.%s", users[dice_below(seed, 5)], (int)dice_below(seed, 6),
-		 details[dice_below(seed, 5)], (int)dice_below(seed, 4),
-		 dice_below(seed, 2) ? "example" : "EXAMPLE");
+	snprintf(out, 40, "%s%d%s@d%d.%s", users[dice_below(seed, 5)],
+		 (int)dice_below(seed, 6), details[dice_below(seed, 5)],
+		 (int)dice_below(seed, 4), dice_below(seed, 2) ? "example" : "EXAMPLE");
 }
 
 static void the_map_agrees_with_a_list(void **unused)
@@ -224,14 +231,16 @@ static void the_map_agrees_with_a_list(void **unused)
 		m.count = 0;
 		rcptmap_init(mem, n, key, 1, SPAN("+"));
 		for (int i = 0; i < 100; i++) {
-			unsigned flags = RCPT_EXISTS | (dice_below(&seed, 4) ? 0 : RCPT_FULL);
+			unsigned flags = RCPT_EXISTS |
+					 (dice_below(&seed, 4) ? 0 : RCPT_FULL);
 			const char *what = text;
 
 			any_address(&seed, text);
 			if (dice_below(&seed, 20) == 0) {
 				what = strchr(text, '@');
 				flags = RCPT_DOMAIN |
-					(unsigned[]){ 0, RCPT_ANY, RCPT_ASK }[dice_below(&seed, 3)];
+					(unsigned[]){ 0, RCPT_ANY,
+						      RCPT_ASK }[dice_below(&seed, 3)];
 			}
 			assert_true(rcptmap_put(mem, n, span_str(what), flags));
 			model_put(&m, what, flags);

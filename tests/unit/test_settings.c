@@ -23,7 +23,8 @@ static void every_row_has_a_good_default_sane_bounds_and_a_doc(void **unused)
 		expect_true(r->key, *r->doc && strchr(".)", r->doc[strlen(r->doc) - 1]));
 		expect_true(r->key, setting_find(span_str(r->key)) == r);
 		expect_true(r->key, section_find(span_str(r->key)) == SECTION_COUNT);
-		if (r->kind == SETTING_TEXT || r->kind == SETTING_WORD || r->kind == SETTING_FLAG)
+		if (r->kind == SETTING_TEXT || r->kind == SETTING_WORD ||
+		    r->kind == SETTING_FLAG)
 			continue;
 		expect_true(r->key, setting_put(&other, r, span_str(r->min), &err));
 		expect_true(r->key, setting_put(&other, r, span_str(r->max), &err));

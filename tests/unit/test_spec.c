@@ -130,15 +130,15 @@ static void whatever_unpacks_packs_to_the_same_bytes(void **unused)
 
 		for (size_t i = 0; i < frame.n; i++)
 			bytes[i] = dice_below(&seed, 4) ? 0 : (uint8_t)dice(&seed);
-#define MESSAGE(id, ...)                                       \
-	{                                                      \
-		struct msg_##id m;                             \
-		bytes[0] = MSG_##id;                           \
-		if (msg_##id##_unpack(frame, &m)) {            \
-			buf_reset(&out);                       \
-			msg_##id##_pack(&m, &out);             \
+#define MESSAGE(id, ...)                                         \
+	{                                                        \
+		struct msg_##id m;                               \
+		bytes[0] = MSG_##id;                             \
+		if (msg_##id##_unpack(frame, &m)) {              \
+			buf_reset(&out);                         \
+			msg_##id##_pack(&m, &out);               \
 			expect_span(#id, buf_span(&out), frame); \
-		}                                              \
+		}                                                \
 	}
 #include "spec/messages.def"
 	}
