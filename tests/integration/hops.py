@@ -143,7 +143,7 @@ class Dialogue(socketserver.StreamRequestHandler):
 class Hop:
     """A next hop that misbehaves at one point of the dialogue until it is healed."""
 
-    def __init__(self, at=None, do=None, lmtp=True, path=None):
+    def __init__(self, at=None, do=None, lmtp=True, path=None, port=None):
         self.at, self.do, self.lmtp = at, do, lmtp
         self.ill = at is not None
         self.misdeeds = 0
@@ -153,7 +153,7 @@ class Hop:
         kind = socketserver.ThreadingUnixStreamServer if path else socketserver.ThreadingTCPServer
         kind.allow_reuse_address = kind.daemon_threads = True
         kind.request_queue_size = 100
-        self.port = None if path else free_port()
+        self.port = None if path else port or free_port()
         self.server = kind(str(path) if path else ("127.0.0.1", self.port), Dialogue)
         self.server.hop = self
         if path:
