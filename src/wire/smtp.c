@@ -455,6 +455,8 @@ static struct smtp_event next_chunk(struct smtp *s, struct span *in)
 
 struct smtp_event smtp_next(struct smtp *s, struct span *in)
 {
+	struct smtp_event ev;
+
 	if (s->asked != SMTP_NONE)
 		return (struct smtp_event){ .kind = SMTP_MORE };
 	if (s->swallowing)
@@ -465,7 +467,8 @@ struct smtp_event smtp_next(struct smtp *s, struct span *in)
 		return next_chunk(s, in);
 	if (s->state == SMTP_WANTS_TLS || s->state == SMTP_GONE)
 		return (struct smtp_event){ .kind = SMTP_MORE };
-	return next_line(s, in);
+	ev = next_line(s, in);
+	return s->swallowing ? swallow(s, in) : ev; /* the line announced a chunk */
 }
 
 /* ---- replies ----------------------------------------------------------------------- */
