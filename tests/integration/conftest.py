@@ -75,15 +75,15 @@ class Server:
             self.cert, key = self_signed(self.home, "mx.example.test")
             certificates = f'tls: {{ certificates = ( {{ cert = "{self.cert}"; key = "{key}"; }} ); }};'
         listen = listen or f'listen = ( {{ address = "127.0.0.1:{self.port}"; service = "smtp"; }} );'
-        users_lines = ""
+        users_lines = '  drain = "5s";\n'
         if os.geteuid() == 0:
-            users_lines = "".join(f'  user-{r} = "{i}";\n' for r, i in ROLE_IDS.items())
+            users_lines += "".join(f'  user-{r} = "{i}";\n' for r, i in ROLE_IDS.items())
         deliver = f'delivery: {{ {deliver} }};' if deliver else ""
         self.config.write_text(
             f'hostname = "mx.example.test";\ndir = "{self.dir}";\ncontrol = "{self.control}";\n'
             f'domains = [ "example.test" ];\n{listen}\n{certificates}\n{deliver}\n'
             + ("" if "run:" in settings else f"run: {{\n{users_lines}}};\n") + settings + "\n")
-        if "run:" in settings and users_lines:
+        if "run:" in settings:
             text = self.config.read_text()
             self.config.write_text(re.sub(r"run: *\{", "run: {\n" + users_lines, text, count=1))
 
@@ -120,7 +120,7 @@ class Server:
                 raise AssertionError(f"the server ended:\n{self.log()}")
             got = subprocess.run([HOLDFAST, "status", "--config", self.config],
                                  capture_output=True, text=True, timeout=PATIENCE)
-            return got.returncode == 0
+            return got.returncode == 0 and re.search(r"^state +serving$", got.stdout, re.M)
         wait_for("the server to answer", ready)
 
     def cli(self, *words, check=True, input=None):

@@ -60,14 +60,9 @@ def test_ten_thousand_recipients_meet_the_limit(server):
     for start in range(0, 10000, 500):
         talk.send("".join(f"RCPT TO:<alice+{i}@example.test>\r\n" for i in range(start, start + 500)))
         for _ in range(500):
-            got = talk.reply()[:3]
-            codes.append(got)
-            if got in (b"421", b""):
-                break
-        if codes[-1] in (b"421", b""):
-            break
-    assert codes.count(b"250") == 999
-    assert b"452" in codes and codes[-1] in (b"421", b"")
+            codes.append(talk.reply()[:3])
+    assert codes.count(b"250") == 999 and codes.count(b"452") == 9001
+    talk.close()
     still_serves(server)
 
 
@@ -97,11 +92,7 @@ def test_no_form_of_end_of_data_smuggles_a_message(server, form):
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     talk.send(b"From: a@client.example\r\n\r\nouter" + form + inner)
-    first = talk.reply()
-    if b"\0" in form:
-        assert first.startswith(b"250")
-    else:
-        assert first.startswith(b"554 5.6.0")
+    assert talk.reply().startswith(b"554 5.6.0")
     assert talk.ask("QUIT").startswith(b"221"), "the smuggled commands were answered"
     assert server.messages("bob") == []
 
