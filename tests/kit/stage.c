@@ -256,6 +256,7 @@ static void step(struct stage_peer *p, struct session_in *in)
 	if (p->session.queue_id == g->next_id)
 		g->next_id++;
 	p->wake = out.wake;
+	p->offer = buf_room(&p->peer) < REPLY_MAX;
 	obey(p, &out);
 	forget_question(p);
 	if (!p->deaf) {
@@ -267,25 +268,49 @@ static void step(struct stage_peer *p, struct session_in *in)
 		stage_answer(p);
 }
 
+/* Bytes that were offered before are taken now: then why not then? */
+static void step_again(struct stage_peer *p)
+{
+	struct session_in in = { .kind = IN_BYTES };
+	size_t left = p->in.len, said = p->said.len;
+	bool may = p->offer;
+
+	step(p, &in);
+	BUG_IF(!may && (p->in.len != left || p->said.len != said));
+}
+
+/* Some more bytes arrive. */
+static void step_with(struct stage_peer *p, size_t n)
+{
+	struct session_in in = { .kind = IN_BYTES };
+
+	append(&p->in, span_head(buf_span(&p->unsent), n));
+	buf_drop(&p->unsent, n);
+	step(p, &in);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Hand over what the peer sent, as far as the session takes it. */
 static void feed(struct stage_peer *p)
 {
 	size_t chop = p->stage->chop ? p->stage->chop : IN_MAX;
 
 	while (!p->closed && !p->asks) {
-		struct session_in in = { .kind = IN_BYTES };
-		size_t room = IN_MAX - p->in.len;
-		size_t n = p->unsent.len < chop ? p->unsent.len : chop;
-		size_t before = p->in.len;
-		unsigned said = (unsigned)p->said.len;
+		size_t n = smaller(smaller(p->unsent.len, chop), IN_MAX - p->in.len);
 
-		n = n < room ? n : room;
-		append(&p->in, span_head(buf_span(&p->unsent), n));
-		buf_drop(&p->unsent, n);
-		step(p, &in);
-		if (n == 0 && p->in.len == before && p->said.len == said)
+		if (n)
+			step_with(p, n);
+		else if (p->offer && !p->deaf)
+			step_again(p);
+		else
 			break;
 	}
+	if (!p->closed && !p->asks)
+		step_again(p);
 	BUG_IF(!p->closed && !p->asks && !p->deaf && p->in.len == IN_MAX);
 }
 

@@ -30,7 +30,8 @@ struct stage_peer {
 	ms_t wake;
 	unsigned asks; /* the open question: DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS */
 	char asked[ADDRESS_MAX + 1];
-	bool deaf; /* does not read what we say */
+	bool deaf;  /* does not read what we say */
+	bool offer; /* the last step stopped for want of room to answer */
 	bool closed, aborted;
 	unsigned drops, submits;
 };

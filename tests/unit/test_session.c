@@ -65,6 +65,37 @@ static void a_letter_is_kept_from_mail_to_the_answer(void **unused)
 	stage_peer_close(&p);
 }
 
+static void ehlo_gives_the_letter_back(void **unused)
+{
+	struct stage_peer p;
+
+	(void)unused;
+	start_mail(&p);
+	assert_true(session_has_letter(&p.session));
+	stage_send(&p, SPAN("EHLO again.example\r\n"));
+	assert_false(session_has_letter(&p.session));
+	assert_int_equal(p.drops, 1);
+	stage_peer_close(&p);
+}
+
+/* Or it would be asked for again and again. */
+static void room_that_is_none_is_not_believed(void **unused)
+{
+	struct stage_peer p;
+
+	(void)unused;
+	start_mail(&p);
+	stage.room = STAGE_NO_ANSWER;
+	stage_send(&p, SPAN("DATA\r\n"));
+	while (p.session.phase == PHASE_TALK)
+		stage_send(&p, SPAN("0123456789012345678901234567890123456789\r\n"));
+	stage_happen(&p, IN_ROOM);
+	assert_int_equal(p.session.phase, PHASE_TALK);
+	stage_send(&p, SPAN(".\r\n"));
+	assert_int_equal(p.refusal, RE_NO_ROOM);
+	stage_peer_close(&p);
+}
+
 static void an_id_is_taken_when_the_body_begins(void **unused)
 {
 	uint64_t first = stage.next_id;
@@ -144,6 +175,7 @@ static void time_that_we_take_is_not_the_peers(void **unused)
 	stage.room = 1;
 	stage_answer(&p);
 	stage_happen(&p, IN_BYTES);
+	stage_pass(&stage, peers, 1, MS_SECOND);
 	assert_false(p.closed);
 	stage_send(&p, SPAN(".\r\n"));
 	assert_int_equal(stage.mails, 1);
@@ -253,6 +285,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_idle_session_is_small),
 		TEST(a_letter_is_kept_from_mail_to_the_answer),
+		TEST(ehlo_gives_the_letter_back),
+		TEST(room_that_is_none_is_not_believed),
 		TEST(an_id_is_taken_when_the_body_begins),
 		TEST(the_log_can_read_what_a_transaction_is),
 		TEST(late_answers_are_ignored),
