@@ -27,12 +27,7 @@ struct deliveries {
 	uint8_t answers[LIST_FRAME_MAX]; /* for one DELIVERED */
 };
 
-enum job_state {
-	JOB_LOOKS_UP,
-	JOB_CONNECTS,
-	JOB_TALKS,
-	JOB_OVER
-};
+enum job_state { JOB_LOOKS_UP, JOB_CONNECTS, JOB_TALKS, JOB_OVER };
 
 /* The message's bytes, from the frame or from a file. */
 struct job_body {

@@ -18,12 +18,7 @@ static struct smtp_peer_event bad(struct smtp_peer *p, struct span *in, const ch
 	return (struct smtp_peer_event){ .kind = SMTP_PEER_BAD, .text = span_str(why) };
 }
 
-enum got {
-	GOT_LINE,
-	GOT_MORE,
-	GOT_LONG,
-	GOT_ODD
-};
+enum got { GOT_LINE, GOT_MORE, GOT_LONG, GOT_ODD };
 
 /* Find the end of the line. What was looked at once is not looked at again. */
 static enum got scan(struct smtp_peer *p, struct span in)

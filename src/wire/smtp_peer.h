@@ -65,11 +65,7 @@ struct smtp_peer_event smtp_peer_next(struct smtp_peer *p, struct span *in);
 /* Is part of a reply here, which more must follow? */
 bool smtp_peer_in_reply(const struct smtp_peer *p);
 
-enum smtp_peer_hello {
-	SMTP_PEER_HELO,
-	SMTP_PEER_EHLO,
-	SMTP_PEER_LHLO
-};
+enum smtp_peer_hello { SMTP_PEER_HELO, SMTP_PEER_EHLO, SMTP_PEER_LHLO };
 
 /* Everything printed below must be fit for it: smtp_peer_address_ok(), _name_ok(). */
 void smtp_peer_hello(struct smtp_peer *p, enum smtp_peer_hello how, struct span name,

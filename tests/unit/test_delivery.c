@@ -158,9 +158,8 @@ static void play(const struct talk *t)
 	s->setup = (struct delivery_setup){ .lmtp = t->how & LMTP,
 					    .probe = t->how & PROBE,
 					    .helo = SPAN("me.example"),
-					    .sender = t->how & PROBE
-							      ? SPAN("")
-							      : SPAN("s@x.example"),
+					    .sender = t->how & PROBE ? SPAN("")
+								     : SPAN("s@x.example"),
 					    .rcpts = buf_span(&s->rcpts),
 					    .flags = t->how & ~(LMTP | PROBE),
 					    .size = s->body.n,
