@@ -141,6 +141,7 @@ struct supervisor {
 	size_t post_count;
 	struct loading loading;
 	struct trial trial;
+	bool reload_wanted, upgrade_wanted; /* by a signal */
 	struct timer timer;
 	ms_t looked; /* at the heartbeats */
 	ms_t stop_by;
@@ -211,6 +212,8 @@ void reload_ended(struct supervisor *s, const char *how);
 
 /* ---- upgrade.c ----------------------------------------------------------------------- */
 
+/* Why no upgrade can begin now; NULL: one can. */
+const char *upgrade_busy(const struct supervisor *s);
 /* Try the program that is now where ours was; then become it. */
 void upgrade_start(struct supervisor *s, struct asked asked);
 void upgrade_tried(struct supervisor *s, int status);

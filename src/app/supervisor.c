@@ -278,6 +278,25 @@ static void feed_watchdog(struct supervisor *s)
 	systemd_notify("WATCHDOG=1");
 }
 
+/* What a signal asked for begins when nothing of that kind is under way. */
+static void start_wanted(struct supervisor *s)
+{
+	struct loading *l = &s->loading;
+
+	if (l->again != MS_NEVER && loop_now(s->loop) >= l->again) {
+		l->again = MS_NEVER;
+		s->reload_wanted = true;
+	}
+	if (s->reload_wanted && !l->loader && !s->trial.child && s->stage <= STAGE_SERVING) {
+		s->reload_wanted = false;
+		reload_start(s, (struct asked){ 0 });
+	}
+	if (s->upgrade_wanted && s->stage == STAGE_SERVING && !upgrade_busy(s)) {
+		s->upgrade_wanted = false;
+		upgrade_start(s, (struct asked){ 0 });
+	}
+}
+
 void life_go_on(struct supervisor *s)
 {
 	pulse_beat(s->pulse);
@@ -288,10 +307,7 @@ void life_go_on(struct supervisor *s)
 	upgrade_go_on(s);
 	stop_on(s);
 	feed_watchdog(s);
-	if (s->loading.again != MS_NEVER && loop_now(s->loop) >= s->loading.again) {
-		s->loading.again = MS_NEVER;
-		reload_start(s, (struct asked){ 0 });
-	}
+	start_wanted(s);
 	timer_set(&s->timer, next_time(s));
 }
 
@@ -362,12 +378,10 @@ static void on_signal(void *arg, int signal)
 		children_reap(s);
 		break;
 	case SIGHUP:
-		if (s->stage == STAGE_SERVING)
-			reload_start(s, (struct asked){ 0 });
+		s->reload_wanted = true;
 		break;
 	case SIGUSR2:
-		if (s->stage == STAGE_SERVING)
-			upgrade_start(s, (struct asked){ 0 });
+		s->upgrade_wanted = true;
 		break;
 	default: /* SIGTERM, SIGINT; the second one means it */
 		if (s->stage >= STAGE_STOPPING_EDGES)
@@ -464,13 +478,13 @@ int supervisor_main(int argc, char **argv)
 		free(s);
 		return 64;
 	}
+	s->reload_wanted = true; /* the first load is like any other */
 	if (!open_all(s, &err)) {
 		fprintf(stderr, "holdfast: %s\n", err.text);
 		free(s);
 		return 1;
 	}
 	children_reap(s); /* who died while one program became the other */
-	reload_start(s, (struct asked){ 0 });
 	life_go_on(s);
 	loop_run(s->loop);
 	exit_code = s->exit_code;

@@ -174,10 +174,11 @@ bool tell_all(struct child *c, int pulse, struct err *err)
 		tell_port(c, &s->ports.port[i]);
 	if (c->role == ROLE_WATCH)
 		tell_control(c);
-	tell_pulses(c);
 	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++)
 		if (o != c && meets(o) && talk(c->role, o->role) && !introduce(c, o, err))
 			return false;
+	/* last: what watch shows as serving has a link already */
+	tell_pulses(c);
 	msg_GO_pack(&go, link_begin(c->life));
 	return tell(c, NULL, 0) || err_set(err, "it took nothing");
 }

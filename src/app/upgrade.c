@@ -72,17 +72,22 @@ static bool still_changing(const struct supervisor *s)
 	return !s->complete;
 }
 
+const char *upgrade_busy(const struct supervisor *s)
+{
+	if (s->opt.one_process)
+		return "not with --one-process";
+	if (s->loading.loader || s->trial.child)
+		return "a reload or an upgrade is under way";
+	if (still_changing(s))
+		return "the last start or upgrade is not finished";
+	return NULL;
+}
+
 void upgrade_start(struct supervisor *s, struct asked asked)
 {
+	const char *busy = upgrade_busy(s);
 	struct err err;
-	const char *busy = NULL;
 
-	if (s->opt.one_process)
-		busy = "not with --one-process";
-	else if (s->loading.loader || s->trial.child)
-		busy = "a reload or an upgrade is under way";
-	else if (still_changing(s))
-		busy = "the last start or upgrade is not finished";
 	if (busy) {
 		life_answer(s, &asked, false, busy);
 		return;

@@ -58,7 +58,7 @@ class Server:
     """`holdfast run` on a directory of its own. Settings are extra lines of configuration."""
 
     def __init__(self, home, settings="", users=("alice", "bob"), tls=False, dir=None,
-                 listen=None, run_args=(), env=None, deliver=None):
+                 listen=None, run_args=(), env=None, deliver=None, under=()):
         self.home = pathlib.Path(home)
         self.dir = pathlib.Path(dir) if dir else self.home / "data"
         self.port = free_port()
@@ -68,6 +68,7 @@ class Server:
         self.users = users
         self.env = env
         self.run_args = list(run_args)
+        self.under = list(under)  # a program that starts the server: prlimit
         self.process = None
         self.password = "correct horse battery"
         certificates = ""
@@ -89,7 +90,7 @@ class Server:
 
     def start(self, wait=True):
         self.process = subprocess.Popen(
-            [HOLDFAST, "run", "--config", self.config, *self.run_args],
+            [*self.under, HOLDFAST, "run", "--config", self.config, *self.run_args],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.errors, "ab"), env=self.env)
         if wait:
