@@ -194,8 +194,8 @@ static bool hear(int fd, struct answer *a, struct err *err)
 	}
 }
 
-bool ask_at(const char *path, const char *const *words, size_t count, struct answer *out,
-	    struct err *err)
+static bool ask_at(const char *path, const char *const *words, size_t count,
+		   struct answer *out, struct err *err)
 {
 	struct answer a = { 0 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -227,6 +227,23 @@ bool ask(const struct cli *c, const char *const *words, size_t count, struct ans
 	return ask_path(c, path, err) && ask_at(path, words, count, out, err);
 }
 
+/* Can one connect? */
+bool ask_reached(const struct cli *c)
+{
+	char path[TEXT_MAX];
+	struct err err;
+	int fd;
+	bool reached;
+
+	if (!ask_path(c, path, &err))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	reached = fd >= 0 && connect_to(fd, path);
+	if (fd >= 0)
+		close(fd);
+	return reached;
+}
+
 void answer_close(struct answer *a)
 {
 	free(a->mem);
@@ -251,6 +268,8 @@ bool answer_next(const struct answer *a, size_t *at, struct span *row)
 static int absent(const struct cli *c, const struct err *err)
 {
 	fprintf(stderr, "holdfast: %s\n", err->text);
+	if (ask_reached(c))
+		return EXIT_FAILED;
 	if (c->control)
 		return EXIT_ABSENT;
 	if (c->dir)

@@ -20,13 +20,13 @@ struct answer {
 MUST bool ask_path(const struct cli *c, char path[TEXT_MAX], struct err *err);
 
 /*
- * Ask. False: no server answers, err says where it should and how to start one. True:
- * answer_close() it, whether it is ok or not.
+ * Ask. False: err says why there is no whole answer; who could not be asked at all is
+ * told from one who fell silent by ask_reached(). True: answer_close() it, whether it is
+ * ok or not.
  */
 MUST bool ask(const struct cli *c, const char *const *words, size_t count,
 	      struct answer *out, struct err *err);
-MUST bool ask_at(const char *path, const char *const *words, size_t count,
-		 struct answer *out, struct err *err);
+bool ask_reached(const struct cli *c);
 void answer_close(struct answer *a);
 
 /* Rows one after another; *at begins as 0. */

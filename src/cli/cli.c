@@ -94,8 +94,9 @@ static int words_in(const char *name)
 static void print_summary(const struct cli_command *cmd)
 {
 	struct span doc = span_str(cmd->doc);
+	struct span first = span_cut(&doc, '\n');
 
-	printf("  %-18s %.*s\n", cmd->name, SPAN_ARG(span_cut(&doc, '\n')));
+	printf("  %-16s %.*s\n", cmd->name, SPAN_ARG(first));
 }
 
 /* All commands, or those whose name begins with that word; how many. */

@@ -5,9 +5,10 @@
 
 #include "base/number.h"
 #include "cli/commands.h"
+#include "cli/show.h"
 
 #define PORT_BASE 2000
-#define LOG_TAIL  2000
+#define TAIL	  2000
 
 const char *const demo_user[DEMO_USERS] = { "alice@" DEMO_DOMAIN, "bob@" DEMO_DOMAIN };
 
@@ -108,6 +109,8 @@ static bool prove(struct demo *d, struct err *err)
 
 static void print_next(const struct demo *d)
 {
+	static const char *const next[] = { "status", "queue list",
+					    "user add carol@" DEMO_DOMAIN };
 	unsigned port = demo_port(d);
 
 	printf("\nWhat to try next, from another terminal:\n\n"
@@ -119,33 +122,41 @@ static void print_next(const struct demo *d)
 	       "--to nobody@example.test\n"
 	       "  openssl s_client -connect 127.0.0.1:%u -starttls smtp -crlf -quiet\n",
 	       port, port, port, port);
-	printf("\n  holdfast status --dir %s\n"
-	       "  holdfast queue list --dir %s\n"
-	       "  holdfast user add carol@example.test --dir %s\n"
-	       "  holdfast config doc smtp\n"
-	       "  tail -f %s/data/log/holdfast.log\n",
-	       d->dir, d->dir, d->dir, d->dir);
+	puts("");
+	for (size_t i = 0; i < COUNT_OF(next); i++)
+		printf("  %s %s --dir %s\n", d->program, next[i], d->dir);
+	printf("  %s config doc smtp\n  tail -f %s/data/log/holdfast.log\n", d->program,
+	       d->dir);
 	puts("\nServing until Ctrl-C.");
 	fflush(stdout);
 }
 
-/* What the server said last, when it is not there to be asked. */
-static void print_log_tail(const struct demo *d)
+static void print_tail(const char *path)
 {
-	char path[PATH_MAX], text[LOG_TAIL];
-	FILE *f;
+	char text[TAIL];
+	FILE *f = fopen(path, "re");
 	size_t n;
 
-	if (snprintf(path, sizeof(path), "%s/data/log/holdfast.log", d->dir) >= PATH_MAX)
-		return;
-	f = fopen(path, "re");
 	if (!f)
 		return;
 	if (fseek(f, -(long)sizeof(text), SEEK_END) != 0)
 		rewind(f);
 	n = fread(text, 1, sizeof(text), f);
 	fclose(f);
-	fprintf(stderr, "The end of %s:\n%.*s", path, (int)n, text);
+	if (n) {
+		fprintf(stderr, "\n%s ends with:\n", path);
+		show_text(span_of(text, n), stderr);
+	}
+}
+
+/* What the server said last, when it is not there to be asked. */
+static void print_tails(const struct demo *d)
+{
+	char log[PATH_MAX];
+
+	if (snprintf(log, sizeof(log), "%s/data/log/holdfast.log", d->dir) < PATH_MAX)
+		print_tail(log);
+	print_tail(d->errors);
 }
 
 static bool run(struct demo *d, struct err *err)
@@ -173,6 +184,7 @@ int command_demo(struct cli *c)
 
 	if (!take_options(&d, &err))
 		return cli_misused(c, "%s", err.text);
+	demo_name_program(&d);
 	demo_take_signals();
 	done = run(&d, &err);
 	fflush(stdout);
@@ -181,7 +193,7 @@ int command_demo(struct cli *c)
 	if (done)
 		return EXIT_DONE;
 	cli_fail("%s", err.text);
-	if (*d.config)
-		print_log_tail(&d);
+	if (*d.errors)
+		print_tails(&d);
 	return EXIT_FAILED;
 }

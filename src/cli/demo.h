@@ -26,6 +26,8 @@ struct demo {
 	/* what there is */
 	char dir[DEMO_PATH]; /* absolute */
 	char config[PATH_MAX];
+	char program[PATH_MAX];		   /* what to type for this program */
+	char errors[PATH_MAX];		   /* what the server writes to stderr */
 	pid_t server;			   /* 0: none */
 	char passwords[2][SECRET_MAX + 1]; /* alice's, bob's */
 };
@@ -45,6 +47,8 @@ MUST bool demo_files(struct demo *d, struct err *err);
 
 /* ---- demo_server.c: the server as a child ------------------------------------------- */
 
+/* How this program can be called: by its name, if that finds it, or by its path. */
+void demo_name_program(struct demo *d);
 /* From now on SIGINT and SIGTERM are for demo_interrupted() and demo_serve(). */
 void demo_take_signals(void);
 bool demo_interrupted(void);

@@ -200,7 +200,8 @@ static bool write_config(struct demo *d, struct err *err)
 	char old[PATH_MAX];
 	struct buf text;
 
-	if (!below(d, "holdfast.conf", d->config) || !below(d, "holdfast.conf.old", old))
+	if (!below(d, "holdfast.conf", d->config) ||
+	    !below(d, "holdfast.conf.old", old) || !below(d, "stderr.txt", d->errors))
 		return err_set(err, "the path is too long");
 	buf_init(&text, mem, sizeof(mem));
 	put_config(d, &text);

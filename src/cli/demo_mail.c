@@ -124,8 +124,7 @@ static void put_message(struct talk *t, const struct demo_mail *mail)
 	buf_init(&text, mem, sizeof(mem));
 	buf_fmt(&text,
 		"Date: %s\r\nFrom: Holdfast demo <" SENDER ">\r\n"
-		"To: alice@" DEMO_DOMAIN
-		"\r\nSubject: It works\r\nMessage-ID: <%s>\r\n\r\n"
+		"To: alice@" DEMO_DOMAIN "\r\nSubject: It works\r\nMessage-ID: <%s>\r\n\r\n"
 		"Dear Alice,\r\n\r\n"
 		"this message came in over SMTP, was committed to the queue before it "
 		"was\r\n"

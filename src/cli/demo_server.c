@@ -1,7 +1,10 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +15,35 @@
 #define READY_WITHIN 60 /* seconds */
 #define STOP_WITHIN  90
 #define PAUSE_NS     (50 * 1000 * 1000)
+
+/* Does PATH lead from the name to this very file? */
+static bool is_found(const char *name, const struct stat *self)
+{
+	const char *path = getenv("PATH");
+	struct span rest = span_str(path ? path : "");
+
+	while (rest.n) {
+		struct span dir = span_cut(&rest, ':');
+		char file[PATH_MAX];
+		struct stat st;
+
+		snprintf(file, sizeof(file), "%.*s/%s", SPAN_ARG(dir), name);
+		if (stat(file, &st) == 0)
+			return st.st_dev == self->st_dev && st.st_ino == self->st_ino;
+	}
+	return false;
+}
+
+void demo_name_program(struct demo *d)
+{
+	static const char name[] = "holdfast";
+	ssize_t n = readlink("/proc/self/exe", d->program, sizeof(d->program) - 1);
+	struct stat self;
+
+	d->program[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || stat(d->program, &self) != 0 || is_found(name, &self))
+		memcpy(d->program, name, sizeof(name));
+}
 
 static void put_signals(sigset_t *set)
 {
@@ -41,7 +73,7 @@ bool demo_interrupted(void)
 }
 
 /* In the child: the server, in a group of its own, so that Ctrl-C is ours to forward. */
-static void become_server(const struct demo *d, char *program)
+static void become_server(const struct demo *d, char *program, int errors)
 {
 	static char run[] = "run", config[] = "--config", set[] = "--set";
 	char *argv[2 * DEMO_SETS + 5];
@@ -57,6 +89,7 @@ static void become_server(const struct demo *d, char *program)
 		argv[n++] = (char *)(uintptr_t)d->set[i];
 	}
 	argv[n] = NULL;
+	(void)dup2(errors, STDERR_FILENO);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setpgid(0, 0);
@@ -71,14 +104,20 @@ bool demo_start(struct demo *d, struct err *err)
 {
 	char program[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	int errors;
 
 	if (n < 0)
 		return err_set(err, "/proc/self/exe: %s", strerror(errno));
 	program[n] = '\0';
+	errors = open(d->errors, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		      0644);
+	if (errors < 0)
+		return err_set(err, "%s: %s", d->errors, strerror(errno));
 	fflush(stdout);
 	d->server = fork();
 	if (d->server == 0)
-		become_server(d, program);
+		become_server(d, program, errors);
+	close(errors);
 	if (d->server < 0) {
 		d->server = 0;
 		return err_set(err, "fork: %s", strerror(errno));

@@ -88,6 +88,7 @@ int command_user_passwd(struct cli *c)
 {
 	struct secret secret;
 	struct err err;
+	bool has;
 	int code;
 
 	if (!secret_get(c, &secret, &err))
@@ -97,7 +98,11 @@ int command_user_passwd(struct cli *c)
 	if (!secret.given)
 		return cli_misused(c,
 				   "standard input is no terminal: use --password-stdin");
-	code = set_password(c, c->word[0], &secret);
+	code = has_user(c, c->word[0], &has);
+	if (code == EXIT_DONE && !has)
+		code = cli_fail("there is no user %s: see holdfast user list", c->word[0]);
+	if (code == EXIT_DONE)
+		code = set_password(c, c->word[0], &secret);
 	if (code == EXIT_DONE && !c->json)
 		puts("The password is set.");
 	secret_wipe(&secret);

@@ -198,6 +198,19 @@ void control_lost(struct control *control, enum role by)
 	}
 }
 
+void control_drain(struct control *control)
+{
+	watch_stop(&control->watch);
+}
+
+bool control_busy(const struct control *control)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		if (control->client[i].stage != STAGE_FREE)
+			return true;
+	return false;
+}
+
 bool control_full(const struct control *control, enum role by)
 {
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {

@@ -23,7 +23,7 @@ struct control;
 
 struct control_hook {
 	void (*on_command)(void *arg, uint32_t ask, struct span words);
-	void (*on_room)(void *arg); /* control_full() may have become false */
+	void (*on_room)(void *arg); /* control_full(), control_busy() may be false now */
 	void *arg;
 };
 
@@ -41,6 +41,10 @@ void control_end(struct control *c, uint32_t ask, enum role by, bool ok, struct 
 
 /* Another role will answer. If it is silent for that long, the client is told so. */
 void control_wait(struct control *c, uint32_t ask, enum role by, ms_t within);
+/* Take nobody new, who waits for the next watch; is anybody still being answered? */
+void control_drain(struct control *c);
+bool control_busy(const struct control *c);
+
 /*
  * Does a client have so much to read already that this role should wait? Not for long:
  * who does not read is hung up on.

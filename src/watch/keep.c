@@ -59,6 +59,7 @@ struct keep *keep_open(const char *directory, int64_t life, int64_t wall, struct
 	if (k->life != life) {
 		k->life = life;
 		memset(&k->past, 0, sizeof(k->past));
+		memset(k->born, 0, sizeof(k->born));
 		k->began = wall;
 	}
 	return k;
@@ -69,4 +70,26 @@ void keep_close(struct keep **k)
 	if (*k)
 		munmap(*k, sizeof(**k));
 	*k = NULL;
+}
+
+int64_t keep_since(struct keep *k, uint32_t pid, int64_t wall)
+{
+	struct keep_born *room = NULL;
+
+	for (size_t i = 0; i < COUNT_OF(k->born); i++) {
+		if (k->born[i].pid == pid)
+			return k->born[i].since;
+		if (k->born[i].pid == 0 && !room)
+			room = &k->born[i];
+	}
+	if (room)
+		*room = (struct keep_born){ pid, wall };
+	return wall;
+}
+
+void keep_forget(struct keep *k, uint32_t pid)
+{
+	for (size_t i = 0; i < COUNT_OF(k->born); i++)
+		if (k->born[i].pid == pid)
+			k->born[i] = (struct keep_born){ 0 };
 }

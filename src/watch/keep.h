@@ -21,12 +21,19 @@ struct keep_counts {
 	int64_t gauges[ROLE_COUNT][GAUGE_COUNT]; /* those that only go up */
 };
 
+/* When we first heard of a process. */
+struct keep_born {
+	uint32_t pid; /* 0: free */
+	int64_t since;
+};
+
 struct keep {
 	uint32_t magic, bytes;
 	int64_t life;  /* which start of the server the counts belong to */
 	int64_t began; /* when that was, wall clock */
 	int64_t budget_left, budget_wall;
 	struct keep_counts past;
+	struct keep_born born[2 * ROLES_MAX];
 };
 
 /*
@@ -36,5 +43,9 @@ struct keep {
  */
 struct keep *keep_open(const char *directory, int64_t life, int64_t wall, struct err *err);
 void keep_close(struct keep **k);
+
+/* Since when that process is known: wall, if it is new. */
+int64_t keep_since(struct keep *k, uint32_t pid, int64_t wall);
+void keep_forget(struct keep *k, uint32_t pid);
 
 #endif

@@ -149,7 +149,8 @@ bool pulses_add(struct pulses *p, const struct start_pulse *pulse, struct err *e
 	o->pub = (struct pulses_one){ .role = pulse->role,
 				      .number = pulse->number,
 				      .pid = pulse->pid,
-				      .since = loop_wall(p->loop),
+				      .since = keep_since(p->keep, pulse->pid,
+							  loop_wall(p->loop)),
 				      .reader = o->reader };
 	p->one[p->count++] = o;
 	timer_set(&p->again, loop_now(p->loop));
@@ -183,6 +184,7 @@ void pulses_drop(struct pulses *p, enum role role, unsigned number)
 		if (o->pub.role != role || o->pub.number != number)
 			continue;
 		bury(p, o);
+		keep_forget(p->keep, o->pub.pid);
 		close_one(&o);
 		p->count--;
 		memmove(&p->one[i], &p->one[i + 1], (p->count - i) * sizeof(p->one[0]));

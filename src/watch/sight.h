@@ -27,6 +27,8 @@ struct sight {
 	struct control *control; /* NULL: no socket was given */
 	struct sight_peer life, store, auth;
 	struct timer beat;
+	struct timer last; /* while draining: then it is over */
+	bool draining;
 };
 
 /* What to wait for on its link now. */

@@ -12,8 +12,9 @@
 #include "watch/commands.h"
 #include "watch/sight.h"
 
-#define BEAT_EVERY  ((ms_t)250)
-#define FRAMES_ONCE 64 /* of one link, before the others have their turn */
+#define BEAT_EVERY   ((ms_t)250)
+#define DRAIN_WITHIN (3 * MS_SECOND) /* for the clients that are being answered */
+#define FRAMES_ONCE  64		     /* of one link, before the others have their turn */
 
 bool sight_send(struct sight_peer *to)
 {
@@ -120,6 +121,8 @@ static void on_room(void *arg)
 		p->paused = false;
 		watch_mask(&p->watch, sight_mask(p));
 	}
+	if (s->draining && !control_busy(s->control))
+		loop_stop(s->loop);
 }
 
 static void add_peer(struct sight *s, enum role role, struct link *link)
@@ -197,15 +200,30 @@ static bool take_gone(struct sight *s, struct frame *f, struct err *err)
 	return true;
 }
 
-/* Nobody waits for us: what all roles have said is in their pulses, for us or the next. */
+/*
+ * What roles have said is in their pulses, for us or the next watch, and who knocks at the
+ * control socket waits in its backlog. Only who has been let in must be answered first.
+ */
 static bool take_drain(struct sight *s, struct frame *f, struct err *err)
 {
 	struct msg_DRAIN m;
 
 	if (!msg_DRAIN_unpack(f->bytes, &m))
 		return err_set(err, "drain makes no sense");
-	loop_stop(s->loop);
+	s->draining = true;
+	if (s->control)
+		control_drain(s->control);
+	timer_set(&s->last, loop_now(s->loop) + DRAIN_WITHIN);
+	if (!s->control || !control_busy(s->control))
+		loop_stop(s->loop);
 	return true;
+}
+
+static void on_last(void *arg)
+{
+	struct sight *s = arg;
+
+	loop_stop(s->loop);
 }
 
 static bool take_ordered(struct sight *s, struct frame *f, struct err *err)
@@ -378,6 +396,7 @@ static bool open_eyes(struct sight *s, struct err *err)
 		add_peer(s, start->peers[i].role, start->peers[i].link);
 	s->life.link = start->life;
 	timer_init(&s->beat, s->loop, on_beat, s);
+	timer_init(&s->last, s->loop, on_last, s);
 	on_beat(s);
 	if (!watch_start(s->loop, &s->life.watch, link_fd(start->life), WATCH_READ,
 			 on_life, &s->life))
