@@ -201,6 +201,26 @@ static void a_message_without_end_is_cut_off(void **unused)
 	stage_peer_close(&p);
 }
 
+static void chunks_that_will_be_too_big_together_are_not_kept(void **unused)
+{
+	static uint8_t piece[40000];
+	struct stage_peer p;
+	uint64_t kept;
+
+	(void)unused;
+	stage.conf.set.message_max = 65536;
+	memset(piece, 'x', sizeof(piece));
+	start_mail(&p);
+	stage_send(&p, SPAN("BDAT 40000\r\n"));
+	stage_send(&p, span_of(piece, sizeof(piece)));
+	kept = p.session.body_size;
+	assert_true(kept > 40000);
+	stage_send(&p, SPAN("BDAT 40000 LAST\r\n"));
+	stage_send(&p, span_of(piece, 1000));
+	assert_int_equal(p.session.body_size, kept);
+	stage_peer_close(&p);
+}
+
 static void a_session_is_refused_nothing_after_its_end(void **unused)
 {
 	struct session_in in = { .kind = IN_BYTES, .bytes = SPAN("NOOP\r\n") };
@@ -293,6 +313,7 @@ int main(void)
 		TEST(waking_up_too_early_changes_nothing),
 		TEST(time_that_we_take_is_not_the_peers),
 		TEST(a_message_without_end_is_cut_off),
+		TEST(chunks_that_will_be_too_big_together_are_not_kept),
 		TEST(a_session_is_refused_nothing_after_its_end),
 		TEST(without_a_map_recipients_cannot_be_verified),
 		TEST(dates_are_right),
