@@ -24,7 +24,8 @@
 #define BODY_FIRST	8192
 #define BODY_POOR	LETTER_BODY_MIN /* when the budget is spent */
 #define BODY_FULL	(BODY_INLINE_MAX + TRACE_MAX)
-#define ACCEPT_PAUSE	(100 * (ms_t)1)	 /* when descriptors have run out */
+#define ACCEPT_PAUSE	((ms_t)100)	 /* when descriptors have run out */
+#define FULL_PAUSE	((ms_t)20)	 /* when sessions have */
 #define FLUSH_TIME	(10 * MS_SECOND) /* for our last words */
 #define LINGER_TIME	(2 * MS_SECOND)	 /* for the peer's, see stream_finish() */
 

@@ -1,8 +1,9 @@
 /*
  * The listening sockets, which all edges share, and who may come in.
  *
- * Each wake-up accepts a few, so that the other workers get theirs. A refusal here costs
- * an accept, a line and a close.
+ * Each wake-up accepts a few, so that the other workers get theirs. One that is full leaves
+ * the ports to them, and refuses only those whom they left, too. A refusal here costs an
+ * accept, a line and a close.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,15 +40,16 @@ static void refuse(struct edge *e, int fd, const struct endpoint *peer,
 	report_busy(e, &peer->addr, l->name);
 }
 
+static bool is_full(const struct edge *e)
+{
+	return e->conn_count >= e->conn_max;
+}
+
 static bool room_for(struct edge *e, const struct endpoint *peer)
 {
 	int64_t each = e->rules->conf->set.sessions_address;
 
-	if (e->conn_count >= e->conn_max) {
-		report_capacity(e, "sessions", "as many sessions as sessions.max allows");
-		return false;
-	}
-	return each == 0 || crowd_count(e->crowd, &peer->addr) < each;
+	return !is_full(e) && (each == 0 || crowd_count(e->crowd, &peer->addr) < each);
 }
 
 /* ---- accepting ----------------------------------------------------------------------------- */
@@ -62,6 +64,13 @@ static int take_one(const struct port *p, struct endpoint *peer)
 	if (fd >= 0)
 		*peer = endpoint_from(&from);
 	return fd;
+}
+
+/* Leave the ports to the other workers for a while. */
+static void pause_ports(struct edge *e, ms_t how_long)
+{
+	ports_accept(e, false);
+	timer_set(&e->accept_again, loop_now(e->loop) + how_long);
 }
 
 static void have_spare(struct edge *e)
@@ -92,8 +101,7 @@ static void out_of_descriptors(struct edge *e, const struct port *p,
 		if (fd < 0)
 			break;
 	}
-	ports_accept(e, false);
-	timer_set(&e->accept_again, loop_now(e->loop) + ACCEPT_PAUSE);
+	pause_ports(e, ACCEPT_PAUSE);
 }
 
 /* An error of one connection is no error of the port (accept(2)). */
@@ -116,7 +124,15 @@ static void on_port(void *arg, unsigned ready)
 		return;
 	for (int i = 0; i < ACCEPTS_MAX && e->accepting; i++) {
 		const struct listener *l = &e->rules->conf->listeners[at];
-		int fd = take_one(p, &peer);
+		int fd;
+
+		if (is_full(e)) {
+			report_capacity(e, "sessions",
+					"as many sessions as sessions.max allows");
+			pause_ports(e, FULL_PAUSE);
+			return;
+		}
+		fd = take_one(p, &peer);
 
 		if (fd >= 0 && room_for(e, &peer))
 			conn_open(e, fd, &peer, at);
@@ -152,10 +168,35 @@ void ports_accept(struct edge *e, bool on)
 	}
 }
 
+/* Who waited for so long was left by the other workers, too: they are full as well. */
+static bool refuse_waiting(struct edge *e, const struct port *p)
+{
+	size_t at = listener_of(e, p);
+	struct endpoint peer;
+
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		int fd = p->fd >= 0 && at != SIZE_MAX ? take_one(p, &peer) : -1;
+
+		if (fd < 0)
+			return false;
+		refuse(e, fd, &peer, &e->rules->conf->listeners[at]);
+	}
+	return true; /* and there may be more */
+}
+
 void ports_on_pause_over(void *arg)
 {
-	have_spare(arg);
-	ports_accept(arg, true);
+	struct edge *e = arg;
+	bool more = false;
+
+	have_spare(e);
+	if (!is_full(e) || e->draining) {
+		ports_accept(e, true);
+		return;
+	}
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
+		more |= refuse_waiting(e, &e->ports[i]);
+	pause_ports(e, more ? 0 : FULL_PAUSE);
 }
 
 void ports_drop(struct edge *e, uint64_t id)
