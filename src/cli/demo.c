@@ -146,6 +146,8 @@ static void print_tail(const char *path)
 	if (n) {
 		fprintf(stderr, "\n%s ends with:\n", path);
 		show_text(span_of(text, n), stderr);
+		if (memmem(text, n, "already in use", strlen("already in use")))
+			fputs("A demo can have other ports: --port-base N\n", stderr);
 	}
 }
 

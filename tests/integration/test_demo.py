@@ -1,0 +1,111 @@
+"""`holdfast demo`: the first thing that anybody sees of it."""
+import os
+import re
+import signal
+import socket
+import subprocess
+
+from conftest import HOLDFAST, PATIENCE, free_port, wait_for
+
+
+def port_base():
+    """A base whose SMTP port is free now."""
+    while True:
+        port = free_port()
+        if 2000 < port - 25 <= 60000:
+            return port - 25
+
+
+def demo(home, *more, **options):
+    return subprocess.run([HOLDFAST, "demo", "--dir", home / "demo", *map(str, more)],
+                          capture_output=True, text=True, timeout=2 * PATIENCE, **options)
+
+
+def cli(home, *words):
+    return subprocess.run([HOLDFAST, *words, "--dir", home / "demo"], capture_output=True,
+                          text=True, timeout=PATIENCE)
+
+
+def test_once_sends_a_message_shows_it_and_ends(home):
+    got = demo(home, "--once", "--port-base", port_base())
+    assert got.returncode == 0, got.stderr + got.stdout
+    assert "Delivered-To: alice@example.test" in got.stdout
+    assert re.search(r"250 2\.0\.0 Queued as \w{13}", got.stdout)
+    path = re.search(r"as (/\S+/alice/new/\S+):$", got.stdout, re.M)[1]
+    assert "It holds fast." in open(path, encoding="utf-8").read()
+    assert cli(home, "status").returncode == 3
+
+
+def test_a_second_run_on_the_same_directory_works(home):
+    base = port_base()
+    first = demo(home, "--once", "--port-base", base)
+    second = demo(home, "--once", "--port-base", base)
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    passwords = [re.search(r"alice@example.test +(\S+)", g.stdout)[1] for g in (first, second)]
+    assert passwords[0] != passwords[1]
+
+
+def test_an_edited_configuration_is_kept_beside_the_new_one(home):
+    base = port_base()
+    assert demo(home, "--once", "--port-base", base).returncode == 0
+    config = home / "demo" / "holdfast.conf"
+    config.write_text(config.read_text() + "# mine\n")
+    assert demo(home, "--once", "--port-base", base).returncode == 0
+    assert "# mine" not in config.read_text()
+    assert "# mine" in (home / "demo" / "holdfast.conf.old").read_text()
+
+
+def test_it_serves_until_ctrl_c(home):
+    base = port_base()
+    out = open(home / "out.txt", "w+", encoding="utf-8")
+    process = subprocess.Popen(
+        [HOLDFAST, "demo", "--dir", home / "demo", "--port-base", str(base), "--password", "pw",
+         "--set", "smtp.recipients=123"], stdout=out, stderr=subprocess.STDOUT,
+        start_new_session=True)
+    try:
+        wait_for("the demo to serve", lambda: "Serving until Ctrl-C" in open(out.name).read())
+        assert "pw\n" not in open(out.name).read()
+        assert "serving" in cli(home, "status").stdout
+        with socket.create_connection(("127.0.0.1", base + 25), PATIENCE) as s:
+            f = s.makefile("rb")
+            assert f.readline().startswith(b"220 mx.example.test ")
+            s.sendall(b"EHLO x\r\n")
+            lines = [f.readline()]
+            while lines[-1][3:4] == b"-":
+                lines.append(f.readline())
+        assert any(b"RCPTMAX=123" in line for line in lines)
+        assert any(b"STARTTLS" in line for line in lines)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        assert cli(home, "status").returncode == 3
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+        out.close()
+
+
+def test_a_port_in_use_is_named(home):
+    with socket.socket() as s:
+        base = port_base()
+        s.bind(("127.0.0.1", base + 25))
+        s.listen()
+        got = demo(home, "--once", "--port-base", base)
+    assert got.returncode == 1
+    assert f"127.0.0.1:{base + 25}" in got.stderr and "--port-base" in got.stderr
+
+
+def test_a_setting_that_does_not_exist_is_named(home):
+    got = demo(home, "--once", "--port-base", port_base(), "--set", "smtp.nonsense=1")
+    assert got.returncode == 1
+    assert 'there is no setting "smtp.nonsense"' in got.stderr
+
+
+def test_a_directory_that_the_roles_cannot_enter_is_named(home):
+    if os.geteuid() != 0:
+        return
+    (home / "shut").mkdir(mode=0o700)
+    got = subprocess.run([HOLDFAST, "demo", "--dir", home / "shut" / "demo", "--once"],
+                         capture_output=True, text=True, timeout=PATIENCE)
+    assert got.returncode == 1
+    assert f"chmod o+x {home / 'shut'}" in got.stderr
