@@ -52,12 +52,19 @@ leave_disabled() {
 lists_fetched=
 
 apt_install() {
-	if [ -z "$lists_fetched" ]; then
-		$as_root apt-get -qq update || return 1
+	log=$(mktemp)
+	if {
+		[ "$lists_fetched" ] || $as_root apt-get -qq update
+		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+			--no-install-recommends --no-remove install "$@"
+	} >"$log" 2>&1; then
 		lists_fetched=yes
+		rm -f "$log"
+	else
+		cat "$log" >&2
+		rm -f "$log"
+		return 1
 	fi
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-		--no-remove install "$@" >/dev/null
 }
 
 install_packages() {
