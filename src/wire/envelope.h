@@ -11,12 +11,7 @@
 #include "spec/replies.h"
 #include "wire/address.h"
 
-enum envelope_body {
-	BODY_UNSAID,
-	BODY_7BIT,
-	BODY_8BITMIME,
-	BODY_BINARYMIME
-};
+enum envelope_body { BODY_UNSAID, BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME };
 
 struct envelope_mail {
 	struct address from;

@@ -5,12 +5,7 @@
 #define V1_MAX	107 /* with CRLF */
 #define V2_HEAD 16
 
-enum {
-	V2_UNSPEC = 0x00,
-	V2_TCP4 = 0x11,
-	V2_TCP6 = 0x21,
-	V2_UNIX = 0x31
-};
+enum { V2_UNSPEC = 0x00, V2_TCP4 = 0x11, V2_TCP6 = 0x21, V2_UNIX = 0x31 };
 
 static const struct span v1_mark = SPAN_INIT("PROXY ");
 static const struct span v2_mark = SPAN_INIT("\r\n\r\n\0\r\nQUIT\n");

@@ -5,21 +5,11 @@
 #include "base/bug.h"
 #include "base/number.h"
 
-enum {
-	ARG_NEEDED,
-	ARG_ALLOWED,
-	ARG_REFUSED
-};
-enum {
-	GROUP_ANY,
-	GROUP_LAST
-};
+enum { ARG_NEEDED, ARG_ALLOWED, ARG_REFUSED };
+enum { GROUP_ANY, GROUP_LAST };
 
 /* Where a reply leads, besides to a state. */
-enum {
-	SMTP_STAY = SMTP_STATE_COUNT,
-	SMTP_BACK
-};
+enum { SMTP_STAY = SMTP_STATE_COUNT, SMTP_BACK };
 
 struct rule {
 	struct span word;
@@ -234,11 +224,7 @@ static struct smtp_event swallow(struct smtp *s, struct span *in)
  * CRLF), a dot, any line end, and NULs between them, which some servers drop. All but
  * CRLF.CRLF are somebody's idea of smuggling.
  */
-enum {
-	TELL_NOTHING,
-	TELL_LINE_END,
-	TELL_DOT
-};
+enum { TELL_NOTHING, TELL_LINE_END, TELL_DOT };
 
 static void line_ended(struct smtp *s, bool real)
 {
