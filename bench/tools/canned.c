@@ -152,9 +152,9 @@ static void answer(struct peer *p, int dir, struct answers *out)
 			obey(p, p->in + done, n, out);
 		} else {
 			p->in_body = false;
-			say(out, keep(dir, p->in + done, n - 3) ?
-					 "250 2.0.0 Ok: kept\r\n" :
-					 "451 4.3.0 Not kept\r\n");
+			say(out, keep(dir, p->in + done, n - 3)
+					 ? "250 2.0.0 Ok: kept\r\n"
+					 : "451 4.3.0 Not kept\r\n");
 		}
 		done += n;
 	}
@@ -243,7 +243,8 @@ static int listen_at(const char *address, const char *port)
 	int one = 1;
 	long number = strtol(port, NULL, 10);
 
-	if (number < 1 || number > 65535 || inet_pton(AF_INET, address, &at.sin_addr) != 1 ||
+	if (number < 1 || number > 65535 ||
+	    inet_pton(AF_INET, address, &at.sin_addr) != 1 ||
 	    ntohl(at.sin_addr.s_addr) >> 24 != 127) {
 		fprintf(stderr, "canned: %s port %s is not a place on the loopback\n",
 			address, port);
@@ -286,7 +287,8 @@ int main(int argc, char **argv)
 			if (dir < 0)
 				die(optarg);
 		} else {
-			fprintf(stderr, "usage: canned [-a 127.0.0.1] [-p PORT] [-D DIR]\n");
+			fprintf(stderr,
+				"usage: canned [-a 127.0.0.1] [-p PORT] [-D DIR]\n");
 			return 2;
 		}
 	}

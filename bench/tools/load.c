@@ -38,7 +38,7 @@
 #define SOURCES_MAX    (250 * 250)
 #define BODY_MAX       (64 * 1024 * 1024)
 #define EVENTS	       512
-#define SPARE	       16 /* descriptors that are no sessions */
+#define SPARE	       16	     /* descriptors that are no sessions */
 #define PAUSE	       (SECOND / 20) /* before trying again after a failure */
 #define STEP	       (SECOND / 50) /* how often all sessions are looked at */
 
@@ -110,8 +110,8 @@ struct text {
 struct session {
 	int fd;
 	enum state state;
-	bool secure;	/* TLS is up */
-	bool more;	/* the reply has further lines */
+	bool secure;	 /* TLS is up */
+	bool more;	 /* the reply has further lines */
 	bool want_write; /* what epoll was told */
 	uint8_t column;
 	uint16_t code;
@@ -271,7 +271,8 @@ static bool connected(struct load *l, struct session *s)
 		unsigned i = l->next_source++ % l->o.sources;
 		struct sockaddr_in from = { .sin_family = AF_INET };
 
-		from.sin_addr.s_addr = htonl(0x7f000001U | (1 + i % 250) << 16 | i / 250 << 8);
+		from.sin_addr.s_addr = htonl(0x7f000001U | (1 + i % 250) << 16 |
+					     i / 250 << 8);
 		setsockopt(s->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 		if (bind(s->fd, (struct sockaddr *)&from, sizeof(from)) < 0)
 			return false;
@@ -314,8 +315,9 @@ static void flush(struct load *l, struct session *s)
 			n = SSL_write(s->ssl, s->out.p,
 				      s->out.n > 16384 ? 16384 : (int)s->out.n);
 			if (n <= 0) {
-				watch(l, s, SSL_get_error(s->ssl, (int)n) ==
-						    SSL_ERROR_WANT_WRITE);
+				watch(l, s,
+				      SSL_get_error(s->ssl, (int)n) ==
+					      SSL_ERROR_WANT_WRITE);
 				return;
 			}
 		} else {
@@ -413,9 +415,10 @@ static bool on_reply(struct load *l, struct session *s)
 		return false;
 	}
 	if (s->state == HELD || s->code / 100 != wanted) {
-		fail(l, s, s->code / 100 == 4 ? REPLY_4 :
-			   s->code / 100 == 5 ? REPLY_5 :
-						NONSENSE);
+		fail(l, s,
+		     s->code / 100 == 4	  ? REPLY_4
+		     : s->code / 100 == 5 ? REPLY_5
+					  : NONSENSE);
 		return false;
 	}
 	switch (s->state) {
@@ -605,7 +608,8 @@ static void run(struct load *l)
 				fflush(stdout);
 				told = true;
 			}
-			if (l->now >= l->give_up || (l->o.hold && (stopped || stdin_ended())))
+			if (l->now >= l->give_up ||
+			    (l->o.hold && (stopped || stdin_ended())))
 				return;
 			if (!l->o.hold && !l->busy && !may_begin(l))
 				return;
@@ -643,7 +647,8 @@ static struct text message(const struct options *o)
 			      "Message-ID: <load@load.example.test>\r\n\r\n",
 			      o->sender, o->recipients[0]);
 	while (t.n < o->size) {
-		size_t n = sizeof(line) - 1 < o->size - t.n ? sizeof(line) - 1 : o->size - t.n;
+		size_t n = sizeof(line) - 1 < o->size - t.n ? sizeof(line) - 1
+							    : o->size - t.n;
 
 		memcpy(t.p + t.n, line + sizeof(line) - 1 - n, n);
 		t.n += n;
@@ -678,7 +683,8 @@ static void write_texts(struct load *l)
 static void find_target(struct load *l)
 {
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(l->o.port) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(l->o.port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
+				   .sin6_port = htons(l->o.port) };
 
 	if (inet_pton(AF_INET, l->o.address, &v4.sin_addr) == 1 &&
 	    ntohl(v4.sin_addr.s_addr) >> 24 == 127) {
@@ -764,8 +770,8 @@ static void report(const struct load *l)
 	printf("\"messages\": %llu, \"seconds\": %.3f, \"rate\": %.1f, ",
 	       (unsigned long long)l->taken, all,
 	       (double)(o->count ? l->taken : l->taken_in_time) / window);
-	printf("\"connections\": %llu, \"held\": %u, ", (unsigned long long)l->connections,
-	       l->held);
+	printf("\"connections\": %llu, \"held\": %u, ",
+	       (unsigned long long)l->connections, l->held);
 	printf("\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, \"max_ms\": %.3f, ",
 	       percentile(l, 0.5), percentile(l, 0.99), percentile(l, 0.999), l->longest);
 	for (size_t i = 0; i < FAILURES_N; i++) {
@@ -850,9 +856,17 @@ static struct options parse(int argc, char **argv)
 	/* clang-format on */
 	static char someone[] = "user1@example.test";
 	struct options o = {
-		.address = "127.0.0.1", .port = 2525, .sessions = 1, .per_connection = 1,
-		.size = 4096, .seconds = 4, .patience = 30, .sources = 200, .opening = 500,
-		.per_message = 1, .sender = "load@load.example.test",
+		.address = "127.0.0.1",
+		.port = 2525,
+		.sessions = 1,
+		.per_connection = 1,
+		.size = 4096,
+		.seconds = 4,
+		.patience = 30,
+		.sources = 200,
+		.opening = 500,
+		.per_message = 1,
+		.sender = "load@load.example.test",
 	};
 	char *recipients = someone;
 	bool timed = false;
@@ -862,27 +876,61 @@ static struct options parse(int argc, char **argv)
 		const char *name = c == '?' ? "" : names[at].name;
 
 		switch (c) {
-		case 'a': o.address = optarg; break;
-		case 'p': o.port = (uint16_t)number(name, optarg, 1, 65535); break;
-		case 'n': o.sessions = (unsigned)number(name, optarg, 1, SESSIONS_MAX); break;
-		case 'm': o.per_connection = (unsigned)number(name, optarg, 1, 1e6); break;
-		case 'b': o.size = (unsigned)number(name, optarg, 1, BODY_MAX); break;
-		case 's': o.seconds = number(name, optarg, 0.01, 86400); timed = true; break;
-		case 'c': o.count = (uint64_t)number(name, optarg, 1, 1e12); break;
-		case 'w': o.patience = number(name, optarg, 0.01, 3600); break;
-		case 'i': o.sources = (unsigned)number(name, optarg, 0, SOURCES_MAX); break;
-		case 'o': o.opening = (unsigned)number(name, optarg, 1, SESSIONS_MAX); break;
-		case 'f': o.sender = optarg; break;
-		case 'r': recipients = optarg; break;
-		case 'k': o.per_message = (unsigned)number(name, optarg, 1, 1000); break;
-		case 'P': o.pipelining = true; break;
-		case 'T': o.tls = true; break;
+		case 'a':
+			o.address = optarg;
+			break;
+		case 'p':
+			o.port = (uint16_t)number(name, optarg, 1, 65535);
+			break;
+		case 'n':
+			o.sessions = (unsigned)number(name, optarg, 1, SESSIONS_MAX);
+			break;
+		case 'm':
+			o.per_connection = (unsigned)number(name, optarg, 1, 1e6);
+			break;
+		case 'b':
+			o.size = (unsigned)number(name, optarg, 1, BODY_MAX);
+			break;
+		case 's':
+			o.seconds = number(name, optarg, 0.01, 86400);
+			timed = true;
+			break;
+		case 'c':
+			o.count = (uint64_t)number(name, optarg, 1, 1e12);
+			break;
+		case 'w':
+			o.patience = number(name, optarg, 0.01, 3600);
+			break;
+		case 'i':
+			o.sources = (unsigned)number(name, optarg, 0, SOURCES_MAX);
+			break;
+		case 'o':
+			o.opening = (unsigned)number(name, optarg, 1, SESSIONS_MAX);
+			break;
+		case 'f':
+			o.sender = optarg;
+			break;
+		case 'r':
+			recipients = optarg;
+			break;
+		case 'k':
+			o.per_message = (unsigned)number(name, optarg, 1, 1000);
+			break;
+		case 'P':
+			o.pipelining = true;
+			break;
+		case 'T':
+			o.tls = true;
+			break;
 		case 'H':
 			o.sessions = (unsigned)number(name, optarg, 1, SESSIONS_MAX);
 			o.hold = true;
 			break;
-		case 'h': help(); exit(0);
-		default: exit(2);
+		case 'h':
+			help();
+			exit(0);
+		default:
+			exit(2);
 		}
 	}
 	if (optind < argc)

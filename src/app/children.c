@@ -72,7 +72,8 @@ size_t children_count(const struct supervisor *s, enum role role)
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		const struct child *c = &s->children[i];
 
-		if (c->state != CHILD_NONE && c->role != ROLE_LOADER && c->role != ROLE_NONE)
+		if (c->state != CHILD_NONE && c->role != ROLE_LOADER &&
+		    c->role != ROLE_NONE)
 			n += role == ROLE_ANY || c->role == role;
 	}
 	return n;
@@ -146,7 +147,8 @@ static void on_order(struct child *c, const struct frame *f)
 	struct msg_ORDER m;
 	struct asked asked = { .waiting = true };
 
-	if (c->role != ROLE_WATCH || !msg_ORDER_unpack(f->bytes, &m) || m.order >= LIFE_COUNT) {
+	if (c->role != ROLE_WATCH || !msg_ORDER_unpack(f->bytes, &m) ||
+	    m.order >= LIFE_COUNT) {
 		child_kill(c, "an ORDER that makes no sense");
 		return;
 	}
@@ -269,8 +271,9 @@ static bool give_birth(struct child *c, int link, struct err *err)
 	char role[16];
 	char flag[] = "--role";
 	char *argv[] = { name, flag, role, NULL };
-	struct spawn what = { .program = s->program, .path = s->program_path, .argv = argv,
-			      .link = link };
+	struct spawn what = {
+		.program = s->program, .path = s->program_path, .argv = argv, .link = link
+	};
 
 	if (s->opt.one_process)
 		return alone_start(c, link, err);
@@ -347,8 +350,11 @@ bool child_helper(struct supervisor *s, struct child **out, enum role role, char
 		  struct err *err)
 {
 	struct child *c = child_free(s);
-	struct spawn what = { .program = s->program, .path = s->program_path, .argv = argv,
-			      .link = -1, .quiet = role == ROLE_NONE };
+	struct spawn what = { .program = s->program,
+			      .path = s->program_path,
+			      .argv = argv,
+			      .link = -1,
+			      .quiet = role == ROLE_NONE };
 	int fds[2];
 
 	if (!c)

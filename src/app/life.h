@@ -57,12 +57,12 @@ struct child {
 	int doorbell;
 	struct pulse_reader *pulse;
 	uint64_t beats;
-	ms_t silent;   /* for how long the beats have not changed, as far as we looked */
+	ms_t silent; /* for how long the beats have not changed, as far as we looked */
 	ms_t ready_at;
-	ms_t deadline; /* killed then */
-	const char *why; /* why we killed it; NULL: we did not */
-	bool old;	 /* of the program before an upgrade */
-	uint32_t speaks; /* its MESSAGES_VERSION */
+	ms_t deadline;	   /* killed then */
+	const char *why;   /* why we killed it; NULL: we did not */
+	bool old;	   /* of the program before an upgrade */
+	uint32_t speaks;   /* its MESSAGES_VERSION */
 	struct err failed; /* what it said in FAILED */
 };
 
@@ -110,14 +110,14 @@ struct run_options {
 	size_t set_count;
 	const char *sets[64];
 	bool one_process;
-	int resume; /* descriptor of the state of the program before; -1 */
+	int resume;  /* descriptor of the state of the program before; -1 */
 	char **argv; /* all of it, from the program's name on */
 };
 
 struct supervisor {
 	struct loop *loop;
 	struct run_options opt;
-	int program;		    /* this program's file, kept open */
+	int program;		     /* this program's file, kept open */
 	char program_path[PATH_MAX]; /* where it was, and a new one may be */
 
 	struct pulse *pulse;
@@ -177,8 +177,8 @@ void say_unheard(struct supervisor *s);
 /* Start a child for a post. False: it could not even be started. */
 MUST bool child_start(struct supervisor *s, struct post *post, struct err *err);
 /* Start the loader or a trial: a child without pulse or post. argv[0] is its name. */
-MUST bool child_helper(struct supervisor *s, struct child **out, enum role role, char **argv,
-		       struct err *err);
+MUST bool child_helper(struct supervisor *s, struct child **out, enum role role,
+		       char **argv, struct err *err);
 /* Watch the life link of a child that was taken over in an upgrade. */
 MUST bool child_adopt(struct supervisor *s, struct child *c, int life, struct err *err);
 void child_drain(struct child *c, ms_t within);

@@ -60,7 +60,8 @@ static int run_role(int argc, char **argv)
 	umask(077);
 	snprintf(name, sizeof(name), "holdfast-%s", role_word[role]);
 	(void)prctl(PR_SET_NAME, name);
-	return role == ROLE_LOADER ? run_loader(argc, argv) : role_run(role, LINK_FD, false);
+	return role == ROLE_LOADER ? run_loader(argc, argv)
+				   : role_run(role, LINK_FD, false);
 }
 
 int main(int argc, char **argv)

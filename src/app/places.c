@@ -108,7 +108,8 @@ static int open_dir(const char *path, struct err *err)
 		memcpy(part, path, i);
 		part[i] = '\0';
 		if (mkdir(part, 0755) != 0 && errno != EEXIST) {
-			err_set(err, "%s: cannot make this directory: %s", part, strerror(errno));
+			err_set(err, "%s: cannot make this directory: %s", part,
+				strerror(errno));
 			return -1;
 		}
 	}
@@ -147,7 +148,8 @@ static bool make_below(int dir, const char *dir_path, const char *name, mode_t m
 	snprintf(path, sizeof(path), "%s/%s", dir_path, name);
 	made = mkdirat(dir, name, mode) == 0;
 	if (!made && errno != EEXIST)
-		return err_set(err, "%s: cannot make this directory: %s", path, strerror(errno));
+		return err_set(err, "%s: cannot make this directory: %s", path,
+			       strerror(errno));
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, "%s: %s", path, strerror(errno));
@@ -173,7 +175,8 @@ static bool lock_dir(int dir, const char *path, int *lock, struct err *err)
 }
 
 /* delivery.maildirs without its variable part: "/srv/mail" of "/srv/mail/%d/%u". */
-static bool make_maildirs(const struct settings *set, const struct owner *owner, struct err *err)
+static bool make_maildirs(const struct settings *set, const struct owner *owner,
+			  struct err *err)
 {
 	char path[TEXT_MAX];
 	struct stat st;
@@ -231,9 +234,11 @@ static bool clear_stale(const struct sockaddr_un *sa, struct err *err)
 	int fd, rc;
 
 	if (lstat(sa->sun_path, &st) != 0)
-		return errno == ENOENT || err_set(err, "%s: %s", sa->sun_path, strerror(errno));
+		return errno == ENOENT ||
+		       err_set(err, "%s: %s", sa->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, "%s: there is something that is not a socket", sa->sun_path);
+		return err_set(err, "%s: there is something that is not a socket",
+			       sa->sun_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(err, "socket: %s", strerror(errno));

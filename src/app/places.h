@@ -35,6 +35,7 @@ MUST bool places_make(const struct conf *conf, const struct owners *owners, int 
 		      struct err *err);
 
 /* The listening control socket; -1 on failure. */
-MUST int places_control(const struct conf *conf, const struct owners *owners, struct err *err);
+MUST int places_control(const struct conf *conf, const struct owners *owners,
+			struct err *err);
 
 #endif

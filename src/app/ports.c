@@ -90,8 +90,8 @@ static int open_port(const struct listener *l, ms_t *patience, struct err *err)
 		if (fd >= 0)
 			return fd;
 		if (errno != EADDRINUSE || *patience <= 0) {
-			err_set(err, "cannot listen on %s: %s%s", l->name, strerror(errno),
-				remedy(errno));
+			err_set(err, "cannot listen on %s: %s%s", l->name,
+				strerror(errno), remedy(errno));
 			return -1;
 		}
 		poll(NULL, 0, TRY_EVERY);

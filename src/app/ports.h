@@ -28,8 +28,9 @@ struct ports {
  * already. On failure everything is as it was. Retries for `patience` when a port is in
  * use: a server that was killed may still be letting go of it.
  */
-MUST bool ports_open(struct ports *out, const struct ports *had, struct systemd_sockets *given,
-		     const struct conf *conf, ms_t patience, struct err *err);
+MUST bool ports_open(struct ports *out, const struct ports *had,
+		     struct systemd_sockets *given, const struct conf *conf,
+		     ms_t patience, struct err *err);
 /* Is a port of that id among them? */
 const struct port *ports_find(const struct ports *p, uint64_t id);
 

@@ -129,7 +129,8 @@ static bool keep_old_values(struct supervisor *s, struct conf *new)
 		buf_init(&value, mem, sizeof(mem));
 		setting_print(&s->conf->set, row, &value);
 		BUG_IF(!setting_put(&new->set, row, buf_span(&value), &err));
-		snprintf(text, sizeof(text), "%s has changed, which needs a restart", row->key);
+		snprintf(text, sizeof(text), "%s has changed, which needs a restart",
+			 row->key);
 		say(s, LOG_CONFIG_DOUBT, row->key, text);
 		changed = true;
 	}
@@ -278,10 +279,12 @@ static void say_not_loaded(struct supervisor *s, const char *how)
 	char text[600];
 
 	if (l->problems)
-		snprintf(text, sizeof(text), "%s: %u problem%s; the first is: %s", s->opt.config,
-			 l->problems, l->problems == 1 ? "" : "s", l->first.text);
+		snprintf(text, sizeof(text), "%s: %u problem%s; the first is: %s",
+			 s->opt.config, l->problems, l->problems == 1 ? "" : "s",
+			 l->first.text);
 	else
-		snprintf(text, sizeof(text), "%s: the loader ended with %s", s->opt.config, how);
+		snprintf(text, sizeof(text), "%s: the loader ended with %s",
+			 s->opt.config, how);
 	if (at_start(s) && l->problems)
 		snprintf(text, sizeof(text), "%s: %u problem%s, nothing was started",
 			 s->opt.config, l->problems, l->problems == 1 ? "" : "s");

@@ -24,8 +24,8 @@
 static void clean_environment(void)
 {
 	static const char *const ours[] = {
-		"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
-		"LISTEN_FDNAMES", "INVOCATION_ID",
+		"NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",  "LISTEN_FDS",
+		"LISTEN_PID",	 "LISTEN_FDNAMES", "INVOCATION_ID",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
@@ -67,16 +67,19 @@ static NORETURN void become(const struct spawn *what)
 	reset_signals();
 	clean_environment();
 	(void)syscall(SYS_close_range, LINK_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	if (!arrange_fds(what->link, what->quiet) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	if (!arrange_fds(what->link, what->quiet) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    (what->owner && !drop_to(what->owner))) {
-		dprintf(STDERR_FILENO, "holdfast: %s: %s\n", what->argv[0], strerror(errno));
+		dprintf(STDERR_FILENO, "holdfast: %s: %s\n", what->argv[0],
+			strerror(errno));
 		_exit(EXIT_CANNOT_RUN);
 	}
 	if (what->program >= 0)
 		fexecve(what->program, what->argv, environ);
 	else
 		execve(what->path, what->argv, environ);
-	dprintf(STDERR_FILENO, "holdfast: cannot run %s: %s\n", what->path, strerror(errno));
+	dprintf(STDERR_FILENO, "holdfast: cannot run %s: %s\n", what->path,
+		strerror(errno));
 	_exit(EXIT_CANNOT_RUN);
 }
 
@@ -94,7 +97,8 @@ pid_t spawn(const struct spawn *what, struct err *err)
 void spawn_ended(int status, struct buf *out)
 {
 	if (WIFSIGNALED(status))
-		buf_fmt(out, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		buf_fmt(out, "signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
 	else
 		buf_fmt(out, "exit code %d", WEXITSTATUS(status));
 }

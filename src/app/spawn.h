@@ -12,7 +12,7 @@
 #include "app/places.h"
 
 struct spawn {
-	int program;		   /* open descriptor of the program; -1: path */
+	int program; /* open descriptor of the program; -1: path */
 	const char *path;
 	char *const *argv;	   /* argv[0] is what ps shows */
 	int link;		   /* becomes LINK_FD; -1: none */

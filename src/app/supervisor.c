@@ -50,7 +50,8 @@ static bool parse(struct run_options *o, int argc, char **argv)
 			continue;
 		}
 		if (!value)
-			return bad_usage("an option that does not exist, or without its value");
+			return bad_usage(
+				"an option that does not exist, or without its value");
 		if (strcmp(argv[i], "--config") == 0) {
 			o->config = value;
 		} else if (strcmp(argv[i], "--set") == 0) {
@@ -109,13 +110,13 @@ static void compare_limit(struct supervisor *s)
 		return;
 	snprintf(text, sizeof(text),
 		 "sessions.max = %" PRId64 " over %" PRId64 " edges needs %" PRId64
-		 " descriptors each, but the limit is %" PRId64
-		 ": set LimitNOFILE=%" PRId64 " in holdfast.service (or \"ulimit -Hn %" PRId64
+		 " descriptors each, but the limit is %" PRId64 ": set LimitNOFILE=%" PRId64
+		 " in holdfast.service (or \"ulimit -Hn %" PRId64
 		 "\" before the start), or run.edges = %" PRId64,
 		 set->sessions, set->edges, need, (int64_t)limit.rlim_cur, need, need,
-		 limit.rlim_cur > RESERVE ?
-			 set->sessions / ((int64_t)limit.rlim_cur - RESERVE) + 1 :
-			 set->edges);
+		 limit.rlim_cur > RESERVE
+			 ? set->sessions / ((int64_t)limit.rlim_cur - RESERVE) + 1
+			 : set->edges);
 	say(s, LOG_CAPACITY, "descriptors", text);
 }
 
@@ -287,7 +288,8 @@ static void start_wanted(struct supervisor *s)
 		l->again = MS_NEVER;
 		s->reload_wanted = true;
 	}
-	if (s->reload_wanted && !l->loader && !s->trial.child && s->stage <= STAGE_SERVING) {
+	if (s->reload_wanted && !l->loader && !s->trial.child &&
+	    s->stage <= STAGE_SERVING) {
 		s->reload_wanted = false;
 		reload_start(s, (struct asked){ 0 });
 	}
@@ -402,11 +404,13 @@ static void on_time(void *arg)
 
 static bool open_program(struct supervisor *s, struct err *err)
 {
-	ssize_t n = readlink("/proc/self/exe", s->program_path, sizeof(s->program_path) - 1);
+	ssize_t n = readlink("/proc/self/exe", s->program_path,
+			     sizeof(s->program_path) - 1);
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
 	if (n <= 0 || fd < 0)
-		return err_set(err, "/proc/self/exe: %s (is /proc mounted?)", strerror(errno));
+		return err_set(err, "/proc/self/exe: %s (is /proc mounted?)",
+			       strerror(errno));
 	s->program_path[n] = '\0';
 	/* not in the way of LINK_FD */
 	s->program = fcntl(fd, F_DUPFD_CLOEXEC, 10);
@@ -438,8 +442,8 @@ static bool take_signals(struct supervisor *s, struct err *err)
 static bool open_all(struct supervisor *s, struct err *err)
 {
 	raise_limit();
-	if (!open_program(s, err) || !loop_open(&s->loop, err) || !open_own_pulse(s, err) ||
-	    !take_signals(s, err))
+	if (!open_program(s, err) || !loop_open(&s->loop, err) ||
+	    !open_own_pulse(s, err) || !take_signals(s, err))
 		return false;
 	timer_init(&s->timer, s->loop, on_time, s);
 	s->watchdog = systemd_watchdog();

@@ -125,9 +125,11 @@ static void tell_pulses(struct child *c)
 		if (o->state == CHILD_NONE)
 			continue;
 		if (c->role == ROLE_WATCH && (o == c || o->pulse))
-			tell_pulse_of(c, o->role, o->number, o->pid, o->pulse_fd, o->doorbell);
+			tell_pulse_of(c, o->role, o->number, o->pid, o->pulse_fd,
+				      o->doorbell);
 		else if (o->role == ROLE_WATCH)
-			tell_pulse_of(o, c->role, c->number, c->pid, c->pulse_fd, c->doorbell);
+			tell_pulse_of(o, c->role, c->number, c->pid, c->pulse_fd,
+				      c->doorbell);
 	}
 }
 

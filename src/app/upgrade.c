@@ -125,11 +125,13 @@ static void print_state(const struct supervisor *s, struct buf *out)
 	buf_fmt(out, "version %u\ngeneration %" PRIu64 "\nlock %d\ncontrol %d\n",
 		(unsigned)MESSAGES_VERSION, s->generation, s->lock, s->control);
 	for (size_t i = 0; i < s->ports.count; i++)
-		buf_fmt(out, "port %" PRIu64 " %d\n", s->ports.port[i].id, s->ports.port[i].fd);
+		buf_fmt(out, "port %" PRIu64 " %d\n", s->ports.port[i].id,
+			s->ports.port[i].fd);
 	for (const struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		if (c->state != CHILD_NONE && c->life && c->pid > 0)
-			buf_fmt(out, "child %s %u %d %d %d %d\n", role_word[c->role], c->number,
-				(int)c->pid, link_fd(c->life), c->pulse_fd, c->doorbell);
+			buf_fmt(out, "child %s %u %d %d %d %d\n", role_word[c->role],
+				c->number, (int)c->pid, link_fd(c->life), c->pulse_fd,
+				c->doorbell);
 }
 
 static int make_state(const struct supervisor *s, struct err *err)
@@ -277,7 +279,8 @@ static enum role role_named(struct span word)
 	return ROLE_NONE;
 }
 
-static bool take_child(struct supervisor *s, struct span line, uint32_t speaks, struct err *err)
+static bool take_child(struct supervisor *s, struct span line, uint32_t speaks,
+		       struct err *err)
 {
 	struct child *c = child_free(s);
 	struct err no_pulse;
@@ -307,7 +310,8 @@ static bool take_child(struct supervisor *s, struct span line, uint32_t speaks, 
 	return false;
 }
 
-static bool take_line(struct supervisor *s, struct span line, uint32_t *speaks, struct err *err)
+static bool take_line(struct supervisor *s, struct span line, uint32_t *speaks,
+		      struct err *err)
 {
 	struct span word = span_cut(&line, ' ');
 
@@ -351,8 +355,8 @@ bool upgrade_resume(struct supervisor *s, int fd, struct err *err)
 /* ---- old roles leave ---------------------------------------------------------------------------- */
 
 struct edges {
-	size_t serving;	 /* of either program */
-	size_t old;	 /* of them, of the old one */
+	size_t serving;	    /* of either program */
+	size_t old;	    /* of them, of the old one */
 	struct child *next; /* an old one that serves */
 };
 
@@ -376,7 +380,8 @@ static bool store_serves(const struct supervisor *s)
 {
 	for (size_t i = 0; i < s->post_count; i++)
 		if (s->posts[i].role == ROLE_STORE)
-			return s->posts[i].child && s->posts[i].child->state == CHILD_READY;
+			return s->posts[i].child &&
+			       s->posts[i].child->state == CHILD_READY;
 	return false;
 }
 

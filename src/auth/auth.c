@@ -1,8 +1,8 @@
 #include "auth/auth.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "auth/passwords.h"

@@ -107,7 +107,8 @@ static bool set(struct job *j)
 	if (!ok)
 		return err_set(&j->err, "no memory for hashing");
 	pthread_mutex_lock(&j->all->lock);
-	ok = accounts_put(j->all->accounts, address_of(j), buf_span(&hash), j->wall, &j->err);
+	ok = accounts_put(j->all->accounts, address_of(j), buf_span(&hash), j->wall,
+			  &j->err);
 	pthread_mutex_unlock(&j->all->lock);
 	return ok;
 }
@@ -237,7 +238,8 @@ struct order {
 /* NULL: it is understood; otherwise what is wrong with it. */
 static const char *read_order(struct span words, struct order *out)
 {
-	struct span command, word = SPAN_NONE, first, second = SPAN_NONE, third = SPAN_NONE;
+	struct span command, word = SPAN_NONE, first, second = SPAN_NONE,
+			     third = SPAN_NONE;
 
 	*out = (struct order){ 0 };
 	if (!list_next(&words, &command) || !list_next(&words, &word))

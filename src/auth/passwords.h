@@ -25,7 +25,8 @@ struct passwords_answers {
 };
 
 MUST bool passwords_open(struct passwords **out, struct loop *loop, const char *path,
-			 const struct passwords_answers *answers, void *arg, struct err *err);
+			 const struct passwords_answers *answers, void *arg,
+			 struct err *err);
 /* After the loop was closed: no thread works on it any more. */
 void passwords_close(struct passwords **p);
 

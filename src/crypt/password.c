@@ -5,15 +5,15 @@
 #include <stdlib.h>
 
 /* OWASP's first choice: 19 MiB and two passes; about 40 ms. */
-#define OPS	2
-#define MEMORY	((size_t)19 << 20)
+#define OPS    2
+#define MEMORY ((size_t)19 << 20)
 
 static const struct span argon2id = SPAN_INIT("$argon2id$");
 
 /* What libcrypt knows and we want to read. */
 static const struct span crypt_schemes[] = {
-	SPAN_INIT("$y$"), SPAN_INIT("$2y$"), SPAN_INIT("$2b$"), SPAN_INIT("$2a$"),
-	SPAN_INIT("$6$"), SPAN_INIT("$5$"),
+	SPAN_INIT("$y$"),  SPAN_INIT("$2y$"), SPAN_INIT("$2b$"),
+	SPAN_INIT("$2a$"), SPAN_INIT("$6$"),  SPAN_INIT("$5$"),
 };
 
 bool password_init(void)
@@ -23,7 +23,8 @@ bool password_init(void)
 
 bool password_ok(struct span secret)
 {
-	return secret.n > 0 && secret.n <= PASSWORD_MAX && span_find(secret, '\0') == secret.n;
+	return secret.n > 0 && secret.n <= PASSWORD_MAX &&
+	       span_find(secret, '\0') == secret.n;
 }
 
 void password_wipe(struct span secret)
@@ -70,9 +71,9 @@ static enum password_check by_argon2id(struct span secret, const char *hash)
 	if (strlen(hash) >= sizeof(text))
 		return PASSWORD_UNREADABLE;
 	memcpy(text, hash, strlen(hash));
-	return crypto_pwhash_str_verify(text, (const char *)secret.p, secret.n) == 0 ?
-		       PASSWORD_RIGHT :
-		       PASSWORD_WRONG;
+	return crypto_pwhash_str_verify(text, (const char *)secret.p, secret.n) == 0
+		       ? PASSWORD_RIGHT
+		       : PASSWORD_WRONG;
 }
 
 static enum password_check by_crypt(struct span secret, const char *hash)
@@ -90,9 +91,9 @@ static enum password_check by_crypt(struct span secret, const char *hash)
 	/* not crypt_r(), which AddressSanitizer takes for itself */
 	made = crypt_rn(text, hash, work, sizeof(*work));
 	if (made && made[0] != '*')
-		check = strlen(made) == n && sodium_memcmp(made, hash, n) == 0 ?
-				PASSWORD_RIGHT :
-				PASSWORD_WRONG;
+		check = strlen(made) == n && sodium_memcmp(made, hash, n) == 0
+				? PASSWORD_RIGHT
+				: PASSWORD_WRONG;
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(work, sizeof(*work));
 	free(work);
@@ -109,5 +110,6 @@ enum password_check password_check(struct span secret, struct span hash)
 		return PASSWORD_WRONG;
 	memcpy(text, hash.p, hash.n);
 	text[hash.n] = '\0';
-	return span_starts(hash, argon2id) ? by_argon2id(secret, text) : by_crypt(secret, text);
+	return span_starts(hash, argon2id) ? by_argon2id(secret, text)
+					   : by_crypt(secret, text);
 }

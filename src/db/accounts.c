@@ -76,7 +76,8 @@ bool accounts_drop(struct accounts *a, struct span address, bool *found, struct 
 	return settle(a, err);
 }
 
-bool accounts_get(struct accounts *a, struct span address, struct span *hash, struct err *err)
+bool accounts_get(struct accounts *a, struct span address, struct span *hash,
+		  struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&a->sql, Q_PASSWORD_GET);
 	bool row;

@@ -16,10 +16,11 @@ struct accounts;
 MUST bool accounts_open(struct accounts **out, const char *path, struct err *err);
 void accounts_close(struct accounts **a);
 
-MUST bool accounts_put(struct accounts *a, struct span address, struct span hash, int64_t wall,
-		       struct err *err);
+MUST bool accounts_put(struct accounts *a, struct span address, struct span hash,
+		       int64_t wall, struct err *err);
 /* *found: was there one? */
-MUST bool accounts_drop(struct accounts *a, struct span address, bool *found, struct err *err);
+MUST bool accounts_drop(struct accounts *a, struct span address, bool *found,
+			struct err *err);
 /* The hash, good until the next call; empty if there is none. */
 MUST bool accounts_get(struct accounts *a, struct span address, struct span *hash,
 		       struct err *err);

@@ -4,10 +4,10 @@
 
 #include "db/queue_inner.h"
 
-#define QUEUE_CACHE_KIB	  32768
-#define PAGE_BYTES	  4096
-#define QUEUE_LOG_PAGES	  8192 /* 32 MiB: most pages are written several times until then */
-#define QUEUE_LOG_LEAST	  200
+#define QUEUE_CACHE_KIB 32768
+#define PAGE_BYTES	4096
+#define QUEUE_LOG_PAGES 8192 /* 32 MiB: most pages are written several times until then */
+#define QUEUE_LOG_LEAST 200
 
 /*
  * Bodies have a table of their own: marking and deleting many messages then does not move
@@ -111,7 +111,7 @@ void queue_limit_log(struct queue *q, int64_t bytes)
 {
 	int64_t pages = bytes / PAGE_BYTES;
 
-	q->log_pages = pages < QUEUE_LOG_LEAST  ? QUEUE_LOG_LEAST
+	q->log_pages = pages < QUEUE_LOG_LEAST	 ? QUEUE_LOG_LEAST
 		       : pages < QUEUE_LOG_PAGES ? (int)pages
 						 : QUEUE_LOG_PAGES;
 }
@@ -165,7 +165,7 @@ bool queue_known(struct queue *q, uint64_t id, uint64_t nonce, enum queue_put *o
 	*out = QUEUE_PUT;
 	if (row)
 		*out = sqlite3_column_int64(st, 0) == queue_key(nonce) ? QUEUE_SAME
-									  : QUEUE_TAKEN;
+								       : QUEUE_TAKEN;
 	sqlite3_reset(st);
 	return true;
 }
@@ -199,7 +199,8 @@ static bool put_body(struct queue *q, const struct queue_message *m, struct err 
 	return sql_run(&q->sql, st, "storing a body", err);
 }
 
-static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to, struct err *err)
+static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to,
+		   struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_PUT);
 
@@ -242,7 +243,8 @@ static bool drop(struct queue *q, enum query which, uint64_t id, struct err *err
 }
 
 /* All but the message's own row; id and nonce are remembered. */
-static bool forget(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+static bool forget(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
+		   struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DONE_PUT);
 
@@ -253,7 +255,8 @@ static bool forget(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, s
 	       drop(q, Q_BODY_DROP, id, err) && drop(q, Q_TO_DROP, id, err);
 }
 
-bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, struct err *err)
+bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
+		struct err *err)
 {
 	return drop(q, Q_MESSAGE_DROP, id, err) && forget(q, id, nonce, wall, err);
 }

@@ -100,7 +100,8 @@ MUST bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *e
 MUST bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span target,
 				struct err *err);
 MUST bool queue_each_destination(struct queue *q,
-				 void (*each)(void *arg, int64_t id, int hop, struct span target),
+				 void (*each)(void *arg, int64_t id, int hop,
+					      struct span target),
 				 void *arg, struct err *err);
 
 enum queue_put {
@@ -112,8 +113,9 @@ enum queue_put {
 /* What queue_put() would say of that id and nonce. */
 MUST bool queue_known(struct queue *q, uint64_t id, uint64_t nonce, enum queue_put *out,
 		      struct err *err);
-MUST bool queue_put(struct queue *q, const struct queue_message *m, const struct queue_to *to,
-		    size_t to_count, enum queue_put *out, struct err *err);
+MUST bool queue_put(struct queue *q, const struct queue_message *m,
+		    const struct queue_to *to, size_t to_count, enum queue_put *out,
+		    struct err *err);
 
 struct queue_settled {
 	enum queue_state state; /* GONE: it is finished, or was deleted meanwhile */
@@ -122,12 +124,13 @@ struct queue_settled {
 };
 
 /* Every recipient is delivered: forget all but id and nonce. *left: it was still there. */
-MUST bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, bool *left,
-		       struct err *err);
+MUST bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
+		       bool *left, struct err *err);
 
 /* Note what came of trying some recipients of one message. */
 MUST bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answers,
-			size_t count, int64_t wall, struct queue_settled *out, struct err *err);
+			size_t count, int64_t wall, struct queue_settled *out,
+			struct err *err);
 
 struct queue_want {
 	int64_t destination;
@@ -146,12 +149,13 @@ MUST bool queue_take(struct queue *q, const struct queue_want *want,
 /* When the next one for that destination is due; MS_NEVER: none is. */
 MUST bool queue_next(struct queue *q, int64_t destination, int64_t *due, struct err *err);
 /* The clock was set back: nothing is due later than that. */
-MUST bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest, struct err *err);
+MUST bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest,
+			struct err *err);
 
 /* ---- orders ------------------------------------------------------------------------------- */
 
 enum queue_order {
-	QUEUE_RETRY,   /* due now; dead ones get a new life */
+	QUEUE_RETRY, /* due now; dead ones get a new life */
 	QUEUE_HOLD,
 	QUEUE_RELEASE,
 	QUEUE_DELETE,
@@ -170,10 +174,10 @@ MUST bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int
 		       struct queue_changed *out, queue_on_gone *gone, void *arg,
 		       struct err *err);
 /* The next `limit` messages in that state with an id above `after`. */
-MUST bool queue_change_all(struct queue *q, enum queue_order order, enum queue_state state,
-			   uint64_t after, size_t limit, int64_t wall,
-			   struct queue_changed *out, queue_on_gone *gone, void *arg,
-			   struct err *err);
+MUST bool queue_change_all(struct queue *q, enum queue_order order,
+			   enum queue_state state, uint64_t after, size_t limit,
+			   int64_t wall, struct queue_changed *out, queue_on_gone *gone,
+			   void *arg, struct err *err);
 
 /* ---- time ----------------------------------------------------------------------------------- */
 
@@ -185,7 +189,7 @@ MUST bool queue_prune_dead(struct queue *q, int64_t before, size_t limit, uint32
 			   queue_on_gone *gone, void *arg, struct err *err);
 /* What came before that and still waits is dead; each() for each message that is now. */
 MUST bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after,
-		       void (*each)(void *arg, uint64_t id, uint32_t recipients), void *arg,
-		       struct err *err);
+		       void (*each)(void *arg, uint64_t id, uint32_t recipients),
+		       void *arg, struct err *err);
 
 #endif

@@ -29,8 +29,8 @@ static bool look_up(struct queue *q, uint64_t id, struct subject *out, struct er
 }
 
 /* Recipients of one message, by a query that takes (id) or (id, wall). */
-static bool recipients(struct queue *q, enum query which, uint64_t id, const int64_t *wall,
-		       int64_t *changed, struct err *err)
+static bool recipients(struct queue *q, enum query which, uint64_t id,
+		       const int64_t *wall, int64_t *changed, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, which);
 
@@ -75,7 +75,8 @@ static bool hold(struct queue *q, uint64_t id, const struct subject *m, uint32_t
 	if (m->state != QUEUE_OPEN)
 		return true;
 	*count += 1;
-	return recipients(q, Q_HOLD, id, NULL, &changed, err) && mark(q, id, QUEUE_HELD, err);
+	return recipients(q, Q_HOLD, id, NULL, &changed, err) &&
+	       mark(q, id, QUEUE_HELD, err);
 }
 
 static bool release(struct queue *q, uint64_t id, const struct subject *m, int64_t wall,
@@ -86,11 +87,13 @@ static bool release(struct queue *q, uint64_t id, const struct subject *m, int64
 	if (m->state != QUEUE_HELD)
 		return true;
 	*count += 1;
-	return recipients(q, Q_RELEASE, id, &wall, &changed, err) && mark(q, id, QUEUE_OPEN, err);
+	return recipients(q, Q_RELEASE, id, &wall, &changed, err) &&
+	       mark(q, id, QUEUE_OPEN, err);
 }
 
 bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int64_t wall,
-		  struct queue_changed *out, queue_on_gone *gone, void *arg, struct err *err)
+		  struct queue_changed *out, queue_on_gone *gone, void *arg,
+		  struct err *err)
 {
 	struct subject m;
 
@@ -138,8 +141,9 @@ static size_t window(size_t limit)
 }
 
 bool queue_change_all(struct queue *q, enum queue_order order, enum queue_state state,
-		      uint64_t after, size_t limit, int64_t wall, struct queue_changed *out,
-		      queue_on_gone *gone, void *arg, struct err *err)
+		      uint64_t after, size_t limit, int64_t wall,
+		      struct queue_changed *out, queue_on_gone *gone, void *arg,
+		      struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_AFTER);
 	struct queue_changed sum = { 0 }, one;

@@ -17,7 +17,8 @@ bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span tar
 }
 
 bool queue_each_destination(struct queue *q,
-			    void (*each)(void *arg, int64_t id, int hop, struct span target),
+			    void (*each)(void *arg, int64_t id, int hop,
+					 struct span target),
 			    void *arg, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATIONS);
@@ -36,8 +37,8 @@ bool queue_each_destination(struct queue *q,
 /* ---- taking ----------------------------------------------------------------------------- */
 
 /* Ids first: the index that they are read from changes as they are taken. */
-static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *ids, size_t *count,
-		    struct err *err)
+static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *ids,
+		    size_t *count, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DUE);
 	size_t max = want->messages < TAKE_MESSAGES ? want->messages : TAKE_MESSAGES;
@@ -60,7 +61,8 @@ static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *id
 	}
 }
 
-static bool get_message(struct queue *q, struct queue_message *m, bool *found, struct err *err)
+static bool get_message(struct queue *q, struct queue_message *m, bool *found,
+			struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_GET);
 
@@ -136,7 +138,8 @@ static bool keep_row(struct hand *h, sqlite3_stmt *st)
 static bool take_rows(struct queue *q, const struct queue_want *want, uint64_t id,
 		      struct hand *h, struct err *err)
 {
-	size_t max = want->recipients < TAKE_RECIPIENTS ? want->recipients : TAKE_RECIPIENTS;
+	size_t max = want->recipients < TAKE_RECIPIENTS ? want->recipients
+							: TAKE_RECIPIENTS;
 	sqlite3_stmt *st = sql_start(&q->sql, Q_TAKE);
 	bool row;
 
@@ -166,8 +169,8 @@ static bool take_rows(struct queue *q, const struct queue_want *want, uint64_t i
 }
 
 bool queue_take(struct queue *q, const struct queue_want *want,
-		void (*each)(void *arg, const struct queue_message *m, const struct queue_to *to,
-			     size_t to_count),
+		void (*each)(void *arg, const struct queue_message *m,
+			     const struct queue_to *to, size_t to_count),
 		void *arg, struct err *err)
 {
 	uint64_t ids[TAKE_MESSAGES];
@@ -182,7 +185,8 @@ bool queue_take(struct queue *q, const struct queue_want *want,
 		struct queue_message m = { .id = ids[i] };
 		bool found;
 
-		good = get_message(q, &m, &found, err) && take_rows(q, want, ids[i], h, err) &&
+		good = get_message(q, &m, &found, err) &&
+		       take_rows(q, want, ids[i], h, err) &&
 		       (!found || m.spooled || get_body(q, &m, err));
 		if (!good || !found || h->count == 0)
 			continue;
@@ -202,8 +206,9 @@ bool queue_next(struct queue *q, int64_t destination, int64_t *due, struct err *
 	sql_bind(st, 1, destination);
 	if (!sql_row(&q->sql, st, &row, "looking for the next one due", err))
 		return false;
-	*due = row && sqlite3_column_type(st, 0) != SQLITE_NULL ? sqlite3_column_int64(st, 0)
-								: MS_NEVER;
+	*due = row && sqlite3_column_type(st, 0) != SQLITE_NULL
+		       ? sqlite3_column_int64(st, 0)
+		       : MS_NEVER;
 	sqlite3_reset(st);
 	return true;
 }
@@ -257,7 +262,8 @@ static bool left(struct queue *q, uint64_t id, int64_t counts[4], struct err *er
 	}
 }
 
-static bool set_state(struct queue *q, uint64_t id, enum queue_state state, struct err *err)
+static bool set_state(struct queue *q, uint64_t id, enum queue_state state,
+		      struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_STATE);
 

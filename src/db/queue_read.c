@@ -49,14 +49,15 @@ static void get_peer(sqlite3_stmt *st, int column, struct endpoint *out)
 
 static int64_t or_never(sqlite3_stmt *st, int column)
 {
-	return sqlite3_column_type(st, column) == SQLITE_NULL ? MS_NEVER
-							      : sqlite3_column_int64(st, column);
+	return sqlite3_column_type(st, column) == SQLITE_NULL
+		       ? MS_NEVER
+		       : sqlite3_column_int64(st, column);
 }
 
 /* ---- list --------------------------------------------------------------------------------- */
 
-static bool first_line(struct queue_reader *r, uint64_t id, struct queue_line *out, bool *found,
-		       struct err *err)
+static bool first_line(struct queue_reader *r, uint64_t id, struct queue_line *out,
+		       bool *found, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&r->sql, Q_LIST_FIRST);
 
@@ -216,8 +217,9 @@ bool queue_show_lines(struct queue_reader *r, uint64_t id, int64_t after, size_t
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 
-bool queue_stats(struct queue_reader *r, void (*each)(void *arg, const struct queue_stat *stat),
-		 void *arg, struct err *err)
+bool queue_stats(struct queue_reader *r,
+		 void (*each)(void *arg, const struct queue_stat *stat), void *arg,
+		 struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&r->sql, Q_STATS);
 	bool row;

@@ -37,8 +37,8 @@ struct queue_line {
  * The next `limit` messages with an id above `after`; *last is where to go on, 0 at the
  * end. `first` is the first recipient that is not delivered, NULL if there is none.
  */
-MUST bool queue_list(struct queue_reader *r, const struct queue_filter *filter, uint64_t after,
-		     size_t limit,
+MUST bool queue_list(struct queue_reader *r, const struct queue_filter *filter,
+		     uint64_t after, size_t limit,
 		     void (*each)(void *arg, const struct queue_message *m,
 				  const struct queue_line *first),
 		     void *arg, uint64_t *last, struct err *err);
@@ -49,9 +49,10 @@ MUST bool queue_show(struct queue_reader *r, uint64_t id, size_t body_max,
 		     struct err *err);
 
 /* Its recipients with a number above `after`; *last as above, -1 at the end. */
-MUST bool queue_show_lines(struct queue_reader *r, uint64_t id, int64_t after, size_t limit,
-			   void (*each)(void *arg, const struct queue_line *line), void *arg,
-			   int64_t *last, struct err *err);
+MUST bool queue_show_lines(struct queue_reader *r, uint64_t id, int64_t after,
+			   size_t limit,
+			   void (*each)(void *arg, const struct queue_line *line),
+			   void *arg, int64_t *last, struct err *err);
 
 struct queue_stat {
 	int hop;
@@ -67,6 +68,7 @@ MUST bool queue_stats(struct queue_reader *r,
 		      struct err *err);
 
 /* Is it a message whose body is a file? For finding files that nobody needs. */
-MUST bool queue_is_spooled(struct queue_reader *r, uint64_t id, bool *out, struct err *err);
+MUST bool queue_is_spooled(struct queue_reader *r, uint64_t id, bool *out,
+			   struct err *err);
 
 #endif

@@ -178,7 +178,8 @@ static bool unusable(struct sql *s, const struct sql_setup *setup, struct err *e
 	return is_taken(setup->path, pid ? pid : holder_of(setup->path, ""), err);
 }
 
-static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty, struct err *err)
+static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty,
+		    struct err *err)
 {
 	int64_t application = 0, version = 0, things = 0;
 
@@ -193,10 +194,11 @@ static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty, s
 		return err_set(err, "%s is a database of another program: move it away",
 			       setup->path);
 	if (version > setup->version)
-		return err_set(err,
-			       "%s was written by a newer holdfast (schema %d, this one knows %d): "
-			       "start that one, or restore a backup",
-			       setup->path, (int)version, setup->version);
+		return err_set(
+			err,
+			"%s was written by a newer holdfast (schema %d, this one knows %d): "
+			"start that one, or restore a backup",
+			setup->path, (int)version, setup->version);
 	return true;
 }
 
@@ -215,7 +217,8 @@ static bool create(struct sql *s, const struct sql_setup *setup, struct err *err
 {
 	char marks[128];
 
-	snprintf(marks, sizeof(marks), "pragma application_id = %u; pragma user_version = %d;",
+	snprintf(marks, sizeof(marks),
+		 "pragma application_id = %u; pragma user_version = %d;",
 		 setup->application, setup->version);
 	if (sqlite3_exec(s->db, "begin immediate", NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(s->db, setup->schema, NULL, NULL, NULL) != SQLITE_OK ||
@@ -259,8 +262,9 @@ static bool prepare(struct sql *s, enum database database, struct err *err)
 {
 	for (enum query q = 0; q < QUERY_COUNT; q++)
 		if (queries[q].database == database &&
-		    sqlite3_prepare_v3(s->db, queries[q].text, -1, SQLITE_PREPARE_PERSISTENT,
-				       &s->query[q], NULL) != SQLITE_OK)
+		    sqlite3_prepare_v3(s->db, queries[q].text, -1,
+				       SQLITE_PREPARE_PERSISTENT, &s->query[q],
+				       NULL) != SQLITE_OK)
 			return sql_failed(s, queries[q].text, err);
 	return true;
 }
@@ -281,12 +285,13 @@ static bool open_writer(struct sql *s, const struct sql_setup *setup, struct err
 
 	if (!take_lock(s, setup->path, err) || !look_at(setup->path, &unclean, err))
 		return false;
-	if (sqlite3_open_v2(setup->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-			    NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(setup->path, &s->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return unusable(s, setup, err);
 	sqlite3_busy_timeout(s->db, LOCK_WAIT_MS);
 	if (!is_ours(s, setup, &empty, err) || (unclean && !is_whole(s, setup, err)) ||
-	    !tune(s, setup, err) || (empty && !create(s, setup, err)) || !is_free(s, setup, err))
+	    !tune(s, setup, err) || (empty && !create(s, setup, err)) ||
+	    !is_free(s, setup, err))
 		return false;
 	sqlite3_wal_hook(s->db, on_wal, s);
 	return true;
@@ -294,8 +299,8 @@ static bool open_writer(struct sql *s, const struct sql_setup *setup, struct err
 
 static bool open_reader(struct sql *s, const struct sql_setup *setup, struct err *err)
 {
-	if (sqlite3_open_v2(setup->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-			    NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(setup->path, &s->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return unusable(s, setup, err);
 	sqlite3_busy_timeout(s->db, LOCK_WAIT_MS);
 	if (!tune(s, setup, err))
@@ -344,14 +349,14 @@ void sql_bind(sqlite3_stmt *st, int at, int64_t n)
 
 void sql_bind_text(sqlite3_stmt *st, int at, struct span s)
 {
-	BUG_IF(sqlite3_bind_text64(st, at, s.n ? (const char *)s.p : "", s.n, SQLITE_STATIC,
-				   SQLITE_UTF8) != SQLITE_OK);
+	BUG_IF(sqlite3_bind_text64(st, at, s.n ? (const char *)s.p : "", s.n,
+				   SQLITE_STATIC, SQLITE_UTF8) != SQLITE_OK);
 }
 
 void sql_bind_blob(sqlite3_stmt *st, int at, struct span s)
 {
-	BUG_IF(sqlite3_bind_blob64(st, at, s.n ? (const void *)s.p : "", s.n, SQLITE_STATIC) !=
-	       SQLITE_OK);
+	BUG_IF(sqlite3_bind_blob64(st, at, s.n ? (const void *)s.p : "", s.n,
+				   SQLITE_STATIC) != SQLITE_OK);
 }
 
 struct span sql_text(sqlite3_stmt *st, int column)
@@ -403,8 +408,8 @@ bool sql_checkpoint(struct sql *s, struct err *err)
 {
 	int log = 0, done = 0;
 
-	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done) !=
-	    SQLITE_OK)
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log,
+				      &done) != SQLITE_OK)
 		return sql_failed(s, "checkpoint", err);
 	s->wal_pages = log - done;
 	return true;

@@ -63,7 +63,8 @@ struct span sql_text(sqlite3_stmt *st, int column);
 /* Run to the end; rows are ignored. */
 MUST bool sql_run(struct sql *s, sqlite3_stmt *st, const char *what, struct err *err);
 /* The next row: true and *row. */
-MUST bool sql_row(struct sql *s, sqlite3_stmt *st, bool *row, const char *what, struct err *err);
+MUST bool sql_row(struct sql *s, sqlite3_stmt *st, bool *row, const char *what,
+		  struct err *err);
 /* Start, run and be done, for a query without arguments. */
 MUST bool sql_plain(struct sql *s, enum query q, const char *what, struct err *err);
 /* How many rows the last query changed. */

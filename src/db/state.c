@@ -128,7 +128,8 @@ bool state_drop_user(struct state *s, struct span address, struct err *err)
 	return drop(s, Q_USER_DROP, address, "removing a user", err);
 }
 
-bool state_put_alias(struct state *s, struct span address, struct span targets, struct err *err)
+bool state_put_alias(struct state *s, struct span address, struct span targets,
+		     struct err *err)
 {
 	struct span target;
 
@@ -145,7 +146,8 @@ bool state_drop_alias(struct state *s, struct span address, struct err *err)
 	return drop(s, Q_ALIAS_DROP, address, "removing an alias", err);
 }
 
-bool state_put_domain(struct state *s, struct span name, struct span catch_all, struct err *err)
+bool state_put_domain(struct state *s, struct span name, struct span catch_all,
+		      struct err *err)
 {
 	return put_text(s, Q_DOMAIN_PUT, name, catch_all, "storing a domain", err);
 }
@@ -171,8 +173,8 @@ bool state_drop_verified(struct state *s, struct span address, struct err *err)
 	return drop(s, Q_VERIFIED_DROP, address, "forgetting an answer", err);
 }
 
-bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before, size_t limit,
-			  struct err *err)
+bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before,
+			  size_t limit, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED_PRUNE);
 
@@ -184,7 +186,8 @@ bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_befo
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-bool state_each_user(struct state *s, void (*each)(void *arg, struct span address, int64_t quota),
+bool state_each_user(struct state *s,
+		     void (*each)(void *arg, struct span address, int64_t quota),
 		     void *arg, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&s->sql, Q_USERS);
@@ -230,7 +233,8 @@ bool state_each_domain(struct state *s,
 }
 
 bool state_each_verified(struct state *s, size_t limit,
-			 void (*each)(void *arg, struct span address, bool good, int64_t at),
+			 void (*each)(void *arg, struct span address, bool good,
+				      int64_t at),
 			 void *arg, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&s->sql, Q_VERIFIED);

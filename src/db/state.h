@@ -23,7 +23,8 @@ MUST bool state_commit(struct state *s, struct err *err);
 void state_rollback(struct state *s);
 
 /* quota: -1 for the default. */
-MUST bool state_put_user(struct state *s, struct span address, int64_t quota, struct err *err);
+MUST bool state_put_user(struct state *s, struct span address, int64_t quota,
+			 struct err *err);
 MUST bool state_drop_user(struct state *s, struct span address, struct err *err);
 /* Targets are a list (base/list.h); an alias that exists gets these instead of its own. */
 MUST bool state_put_alias(struct state *s, struct span address, struct span targets,
@@ -43,17 +44,19 @@ MUST bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad
 
 /* Spans are good until the callback returns. */
 MUST bool state_each_user(struct state *s,
-			  void (*each)(void *arg, struct span address, int64_t quota), void *arg,
-			  struct err *err);
+			  void (*each)(void *arg, struct span address, int64_t quota),
+			  void *arg, struct err *err);
 MUST bool state_each_alias(struct state *s,
 			   void (*each)(void *arg, struct span address, struct span target),
 			   void *arg, struct err *err);
 MUST bool state_each_domain(struct state *s,
-			    void (*each)(void *arg, struct span name, struct span catch_all),
+			    void (*each)(void *arg, struct span name,
+					 struct span catch_all),
 			    void *arg, struct err *err);
 /* The newest first, at most that many. */
 MUST bool state_each_verified(struct state *s, size_t limit,
-			      void (*each)(void *arg, struct span address, bool good, int64_t at),
+			      void (*each)(void *arg, struct span address, bool good,
+					   int64_t at),
 			      void *arg, struct err *err);
 
 #endif

@@ -31,7 +31,8 @@ static const char *const fatal_calls[] = {
 };
 
 /* What terminals and sockets are asked by libc, libuv and us; no others. */
-static const unsigned long ioctls[] = { FIONBIO, FIOCLEX, FIONCLEX, FIONREAD, TCGETS, TIOCOUTQ };
+static const unsigned long ioctls[] = { FIONBIO,  FIOCLEX, FIONCLEX,
+					FIONREAD, TCGETS,  TIOCOUTQ };
 
 static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
 
@@ -83,7 +84,8 @@ static bool allow_some(scmp_filter_ctx f, enum role role)
 	for (size_t i = 0; ok && i < COUNT_OF(ioctls); i++)
 		ok = allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_EQ, ioctls[i], 0));
 	for (size_t i = 0; ok && role == ROLE_EDGE && i < COUNT_OF(families); i++)
-		ok = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
+		ok = allow_if(f, "socket",
+			      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return ok;
 }
 

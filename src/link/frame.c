@@ -129,7 +129,8 @@ union control {
 
 enum sent { SENT, SENT_LATER, SENT_NEVER };
 
-static enum sent send_now(struct link *l, struct span bytes, const int *fds, size_t fd_count)
+static enum sent send_now(struct link *l, struct span bytes, const int *fds,
+			  size_t fd_count)
 {
 	struct iovec iov = { (void *)(uintptr_t)bytes.p, bytes.n };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -149,7 +150,8 @@ static enum sent send_now(struct link *l, struct span bytes, const int *fds, siz
 		if (errno == EINTR)
 			continue;
 		/* ETOOMANYREFS: too many descriptors under way; they get there in time. */
-		if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+		if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
+		    errno == ETOOMANYREFS)
 			return SENT_LATER;
 		return SENT_NEVER;
 	}
@@ -277,7 +279,8 @@ static size_t take_fds(struct msghdr *m, int fds[FDS_TAKEN])
 	return n;
 }
 
-static bool allowed(const struct link *l, struct span bytes, size_t fd_count, struct err *err)
+static bool allowed(const struct link *l, struct span bytes, size_t fd_count,
+		    struct err *err)
 {
 	enum message kind = message_kind(bytes);
 	const struct message_row *row = &message_table[kind];
@@ -286,11 +289,11 @@ static bool allowed(const struct link *l, struct span bytes, size_t fd_count, st
 		return err_set(err, "%s %u sent a message of unknown kind %u",
 			       role_word[l->them], l->number, bytes.p[0]);
 	if (row->from != ROLE_ANY && row->from != l->them)
-		return err_set(err, "%s %u may not send %s", role_word[l->them], l->number,
-			       row->word);
+		return err_set(err, "%s %u may not send %s", role_word[l->them],
+			       l->number, row->word);
 	if (row->to != ROLE_ANY && row->to != l->us)
-		return err_set(err, "%s %u sent %s, which %s does not take", role_word[l->them],
-			       l->number, row->word, role_word[l->us]);
+		return err_set(err, "%s %u sent %s, which %s does not take",
+			       role_word[l->them], l->number, row->word, role_word[l->us]);
 	if (fd_count < row->fds_min || fd_count > row->fds_max)
 		return err_set(err, "%s %u sent %s with %zu descriptors, not %u to %u",
 			       role_word[l->them], l->number, row->word, fd_count,
@@ -333,7 +336,8 @@ enum link_got link_recv(struct link *l, struct frame *out, struct err *err)
 	}
 	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		close_all(fds, fd_count);
-		err_set(err, "%s %u sent a message that is too large, or too many descriptors",
+		err_set(err,
+			"%s %u sent a message that is too large, or too many descriptors",
 			role_word[l->them], l->number);
 		return LINK_BROKEN;
 	}

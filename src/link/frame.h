@@ -29,8 +29,8 @@ void frame_close_fds(struct frame *f);
  * Takes over fd (also when it fails), makes it non-blocking and close-on-exec. us, them: which role is at
  * each end; number: which of several (edges).
  */
-MUST bool link_open(struct link **out, int fd, enum role us, enum role them, unsigned number,
-		    struct err *err);
+MUST bool link_open(struct link **out, int fd, enum role us, enum role them,
+		    unsigned number, struct err *err);
 void link_close(struct link **link);
 
 int link_fd(const struct link *l);

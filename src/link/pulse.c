@@ -45,7 +45,8 @@ struct shape {
 	_Atomic uint64_t ring[RING_WORDS];
 };
 
-_Static_assert(EVENT_COUNT <= 128 && END_COUNT <= 32 && RECORD_COUNT <= 64 && GAUGE_COUNT <= 32,
+_Static_assert(EVENT_COUNT <= 128 && END_COUNT <= 32 && RECORD_COUNT <= 64 &&
+		       GAUGE_COUNT <= 32,
 	       "tables fit into the pulse");
 
 /* The first word of a record says how long it is and whether it is a filler. */
@@ -80,9 +81,9 @@ struct pulse {
 struct pulse_reader {
 	const struct shape *shape;
 	int fd;
-	uint64_t at;	 /* the next record to read */
-	uint64_t seq;	 /* which it should be */
-	bool seq_known;	 /* no: this reader goes on where another one ended */
+	uint64_t at;	   /* the next record to read */
+	uint64_t seq;	   /* which it should be */
+	bool seq_known;	   /* no: this reader goes on where another one ended */
 	unsigned unmarked; /* records since the bookmark was set */
 	union record_mem mem;
 };
@@ -136,7 +137,8 @@ static struct shape *map(int fd, int protection, struct err *err)
 	return shape;
 }
 
-static bool writer_on(struct pulse **out, struct shape *shape, int doorbell, struct err *err)
+static bool writer_on(struct pulse **out, struct shape *shape, int doorbell,
+		      struct err *err)
 {
 	struct pulse *p = calloc(1, sizeof(*p));
 
@@ -411,11 +413,13 @@ static bool still_there(const struct pulse_reader *r)
 }
 
 /* Is this a record that can be, at our place? The writer may be broken into. */
-static bool possible(const struct pulse_reader *r, const struct record_head *h, uint64_t end)
+static bool possible(const struct pulse_reader *r, const struct record_head *h,
+		     uint64_t end)
 {
 	uint64_t left = PULSE_RING_BYTES - r->at % PULSE_RING_BYTES;
 
-	if (h->bytes < WORD || h->bytes % WORD || h->bytes > left || h->bytes > end - r->at)
+	if (h->bytes < WORD || h->bytes % WORD || h->bytes > left ||
+	    h->bytes > end - r->at)
 		return false;
 	if (h->kind == LOG_NONE)
 		return true;
@@ -471,7 +475,8 @@ static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *los
 	const struct record_head *h = &r->mem.head;
 	struct span fields = span_of(r->mem.bytes + sizeof(*h), h->fields);
 
-	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h) || !fields_ok(fields))
+	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h) ||
+	    !fields_ok(fields))
 		return false;
 	*lost = r->seq_known && h->seq >= r->seq ? h->seq - r->seq : 0;
 	r->seq = h->seq + 1;

@@ -25,16 +25,16 @@
 
 /* Numbers that go up and down, or only up; shown by `holdfast status`. */
 enum gauge {
-	GAUGE_SESSIONS,	  /* open now */
-	GAUGE_TLS,	  /* of them inside TLS */
-	GAUGE_BODY_BYTES, /* memory held by bodies on their way in */
+	GAUGE_SESSIONS,	   /* open now */
+	GAUGE_TLS,	   /* of them inside TLS */
+	GAUGE_BODY_BYTES,  /* memory held by bodies on their way in */
 	GAUGE_CONNECTIONS, /* accepted since the start */
-	GAUGE_MESSAGES,	  /* acknowledged (edge) or committed (store) since the start */
-	GAUGE_QUEUE,	  /* messages in the queue (store) */
-	GAUGE_DELIVERIES, /* under way */
-	GAUGE_DELIVERED,  /* recipients delivered since the start */
-	GAUGE_DEFERRED,	  /* deliveries that failed for now, since the start */
-	GAUGE_DEAD,	  /* deliveries that failed for good, since the start */
+	GAUGE_MESSAGES,	   /* acknowledged (edge) or committed (store) since the start */
+	GAUGE_QUEUE,	   /* messages in the queue (store) */
+	GAUGE_DELIVERIES,  /* under way */
+	GAUGE_DELIVERED,   /* recipients delivered since the start */
+	GAUGE_DEFERRED,	   /* deliveries that failed for now, since the start */
+	GAUGE_DEAD,	   /* deliveries that failed for good, since the start */
 	GAUGE_COUNT
 };
 

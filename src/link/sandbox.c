@@ -29,7 +29,8 @@
 /* ---- what is missing ------------------------------------------------------------------ */
 
 /* A part that cannot be had: a warning in the log, or the end of the start. */
-static bool missing(const struct start *s, const char *part, const char *why, struct err *err)
+static bool missing(const struct start *s, const char *part, const char *why,
+		    struct err *err)
 {
 	uint8_t mem[512];
 	struct buf fields;
@@ -41,8 +42,8 @@ static bool missing(const struct start *s, const char *part, const char *why, st
 	buf_init(&fields, mem, sizeof(mem));
 	field_text(&fields, "key", span_str(part));
 	field_text(&fields, "what", span_str(why));
-	pulse_log(s->pulse, LOG_SANDBOX, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000, NULL,
-		  buf_span(&fields));
+	pulse_log(s->pulse, LOG_SANDBOX, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
+		  NULL, buf_span(&fields));
 	return true;
 }
 
@@ -63,14 +64,15 @@ struct rules_attr {
 #define NET_CONNECT  (1ULL << 1)
 #define SCOPE_ALL    3ULL /* ABI 6: abstract sockets and signals */
 
-#define FS_READ  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_WRITE                                                                   \
-	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |        \
-	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |                   \
+	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | \
+	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |            \
 	 LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER | FS_TRUNCATE)
 
 /* Rights that a file, which is no directory, can have. */
-#define FS_FILE (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+#define FS_FILE \
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
 
 static int rules_abi(void)
 {
@@ -100,7 +102,8 @@ static size_t attr_size(int abi)
 {
 	if (abi >= 6)
 		return sizeof(struct rules_attr);
-	return abi >= 4 ? offsetof(struct rules_attr, scope) : offsetof(struct rules_attr, net);
+	return abi >= 4 ? offsetof(struct rules_attr, scope)
+			: offsetof(struct rules_attr, net);
 }
 
 static bool allow_path(int rules, const char *path, uint64_t rights, struct err *err)
@@ -112,12 +115,14 @@ static bool allow_path(int rules, const char *path, uint64_t rights, struct err 
 	if (fd < 0)
 		return err_set(err, "%s: %s", path, strerror(errno));
 	beneath.parent_fd = fd;
-	rc = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
+	rc = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath,
+		     0);
 	close(fd);
 	return rc == 0 || err_set(err, "Landlock, %s: %s", path, strerror(errno));
 }
 
-static bool allow_paths(int rules, const struct sandbox *box, uint64_t known, struct err *err)
+static bool allow_paths(int rules, const struct sandbox *box, uint64_t known,
+			struct err *err)
 {
 	struct err chance;
 
@@ -184,7 +189,8 @@ bool start_sandbox(struct start *s, const struct sandbox *box, struct err *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_set(err, "no_new_privs: %s", strerror(errno));
 	if (SANITIZED)
-		return missing(s, "sandbox", "this program was built with sanitizers", err);
+		return missing(s, "sandbox", "this program was built with sanitizers",
+			       err);
 	/* no core with secrets in it, no debugger of the same user */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return close_files(s, box, err) && close_calls(s, box, err);

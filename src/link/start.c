@@ -107,8 +107,8 @@ static bool take_listener(struct start *s, struct frame *f, struct err *err)
 		return nonsense(f, err);
 	if (s->listener_count == LISTENERS_MAX)
 		return err_set(err, "supervisor: too many listeners");
-	s->listeners[s->listener_count++] =
-		(struct start_listener){ m.number, m.id, take_fd(f, 0) };
+	s->listeners[s->listener_count++] = (struct start_listener){ m.number, m.id,
+								     take_fd(f, 0) };
 	return true;
 }
 
@@ -130,9 +130,9 @@ static bool take_pulse_of(struct start *s, struct frame *f, struct err *err)
 		return nonsense(f, err);
 	if (s->pulse_count == ROLES_MAX)
 		return err_set(err, "supervisor: too many pulses");
-	s->pulses[s->pulse_count++] = (struct start_pulse){
-		(enum role)m.role, m.number, m.pid, take_fd(f, 0), take_fd(f, 1)
-	};
+	s->pulses[s->pulse_count++] = (struct start_pulse){ (enum role)m.role, m.number,
+							    m.pid, take_fd(f, 0),
+							    take_fd(f, 1) };
 	return true;
 }
 
@@ -154,7 +154,8 @@ static bool take(struct start *s, struct frame *f, struct err *err)
 	else if (f->kind == MSG_TABLES)
 		replace_fd(&s->tables_fd, take_fd(f, 0));
 	else if (f->kind != MSG_GONE)
-		return err_set(err, "supervisor: %s before go", message_table[f->kind].word);
+		return err_set(err, "supervisor: %s before go",
+			       message_table[f->kind].word);
 	return true;
 }
 
@@ -172,7 +173,8 @@ bool start_wait_on(struct start *s, int fd, enum role role, struct err *err)
 		case LINK_GOT:
 			break;
 		case LINK_MORE:
-			return err_set(err, "supervisor: silent for %d s", GO_WITHIN / 1000);
+			return err_set(err, "supervisor: silent for %d s",
+				       GO_WITHIN / 1000);
 		case LINK_CLOSED:
 			return err_set(err, "supervisor: gone");
 		case LINK_BROKEN:

@@ -48,7 +48,7 @@ struct start {
 	struct start_listener listeners[LISTENERS_MAX];
 	size_t pulse_count;
 	struct start_pulse pulses[ROLES_MAX];
-	bool alone; /* --one-process: a thread among others, with no sandbox */
+	bool alone;	  /* --one-process: a thread among others, with no sandbox */
 	unsigned sandbox; /* SANDBOX_HAS_ bits, set by start_sandbox() */
 };
 

@@ -46,7 +46,8 @@ static bool listens_at(int fd, struct endpoint *at)
 	} sa;
 	socklen_t n = sizeof(sa);
 
-	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0 || getsockname(fd, &sa.any, &n) != 0)
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0 ||
+	    getsockname(fd, &sa.any, &n) != 0)
 		return false;
 	if (sa.any.sa_family == AF_INET) {
 		const uint8_t *ip = (const uint8_t *)&sa.v4.sin_addr;

@@ -21,8 +21,8 @@ struct writer {
 	struct state *state;
 	struct writer_hook hook;
 	struct batch *filling;
-	bool busy;	       /* the thread is at work */
-	size_t bytes;	       /* of batches that are not being filled */
+	bool busy;    /* the thread is at work */
+	size_t bytes; /* of batches that are not being filled */
 };
 
 /* ---- one batch ----------------------------------------------------------------------------- */

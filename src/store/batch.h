@@ -66,7 +66,8 @@ struct writer_hook {
 };
 
 MUST bool writer_open(struct writer **out, struct loop *loop, struct queue *queue,
-		      struct state *state, const struct writer_hook *hook, struct err *err);
+		      struct state *state, const struct writer_hook *hook,
+		      struct err *err);
 /* Nothing may be under way. Does not close the databases. */
 void writer_close(struct writer **w);
 

@@ -24,7 +24,8 @@ static const struct control_word {
 
 static void sent(struct store *s)
 {
-	watch_mask(&s->watch_watch, WATCH_READ | (link_waiting(s->watch) ? WATCH_WRITE : 0));
+	watch_mask(&s->watch_watch,
+		   WATCH_READ | (link_waiting(s->watch) ? WATCH_WRITE : 0));
 }
 
 void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)

@@ -74,8 +74,8 @@ static bool apply(struct op_account *o)
 }
 
 static const char *const said[] = {
-	[USER_ADD] = "user added",	 [USER_REMOVE] = "user removed",
-	[ALIAS_ADD] = "alias added",	 [ALIAS_REMOVE] = "alias removed",
+	[USER_ADD] = "user added",     [USER_REMOVE] = "user removed",
+	[ALIAS_ADD] = "alias added",   [ALIAS_REMOVE] = "alias removed",
 	[DOMAIN_ADD] = "domain added", [DOMAIN_REMOVE] = "domain removed",
 };
 
@@ -89,12 +89,14 @@ static void done_account(struct op *op, struct batch *batch)
 	(void)batch;
 	if (!op->committed) {
 		control_done(s, o->ask, false, "not stored: %s",
-			     op->trouble == TROUBLE_FULL ? "the disk is full"
-							 : "the database failed, see the log");
+			     op->trouble == TROUBLE_FULL
+				     ? "the disk is full"
+				     : "the database failed, see the log");
 		return;
 	}
 	if (!apply(o)) {
-		control_done(s, o->ask, false, "stored, but out of memory: restart the store");
+		control_done(s, o->ask, false,
+			     "stored, but out of memory: restart the store");
 		return;
 	}
 	buf_init(&row, mem, sizeof(mem));
@@ -149,14 +151,15 @@ static bool is_ours(struct store *s, uint32_t ask, struct span address)
 
 	if (names_find(&s->recipients.domains, domain))
 		return true;
-	control_done(s, ask, false, "%.*s is not a domain of ours: holdfast domain add %.*s",
+	control_done(s, ask, false,
+		     "%.*s is not a domain of ours: holdfast domain add %.*s",
 		     SPAN_ARG(domain), SPAN_ARG(domain));
 	return false;
 }
 
 /* --name VALUE; false: something else is there, and the asker was told. */
-static bool read_option(struct store *s, uint32_t ask, struct span *rest, const char *name,
-			struct span *value)
+static bool read_option(struct store *s, uint32_t ask, struct span *rest,
+			const char *name, struct span *value)
 {
 	struct span word;
 
@@ -246,7 +249,8 @@ static int by_text(const void *a, const void *b)
 
 /* Every name of a table, in order, to one function that makes a row of it. */
 static bool list_names(struct stream *t, const struct names *names, const char *source,
-		       void (*make)(const struct store *s, const struct name *n, struct buf *row))
+		       void (*make)(const struct store *s, const struct name *n,
+				    struct buf *row))
 {
 	struct name **sorted = calloc(names->count + 1, sizeof(struct name *));
 	size_t n = 0, at = 0;
@@ -272,13 +276,15 @@ static bool list_names(struct stream *t, const struct names *names, const char *
 
 static void list_both(struct store *s, uint32_t ask, const struct names *own,
 		      const struct names *given,
-		      void (*make)(const struct store *s, const struct name *n, struct buf *row))
+		      void (*make)(const struct store *s, const struct name *n,
+				   struct buf *row))
 {
 	struct stream *t = stream_new(s, ask);
 
 	if (!t)
 		return;
-	t->ok = list_names(t, own, "database", make) && list_names(t, given, "table", make);
+	t->ok = list_names(t, own, "database", make) &&
+		list_names(t, given, "table", make);
 	stream_start(t);
 }
 
@@ -305,7 +311,8 @@ void control_user(struct store *s, uint32_t ask, struct span words)
 	else if (span_eq(word, SPAN("remove")))
 		user_remove(s, ask, words);
 	else if (span_eq(word, SPAN("list")))
-		list_both(s, ask, &s->recipients.own.users, &s->recipients.given.users, user_row);
+		list_both(s, ask, &s->recipients.own.users, &s->recipients.given.users,
+			  user_row);
 	else
 		usage(s, ask, "user add|remove|list");
 }
@@ -322,7 +329,8 @@ static bool read_targets(struct store *s, uint32_t ask, struct span rest, struct
 		if (!read_address(s, ask, word, mem, &target) || !is_ours(s, ask, target))
 			return false;
 		if (recipients_find(&s->recipients, target).kind <= FOUND_UNKNOWN) {
-			control_done(s, ask, false, "there is nobody at %.*s", SPAN_ARG(target));
+			control_done(s, ask, false, "there is nobody at %.*s",
+				     SPAN_ARG(target));
 			return false;
 		}
 		list_put(list, target);
@@ -365,7 +373,8 @@ static void alias_remove(struct store *s, uint32_t ask, struct span rest)
 		put(s, ask, &o);
 	else
 		control_done(s, ask, false, "there is no alias %.*s%s", SPAN_ARG(o.key),
-			     people_alias(&s->recipients.given, o.key) ? " but in a table" : "");
+			     people_alias(&s->recipients.given, o.key) ? " but in a table"
+								       : "");
 }
 
 static void alias_row(const struct store *s, const struct name *n, struct buf *row)
@@ -396,18 +405,19 @@ void control_alias(struct store *s, uint32_t ask, struct span words)
 	else if (span_eq(word, SPAN("remove")))
 		alias_remove(s, ask, words);
 	else if (span_eq(word, SPAN("list")))
-		list_both(s, ask, &s->recipients.own.aliases, &s->recipients.given.aliases,
-			  alias_row);
+		list_both(s, ask, &s->recipients.own.aliases,
+			  &s->recipients.given.aliases, alias_row);
 	else
 		usage(s, ask, "alias add|remove|list");
 }
 
 /* ---- domain -------------------------------------------------------------------------------------------- */
 
-static bool read_domain(struct store *s, uint32_t ask, struct span text, uint8_t mem[ADDRESS_MAX],
-			struct span *out)
+static bool read_domain(struct store *s, uint32_t ask, struct span text,
+			uint8_t mem[ADDRESS_MAX], struct span *out)
 {
-	if (text.n == 0 || text.p[0] == '[' || !address_is_host(text) || text.n > ADDRESS_MAX) {
+	if (text.n == 0 || text.p[0] == '[' || !address_is_host(text) ||
+	    text.n > ADDRESS_MAX) {
 		control_done(s, ask, false, "\"%.*s\" is not a domain",
 			     SPAN_ARG(span_head(text, 80)));
 		return false;
@@ -429,9 +439,8 @@ static void domain_add(struct store *s, uint32_t ask, struct span rest)
 	if (!read_domain(s, ask, word, mem, &o.key) ||
 	    !read_option(s, ask, &rest, "--catch-all", &catch_all))
 		return;
-	if (catch_all.n &&
-	    (!read_address(s, ask, catch_all, catch_mem, &o.catch_all) ||
-	     !is_ours(s, ask, o.catch_all)))
+	if (catch_all.n && (!read_address(s, ask, catch_all, catch_mem, &o.catch_all) ||
+			    !is_ours(s, ask, o.catch_all)))
 		return;
 	put(s, ask, &o);
 }
@@ -451,7 +460,8 @@ static void domain_remove(struct store *s, uint32_t ask, struct span rest)
 	if (people_domain(&s->recipients.own, o.key))
 		put(s, ask, &o);
 	else if (names_find(&s->recipients.domains, o.key))
-		control_done(s, ask, false, "%.*s comes from the configuration: remove it there",
+		control_done(s, ask, false,
+			     "%.*s comes from the configuration: remove it there",
 			     SPAN_ARG(o.key));
 	else
 		control_done(s, ask, false, "there is no domain %.*s", SPAN_ARG(o.key));

@@ -17,10 +17,11 @@
 
 static void usage(struct store *s, uint32_t ask)
 {
-	control_done(s, ask, false,
-		     "usage: holdfast queue list [--state queued|hold|dead] [--limit N] [--sender P]"
-		     " [--recipient P] [--client ADDRESS] | show ID | stats |"
-		     " retry|hold|release|delete ID|all [--dead]");
+	control_done(
+		s, ask, false,
+		"usage: holdfast queue list [--state queued|hold|dead] [--limit N] [--sender P]"
+		" [--recipient P] [--client ADDRESS] | show ID | stats |"
+		" retry|hold|release|delete ID|all [--dead]");
 }
 
 static const char *const state_word[] = {
@@ -66,7 +67,8 @@ static void put_state(struct buf *row, enum queue_state state, bool tried)
 
 static void put_hop(struct buf *row, int hop, struct span target)
 {
-	struct destination d = { .hop = hop >= 0 && hop < HOP_COUNT ? (enum hop)hop : HOP_DISCARD };
+	struct destination d = { .hop = hop >= 0 && hop < HOP_COUNT ? (enum hop)hop
+								    : HOP_DISCARD };
 	uint8_t mem[TEXT_MAX + 16];
 	struct buf text;
 
@@ -78,7 +80,8 @@ static void put_hop(struct buf *row, int hop, struct span target)
 
 /* ---- list ------------------------------------------------------------------------------------- */
 
-static void list_row(void *arg, const struct queue_message *m, const struct queue_line *first)
+static void list_row(void *arg, const struct queue_message *m,
+		     const struct queue_line *first)
 {
 	struct stream *t = arg;
 	uint8_t mem[ROW_MAX];
@@ -105,13 +108,15 @@ static void list_row(void *arg, const struct queue_message *m, const struct queu
 
 static void refill_list(struct stream *t, struct queue_reader *r)
 {
-	int64_t window = t->limit - t->count < LIST_WINDOW ? t->limit - t->count : LIST_WINDOW;
+	int64_t window = t->limit - t->count < LIST_WINDOW ? t->limit - t->count
+							   : LIST_WINDOW;
 	struct err err;
 
 	t->more = false;
 	if (window <= 0)
 		return;
-	t->ok = queue_list(r, &t->filter, t->id, (size_t)window, list_row, t, &t->id, &err);
+	t->ok = queue_list(r, &t->filter, t->id, (size_t)window, list_row, t, &t->id,
+			   &err);
 	if (!t->ok)
 		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
 	t->more = t->ok && t->id != 0 && t->count < t->limit;
@@ -160,8 +165,9 @@ static const struct list_option {
 	const char *word;
 	bool (*read)(struct stream *t, struct span value);
 } list_options[] = {
-	{ "--state", read_state },   { "--limit", read_limit },	      { "--sender", read_sender },
-	{ "--client", read_client }, { "--recipient", read_recipient },
+	{ "--state", read_state },	   { "--limit", read_limit },
+	{ "--sender", read_sender },	   { "--client", read_client },
+	{ "--recipient", read_recipient },
 };
 
 static bool read_options(struct stream *t, struct span rest)
@@ -173,7 +179,8 @@ static bool read_options(struct stream *t, struct span rest)
 
 		for (size_t i = 0; i < COUNT_OF(list_options); i++)
 			if (span_eq(word, span_str(list_options[i].word)))
-				good = list_next(&rest, &value) && list_options[i].read(t, value);
+				good = list_next(&rest, &value) &&
+				       list_options[i].read(t, value);
 		if (!good)
 			return false;
 	}
@@ -271,7 +278,8 @@ static void show_line(void *arg, const struct queue_line *line)
 	if (!span_eq_nocase(line->to.mailbox, line->to.address))
 		field_text(&row, "mailbox", line->to.mailbox);
 	put_hop(&row, line->hop, line->target);
-	field_text(&row, "state", span_str(line->state <= TO_HELD ? to_word[line->state] : ""));
+	field_text(&row, "state",
+		   span_str(line->state <= TO_HELD ? to_word[line->state] : ""));
 	field_number(&row, "tries", line->to.attempts);
 	if (line->tried)
 		field_time(&row, "tried", line->tried);
@@ -289,7 +297,8 @@ static void refill_show(struct stream *t, struct queue_reader *r)
 		t->ok = queue_show(r, t->id, BODY_READ, show_row, t, &err);
 	if (t->ok && t->count == 0) {
 		t->ok = false;
-		snprintf(t->text, sizeof(t->text), "no message of that id is in the queue");
+		snprintf(t->text, sizeof(t->text),
+			 "no message of that id is in the queue");
 		t->more = false;
 		return;
 	}
@@ -330,7 +339,8 @@ static void stat_row(void *arg, const struct queue_stat *stat)
 
 	buf_init(&row, mem, sizeof(mem));
 	put_hop(&row, stat->hop, stat->target);
-	field_text(&row, "state", span_str(stat->state <= TO_HELD ? to_word[stat->state] : ""));
+	field_text(&row, "state",
+		   span_str(stat->state <= TO_HELD ? to_word[stat->state] : ""));
 	field_number(&row, "rcpts", stat->recipients);
 	field_number(&row, "tried", stat->tried);
 	if (stat->next != MS_NEVER)
@@ -392,8 +402,8 @@ static bool run_change(struct op *op, struct tools *t, struct err *err)
 	if (!o->all)
 		return queue_change(t->queue, o->what->order, o->id, t->wall, &o->changed,
 				    tools_gone, t, err);
-	return queue_change_all(t->queue, o->what->order, o->state, o->id, CHANGE_WINDOW, t->wall,
-				&o->changed, tools_gone, t, err);
+	return queue_change_all(t->queue, o->what->order, o->state, o->id, CHANGE_WINDOW,
+				t->wall, &o->changed, tools_gone, t, err);
 }
 
 static void done_change(struct op *op, struct batch *batch);
@@ -442,7 +452,8 @@ static void done_change(struct op *op, struct batch *batch)
 
 	(void)batch;
 	if (!op->committed) {
-		control_done(s, o->ask, false, "the database failed after %llu messages, see the log",
+		control_done(s, o->ask, false,
+			     "the database failed after %llu messages, see the log",
 			     (unsigned long long)o->sum);
 		return;
 	}
@@ -463,13 +474,16 @@ static void done_change(struct op *op, struct batch *batch)
 	}
 	log_change(s, o);
 	if (o->sum == 0 && !o->all)
-		control_done(s, o->ask, false, "no such message, or not in a state for that");
+		control_done(s, o->ask, false,
+			     "no such message, or not in a state for that");
 	else
-		control_done(s, o->ask, true, "%llu message%s %s", (unsigned long long)o->sum,
-			     o->sum == 1 ? "" : "s", o->what->past);
+		control_done(s, o->ask, true, "%llu message%s %s",
+			     (unsigned long long)o->sum, o->sum == 1 ? "" : "s",
+			     o->what->past);
 }
 
-static void change(struct store *s, uint32_t ask, const struct order_word *what, struct span rest)
+static void change(struct store *s, uint32_t ask, const struct order_word *what,
+		   struct span rest)
 {
 	struct op_change o = { .store = s, .ask = ask, .what = what, .state = what->all };
 	struct span word, dead = SPAN_NONE;
@@ -479,14 +493,16 @@ static void change(struct store *s, uint32_t ask, const struct order_word *what,
 		return;
 	}
 	o.all = span_eq(word, SPAN("all"));
-	if (list_next(&rest, &dead) && (!o.all || !span_eq(dead, SPAN("--dead")) || rest.n)) {
+	if (list_next(&rest, &dead) &&
+	    (!o.all || !span_eq(dead, SPAN("--dead")) || rest.n)) {
 		usage(s, ask);
 		return;
 	}
 	if (dead.n)
 		o.state = QUEUE_DEAD;
 	if (!o.all && !id_parse(word, &o.id)) {
-		control_done(s, ask, false, "\"%.*s\" is not a queue id", SPAN_ARG(span_head(word, 40)));
+		control_done(s, ask, false, "\"%.*s\" is not a queue id",
+			     SPAN_ARG(span_head(word, 40)));
 		return;
 	}
 	if (!put_change(s, &o))

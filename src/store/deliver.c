@@ -11,8 +11,9 @@
 
 #define TAKE_AT_ONCE 64
 #define TAKE_BYTES   ((size_t)4 << 20)
-#define LOCAL_MOST   4096 /* parcels for mailboxes in memory; their bytes have a ceiling too */
-#define ANSWER_KEPT  240 /* bytes of a next hop's answer in the database */
+#define LOCAL_MOST \
+	4096 /* parcels for mailboxes in memory; their bytes have a ceiling too */
+#define ANSWER_KEPT 240 /* bytes of a next hop's answer in the database */
 
 /* ---- room ---------------------------------------------------------------------------------- */
 
@@ -21,9 +22,12 @@ static unsigned room(const struct store *s, const struct destination *d)
 	unsigned left = (unsigned)s->conf->set.deliveries, own;
 
 	if (!hop_is_network(d->hop))
-		return local_has_room(s) ? destination_room(d, LOCAL_MOST, loop_now(s->loop)) : 0;
+		return local_has_room(s)
+			       ? destination_room(d, LOCAL_MOST, loop_now(s->loop))
+			       : 0;
 	left = s->jobs.deliveries < left ? left - s->jobs.deliveries : 0;
-	own = destination_room(d, (unsigned)s->conf->set.destination_max, loop_now(s->loop));
+	own = destination_room(d, (unsigned)s->conf->set.destination_max,
+			       loop_now(s->loop));
 	return !network_has_room(s) ? 0 : own < left ? own : left;
 }
 
@@ -82,8 +86,8 @@ static void outcomes_of(const struct parcel *p, struct outcomes *o, struct outco
 		};
 }
 
-void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind, struct span host,
-		    struct span answer)
+void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind,
+		    struct span host, struct span answer)
 {
 	struct outcome list[PARCEL_TO_MAX];
 	struct outcomes o;
@@ -134,11 +138,13 @@ static bool run_answers(struct op *op, struct tools *t, struct err *err)
 	struct op_answers *o = (struct op_answers *)op;
 
 	if (o->finished) {
-		o->settled = (struct queue_settled){ .state = QUEUE_GONE, .spooled = o->spooled };
-		if (!queue_finish(t->queue, o->id, o->nonce, t->wall, &o->settled.left, err))
+		o->settled = (struct queue_settled){ .state = QUEUE_GONE,
+						     .spooled = o->spooled };
+		if (!queue_finish(t->queue, o->id, o->nonce, t->wall, &o->settled.left,
+				  err))
 			return false;
-	} else if (!queue_answers(t->queue, o->id, o->answers, o->count, t->wall, &o->settled,
-				  err)) {
+	} else if (!queue_answers(t->queue, o->id, o->answers, o->count, t->wall,
+				  &o->settled, err)) {
 		return false;
 	}
 	if (o->settled.left)
@@ -178,8 +184,8 @@ void deliver_save_again(struct store *s)
 	}
 }
 
-static void log_outcome(struct store *s, const struct outcomes *o, const struct outcome *one,
-			enum record kind, int64_t wall)
+static void log_outcome(struct store *s, const struct outcomes *o,
+			const struct outcome *one, enum record kind, int64_t wall)
 {
 	uint8_t mem[1024], word[TEXT_MAX + 16];
 	struct buf row, text;
@@ -203,15 +209,16 @@ static void log_outcome(struct store *s, const struct outcomes *o, const struct 
 }
 
 /* When to try again; false: never, it is too old. */
-static bool again_at(const struct store *s, const struct outcomes *o, const struct outcome *one,
-		     int64_t wall, int64_t *due)
+static bool again_at(const struct store *s, const struct outcomes *o,
+		     const struct outcome *one, int64_t wall, int64_t *due)
 {
 	const struct settings *set = &s->conf->set;
 	int64_t end = o->wall + set->lifetime;
 
 	if (wall >= end)
 		return false;
-	*due = wall + schedule_pause(one->attempts + 1, set->retry_first, set->retry_max, o->id);
+	*due = wall +
+	       schedule_pause(one->attempts + 1, set->retry_first, set->retry_max, o->id);
 	if (*due > end)
 		*due = end;
 	return true;
@@ -270,8 +277,8 @@ void outcomes_put(struct store *s, const struct outcomes *o)
 		finished = finished && a->state == TO_DONE;
 		if (a->state == TO_WAITING)
 			destination_due(o->to, a->due);
-		if (!pile_keep(writer_pile(s->writer), span_head(o->list[i].answer, ANSWER_KEPT),
-			       &a->answer))
+		if (!pile_keep(writer_pile(s->writer),
+			       span_head(o->list[i].answer, ANSWER_KEPT), &a->answer))
 			a->answer = SPAN_NONE;
 	}
 	op->finished = finished;
@@ -454,7 +461,8 @@ static bool run_destination(struct op *op, struct tools *t, struct err *err)
 {
 	struct destination *d = ((struct op_destination *)op)->to;
 
-	return queue_put_destination(t->queue, d->id, (int)d->hop, span_str(d->target), err);
+	return queue_put_destination(t->queue, d->id, (int)d->hop, span_str(d->target),
+				     err);
 }
 
 /* Recipients may refer to it already: it has to get in. */
@@ -483,10 +491,13 @@ struct destination *deliver_to(struct store *s, enum hop hop, const char *target
 	if (d)
 		return d;
 	o = writer_take(s->writer, sizeof(*o));
-	d = o ? schedule_add(&s->schedule, s->schedule.last_id + 1, hop, span_str(target)) : NULL;
+	d = o ? schedule_add(&s->schedule, s->schedule.last_id + 1, hop, span_str(target))
+	      : NULL;
 	if (!d)
 		return NULL;
-	o->op = (struct op){ .on = OP_QUEUE, .run = run_destination, .done = done_destination };
+	o->op = (struct op){ .on = OP_QUEUE,
+			     .run = run_destination,
+			     .done = done_destination };
 	o->store = s;
 	o->to = d;
 	writer_put(s->writer, &o->op);

@@ -24,7 +24,8 @@ struct maildir_job {
 
 bool local_has_room(const struct store *s)
 {
-	return s->line.waiting < MAILDIR_WAITING && writer_bytes(s->writer) < STORE_MEMORY_MAX / 2;
+	return s->line.waiting < MAILDIR_WAITING &&
+	       writer_bytes(s->writer) < STORE_MEMORY_MAX / 2;
 }
 
 static void job_free(struct maildir_job *j)
@@ -119,9 +120,10 @@ static void settle(struct store *s, struct parcel *p)
 			.number = p->rcpts[i].number,
 			.attempts = p->rcpts[i].attempts,
 			.address = p->rcpts[i].address,
-			.answer = m->delivered ? m->found ? SPAN("was in the mailbox already")
-							  : SPAN("in the mailbox")
-					       : span_str(m->why),
+			.answer = m->delivered
+					  ? m->found ? SPAN("was in the mailbox already")
+						     : SPAN("in the mailbox")
+					  : span_str(m->why),
 		};
 		if (m->delivered && !m->found)
 			quota_added(s, p->rcpts[i].mailbox, m->size);

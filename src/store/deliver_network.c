@@ -8,7 +8,7 @@
 #include "store/inner.h"
 
 #define JOB_MAX_AGE (2 * MS_HOUR) /* an edge that says nothing for so long has lost it */
-#define QUICK_TRIES 3		  /* after a dead edge; then it waits as after any failure */
+#define QUICK_TRIES 3 /* after a dead edge; then it waits as after any failure */
 
 /* ---- who can take one ------------------------------------------------------------------------ */
 
@@ -96,7 +96,8 @@ static struct parcel *slim(const struct parcel *p)
 	return copy;
 }
 
-static bool send(struct store *s, struct edge_link *e, const struct parcel *p, uint64_t number)
+static bool send(struct store *s, struct edge_link *e, const struct parcel *p,
+		 uint64_t number)
 {
 	uint8_t mem[PARCEL_TO_MAX * (ADDRESS_MAX + 2)];
 	struct msg_DELIVER m = {
@@ -144,8 +145,8 @@ void network_start(struct store *s, struct parcel *p)
 	parcel_drop(p);
 }
 
-bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop, const char *target,
-		   struct span address)
+bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop,
+		   const char *target, struct span address)
 {
 	struct edge_link *e = least_loaded(s);
 	struct job *j = e ? job_new(s, e) : NULL;

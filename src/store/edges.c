@@ -40,7 +40,8 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return verify_asked(s, e, f, err);
 	if (f->kind == MSG_DELIVERED)
 		return network_delivered(s, e, f) ||
-		       err_set(err, "edge %u told of a delivery that makes no sense", e->number);
+		       err_set(err, "edge %u told of a delivery that makes no sense",
+			       e->number);
 	return err_set(err, "edge %u sent %s", e->number, message_table[f->kind].word);
 }
 
@@ -119,7 +120,8 @@ static void tell_recipients(struct store *s, struct edge_link *e)
 		return;
 	msg_RECIPIENTS_pack(&m, link_begin(e->link));
 	if (!link_send(e->link, &s->recipients.map_fd, 1))
-		trouble_log(s, "edge", "edge %u was not told of new recipients", e->number);
+		trouble_log(s, "edge", "edge %u was not told of new recipients",
+			    e->number);
 	edges_sent(e);
 }
 

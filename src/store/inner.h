@@ -52,8 +52,8 @@ struct parcel {
 	struct span sender, body;
 	bool spooled; /* the body is a file: */
 	int spool;    /* owned; -1: it is not open */
-	bool whole; /* these are all recipients of the message */
-	bool again; /* it may have been delivered before */
+	bool whole;   /* these are all recipients of the message */
+	bool again;   /* it may have been delivered before */
 	size_t count;
 	size_t cap; /* of rcpts, while it is being filled */
 	struct parcel_to *rcpts;
@@ -90,8 +90,8 @@ void parcel_start(struct store *s, struct parcel *p);
 /* It cannot be started: due again. */
 void parcel_back(struct store *s, struct parcel *p);
 /* The same came of all its recipients. */
-void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind, struct span host,
-		    struct span answer);
+void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind,
+		    struct span host, struct span answer);
 /* Keep room for one delivery; false: there is none. Whoever has it says deliver_over(). */
 bool deliver_promise(struct store *s, struct destination *d);
 void deliver_over(struct store *s, struct destination *d);
@@ -128,8 +128,8 @@ struct jobs {
 bool network_has_room(const struct store *s);
 void network_start(struct store *s, struct parcel *p);
 /* Ask a next hop about an address. False: no edge can. */
-bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop, const char *target,
-		   struct span address);
+bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop,
+		   const char *target, struct span address);
 MUST bool network_delivered(struct store *s, struct edge_link *e, const struct frame *f);
 /* What that edge had in hand is due again. */
 void network_lost(struct store *s, struct edge_link *e);
@@ -176,7 +176,8 @@ struct syncing {
 /* A frame of an edge. False: it lies, or is not what an edge of ours would send. */
 MUST bool submit_rcpts(struct store *s, struct edge_link *e, const struct frame *f,
 		       struct err *err);
-MUST bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct err *err);
+MUST bool submit(struct store *s, struct edge_link *e, const struct frame *f,
+		 struct err *err);
 /* The transaction was given up: its recipients so far and its file may go. */
 MUST bool submit_dropped(struct store *s, struct edge_link *e, const struct frame *f,
 			 struct err *err);
@@ -223,8 +224,8 @@ struct stream {
 	struct stream *next;
 	struct store *store;
 	uint32_t ask;
-	struct buf rows;    /* a list of rows, on the heap */
-	struct span left;   /* of them */
+	struct buf rows;  /* a list of rows, on the heap */
+	struct span left; /* of them */
 	/* in a thread, with the reader: the next rows; sets more, ok and text */
 	void (*refill)(struct stream *s, struct queue_reader *r);
 	bool more; /* there are: refill again */
@@ -244,7 +245,8 @@ MUST bool control_asked(struct store *s, const struct frame *f, struct err *err)
 void control_pump(struct store *s);
 /* Watch is gone: nobody waits for answers any more. */
 void control_gone(struct store *s);
-void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...) PRINTF(4, 5);
+void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)
+	PRINTF(4, 5);
 /* NULL: out of memory, and the asker was told. */
 struct stream *stream_new(struct store *s, uint32_t ask);
 void stream_row(struct stream *t, const struct buf *row);
@@ -304,8 +306,8 @@ struct store {
 	bool reading;
 	struct state *state;
 	struct writer *writer;
-	struct op *unsaved; /* operations that have to get in, and did not yet */
-	bool broken;	    /* the last batch failed, and that was said */
+	struct op *unsaved;	  /* operations that have to get in, and did not yet */
+	bool broken;		  /* the last batch failed, and that was said */
 	uint64_t newest_at_start; /* ids up to this one may have been delivered before */
 
 	struct recipients recipients;

@@ -14,7 +14,8 @@
 
 /* ---- names ------------------------------------------------------------------------------ */
 
-bool maildirs_open(struct maildirs *m, const char *dir, const char *pattern, struct err *err)
+bool maildirs_open(struct maildirs *m, const char *dir, const char *pattern,
+		   struct err *err)
 {
 	char whole[MAILDIR_PATH_MAX];
 	struct span path;
@@ -24,7 +25,8 @@ bool maildirs_open(struct maildirs *m, const char *dir, const char *pattern, str
 
 	m->root = -1;
 	if (n < 0 || (size_t)n >= sizeof(whole) || whole[0] != '/')
-		return err_set(err, "delivery.maildirs: not an absolute path, or too long");
+		return err_set(err,
+			       "delivery.maildirs: not an absolute path, or too long");
 	path = span_str(whole);
 	cut = span_find_last(span_head(path, span_find(path, '%')), '/');
 	if (cut + 1 >= path.n)
@@ -49,7 +51,8 @@ static bool is_part_ok(struct span part)
 	return !span_eq(part, SPAN(".")) && !span_eq(part, SPAN(".."));
 }
 
-static void put_part(struct span part, struct span user, struct span domain, struct buf *out)
+static void put_part(struct span part, struct span user, struct span domain,
+		     struct buf *out)
 {
 	for (size_t i = 0; i < part.n; i++) {
 		bool more = part.p[i] == '%' && i + 1 < part.n;
@@ -365,8 +368,8 @@ static void prepare(struct maildirs *dirs, struct mail *m)
 	m->why[0] = '\0';
 	if (!open_box(dirs, m))
 		return;
-	m->found = m->again && (has_name(m->box, "new", m->name) ||
-				has_name(m->box, "cur", m->name));
+	m->found = m->again &&
+		   (has_name(m->box, "new", m->name) || has_name(m->box, "cur", m->name));
 	if (!m->found)
 		m->written = write_mail(m);
 }

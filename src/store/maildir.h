@@ -49,7 +49,7 @@ struct mail {
 	struct span address; /* for Delivered-To */
 	struct span body;    /* inline, or */
 	int spool;	     /* a descriptor of the body, else -1; not closed */
-	bool again;	     /* it may have been delivered before: look for it in cur, too */
+	bool again; /* it may have been delivered before: look for it in cur, too */
 	/* set by maildir_deliver() */
 	bool delivered;
 	bool found; /* it was there already */

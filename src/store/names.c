@@ -24,7 +24,8 @@ static size_t place(const struct names *t, uint64_t hash, struct span text)
 {
 	size_t i = hash & (t->cap - 1);
 
-	while (t->slots[i] && !(t->slots[i]->hash == hash && span_eq(t->slots[i]->text, text)))
+	while (t->slots[i] &&
+	       !(t->slots[i]->hash == hash && span_eq(t->slots[i]->text, text)))
 		i = (i + 1) & (t->cap - 1);
 	return i;
 }

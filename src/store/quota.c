@@ -111,14 +111,17 @@ static void add_look(struct quota_job *j, struct user *u, ms_t now)
 /* Go round both tables, a stretch at a time. */
 static void choose(struct store *s, struct quota_job *j, ms_t now)
 {
-	const struct names *tables[] = { &s->recipients.own.users, &s->recipients.given.users };
+	const struct names *tables[] = { &s->recipients.own.users,
+					 &s->recipients.given.users };
 	size_t end = s->quota_at + WALK_PER_ROUND, caps = tables[0]->cap + tables[1]->cap;
 
-	for (; s->quota_at < end && s->quota_at < caps && j->count < LOOK_AT_ONCE; s->quota_at++) {
+	for (; s->quota_at < end && s->quota_at < caps && j->count < LOOK_AT_ONCE;
+	     s->quota_at++) {
 		bool own = s->quota_at < tables[0]->cap;
 		const struct names *t = tables[own ? 0 : 1];
-		struct user *u = (struct user *)
-					 t->slots[own ? s->quota_at : s->quota_at - tables[0]->cap];
+		struct user *u =
+			(struct user *)
+				t->slots[own ? s->quota_at : s->quota_at - tables[0]->cap];
 
 		if (!u || quota_of(s, u) == 0)
 			continue;

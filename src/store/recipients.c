@@ -41,8 +41,8 @@ static bool find_exact(const struct recipients *r, struct span address, struct f
 }
 
 /* user@domain of user+detail@domain, into mem; empty if there is no detail. */
-static struct span without_detail(const struct recipients *r, struct span address, size_t at,
-				  uint8_t mem[ADDRESS_MAX])
+static struct span without_detail(const struct recipients *r, struct span address,
+				  size_t at, uint8_t mem[ADDRESS_MAX])
 {
 	size_t cut = rcptmap_detail(span_head(address, at), span_str(r->conf->set.detail));
 	struct span domain = span_skip(address, at);
@@ -68,7 +68,8 @@ struct found recipients_find(const struct recipients *r, struct span address)
 	size_t at = span_find_last(address, '@');
 	struct found f = { .kind = FOUND_FOREIGN };
 
-	f.domain = (const struct our_domain *)names_find(&r->domains, span_skip(address, at + 1));
+	f.domain = (const struct our_domain *)names_find(&r->domains,
+							 span_skip(address, at + 1));
 	if (!f.domain || at >= address.n)
 		return f;
 	if (find_exact(r, address, &f) || find_plain(r, address, at, &f))
@@ -132,7 +133,8 @@ static bool opened(struct expansion *x, struct span name)
 	return false;
 }
 
-static void expand(struct expansion *x, struct span address, struct span lower, size_t depth);
+static void expand(struct expansion *x, struct span address, struct span lower,
+		   size_t depth);
 
 static void open_alias(struct expansion *x, const struct alias *a, size_t depth)
 {
@@ -147,7 +149,8 @@ static void open_alias(struct expansion *x, const struct alias *a, size_t depth)
 	}
 }
 
-static void expand(struct expansion *x, struct span address, struct span lower, size_t depth)
+static void expand(struct expansion *x, struct span address, struct span lower,
+		   size_t depth)
 {
 	struct found f = recipients_find(x->r, lower);
 	uint8_t mem[ADDRESS_MAX];

@@ -25,9 +25,9 @@ struct our_domain {
 };
 
 struct recipients {
-	struct people own;   /* the database's */
-	struct people given; /* the tables' */
-	struct names domains;  /* struct our_domain */
+	struct people own;	 /* the database's */
+	struct people given;	 /* the tables' */
+	struct names domains;	 /* struct our_domain */
 	const struct conf *conf; /* borrowed */
 	uint64_t key[2];
 	uint64_t generation;
@@ -93,7 +93,8 @@ enum expanded {
 /* Call each() for every target of an address; an alias loop ends where it begins. */
 enum expanded recipients_expand(const struct recipients *r, struct span address,
 				struct pile *pile,
-				bool (*each)(void *arg, const struct target *t), void *arg);
+				bool (*each)(void *arg, const struct target *t),
+				void *arg);
 
 /* In lower case (ASCII), into mem of ADDRESS_MAX bytes; empty if it is too long. */
 struct span recipients_lower(struct span address, uint8_t mem[ADDRESS_MAX]);

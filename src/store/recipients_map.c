@@ -115,7 +115,8 @@ bool recipients_give(struct recipients *r, struct span blob, struct err *err)
 
 /* ---- domains ---------------------------------------------------------------------------------- */
 
-static struct our_domain *our(struct recipients *r, struct span name, bool make, bool *failed)
+static struct our_domain *our(struct recipients *r, struct span name, bool make,
+			      bool *failed)
 {
 	struct our_domain *d = (struct our_domain *)names_find(&r->domains, name);
 
@@ -191,8 +192,8 @@ static bool build_domains(struct recipients *r, struct err *err)
 	for (size_t i = 0; i < r->conf->domain_count; i++)
 		(void)our(r, span_str(r->conf->domains[i]), true, &failed);
 	for (size_t i = 0; i < r->conf->route_count; i++) {
-		struct our_domain *d =
-			our(r, span_str(r->conf->routes[i].domain), true, &failed);
+		struct our_domain *d = our(r, span_str(r->conf->routes[i].domain), true,
+					   &failed);
 
 		if (d)
 			d->route = &r->conf->routes[i];
@@ -228,8 +229,8 @@ static bool reaches_somebody(const struct recipients *r, struct span address)
 	return reaches;
 }
 
-static bool put_names(struct recipients *r, void *map, size_t n, const struct names *names,
-		      bool aliases)
+static bool put_names(struct recipients *r, void *map, size_t n,
+		      const struct names *names, bool aliases)
 {
 	struct name *name;
 	size_t i = 0;
@@ -237,7 +238,8 @@ static bool put_names(struct recipients *r, void *map, size_t n, const struct na
 	while ((name = names_each(names, &i))) {
 		unsigned flags = RCPT_EXISTS;
 
-		if (!names_find(&r->domains, span_skip(name->text, span_find_last(name->text, '@') + 1)))
+		if (!names_find(&r->domains,
+				span_skip(name->text, span_find_last(name->text, '@') + 1)))
 			continue;
 		if (aliases && !reaches_somebody(r, name->text))
 			continue;

@@ -13,7 +13,8 @@ void schedule_close(struct schedule *s)
 	s->count = 0;
 }
 
-struct destination *schedule_find(const struct schedule *s, enum hop hop, const char *target)
+struct destination *schedule_find(const struct schedule *s, enum hop hop,
+				  const char *target)
 {
 	for (size_t i = 0; i < s->count; i++)
 		if (s->list[i]->hop == hop && strcmp(s->list[i]->target, target) == 0)
@@ -29,11 +30,13 @@ struct destination *schedule_by_id(const struct schedule *s, int64_t id)
 	return NULL;
 }
 
-struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop, struct span target)
+struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop,
+				 struct span target)
 {
 	struct destination *d;
 
-	if (s->count == DESTINATIONS_MAX || target.n >= sizeof(d->target) || hop >= HOP_COUNT)
+	if (s->count == DESTINATIONS_MAX || target.n >= sizeof(d->target) ||
+	    hop >= HOP_COUNT)
 		return NULL;
 	d = calloc(1, sizeof(*d));
 	if (!d)
@@ -68,7 +71,7 @@ bool hop_is_network(enum hop hop)
 void destination_print(const struct destination *d, struct buf *out)
 {
 	static const char *const words[HOP_COUNT] = {
-		[HOP_MAILDIR] = "maildir",	 [HOP_DISCARD] = "discard",
+		[HOP_MAILDIR] = "maildir",	[HOP_DISCARD] = "discard",
 		[HOP_LMTP_UNIX] = "lmtp:unix:", [HOP_LMTP] = "lmtp:",
 		[HOP_SMTP] = "smtp:",
 	};

@@ -20,8 +20,8 @@ struct destination {
 	unsigned under_way; /* deliveries that were started, or promised room */
 	unsigned fails;	    /* in a row in which nobody answered */
 	ms_t not_before;    /* backing off until then (monotonic) */
-	int64_t next_due;   /* wall clock; of what waits in the database; MS_NEVER: nothing */
-	bool taking;	    /* an operation that takes what is due is under way */
+	int64_t next_due; /* wall clock; of what waits in the database; MS_NEVER: nothing */
+	bool taking;	  /* an operation that takes what is due is under way */
 };
 
 /* Ceilings: destinations that ever were in the configuration and still have mail. */
@@ -35,10 +35,12 @@ struct schedule {
 
 void schedule_close(struct schedule *s);
 
-struct destination *schedule_find(const struct schedule *s, enum hop hop, const char *target);
+struct destination *schedule_find(const struct schedule *s, enum hop hop,
+				  const char *target);
 struct destination *schedule_by_id(const struct schedule *s, int64_t id);
 /* NULL: out of memory, or too many. */
-struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop, struct span target);
+struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop,
+				 struct span target);
 
 bool hop_is_network(enum hop hop);
 /* "maildir", "discard", "lmtp:unix:/path", "lmtp:host:24", "smtp:host:25" */

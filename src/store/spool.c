@@ -86,20 +86,23 @@ static void on_opened(void *arg)
 
 	s->spools_opening--;
 	if (o->fd < 0)
-		trouble_log(s, "spool", "cannot make a file for a body: %s", strerror(o->why));
+		trouble_log(s, "spool", "cannot make a file for a body: %s",
+			    strerror(o->why));
 	tell(s, o, o->fd < 0 && (o->why == ENOSPC || o->why == EDQUOT));
 	if (o->fd >= 0)
 		close(o->fd);
 	free(o);
 }
 
-bool spool_asked(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+bool spool_asked(struct store *s, struct edge_link *e, const struct frame *f,
+		 struct err *err)
 {
 	struct msg_SPOOL_OPEN m;
 	struct opening none = { .fd = -1 }, *o = NULL;
 
 	if (!msg_SPOOL_OPEN_unpack(f->bytes, &m) || id_number(m.id) != e->number)
-		return err_set(err, "edge %u asked for a file that is not its own", e->number);
+		return err_set(err, "edge %u asked for a file that is not its own",
+			       e->number);
 	none.edge = e->number;
 	none.generation = e->generation;
 	none.id = m.id;
@@ -130,7 +133,8 @@ static bool is_orphan(struct store *s, int dir, const char *name, time_t now)
 	bool needed;
 	uint64_t id;
 
-	if (!id_parse(span_str(name), &id) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+	if (!id_parse(span_str(name), &id) ||
+	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    now - st.st_mtime < ORPHAN_AGE)
 		return false;
 	return queue_is_spooled(s->reader, id, &needed, &ignored) && !needed;

@@ -12,7 +12,8 @@
 #include "store/inner.h"
 
 #define FRAMES_ONCE 64
-#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most; what they miss is repeated */
+#define DRAIN_WAITS \
+	(2 * MS_SECOND) /* for next hops, at most; what they miss is repeated */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 {
@@ -105,7 +106,8 @@ static void on_watch(void *arg, unsigned ready)
 		drop_watch(s);
 		return;
 	}
-	watch_mask(&s->watch_watch, WATCH_READ | (link_waiting(s->watch) ? WATCH_WRITE : 0));
+	watch_mask(&s->watch_watch,
+		   WATCH_READ | (link_waiting(s->watch) ? WATCH_WRITE : 0));
 	control_pump(s);
 }
 
@@ -369,7 +371,8 @@ static bool enter(struct store *s, struct err *err)
 	upkeep_judge_room(s);
 	upkeep_start(s);
 	loop_each_round(s->loop, on_round, s);
-	if (!watch_start(s->loop, &s->life_watch, link_fd(s->start->life), WATCH_READ, on_life, s))
+	if (!watch_start(s->loop, &s->life_watch, link_fd(s->start->life), WATCH_READ,
+			 on_life, s))
 		return err_set(err, "the link to the supervisor cannot be watched");
 	for (size_t i = 0; i < s->start->peer_count; i++)
 		meet(s, s->start->peers[i].link);

@@ -57,7 +57,8 @@ static void answer(struct store *s, unsigned edge, uint64_t generation, uint64_t
 static enum submitted result_of(const struct op_submit *o)
 {
 	if (!o->op.committed)
-		return o->op.trouble == TROUBLE_FULL ? SUBMITTED_NO_ROOM : SUBMITTED_FAILED;
+		return o->op.trouble == TROUBLE_FULL ? SUBMITTED_NO_ROOM
+						     : SUBMITTED_FAILED;
 	switch (o->put) {
 	case QUEUE_PUT:
 		return o->no_room ? SUBMITTED_NO_ROOM : SUBMITTED_OK;
@@ -110,7 +111,8 @@ struct seen {
 };
 
 /* Is that copy on its way already? Two aliases may lead to one mailbox. */
-static bool is_repeated(struct op_submit *o, struct pile *pile, struct span key, bool *failed)
+static bool is_repeated(struct op_submit *o, struct pile *pile, struct span key,
+			bool *failed)
 {
 	struct seen *one;
 
@@ -143,7 +145,8 @@ static struct queue_to *new_to(struct op_submit *o, struct pile *pile)
 }
 
 /* The parcel for that destination that has room, or a new one if it is promised some. */
-static struct parcel *parcel_for(struct op_submit *o, struct pile *pile, struct destination *d)
+static struct parcel *parcel_for(struct op_submit *o, struct pile *pile,
+				 struct destination *d)
 {
 	struct parcel *p = o->parcels;
 
@@ -213,7 +216,8 @@ static bool on_target(void *arg, const struct target *t)
 	if (!d)
 		return false;
 	/* a next hop may tell user+a from user+b */
-	if (hop_is_network(t->hop) && !pile_keep(pile, recipients_lower(t->address, mem), &key))
+	if (hop_is_network(t->hop) &&
+	    !pile_keep(pile, recipients_lower(t->address, mem), &key))
 		return false;
 	if (is_repeated(o, pile, key, &failed))
 		return !failed;
@@ -240,8 +244,8 @@ static enum submitted expand_list(struct op_submit *o, struct span list)
 	struct span rcpt;
 
 	while (list_next(&list, &rcpt))
-		switch (recipients_expand(&s->recipients, rcpt, writer_pile(s->writer), on_target,
-					  o)) {
+		switch (recipients_expand(&s->recipients, rcpt, writer_pile(s->writer),
+					  on_target, o)) {
 		case EXPANDED:
 			break;
 		case EXPANDED_NOBODY: /* removed since RCPT: the next try will be refused there */
@@ -259,7 +263,8 @@ static bool is_path(struct span text, bool sender)
 
 	if (text.n == 0)
 		return sender;
-	return address_parse(text, &a) || (!sender && span_eq_nocase(text, SPAN("postmaster")));
+	return address_parse(text, &a) ||
+	       (!sender && span_eq_nocase(text, SPAN("postmaster")));
 }
 
 static bool are_paths(struct span list)
@@ -278,13 +283,15 @@ static bool is_sane(const struct edge_link *e, const struct msg_SUBMIT *m,
 	size_t count = list_count(m->rcpts) + (early ? early->count : 0);
 
 	if (id_number(m->id) != e->number)
-		return err_set(err, "edge %u submitted an id that is not its own", e->number);
+		return err_set(err, "edge %u submitted an id that is not its own",
+			       e->number);
 	if (m->rcpt_count != count || count == 0 || count > RECIPIENTS_CEILING)
-		return err_set(err, "edge %u submitted %zu recipients and said %u", e->number,
-			       count, m->rcpt_count);
-	if (m->spooled > 1 || (m->spooled && m->body.n) || (!m->spooled && m->body.n != m->size) ||
-	    m->size == 0)
-		return err_set(err, "edge %u submitted a body of another size than it said",
+		return err_set(err, "edge %u submitted %zu recipients and said %u",
+			       e->number, count, m->rcpt_count);
+	if (m->spooled > 1 || (m->spooled && m->body.n) ||
+	    (!m->spooled && m->body.n != m->size) || m->size == 0)
+		return err_set(err,
+			       "edge %u submitted a body of another size than it said",
 			       e->number);
 	if (!is_path(m->sender, true) || !are_paths(m->rcpts))
 		return err_set(err, "edge %u submitted what is not an address", e->number);
@@ -370,7 +377,8 @@ static void put(struct store *s, unsigned edge, uint64_t generation, struct span
 			result = expand_list(o, m.rcpts);
 		names_close(&o->seen);
 		o->m.rcpt_total = (uint32_t)o->count;
-		for (struct parcel *p = o->parcels; p && result != SUBMITTED_OK; p = p->next)
+		for (struct parcel *p = o->parcels; p && result != SUBMITTED_OK;
+		     p = p->next)
 			deliver_over(s, p->to);
 	}
 	if (o->no_room || result == SUBMITTED_OK) {
@@ -411,8 +419,9 @@ static void on_synced(void *arg)
 	} else {
 		if (msg_SUBMIT_unpack(span_of(y->frame, y->n), &m))
 			answer(s, y->edge, y->generation, m.id, m.nonce, SUBMITTED_FAILED);
-		trouble_log(s, "spool", "a body that edge %u wrote is missing, or of another size",
-			      y->edge);
+		trouble_log(s, "spool",
+			    "a body that edge %u wrote is missing, or of another size",
+			    y->edge);
 		if (y->fd >= 0)
 			close(y->fd);
 	}
@@ -492,13 +501,15 @@ static bool add_early(struct store *s, struct early_rcpts *r, struct span list)
 	return true;
 }
 
-bool submit_rcpts(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+bool submit_rcpts(struct store *s, struct edge_link *e, const struct frame *f,
+		  struct err *err)
 {
 	struct msg_SUBMIT_RCPTS m;
 	struct early_rcpts **at;
 	size_t others = 0;
 
-	if (!msg_SUBMIT_RCPTS_unpack(f->bytes, &m) || m.rcpts.n == 0 || !are_paths(m.rcpts))
+	if (!msg_SUBMIT_RCPTS_unpack(f->bytes, &m) || m.rcpts.n == 0 ||
+	    !are_paths(m.rcpts))
 		return err_set(err, "edge %u sent recipients that are none", e->number);
 	at = find_early(s, e->generation, m.id, m.nonce);
 	for (struct early_rcpts *r = s->early; r; r = r->next)
@@ -507,7 +518,8 @@ bool submit_rcpts(struct store *s, struct edge_link *e, const struct frame *f, s
 		if (others < EARLY_MAX)
 			*at = calloc(1, sizeof(**at));
 		if (!*at)
-			return err_set(err, "edge %u has too many envelopes open", e->number);
+			return err_set(err, "edge %u has too many envelopes open",
+				       e->number);
 		(*at)->generation = e->generation;
 		(*at)->id = m.id;
 		(*at)->nonce = m.nonce;
@@ -552,7 +564,8 @@ static void done_drop(struct op *op, struct batch *batch)
 	(void)batch;
 }
 
-bool submit_dropped(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+bool submit_dropped(struct store *s, struct edge_link *e, const struct frame *f,
+		    struct err *err)
 {
 	struct msg_SPOOL_DROP m;
 	struct op_drop *o;

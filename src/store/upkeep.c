@@ -90,8 +90,10 @@ void upkeep_judge_room(struct store *s)
 		return;
 	s->full = full;
 	if (full)
-		trouble_log(s, "disk", "%lld bytes are free for the queue, fewer than "
-			    "queue.free-min: mail is refused for now", (long long)room);
+		trouble_log(s, "disk",
+			    "%lld bytes are free for the queue, fewer than "
+			    "queue.free-min: mail is refused for now",
+			    (long long)room);
 	edges_tell_room(s);
 }
 
@@ -110,8 +112,8 @@ struct op_sweep {
 	struct store *store;
 	int64_t done_before, dead_before, expired_before;
 	int64_t good_before, bad_before; /* remembered answers */
-	bool minute; /* the rarer things, too */
-	bool more;   /* finished ids are left to prune */
+	bool minute;			 /* the rarer things, too */
+	bool more;			 /* finished ids are left to prune */
 	uint32_t dead, expired;
 	uint64_t after;
 };
@@ -131,11 +133,10 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 	if (!queue_prune_done(t->queue, o->done_before, PRUNE_AT_ONCE, &pruned, err))
 		return false;
 	o->more = pruned == PRUNE_AT_ONCE;
-	return !o->minute ||
-	       (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE, &o->dead, tools_gone, t,
-				 err) &&
-		queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE, &o->after, on_expired, o,
-			     err));
+	return !o->minute || (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE,
+					       &o->dead, tools_gone, t, err) &&
+			      queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE,
+					   &o->after, on_expired, o, err));
 }
 
 static void done_sweep(struct op *op, struct batch *batch)
@@ -168,7 +169,8 @@ static bool run_forget(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_sweep *o = (struct op_sweep *)op;
 
-	return state_prune_verified(t->state, o->good_before, o->bad_before, PRUNE_AT_ONCE, err);
+	return state_prune_verified(t->state, o->good_before, o->bad_before,
+				    PRUNE_AT_ONCE, err);
 }
 
 static void done_forget(struct op *op, struct batch *batch)
@@ -246,7 +248,9 @@ static void pull_in(struct store *s)
 		o = writer_take(s->writer, sizeof(*o));
 		if (!o)
 			return;
-		o->op = (struct op){ .on = OP_QUEUE, .run = run_pull_in, .done = done_pull_in };
+		o->op = (struct op){ .on = OP_QUEUE,
+				     .run = run_pull_in,
+				     .done = done_pull_in };
 		o->to = d;
 		o->latest = latest;
 		writer_put(s->writer, &o->op);

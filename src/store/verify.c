@@ -81,8 +81,8 @@ bool verify_open(struct verify **out, struct store *s, struct err *err)
 	names_init(&v->answers, s->recipients.key);
 	names_init(&v->asks, s->recipients.key);
 	*out = v;
-	return state_each_verified(s->state, (size_t)s->conf->set.verify_entries, on_stored, v,
-				   err);
+	return state_each_verified(s->state, (size_t)s->conf->set.verify_entries,
+				   on_stored, v, err);
 }
 
 static void free_waiters(struct verify *v, struct verify_ask *a)
@@ -139,7 +139,8 @@ static void done_verified(struct op *op, struct batch *batch)
 	(void)batch;
 }
 
-static void store_answer(struct store *s, struct span address, bool good, int64_t at, bool forget)
+static void store_answer(struct store *s, struct span address, bool good, int64_t at,
+			 bool forget)
 {
 	struct op_verified *o = writer_take(s->writer, sizeof(*o));
 
@@ -161,8 +162,8 @@ static void make_room(struct store *s)
 	if (v->answers.count < (size_t)s->conf->set.verify_entries)
 		return;
 	for (int i = 0; i < 8; i++) {
-		struct remembered *r =
-			(struct remembered *)names_each(&v->answers, &v->evict_at);
+		struct remembered *r = (struct remembered *)names_each(&v->answers,
+								       &v->evict_at);
 
 		if (!r)
 			v->evict_at = 0;
@@ -196,8 +197,8 @@ static void answer(struct store *s, unsigned edge, uint64_t generation, uint64_t
 static enum verdict recall(const struct store *s, struct span address, bool *fresh)
 {
 	const struct settings *set = &s->conf->set;
-	const struct remembered *r =
-		(const struct remembered *)names_find(&s->verify->answers, address);
+	const struct remembered *r = (const struct remembered *)names_find(
+		&s->verify->answers, address);
 	int64_t age = r ? loop_wall(s->loop) - r->at : 0;
 
 	*fresh = false;
@@ -276,14 +277,15 @@ static bool wait_for(struct store *s, struct verify_ask *a, const struct edge_li
 
 	if (!w)
 		return false;
-	*w = (struct waiter){ a->waiters, e->number, e->generation, ask, loop_now(s->loop) };
+	*w = (struct waiter){ a->waiters, e->number, e->generation, ask,
+			      loop_now(s->loop) };
 	a->waiters = w;
 	s->verify->waiters++;
 	return true;
 }
 
-static void ask_ahead(struct store *s, struct edge_link *e, uint64_t ask, struct span address,
-		      const struct our_domain *d)
+static void ask_ahead(struct store *s, struct edge_link *e, uint64_t ask,
+		      struct span address, const struct our_domain *d)
 {
 	struct verify_ask *a = (struct verify_ask *)names_find(&s->verify->asks, address);
 	enum verdict remembered;
@@ -297,7 +299,8 @@ static void ask_ahead(struct store *s, struct edge_link *e, uint64_t ask, struct
 	answer(s, e->number, e->generation, ask, remembered);
 }
 
-bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
+bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f,
+		  struct err *err)
 {
 	struct msg_VERIFY m;
 	uint8_t mem[ADDRESS_MAX];
@@ -362,7 +365,8 @@ void verify_tick(struct store *s, ms_t now)
 	size_t i = 0;
 
 	while ((n = names_each(&s->verify->asks, &i)))
-		drop_waiters(s, (struct verify_ask *)n, now - s->conf->set.verify_wait, NULL);
+		drop_waiters(s, (struct verify_ask *)n, now - s->conf->set.verify_wait,
+			     NULL);
 }
 
 void verify_forget(struct store *s, const struct edge_link *e)

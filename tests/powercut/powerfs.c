@@ -193,7 +193,8 @@ static void dump(struct node *n, const char *path)
 		FILE *f = need(fopen(path, "w"));
 
 		toss_sectors(n);
-		if (n->durable.n && fwrite(n->durable.p, 1, n->durable.n, f) != n->durable.n)
+		if (n->durable.n &&
+		    fwrite(n->durable.p, 1, n->durable.n, f) != n->durable.n)
 			perror(path);
 		fclose(f);
 	}
@@ -214,12 +215,11 @@ static bool gone(void)
 	return dead;
 }
 
-
 /* ---- operations --------------------------------------------------------------------- */
 
-#define ALIVE()                 \
-	do {                    \
-		if (gone())     \
+#define ALIVE()                      \
+	do {                         \
+		if (gone())          \
 			return -EIO; \
 	} while (0)
 
@@ -470,20 +470,36 @@ static int fs_utimens(const char *path, const struct timespec tv[2],
 static int fs_statfs(const char *path, struct statvfs *st)
 {
 	(void)path;
-	*st = (struct statvfs){ .f_bsize = 4096, .f_frsize = 4096, .f_blocks = 1 << 20,
-				.f_bfree = 1 << 20, .f_bavail = 1 << 20,
-				.f_files = 1 << 20, .f_ffree = 1 << 20,
+	*st = (struct statvfs){ .f_bsize = 4096,
+				.f_frsize = 4096,
+				.f_blocks = 1 << 20,
+				.f_bfree = 1 << 20,
+				.f_bavail = 1 << 20,
+				.f_files = 1 << 20,
+				.f_ffree = 1 << 20,
 				.f_namemax = 255 };
 	return 0;
 }
 
 static const struct fuse_operations operations = {
-	.getattr = fs_getattr,	 .mkdir = fs_mkdir,	.create = fs_create,
-	.open = fs_open,	 .unlink = fs_unlink,	.rmdir = fs_rmdir,
-	.rename = fs_rename,	 .link = fs_link,	.read = fs_read,
-	.write = fs_write,	 .truncate = fs_truncate, .fsync = fs_fsync,
-	.fsyncdir = fs_fsyncdir, .readdir = fs_readdir, .chmod = fs_chmod,
-	.chown = fs_chown,	 .utimens = fs_utimens, .statfs = fs_statfs,
+	.getattr = fs_getattr,
+	.mkdir = fs_mkdir,
+	.create = fs_create,
+	.open = fs_open,
+	.unlink = fs_unlink,
+	.rmdir = fs_rmdir,
+	.rename = fs_rename,
+	.link = fs_link,
+	.read = fs_read,
+	.write = fs_write,
+	.truncate = fs_truncate,
+	.fsync = fs_fsync,
+	.fsyncdir = fs_fsyncdir,
+	.readdir = fs_readdir,
+	.chmod = fs_chmod,
+	.chown = fs_chown,
+	.utimens = fs_utimens,
+	.statfs = fs_statfs,
 };
 
 /* One request at a time; between two of them, look whether the power is cut. */

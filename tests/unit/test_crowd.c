@@ -44,10 +44,7 @@ static void who_never_came_can_leave(void **state)
 /* Against the simplest thing that can be right: an array of counts. */
 static void counts_are_exact_whatever_comes_and_goes(void **state)
 {
-	enum {
-		ADDRESSES = 300,
-		ROUNDS = 200000
-	};
+	enum { ADDRESSES = 300, ROUNDS = 200000 };
 	uint32_t model[ADDRESSES] = { 0 };
 	struct crowd *c = open_crowd(ADDRESSES);
 	uint32_t seed = 1;

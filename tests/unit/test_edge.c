@@ -421,9 +421,7 @@ static int answer_spool_open(struct rig *r)
 
 static void a_large_body_goes_through_a_file(void **state)
 {
-	enum {
-		BODY = 1000000
-	};
+	enum { BODY = 1000000 };
 	uint8_t *body = malloc(BODY), *got = malloc(BODY);
 	struct msg_SUBMIT m;
 	struct rig r;

@@ -64,7 +64,8 @@ static void send_raw(const struct link *l, struct span bytes, size_t fd_count)
 static void a_message_arrives_with_its_fields(void **state)
 {
 	struct pair p = open_pair(ROLE_EDGE, ROLE_STORE);
-	struct msg_VERIFY said = { .ask = 7, .address = SPAN("alice@example.test") }, heard;
+	struct msg_VERIFY said = { .ask = 7, .address = SPAN("alice@example.test") },
+			  heard;
 	struct frame f;
 	struct err err;
 
@@ -122,15 +123,19 @@ static void what_may_not_be_sent_breaks_the_link_and_leaks_nothing(void **state)
 	static const struct bad rows[] = {
 		{ "no such kind", ROLE_EDGE, ROLE_STORE, 9, MESSAGE_COUNT, 0 },
 		{ "kind none", ROLE_EDGE, ROLE_STORE, 9, MSG_NONE, 0 },
-		{ "the store's word from an edge", ROLE_EDGE, ROLE_STORE, 12, MSG_VERDICT, 0 },
+		{ "the store's word from an edge", ROLE_EDGE, ROLE_STORE, 12, MSG_VERDICT,
+		  0 },
 		{ "meant for another role", ROLE_STORE, ROLE_WATCH, 12, MSG_VERDICT, 0 },
 		{ "a configuration from an edge", ROLE_EDGE, ROLE_STORE, 9, MSG_CONF, 1 },
-		{ "a descriptor that nobody asked for", ROLE_EDGE, ROLE_STORE, 20, MSG_VERIFY, 1 },
-		{ "no descriptor where one belongs", ROLE_STORE, ROLE_EDGE, 9, MSG_RECIPIENTS, 0 },
+		{ "a descriptor that nobody asked for", ROLE_EDGE, ROLE_STORE, 20,
+		  MSG_VERIFY, 1 },
+		{ "no descriptor where one belongs", ROLE_STORE, ROLE_EDGE, 9,
+		  MSG_RECIPIENTS, 0 },
 		{ "two where one belongs", ROLE_STORE, ROLE_EDGE, 9, MSG_RECIPIENTS, 2 },
 		{ "many", ROLE_STORE, ROLE_EDGE, 9, MSG_RECIPIENTS, 16 },
 		{ "too long", ROLE_EDGE, ROLE_STORE, FRAME_MAX + 1, MSG_VERIFY, 0 },
-		{ "too long, with a descriptor", ROLE_EDGE, ROLE_STORE, FRAME_MAX + 1, MSG_VERIFY, 1 },
+		{ "too long, with a descriptor", ROLE_EDGE, ROLE_STORE, FRAME_MAX + 1,
+		  MSG_VERIFY, 1 },
 	};
 	static uint8_t bytes[FRAME_MAX + 1];
 
@@ -183,7 +188,9 @@ static bool send_big(struct link *l, uint64_t id)
 {
 	static uint8_t body[BODY_INLINE_MAX];
 	struct msg_SUBMIT m = {
-		.id = id, .helo = SPAN("c.example"), .sender = SPAN("a@b.example"),
+		.id = id,
+		.helo = SPAN("c.example"),
+		.sender = SPAN("a@b.example"),
 		.body = span_of(body, sizeof(body)),
 	};
 
@@ -277,7 +284,8 @@ int main(void)
 		cmocka_unit_test(what_may_not_be_sent_breaks_the_link_and_leaks_nothing),
 		cmocka_unit_test(an_end_that_is_gone_is_closed),
 		cmocka_unit_test(sending_to_nobody_fails_without_a_signal),
-		cmocka_unit_test(what_the_other_side_cannot_take_waits_in_order_up_to_a_ceiling),
+		cmocka_unit_test(
+			what_the_other_side_cannot_take_waits_in_order_up_to_a_ceiling),
 		cmocka_unit_test(a_descriptor_that_waits_may_be_closed_by_its_sender),
 		cmocka_unit_test(a_closed_link_forgets_what_waited),
 	};

@@ -22,9 +22,12 @@ static void a_right_password_is_right_and_others_are_wrong(void **state)
 	assert_true(password_hash(SPAN("correct horse"), &again));
 	assert_true(span_starts(buf_span(&hash), SPAN("$argon2id$v=19$m=19456,t=2,p=1$")));
 	assert_false(span_eq(buf_span(&hash), buf_span(&again)));
-	assert_int_equal(password_check(SPAN("correct horse"), buf_span(&hash)), PASSWORD_RIGHT);
-	assert_int_equal(password_check(SPAN("correct horsf"), buf_span(&hash)), PASSWORD_WRONG);
-	assert_int_equal(password_check(SPAN("correct hors"), buf_span(&hash)), PASSWORD_WRONG);
+	assert_int_equal(password_check(SPAN("correct horse"), buf_span(&hash)),
+			 PASSWORD_RIGHT);
+	assert_int_equal(password_check(SPAN("correct horsf"), buf_span(&hash)),
+			 PASSWORD_WRONG);
+	assert_int_equal(password_check(SPAN("correct hors"), buf_span(&hash)),
+			 PASSWORD_WRONG);
 	assert_int_equal(password_check(SPAN_NONE, buf_span(&hash)), PASSWORD_WRONG);
 }
 
@@ -55,8 +58,10 @@ static void hashes_of_other_servers_are_read(void **state)
 		{ "des", SPAN_INIT("x"), SPAN_INIT("abJnggxhB/yWI"), PASSWORD_UNREADABLE },
 		{ "plain text", SPAN_INIT("x"), SPAN_INIT("x"), PASSWORD_UNREADABLE },
 		{ "nothing", SPAN_INIT("x"), SPAN_INIT(""), PASSWORD_UNREADABLE },
-		{ "broken argon2id", SPAN_INIT("x"), SPAN_INIT("$argon2id$v=19$m"), PASSWORD_WRONG },
-		{ "broken sha512-crypt", SPAN_INIT("x"), SPAN_INIT("$6$a:b$"), PASSWORD_UNREADABLE },
+		{ "broken argon2id", SPAN_INIT("x"), SPAN_INIT("$argon2id$v=19$m"),
+		  PASSWORD_WRONG },
+		{ "broken sha512-crypt", SPAN_INIT("x"), SPAN_INIT("$6$a:b$"),
+		  PASSWORD_UNREADABLE },
 	};
 
 	(void)state;
@@ -118,9 +123,11 @@ static void accounts_survive_closing(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/auth.db", dir);
 	assert_true(accounts_open(&a, path, &err));
-	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$1"), 1, &err));
+	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$1"), 1,
+				 &err));
 	assert_true(accounts_put(a, SPAN("bob@example.test"), SPAN("$6$x$y"), 2, &err));
-	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$2"), 3, &err));
+	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$2"), 3,
+				 &err));
 	accounts_close(&a);
 	assert_null(a);
 	assert_true(accounts_open(&a, path, &err));

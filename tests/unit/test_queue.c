@@ -85,7 +85,8 @@ static struct queue_message message(uint64_t id)
 	};
 }
 
-static enum queue_put put(struct place *p, struct queue_message *m, size_t count, int64_t due)
+static enum queue_put put(struct place *p, struct queue_message *m, size_t count,
+			  int64_t due)
 {
 	struct queue_to to[4];
 	enum queue_put got;
@@ -118,9 +119,9 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 
 	t->ids[t->messages++ % 16] = m->id;
 	t->recipients += count;
-	t->whole = span_eq(m->body, SPAN("hello")) && span_eq(m->sender, SPAN("a@b.example")) &&
-		   m->nonce == m->id * 7 && m->wall == NOW &&
-		   span_eq(to[0].address, SPAN("u+x@example.org")) &&
+	t->whole = span_eq(m->body, SPAN("hello")) &&
+		   span_eq(m->sender, SPAN("a@b.example")) && m->nonce == m->id * 7 &&
+		   m->wall == NOW && span_eq(to[0].address, SPAN("u+x@example.org")) &&
 		   span_eq(to[count - 1].mailbox, SPAN("u@example.org"));
 }
 
@@ -351,8 +352,8 @@ static void a_whole_queue_changes_in_windows(void **state)
 	}
 	do {
 		assert_true(queue_begin(p->q, &err));
-		assert_true(queue_change_all(p->q, QUEUE_DELETE, QUEUE_OPEN, got.last, 4, NOW,
-					     &got, count_gone, &gone, &err));
+		assert_true(queue_change_all(p->q, QUEUE_DELETE, QUEUE_OPEN, got.last, 4,
+					     NOW, &got, count_gone, &gone, &err));
 		assert_true(queue_commit(p->q, &err));
 		sum += got.count;
 		rounds++;
@@ -415,7 +416,8 @@ static void what_was_rolled_back_never_was(void **state)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-static void count_listed(void *arg, const struct queue_message *m, const struct queue_line *first)
+static void count_listed(void *arg, const struct queue_message *m,
+			 const struct queue_line *first)
 {
 	assert_non_null(first);
 	assert_true(span_eq(m->sender, SPAN("a@b.example")));

@@ -27,9 +27,9 @@ enum outcome {
 };
 
 struct place {
-	char dir[64];	   /* the role's */
-	char other[64];	   /* another's */
-	char secret[96];   /* a file in it */
+	char dir[64];	 /* the role's */
+	char other[64];	 /* another's */
+	char secret[96]; /* a file in it */
 	int listener;
 	int pair[2];
 };
@@ -54,7 +54,8 @@ static enum outcome try_open_own(const struct place *p)
 
 	snprintf(path, sizeof(path), "%s/file", p->dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	return of(fd < 0 || write(fd, "x", 1) != 1 || fsync(fd) != 0 || ftruncate(fd, 0) != 0);
+	return of(fd < 0 || write(fd, "x", 1) != 1 || fsync(fd) != 0 ||
+		  ftruncate(fd, 0) != 0);
 }
 
 static enum outcome try_rename_across(const struct place *p)
@@ -230,8 +231,10 @@ static const struct {
 
 static struct place open_place(void)
 {
-	struct place p = { .dir = "/tmp/holdfast-own-XXXXXX", .other = "/tmp/holdfast-other-XXXXXX" };
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct place p = { .dir = "/tmp/holdfast-own-XXXXXX",
+			   .other = "/tmp/holdfast-other-XXXXXX" };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	char sub[96];
 	int fd;
 
@@ -307,7 +310,8 @@ static bool can_be_closed_in(void)
 			fprintf(stderr, "# skipped: %s\n", err.text);
 		_exit(closed ? 0 : 1);
 	}
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
 }
 
 static void each_role_can_do_its_work_and_nothing_else(void **state)

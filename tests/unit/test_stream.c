@@ -115,9 +115,7 @@ static void close_pair(struct pair *p)
 
 static void check_bulk(const char *tls_name)
 {
-	enum {
-		BULK = 3000000
-	};
+	enum { BULK = 3000000 };
 	uint8_t *bulk = malloc(BULK);
 	struct pair p;
 
