@@ -25,7 +25,7 @@ struct writer {
 	size_t bytes; /* of batches that are not being filled */
 };
 
-/* ---- one batch ----------------------------------------------------------------------------- */
+/* ---- one batch ---- */
 
 static struct batch *batch_new(struct writer *w)
 {
@@ -67,7 +67,7 @@ void batch_release(struct batch *b)
 	batch_free(b);
 }
 
-/* ---- in the thread -------------------------------------------------------------------------- */
+/* ---- in the thread ---- */
 
 void tools_gone(void *arg, uint64_t id, bool spooled)
 {
@@ -161,7 +161,7 @@ static void run_checkpoint(void *arg)
 		return;
 }
 
-/* ---- in the loop ----------------------------------------------------------------------------- */
+/* ---- in the loop ---- */
 
 static void on_checkpoint(void *arg)
 {

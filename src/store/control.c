@@ -67,7 +67,7 @@ bool control_asked(struct store *s, const struct frame *f, struct err *err)
 	return true;
 }
 
-/* ---- streams ------------------------------------------------------------------------------ */
+/* ---- streams ---- */
 
 struct stream *stream_new(struct store *s, uint32_t ask)
 {

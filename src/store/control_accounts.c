@@ -29,7 +29,7 @@ struct op_account {
 	int64_t quota;
 };
 
-/* ---- the change ------------------------------------------------------------------------------ */
+/* ---- the change ---- */
 
 static bool run_account(struct op *op, struct tools *t, struct err *err)
 {
@@ -128,7 +128,7 @@ fail:
 	control_done(s, ask, false, "out of memory");
 }
 
-/* ---- what is said ------------------------------------------------------------------------------ */
+/* ---- what is said ---- */
 
 /* An address in lower case; says what is wrong with it otherwise. */
 static bool read_address(struct store *s, uint32_t ask, struct span text,
@@ -182,7 +182,7 @@ static void usage(struct store *s, uint32_t ask, const char *text)
 	control_done(s, ask, false, "usage: holdfast %s", text);
 }
 
-/* ---- user --------------------------------------------------------------------------------------- */
+/* ---- user ---- */
 
 static void user_add(struct store *s, uint32_t ask, struct span rest)
 {
@@ -317,7 +317,7 @@ void control_user(struct store *s, uint32_t ask, struct span words)
 		usage(s, ask, "user add|remove|list");
 }
 
-/* ---- alias ------------------------------------------------------------------------------------------ */
+/* ---- alias ---- */
 
 /* Mail for an alias stays here: sending it on to strangers makes us their sender. */
 static bool read_targets(struct store *s, uint32_t ask, struct span rest, struct buf *list)
@@ -411,7 +411,7 @@ void control_alias(struct store *s, uint32_t ask, struct span words)
 		usage(s, ask, "alias add|remove|list");
 }
 
-/* ---- domain -------------------------------------------------------------------------------------------- */
+/* ---- domain ---- */
 
 static bool read_domain(struct store *s, uint32_t ask, struct span text,
 			uint8_t mem[ADDRESS_MAX], struct span *out)

@@ -78,7 +78,7 @@ static void put_hop(struct buf *row, int hop, struct span target)
 	field_text(row, "hop", buf_span(&text));
 }
 
-/* ---- list ------------------------------------------------------------------------------------- */
+/* ---- list ---- */
 
 static void list_row(void *arg, const struct queue_message *m,
 		     const struct queue_line *first)
@@ -206,7 +206,7 @@ static void list(struct store *s, uint32_t ask, struct span rest)
 	stream_start(t);
 }
 
-/* ---- show --------------------------------------------------------------------------------------- */
+/* ---- show ---- */
 
 /* The header section, or as much of it as fits into a row. */
 static struct span header_of(struct span body)
@@ -329,7 +329,7 @@ static void show(struct store *s, uint32_t ask, struct span rest)
 	stream_start(t);
 }
 
-/* ---- stats ---------------------------------------------------------------------------------------- */
+/* ---- stats ---- */
 
 static void stat_row(void *arg, const struct queue_stat *stat)
 {
@@ -369,7 +369,7 @@ static void stats(struct store *s, uint32_t ask)
 	stream_start(t);
 }
 
-/* ---- orders ---------------------------------------------------------------------------------------- */
+/* ---- orders ---- */
 
 static const struct order_word {
 	const char *word, *past;

@@ -15,7 +15,7 @@
 	4096 /* parcels for mailboxes in memory; their bytes have a ceiling too */
 #define ANSWER_KEPT 240 /* bytes of a next hop's answer in the database */
 
-/* ---- room ---------------------------------------------------------------------------------- */
+/* ---- room ---- */
 
 static unsigned room(const struct store *s, const struct destination *d)
 {
@@ -53,7 +53,7 @@ void deliver_over(struct store *s, struct destination *d)
 	pulse_gauge(s->pulse, GAUGE_DELIVERIES, -1);
 }
 
-/* ---- parcels ------------------------------------------------------------------------------- */
+/* ---- parcels ---- */
 
 void parcel_drop(struct parcel *p)
 {
@@ -119,7 +119,7 @@ void parcel_back(struct store *s, struct parcel *p)
 	parcel_drop(p);
 }
 
-/* ---- what came of it ----------------------------------------------------------------------- */
+/* ---- what came of it ---- */
 
 struct op_answers {
 	struct op op;
@@ -289,7 +289,7 @@ fail:
 	trouble_log(s, "memory", "out of memory: the result of a delivery is not noted");
 }
 
-/* ---- taking what is due -------------------------------------------------------------------- */
+/* ---- taking what is due ---- */
 
 struct op_take {
 	struct op op;
@@ -448,7 +448,7 @@ void schedule_pump(struct store *s)
 	}
 }
 
-/* ---- destinations ----------------------------------------------------------------------------- */
+/* ---- destinations ---- */
 
 struct op_destination {
 	struct op op;

@@ -53,7 +53,7 @@ static struct maildir_job *job_new(struct store *s, size_t count)
 	return NULL;
 }
 
-/* ---- in the thread -------------------------------------------------------------------------- */
+/* ---- in the thread ---- */
 
 /* Fill in one mail; one whose mailbox has no path is left out of the list. */
 static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i,
@@ -96,7 +96,7 @@ static void run_job(void *arg)
 				listed - at < MAILDIR_BATCH ? listed - at : MAILDIR_BATCH);
 }
 
-/* ---- in the loop ----------------------------------------------------------------------------- */
+/* ---- in the loop ---- */
 
 static void settle(struct store *s, struct parcel *p)
 {

@@ -10,7 +10,7 @@
 #define JOB_MAX_AGE (2 * MS_HOUR) /* an edge that says nothing for so long has lost it */
 #define QUICK_TRIES 3 /* after a dead edge; then it waits as after any failure */
 
-/* ---- who can take one ------------------------------------------------------------------------ */
+/* ---- who can take one ---- */
 
 static struct edge_link *least_loaded(const struct store *s)
 {
@@ -30,7 +30,7 @@ bool network_has_room(const struct store *s)
 	return s->jobs.count < JOBS_MAX / 2 && least_loaded(s);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs ---- */
 
 static struct job *job_new(struct store *s, struct edge_link *e)
 {
@@ -170,7 +170,7 @@ bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop,
 	return true;
 }
 
-/* ---- what was said ------------------------------------------------------------------------------ */
+/* ---- what was said ---- */
 
 static bool is_answer(struct span a)
 {

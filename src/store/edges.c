@@ -110,7 +110,7 @@ static void on_edge(void *arg, unsigned ready)
 		drop(s, e);
 }
 
-/* ---- telling ------------------------------------------------------------------------------ */
+/* ---- telling ---- */
 
 static void tell_recipients(struct store *s, struct edge_link *e)
 {
@@ -162,7 +162,7 @@ void edges_pace(struct store *s)
 			edges_sent(&s->edges[i]);
 }
 
-/* ---- coming and going ------------------------------------------------------------------------ */
+/* ---- coming and going ---- */
 
 void edges_meet(struct store *s, struct link *link)
 {

@@ -33,7 +33,7 @@ struct edge_link {
 	bool paused;   /* not read: we have too much in memory */
 };
 
-/* ---- a message for one destination, in hand ----------------------------------------------- */
+/* ---- a message for one destination, in hand ---- */
 
 struct parcel_to {
 	uint32_t number;
@@ -106,7 +106,7 @@ void schedule_pump(struct store *s);
 /* The destination of that hop, made if it is new; NULL: it cannot be. */
 struct destination *deliver_to(struct store *s, enum hop hop, const char *target);
 
-/* ---- deliver_network.c: through the edges --------------------------------------------------- */
+/* ---- deliver_network.c: through the edges ---- */
 
 struct job {
 	uint64_t number; /* 0: free */
@@ -135,7 +135,7 @@ MUST bool network_delivered(struct store *s, struct edge_link *e, const struct f
 void network_lost(struct store *s, struct edge_link *e);
 void network_tick(struct store *s, ms_t now);
 
-/* ---- deliver_local.c: Maildir and discard ------------------------------------------------------ */
+/* ---- deliver_local.c: Maildir and discard ---- */
 
 struct maildir_line {
 	struct parcel *first, **last; /* waiting */
@@ -148,7 +148,7 @@ bool local_has_room(const struct store *s);
 /* After each round: what it brought is written together. */
 void local_round(struct store *s);
 
-/* ---- submit.c ------------------------------------------------------------------------------------- */
+/* ---- submit.c ---- */
 
 /* Recipients of a message whose SUBMIT has not come yet. */
 struct early_rcpts {
@@ -184,7 +184,7 @@ MUST bool submit_dropped(struct store *s, struct edge_link *e, const struct fram
 /* The whole edge is gone. */
 void submit_forget(struct store *s, const struct edge_link *e);
 
-/* ---- spool.c ---------------------------------------------------------------------------------------- */
+/* ---- spool.c ---- */
 
 MUST bool spool_asked(struct store *s, struct edge_link *e, const struct frame *f,
 		      struct err *err);
@@ -194,7 +194,7 @@ void spool_remove(const struct store *s, uint64_t id);
 /* Look for files that belong to no message, in a thread. */
 void spool_clean(struct store *s);
 
-/* ---- verify.c ----------------------------------------------------------------------------------------- */
+/* ---- verify.c ---- */
 
 struct verify;
 
@@ -208,7 +208,7 @@ void verify_tick(struct store *s, ms_t now);
 /* The whole edge is gone: nobody waits for its answers any more. */
 void verify_forget(struct store *s, const struct edge_link *e);
 
-/* ---- quota.c -------------------------------------------------------------------------------------------- */
+/* ---- quota.c ---- */
 
 /* That many bytes more are in a mailbox. */
 void quota_added(struct store *s, struct span mailbox, int64_t bytes);
@@ -217,7 +217,7 @@ void quota_tick(struct store *s, ms_t now);
 /* Settings or users changed. */
 void quota_judge_all(struct store *s);
 
-/* ---- control.c -------------------------------------------------------------------------------------------- */
+/* ---- control.c ---- */
 
 /* An answer of many rows, which go out as watch takes them. */
 struct stream {
@@ -257,7 +257,7 @@ void control_user(struct store *s, uint32_t ask, struct span words);
 void control_alias(struct store *s, uint32_t ask, struct span words);
 void control_domain(struct store *s, uint32_t ask, struct span words);
 
-/* ---- edges.c -------------------------------------------------------------------------------------------------- */
+/* ---- edges.c ---- */
 
 /* A link to an edge, taken over; it replaces one of the same number. */
 void edges_meet(struct store *s, struct link *link);
@@ -272,7 +272,7 @@ void edges_tell_room(struct store *s);
 /* Read no more while batches hold too much memory. */
 void edges_pace(struct store *s);
 
-/* ---- upkeep.c ------------------------------------------------------------------------------------------------- */
+/* ---- upkeep.c ---- */
 
 void upkeep_start(struct store *s);
 /* In a thread: how much room is there? */
@@ -284,7 +284,7 @@ void people_changed(struct store *s, uint32_t ask, const char *text, bool now);
 /* Put together and publish who gets mail here. */
 void people_publish(struct store *s);
 
-/* ---- store.c -------------------------------------------------------------------------------------------------- */
+/* ---- store.c ---- */
 
 struct store {
 	struct start *start;

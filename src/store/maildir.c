@@ -12,7 +12,7 @@
 
 #define WRITE_BUFFER 32768
 
-/* ---- names ------------------------------------------------------------------------------ */
+/* ---- names ---- */
 
 bool maildirs_open(struct maildirs *m, const char *dir, const char *pattern,
 		   struct err *err)
@@ -113,7 +113,7 @@ void maildir_name(int64_t wall, uint64_t id, uint32_t number, struct span hostna
 	}
 }
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories ---- */
 
 static bool fail(struct mail *m, const char *what)
 {
@@ -189,7 +189,7 @@ static bool open_box(struct maildirs *m, struct mail *mail)
 	return true;
 }
 
-/* ---- was it delivered before? ------------------------------------------------------------------ */
+/* ---- was it delivered before? ---- */
 
 static int64_t size_in_name(const char *name)
 {
@@ -221,7 +221,7 @@ static bool has_name(int box, const char *folder, struct span name)
 	return found;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 struct writer {
 	int fd;
@@ -358,7 +358,7 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-/* ---- delivery ----------------------------------------------------------------------------------- */
+/* ---- delivery ---- */
 
 static void prepare(struct maildirs *dirs, struct mail *m)
 {
@@ -412,7 +412,7 @@ void maildir_deliver(struct maildirs *dirs, struct mail **mails, size_t count)
 	}
 }
 
-/* ---- usage ------------------------------------------------------------------------------------- */
+/* ---- usage ---- */
 
 static void add_files(int box, const char *folder, int64_t *sum)
 {

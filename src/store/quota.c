@@ -62,7 +62,7 @@ void quota_judge_all(struct store *s)
 	judge_table(s, &s->recipients.given.users);
 }
 
-/* ---- looking ------------------------------------------------------------------------------ */
+/* ---- looking ---- */
 
 static void run_looks(void *arg)
 {

@@ -84,7 +84,7 @@ struct found recipients_find(const struct recipients *r, struct span address)
 	return f;
 }
 
-/* ---- expansion ----------------------------------------------------------------------------- */
+/* ---- expansion ---- */
 
 struct expansion {
 	const struct recipients *r;

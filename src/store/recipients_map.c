@@ -57,7 +57,7 @@ void recipients_close(struct recipients *r)
 	people_close(&r->given);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- tables ---- */
 
 /* "@domain" stands for everybody of it. */
 static bool give_catch_all(struct people *a, const struct table_entry *e)
@@ -113,7 +113,7 @@ bool recipients_give(struct recipients *r, struct span blob, struct err *err)
 	return true;
 }
 
-/* ---- domains ---------------------------------------------------------------------------------- */
+/* ---- domains ---- */
 
 static struct our_domain *our(struct recipients *r, struct span name, bool make,
 			      bool *failed)
@@ -208,7 +208,7 @@ static bool build_domains(struct recipients *r, struct err *err)
 	return !failed || err_set(err, "out of memory for domains");
 }
 
-/* ---- the map ------------------------------------------------------------------------------------ */
+/* ---- the map ---- */
 
 static bool count_one(void *arg, const struct target *t)
 {

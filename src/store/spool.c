@@ -43,7 +43,7 @@ void spool_remove(const struct store *s, uint64_t id)
 	(void)unlinkat(s->spool_dir, name_of(id).text, 0);
 }
 
-/* ---- a new one -------------------------------------------------------------------------- */
+/* ---- a new one ---- */
 
 struct opening {
 	struct store *store;
@@ -124,7 +124,7 @@ bool spool_asked(struct store *s, struct edge_link *e, const struct frame *f,
 	return true;
 }
 
-/* ---- orphans ----------------------------------------------------------------------------- */
+/* ---- orphans ---- */
 
 static bool is_orphan(struct store *s, int dir, const char *name, time_t now)
 {

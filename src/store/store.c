@@ -31,7 +31,7 @@ void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 	pulse_log(s->pulse, LOG_TROUBLE, loop_wall(s->loop), NULL, buf_span(&row));
 }
 
-/* ---- batches ---------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 static void on_gone(void *arg, uint64_t id)
 {
@@ -77,7 +77,7 @@ static void drain(struct store *s, ms_t within)
 	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
 }
 
-/* ---- watch --------------------------------------------------------------------------------------- */
+/* ---- watch ---- */
 
 static void drop_watch(struct store *s)
 {
@@ -127,7 +127,7 @@ static void meet(struct store *s, struct link *link)
 		drop_watch(s);
 }
 
-/* ---- the supervisor --------------------------------------------------------------------------------- */
+/* ---- the supervisor ---- */
 
 static void note_hostname(struct store *s)
 {
@@ -244,7 +244,7 @@ static void on_life(void *arg, unsigned ready)
 	}
 }
 
-/* ---- the start ------------------------------------------------------------------------------------------ */
+/* ---- the start ---- */
 
 struct loading {
 	struct store *store;

@@ -29,7 +29,7 @@ struct op_submit {
 	struct names seen; /* targets so far, once there are two */
 };
 
-/* ---- the transaction ------------------------------------------------------------------------ */
+/* ---- the transaction ---- */
 
 static bool run_submit(struct op *op, struct tools *t, struct err *err)
 {
@@ -104,7 +104,7 @@ static void done_submit(struct op *op, struct batch *batch)
 		close(o->spool);
 }
 
-/* ---- who gets it ------------------------------------------------------------------------------- */
+/* ---- who gets it ---- */
 
 struct seen {
 	struct name name;
@@ -255,7 +255,7 @@ static enum submitted expand_list(struct op_submit *o, struct span list)
 	return SUBMITTED_OK;
 }
 
-/* ---- what the edge says --------------------------------------------------------------------------- */
+/* ---- what the edge says ---- */
 
 static bool is_path(struct span text, bool sender)
 {
@@ -391,7 +391,7 @@ fail:
 		close(spool);
 }
 
-/* ---- a body in a file: on disk before the commit that promises it ------------------------------- */
+/* ---- a body in a file: on disk before the commit that promises it ---- */
 
 static void run_sync(void *arg)
 {
@@ -476,7 +476,7 @@ bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct 
 	return sane;
 }
 
-/* ---- early recipients --------------------------------------------------------------------------- */
+/* ---- early recipients ---- */
 
 static bool add_early(struct store *s, struct early_rcpts *r, struct span list)
 {
@@ -539,7 +539,7 @@ void submit_forget(struct store *s, const struct edge_link *e)
 			at = &(*at)->next;
 }
 
-/* ---- given up -------------------------------------------------------------------------------------- */
+/* ---- given up ---- */
 
 struct op_drop {
 	struct op op;

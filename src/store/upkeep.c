@@ -15,7 +15,7 @@
 #define PRUNE_AT_ONCE 2000
 #define SWEEP_AT_ONCE 500
 
-/* ---- recipients --------------------------------------------------------------------------- */
+/* ---- recipients ---- */
 
 struct unpublished {
 	struct unpublished *next;
@@ -67,7 +67,7 @@ void people_changed(struct store *s, uint32_t ask, const char *text, bool now)
 		timer_set(&s->publish, s->published_at + PUBLISH_EVERY);
 }
 
-/* ---- room on disk ------------------------------------------------------------------------- */
+/* ---- room on disk ---- */
 
 void upkeep_measure(void *store)
 {
@@ -105,7 +105,7 @@ static void on_measured(void *arg)
 	upkeep_judge_room(s);
 }
 
-/* ---- old things ------------------------------------------------------------------------------ */
+/* ---- old things ---- */
 
 struct op_sweep {
 	struct op op;
@@ -211,7 +211,7 @@ static void sweep(struct store *s, enum op_on on, bool minute)
 		writer_put(s->writer, &o->op);
 }
 
-/* ---- a clock that was set back -------------------------------------------------------------- */
+/* ---- a clock that was set back ---- */
 
 struct op_pull_in {
 	struct op op;
@@ -257,7 +257,7 @@ static void pull_in(struct store *s)
 	}
 }
 
-/* ---- ticks ------------------------------------------------------------------------------------- */
+/* ---- ticks ---- */
 
 static void on_beat(void *arg)
 {

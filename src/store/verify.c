@@ -37,7 +37,7 @@ struct verify {
 	size_t evict_at;
 };
 
-/* ---- memory ----------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void *with_name(size_t size, struct span text)
 {
@@ -115,7 +115,7 @@ void verify_close(struct verify **v)
 	*v = NULL;
 }
 
-/* ---- the database ------------------------------------------------------------------------- */
+/* ---- the database ---- */
 
 struct op_verified {
 	struct op op;
@@ -177,7 +177,7 @@ static void make_room(struct store *s)
 	free(oldest);
 }
 
-/* ---- answers -------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void answer(struct store *s, unsigned edge, uint64_t generation, uint64_t ask,
 		   enum verdict verdict)
@@ -243,7 +243,7 @@ void verify_answered(struct store *s, struct verify_ask *a, struct span said)
 	end_ask(s, a);
 }
 
-/* ---- questions -------------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
 static struct verify_ask *start_ask(struct store *s, struct span address,
 				    const struct our_domain *d)
@@ -334,7 +334,7 @@ bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f,
 	return true;
 }
 
-/* ---- time and loss ----------------------------------------------------------------------------- */
+/* ---- time and loss ---- */
 
 /* Waiters that are picked out get what is remembered, or are forgotten. */
 static void drop_waiters(struct store *s, struct verify_ask *a, ms_t before,
