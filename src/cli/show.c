@@ -111,9 +111,33 @@ void show_table(const struct answer *a)
 		put_line(&all, row);
 }
 
+/* A value of one or more lines; those behind the first begin where it does. */
+static void put_value(const struct field *f, size_t indent)
+{
+	struct span rest = f->text;
+	uint8_t mem[VALUE];
+
+	do {
+		struct field line = *f;
+		struct span text;
+
+		if (f->kind == FIELD_TEXT) {
+			line.text = span_cut(&rest, '\n');
+			if (line.text.n && line.text.p[line.text.n - 1] == '\r')
+				line.text.n--;
+		} else {
+			rest.n = 0;
+		}
+		text = plain(&line, mem);
+		fwrite(text.p, 1, text.n, stdout);
+		putchar('\n');
+		if (rest.n)
+			pad(indent);
+	} while (rest.n);
+}
+
 void show_sheet(const struct answer *a)
 {
-	uint8_t mem[VALUE];
 	struct span row, rest;
 	struct field f;
 
@@ -123,11 +147,8 @@ void show_sheet(const struct answer *a)
 		for (rest = row; field_next(&rest, &f);)
 			width = f.name.n > width ? f.name.n : width;
 		for (rest = row; field_next(&rest, &f);) {
-			struct span text = plain(&f, mem);
-
 			printf("%-*.*s  ", (int)width, SPAN_ARG(f.name));
-			fwrite(text.p, 1, text.n, stdout);
-			putchar('\n');
+			put_value(&f, width + 2);
 		}
 		if (at < a->end)
 			putchar('\n');

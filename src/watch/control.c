@@ -229,7 +229,8 @@ static void on_deadline(void *arg)
 	struct control_hook *hook = &c->control->hook;
 
 	if (c->stage == STAGE_ANSWER && c->sent == c->out.len)
-		end_for(c, "does not answer. See `holdfast roles` and the log.");
+		end_for(c, "does not answer in time. It may still be at work on it: see "
+			   "`holdfast roles` and the log.");
 	else
 		hang_up(c);
 	hook->on_room(hook->arg);
