@@ -114,6 +114,25 @@ static bool is_corrupt(const char *path, const char *why, struct err *err)
 		       path, why, path);
 }
 
+/* A new file is there after a power cut only if its directory was synced. */
+static bool sync_dir_of(const char *path, struct err *err)
+{
+	char dir[SQL_PATH_MAX];
+	size_t cut = span_find_last(span_str(path), '/');
+	int fd;
+	bool synced;
+
+	snprintf(dir, sizeof(dir), "%.*s", cut < strlen(path) ? (int)cut + 1 : 2,
+		 cut < strlen(path) ? path : "./");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	synced = fd >= 0 && fsync(fd) == 0;
+	if (!synced)
+		err_set(err, "%s: %s", dir, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return synced;
+}
+
 /* What can be known without SQLite, which would begin to repair. */
 static bool look_at(const char *path, bool *unclean, struct err *err)
 {
@@ -140,7 +159,7 @@ static bool look_at(const char *path, bool *unclean, struct err *err)
 	if (n > 0 && (n < HEAD_BYTES || memcmp(head, magic, sizeof(magic)) != 0))
 		return is_corrupt(path, "not a database", err);
 	*unclean = *unclean && st.st_size < QUICK_CHECK_MAX;
-	return true;
+	return n > 0 || sync_dir_of(path, err);
 }
 
 /* ---- opening ----------------------------------------------------------------------------- */

@@ -376,6 +376,7 @@ static bool enter(struct store *s, struct err *err)
 		return err_set(err, "the link to the supervisor cannot be watched");
 	for (size_t i = 0; i < s->start->peer_count; i++)
 		meet(s, s->start->peers[i].link);
+	schedule_pump(s);
 	return start_ready(s->start, err);
 }
 
