@@ -91,6 +91,29 @@ bool owners_find(struct owners *out, const struct settings *set, struct err *err
 	return true;
 }
 
+/* The name of a new directory must outlive a power cut: its parent has it. */
+static bool sync_parent(char *path, size_t n, struct err *err)
+{
+	size_t up = span_find_last(span_of(path, n), '/');
+	int fd;
+	bool ok;
+
+	if (up == n)
+		fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	else {
+		path[up] = '\0';
+		fd = open(up ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		path[up] = '/';
+	}
+	ok = fd >= 0 && fsync(fd) == 0;
+	if (!ok)
+		err_set(err, "%s: cannot sync the directory it is in: %s", path,
+			strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 /* Open a directory, made if need be; its parents too, for everybody to pass through. */
 static int open_dir(const char *path, struct err *err)
 {
@@ -107,7 +130,10 @@ static int open_dir(const char *path, struct err *err)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		if (mkdir(part, 0755) != 0 && errno != EEXIST) {
+		if (mkdir(part, 0755) == 0) {
+			if (!sync_parent(part, i, err))
+				return -1;
+		} else if (errno != EEXIST) {
 			err_set(err, "%s: cannot make this directory: %s", part,
 				strerror(errno));
 			return -1;
@@ -154,8 +180,11 @@ static bool make_below(int dir, const char *dir_path, const char *name, mode_t m
 	if (fd < 0)
 		return err_set(err, "%s: %s", path, strerror(errno));
 	ok = settle(fd, made, path, owner, err);
+	/* also if it was there: a predecessor may have died before it did this */
+	if (ok && fsync(fd) != 0)
+		ok = err_set(err, "%s: cannot sync: %s", path, strerror(errno));
 	close(fd);
-	return ok;
+	return ok && sync_parent(path, strlen(path), err);
 }
 
 /* Two servers over one queue would deliver everything twice. */
