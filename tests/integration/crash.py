@@ -5,7 +5,6 @@ import random
 import re
 import smtplib
 import threading
-import time
 
 from conftest import PATIENCE, wait_for
 

@@ -1,10 +1,8 @@
 """The machine has a bad day: each has a decided answer."""
 import contextlib
+import json
 import os
 import pathlib
-import resource
-import shutil
-import signal
 import smtplib
 import socket
 import sqlite3
@@ -12,8 +10,8 @@ import subprocess
 
 import pytest
 
-from conftest import PATIENCE, ROLE_IDS, Talk, children_of, wait_for
-from test_clients import MESSAGE, expect_one
+from conftest import PATIENCE, wait_for
+from test_clients import MESSAGE
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
@@ -108,15 +106,8 @@ def test_a_disk_that_fills_inside_a_message_answers_452_and_loses_nothing(make_s
 
 
 def test_the_descriptor_limit_costs_a_refusal_and_not_the_service(make_server):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    server = make_server(start=False, settings="run: { edges = 1; };\nsessions: { max = 5000; };")
-    server.process = subprocess.Popen(
-        ["prlimit", "--nofile=200:200", str(os.environ.get("HOLDFAST", "")) or
-         str(pathlib.Path(__file__).parents[2] / "build" / "holdfast"), "run", "--config", server.config],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(server.errors, "ab"))
-    server.wait_ready()
-    server.cli("user", "add", "alice@example.test", "--password", "x")
-    server.wait_known("alice@example.test")
+    server = make_server(settings="run: { edges = 1; };\nsessions: { max = 5000; };",
+                         under=["prlimit", "--nofile=200:200"])
     server.wait_log(r"log=capacity")
     held = []
     for _ in range(260):
@@ -190,7 +181,6 @@ def test_queue_commands_hold_release_and_delete(make_server):
         deliver(server)
     wait_for("three deferred", lambda: server.cli("queue", "list").count("alice@") >= 3 or
              server.cli("queue", "list").count("sender@client") >= 3)
-    import json
     rows = [json.loads(line) for line in server.cli("queue", "list", "--json").splitlines()]
     assert len(rows) == 3
     first = rows[0]["id"]

@@ -57,7 +57,7 @@ def test_curl_delivers(server, tmp_path):
 
 
 def test_msmtp_delivers(server):
-    subprocess.run(["msmtp", f"--host=127.0.0.1", f"--port={server.port}", "--domain=client.example",
+    subprocess.run(["msmtp", "--host=127.0.0.1", f"--port={server.port}", "--domain=client.example",
                     "--from=sender@client.example", "--auth=off", "--tls=off", "alice@example.test"],
                    input=MESSAGE.replace(b"\r\n", b"\n"), check=True, capture_output=True,
                    timeout=PATIENCE)

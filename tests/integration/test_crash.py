@@ -1,6 +1,5 @@
 """kill -9 at random instants under load: nothing acknowledged is lost, nothing is torn."""
 import os
-import random
 
 from crash import Crowd
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, TOP, wait_for
+from conftest import TOP
 from crash import Crowd
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
