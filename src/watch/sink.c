@@ -20,7 +20,8 @@ struct batch {
 	enum sink_to to;
 	char path[PATH_MAX];
 	bool reopen;
-	int fd; /* of the file or the journal; -1: none yet */
+	int fd;	     /* of the file; -1: not open */
+	int journal; /* made at the start: later the sandbox says no */
 	struct buf lines;
 	size_t done; /* of the lines: written */
 	int failed;  /* errno, or 0 */
@@ -75,12 +76,8 @@ static bool write_journal(struct batch *b)
 {
 	struct span rest = span_skip(buf_span(&b->lines), b->done), line;
 
-	if (b->fd < 0)
-		b->fd = journal_open();
-	if (b->fd < 0)
-		return false;
 	while (list_next(&rest, &line)) {
-		if (!journal_send(b->fd, (enum log_level)(line.p[0] - '0'),
+		if (!journal_send(b->journal, (enum log_level)(line.p[0] - '0'),
 				  span_skip(line, 1)))
 			return false;
 		b->done = b->lines.len - rest.n;
@@ -210,6 +207,7 @@ bool sink_open(struct sink **out, struct loop *loop, struct err *err)
 		return err_set(err, "log: out of memory");
 	s->loop = loop;
 	s->batch.fd = -1;
+	s->batch.journal = journal_open();
 	buf_init(&s->batch.lines, mem, SINK_BYTES);
 	buf_init(&s->gathered, mem + SINK_BYTES, SINK_BYTES);
 	timer_init(&s->again, loop, on_again, s);
@@ -309,5 +307,7 @@ void sink_close(struct sink **sink)
 		return;
 	if (s->batch.fd >= 0)
 		close(s->batch.fd);
+	if (s->batch.journal >= 0)
+		close(s->batch.journal);
 	free(s);
 }

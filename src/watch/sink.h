@@ -24,6 +24,7 @@ enum sink_to {
 
 struct sink;
 
+/* Before the sandbox is closed. */
 MUST bool sink_open(struct sink **out, struct loop *loop, struct err *err);
 
 /* Where to from now on. A file is opened again even if it is the same: it was rotated. */

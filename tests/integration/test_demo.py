@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 from conftest import HOLDFAST, PATIENCE, free_port, wait_for
 
@@ -109,3 +110,33 @@ def test_a_directory_that_the_roles_cannot_enter_is_named(home):
                          capture_output=True, text=True, timeout=PATIENCE)
     assert got.returncode == 1
     assert f"chmod o+x {home / 'shut'}" in got.stderr
+
+
+JOURNAL = """
+import os, socket, subprocess, sys
+os.makedirs("/run/systemd/journal")
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/run/systemd/journal/socket")
+os.chmod("/run/systemd/journal/socket", 0o666)
+s.settimeout(30)
+p = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+while b"log=accepted" not in (line := s.recv(65536)):
+    pass
+sys.stdout.buffer.write(line)
+sys.exit(p.wait(60))
+"""
+
+
+def test_the_journal_gets_lines(home):
+    """In a mount namespace of its own, with a journal that is only a socket."""
+    if os.geteuid() != 0:
+        return
+    got = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh",
+         sys.executable, "-c", JOURNAL, HOLDFAST, "demo", "--dir", home / "demo", "--once",
+         "--port-base", str(port_base()), "--set", "log.to=journal"],
+        capture_output=True, text=True, timeout=2 * PATIENCE)
+    if "unshare failed" in got.stderr or "mount:" in got.stderr:
+        return
+    assert got.returncode == 0, got.stderr
+    assert got.stdout.startswith("PRIORITY=6\nSYSLOG_IDENTIFIER=holdfast\nMESSAGE=time=")
