@@ -28,9 +28,10 @@ bool maildirs_open(struct maildirs *m, const char *dir, const char *pattern,
 		return err_set(err,
 			       "delivery.maildirs: not an absolute path, or too long");
 	path = span_str(whole);
-	cut = span_find_last(span_head(path, span_find(path, '%')), '/');
-	if (cut + 1 >= path.n)
+	cut = span_find(path, '%');
+	if (cut == path.n)
 		return err_set(err, "delivery.maildirs: no %%u or %%d in %s", whole);
+	cut = span_find_last(span_head(path, cut), '/');
 	snprintf(m->root_path, sizeof(m->root_path), "%.*s", (int)(cut ? cut : 1), whole);
 	snprintf(m->pattern, sizeof(m->pattern), "%s", whole + cut + 1);
 	m->root = open(m->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
