@@ -76,6 +76,8 @@ int64_t keep_since(struct keep *k, uint32_t pid, int64_t wall)
 {
 	struct keep_born *room = NULL;
 
+	if (pid == 0)
+		return wall; /* a thread, not a process */
 	for (size_t i = 0; i < COUNT_OF(k->born); i++) {
 		if (k->born[i].pid == pid)
 			return k->born[i].since;

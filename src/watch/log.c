@@ -208,7 +208,6 @@ static void write_sum(struct log *l, const struct fold_sum *sum)
 	field_time(&fields, "first", sum->first);
 	field_time(&fields, "last", sum->last);
 	l->keep->past.records[LOG_FOLDED]++;
-	l->unwritten += sum->count;
 	if (!write_line(l, &(struct line){ .kind = LOG_FOLDED,
 					   .level = record_table[sum->kind].level,
 					   .rank = BUDGET_OURS,
@@ -260,8 +259,10 @@ static void take(struct log *l, const struct line *line)
 	}
 	if (record_table[line->kind].folds != FOLDS_NEVER &&
 	    fold_see(&l->fold, line->kind, source_of(line), line->wall,
-		     (uint64_t)set->log_full) == FOLD_COUNT)
+		     (uint64_t)set->log_full) == FOLD_COUNT) {
+		l->unwritten++;
 		return;
+	}
 	if (write_line(l, line))
 		l->written++;
 	else
