@@ -60,6 +60,11 @@ delivery: { to = "%(deliver_to)s"; };
         "directory": directory,
         "deliver_to": deliver_to,
     }
+    if os.geteuid() == 0:
+        # numbers of no user, as systemd takes them for dynamic ones: nothing to install
+        roles = ("edge", "store", "auth", "watch")
+        users = " ".join('user-%s = "%d";' % (r, 61190 + i) for i, r in enumerate(roles))
+        text += "run: { %s };\n" % users
     if tls:
         text += (
             'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
