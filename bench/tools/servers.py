@@ -306,7 +306,7 @@ def takes(port, recipient):
     """Whether the server would take mail for the recipient now."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
-            f = s.makefile("rw", newline="\r\n")
+            f = s.makefile("rw", newline="")
             for line in (
                 "",
                 "EHLO load.example.test",
