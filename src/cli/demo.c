@@ -110,7 +110,7 @@ static bool prove(struct demo *d, struct err *err)
 static void print_next(const struct demo *d)
 {
 	static const char *const next[] = { "status", "queue list",
-					    "user add carol@" DEMO_DOMAIN };
+					    ("user add carol@" DEMO_DOMAIN) };
 	unsigned port = demo_port(d);
 
 	printf("\nWhat to try next, from another terminal:\n\n"
