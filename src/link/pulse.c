@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -73,7 +74,7 @@ _Static_assert(LOG_RECORD_MAX % 8 == 0, "records are made of whole words");
 struct pulse {
 	struct shape *shape;
 	int doorbell; /* -1: none */
-	int64_t rung; /* when, by the records' clock */
+	ms_t rung;    /* when */
 	uint64_t seq;
 	pthread_mutex_t lock; /* a role's threads log too; readers never see it */
 };
@@ -292,13 +293,23 @@ static struct span cut(struct span row, size_t n)
 	return kept;
 }
 
-static void ring(struct pulse *p, int64_t wall)
+/*
+ * By a clock of our own: the records' time may be that of a round that began long ago.
+ * A little more often than readers look again, so that none of them gives up too early.
+ */
+static void ring(struct pulse *p)
 {
+	struct timespec t;
 	uint64_t one = 1;
+	ms_t now;
 
-	if (p->doorbell < 0 || (wall >= p->rung && wall - p->rung < PULSE_RING_EVERY))
+	if (p->doorbell < 0)
 		return;
-	p->rung = wall;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (ms_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	if (now - p->rung < PULSE_RING_EVERY * 3 / 4)
+		return;
+	p->rung = now;
 	/* A bell that cannot be rung has been rung already. */
 	if (write(p->doorbell, &one, sizeof(one)) < 0)
 		return;
@@ -325,7 +336,7 @@ void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct add
 	pthread_mutex_lock(&p->lock);
 	r.head.seq = p->seq++;
 	write_record(p->shape, &r);
-	ring(p, wall);
+	ring(p);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -5,8 +5,8 @@
  * writes; supervisor and watch only read, so a reader that dies or stops can neither
  * hold a lock nor make the writer wait. The log is a ring that overwrites its oldest
  * records: a slow reader loses text, which it notices, and never counts, which are kept
- * beside the ring. The writer rings a doorbell (eventfd) at most once per
- * PULSE_RING_EVERY; the reader looks again after that time until it finds nothing.
+ * beside the ring. The writer rings a doorbell (eventfd) only a few times in a row of
+ * records; the reader looks again after PULSE_RING_EVERY until it finds nothing.
  */
 #ifndef LINK_PULSE_H
 #define LINK_PULSE_H

@@ -20,6 +20,7 @@ struct pulses {
 	struct log *log;
 	struct keep *keep;
 	struct timer again;
+	ms_t until; /* somebody who was heard may speak without a bell until then */
 	size_t count;
 	struct one *one[PULSES_MAX]; /* oldest first */
 };
@@ -74,10 +75,12 @@ static void on_again(void *arg)
 		more |= read_some(p->one[i]);
 		any |= p->one[i]->read != before;
 	}
+	if (any)
+		p->until = loop_now(p->loop) + PULSE_RING_EVERY;
 	if (more)
 		timer_set(&p->again, loop_now(p->loop));
-	else if (any)
-		timer_set(&p->again, loop_now(p->loop) + PULSE_RING_EVERY);
+	else if (p->until > loop_now(p->loop))
+		timer_set(&p->again, p->until);
 }
 
 static void on_bell(void *arg, unsigned ready)
