@@ -67,7 +67,7 @@ def test_a_role_that_is_killed_is_replaced_while_ports_stay_open(server, role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_that_falls_silent_is_killed_and_replaced(make_server, role):
-    server = make_server(settings='run: { silence = "1s"; };')
+    server = make_server(run_args=["--set", "run.silence=1s"])
     stuck = list(server.pids(role))[0]
     os.kill(stuck, signal.SIGSTOP)
     wait_for(f"{role} to be replaced", lambda: stuck not in server.pids(role)
@@ -77,7 +77,7 @@ def test_a_role_that_falls_silent_is_killed_and_replaced(make_server, role):
 
 
 def test_all_edges_may_be_stuck_and_no_connection_is_lost(make_server):
-    server = make_server(settings='run: { silence = "1s"; };')
+    server = make_server(run_args=["--set", "run.silence=1s"])
     for pid in server.pids("edge"):
         os.kill(pid, signal.SIGSTOP)
     waiting = [Talk(server.port) for _ in range(20)]
@@ -238,7 +238,7 @@ def test_a_stop_lets_sessions_finish(server):
 
 
 def test_a_stop_ends_in_time_whatever_sessions_do(make_server):
-    server = make_server(settings='run: { drain = "1s"; };')
+    server = make_server(run_args=["--set", "run.drain=1s"])
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     start = time.monotonic()
