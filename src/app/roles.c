@@ -44,6 +44,7 @@ int role_run(enum role role, int link, bool alone)
 		start_failed(start, &err);
 		fprintf(stderr, "holdfast: %s: %s\n", role_word[role], err.text);
 	}
+	pulse_close(&start->pulse);
 	/* the supervisor takes the end of the link for the end of the role */
 	link_close(&start->life);
 	free(start);

@@ -192,7 +192,7 @@ bool net_parse(struct span text, struct net *out)
 		n.bits = (uint8_t)(dotted ? bits + 96 : bits);
 	}
 	for (size_t i = 0; i < 16; i++)
-		if (n.addr.ip[i] & (uint8_t)~mask_byte(n.bits, i))
+		if (n.addr.ip[i] & (0xffu ^ mask_byte(n.bits, i)))
 			return false;
 	*out = n;
 	return true;
