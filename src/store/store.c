@@ -374,8 +374,10 @@ static bool enter(struct store *s, struct err *err)
 	if (!watch_start(s->loop, &s->life_watch, link_fd(s->start->life), WATCH_READ,
 			 on_life, s))
 		return err_set(err, "the link to the supervisor cannot be watched");
-	for (size_t i = 0; i < s->start->peer_count; i++)
+	for (size_t i = 0; i < s->start->peer_count; i++) {
 		meet(s, s->start->peers[i].link);
+		s->start->peers[i].link = NULL;
+	}
 	schedule_pump(s);
 	return start_ready(s->start, err);
 }
@@ -385,6 +387,8 @@ static void close_all(struct store *s)
 	if (s->verify && s->writer)
 		edges_close(s);
 	link_close(&s->watch);
+	for (size_t i = 0; i < s->start->peer_count; i++)
+		link_close(&s->start->peers[i].link);
 	if (s->loop)
 		loop_close(&s->loop);
 	verify_close(&s->verify);
