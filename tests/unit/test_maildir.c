@@ -77,8 +77,8 @@ static void a_mailbox_has_no_path_but_its_own(void **unused)
 		BUF(out, MAILDIR_PATH_MAX);
 
 		assert_true(maildirs_open(&dirs, "/nowhere", row->pattern, &err));
-		expect_true(row->why, maildirs_path(&dirs, span_str(row->mailbox), &out) ==
-					      (row->path != NULL));
+		expect_true(row->why, maildirs_path(&dirs, span_str(row->mailbox),
+						    &out) == (row->path != NULL));
 		if (row->path)
 			expect_span(row->why, buf_span(&out), span_str(row->path));
 		maildirs_close(&dirs);
@@ -118,7 +118,8 @@ static void the_name_comes_from_the_queue_id(void **unused)
 
 	(void)unused;
 	maildir_name(1700000000999, 1, 7, SPAN("mx/1:2.example"), &out);
-	expect_span("name", buf_span(&out), SPAN("1700000000.Q0000000000001_7.mx\\0571\\0722.example"));
+	expect_span("name", buf_span(&out),
+		    SPAN("1700000000.Q0000000000001_7.mx\\0571\\0722.example"));
 	maildir_name(1700000000999, 1, 7, SPAN("mx/1:2.example"), &again);
 	expect_span("the same again", buf_span(&again), buf_span(&out));
 }
@@ -300,8 +301,8 @@ static void usage_counts_names_files_and_folders(void **state)
 	assert_true(maildir_usage(&p->dirs, SPAN("e/u"), &used));
 	assert_int_equal(used, 0);
 	snprintf(name, sizeof(name),
-		 "mkdir -p %s/mail/e/u/new %s/mail/e/u/cur %s/mail/e/u/.Sent/cur", p->dir, p->dir,
-		 p->dir);
+		 "mkdir -p %s/mail/e/u/new %s/mail/e/u/cur %s/mail/e/u/.Sent/cur", p->dir,
+		 p->dir, p->dir);
 	assert_int_equal(system(name), 0);
 	snprintf(name, sizeof(name), "%s/mail/e/u/new/1.a,S=1000", p->dir);
 	close(open(name, O_WRONLY | O_CREAT, 0600));

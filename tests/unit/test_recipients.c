@@ -29,7 +29,8 @@ static void text(char *to, const char *from)
 	snprintf(to, TEXT_MAX, "%s", from);
 }
 
-static void route(struct place *p, const char *domain, enum hop hop, const char *target, bool verify)
+static void route(struct place *p, const char *domain, enum hop hop, const char *target,
+		  bool verify)
 {
 	struct route *r = &p->conf->routes[p->conf->route_count++];
 
@@ -81,7 +82,8 @@ static int set_up(void **state)
 	alias(p, "pool@here.example", "alice+pool@here.example");
 	alias(p, "gone@here.example", "nobody@here.example");
 	alias(p, "away@here.example", "alice@foreign.example");
-	assert_true(people_put_domain(&p->r.own, SPAN("caught.example"), SPAN("bob@here.example")));
+	assert_true(people_put_domain(&p->r.own, SPAN("caught.example"),
+				      SPAN("bob@here.example")));
 	rebuild(p);
 	buf_init(&p->out, p->mem, sizeof(p->mem));
 	pile_init(&p->pile);
@@ -137,7 +139,8 @@ static void the_address_is_kept_as_it_was_written(void **state)
 	struct place *p = *state;
 
 	p->with_address = true;
-	leads_to(p, "Alice+News@Here.example", "alice@here.example(Alice+News@Here.example) ");
+	leads_to(p, "Alice+News@Here.example",
+		 "alice@here.example(Alice+News@Here.example) ");
 	leads_to(p, "Any@caught.example", "bob@here.example(Any@caught.example) ");
 	leads_to(p, "pool@here.example", "alice@here.example(alice+pool@here.example) ");
 }
@@ -182,12 +185,18 @@ static const struct map_row {
 	const char *address;
 	enum rcpt_answer answer;
 } map_rows[] = {
-	{ "alice@here.example", RCPT_IS_KNOWN },     { "ALICE+x@here.example", RCPT_IS_KNOWN },
-	{ "carol@here.example", RCPT_IS_UNKNOWN },   { "all@here.example", RCPT_IS_KNOWN },
-	{ "loop@here.example", RCPT_IS_KNOWN },	     { "gone@here.example", RCPT_IS_UNKNOWN },
-	{ "away@here.example", RCPT_IS_UNKNOWN },    { "any@caught.example", RCPT_IS_KNOWN },
-	{ "who@lmtp.example", RCPT_IS_KNOWN },	     { "who@ask.example", RCPT_IS_ASK },
-	{ "one@some.example", RCPT_IS_KNOWN },	     { "two@some.example", RCPT_IS_UNKNOWN },
+	{ "alice@here.example", RCPT_IS_KNOWN },
+	{ "ALICE+x@here.example", RCPT_IS_KNOWN },
+	{ "carol@here.example", RCPT_IS_UNKNOWN },
+	{ "all@here.example", RCPT_IS_KNOWN },
+	{ "loop@here.example", RCPT_IS_KNOWN },
+	{ "gone@here.example", RCPT_IS_UNKNOWN },
+	{ "away@here.example", RCPT_IS_UNKNOWN },
+	{ "any@caught.example", RCPT_IS_KNOWN },
+	{ "who@lmtp.example", RCPT_IS_KNOWN },
+	{ "who@ask.example", RCPT_IS_ASK },
+	{ "one@some.example", RCPT_IS_KNOWN },
+	{ "two@some.example", RCPT_IS_UNKNOWN },
 	{ "alice@there.example", RCPT_IS_FOREIGN },
 };
 
@@ -210,11 +219,13 @@ static void a_full_mailbox_is_full_in_the_map_also_after_it_is_made_anew(void **
 {
 	struct place *p = *state;
 
-	recipients_mark_full(&p->r, recipients_user(&p->r, SPAN("bob@here.example")), true);
+	recipients_mark_full(&p->r, recipients_user(&p->r, SPAN("bob@here.example")),
+			     true);
 	assert_int_equal(in_map(p, "bob@here.example"), RCPT_IS_FULL);
 	rebuild(p);
 	assert_int_equal(in_map(p, "bob+x@here.example"), RCPT_IS_FULL);
-	recipients_mark_full(&p->r, recipients_user(&p->r, SPAN("bob@here.example")), false);
+	recipients_mark_full(&p->r, recipients_user(&p->r, SPAN("bob@here.example")),
+			     false);
 	assert_int_equal(in_map(p, "bob@here.example"), RCPT_IS_KNOWN);
 }
 
@@ -226,9 +237,12 @@ static void tables_replace_what_tables_said_before(void **state)
 
 	buf_init(&out, mem, sizeof(mem));
 	tables_begin(&out);
-	tables_put(&out, &(struct table_entry){ TABLE_DOMAIN, SPAN("t.example"), SPAN_NONE });
-	tables_put(&out, &(struct table_entry){ TABLE_ADDRESS, SPAN("u@t.example"), SPAN_NONE });
-	tables_put(&out, &(struct table_entry){ TABLE_ADDRESS, SPAN("@lmtp.example"), SPAN_NONE });
+	tables_put(&out,
+		   &(struct table_entry){ TABLE_DOMAIN, SPAN("t.example"), SPAN_NONE });
+	tables_put(&out,
+		   &(struct table_entry){ TABLE_ADDRESS, SPAN("u@t.example"), SPAN_NONE });
+	tables_put(&out, &(struct table_entry){ TABLE_ADDRESS, SPAN("@lmtp.example"),
+						SPAN_NONE });
 	assert_true(recipients_give(&p->r, buf_span(&out), &err));
 	rebuild(p);
 	leads_to(p, "u@t.example", "u@t.example ");

@@ -101,7 +101,8 @@ int main(void)
 		cmocka_unit_test(each_pause_is_twice_the_last_up_to_the_longest),
 		cmocka_unit_test(what_failed_together_is_not_tried_together),
 		cmocka_unit_test(a_destination_has_room_for_so_many),
-		cmocka_unit_test(one_that_does_not_answer_is_left_alone_and_then_asked_by_one),
+		cmocka_unit_test(
+			one_that_does_not_answer_is_left_alone_and_then_asked_by_one),
 		cmocka_unit_test(failures_that_were_under_way_together_count_once),
 		cmocka_unit_test(destinations_are_found_by_what_they_are),
 	};
