@@ -159,7 +159,10 @@ static void on_order(struct child *c, const struct frame *f)
 	}
 	switch ((enum life_order)m.order) {
 	case LIFE_RELOAD:
-		reload_start(s, asked);
+		/* behind one that is under way: that one may have read the old file */
+		life_answer(s, &s->reload_asked, false, "another reload was ordered");
+		s->reload_asked = asked;
+		s->reload_wanted = true;
 		break;
 	case LIFE_UPGRADE:
 		upgrade_start(s, asked);

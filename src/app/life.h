@@ -141,7 +141,8 @@ struct supervisor {
 	size_t post_count;
 	struct loading loading;
 	struct trial trial;
-	bool reload_wanted, upgrade_wanted; /* by a signal */
+	bool reload_wanted, upgrade_wanted; /* when nothing of that kind is under way */
+	struct asked reload_asked;	    /* who wants that reload */
 	struct timer timer;
 	ms_t looked; /* at the heartbeats */
 	ms_t stop_by;

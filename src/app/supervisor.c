@@ -279,7 +279,7 @@ static void feed_watchdog(struct supervisor *s)
 	systemd_notify("WATCHDOG=1");
 }
 
-/* What a signal asked for begins when nothing of that kind is under way. */
+/* What was asked for begins when nothing of that kind is under way. */
 static void start_wanted(struct supervisor *s)
 {
 	struct loading *l = &s->loading;
@@ -290,8 +290,11 @@ static void start_wanted(struct supervisor *s)
 	}
 	if (s->reload_wanted && !l->loader && !s->trial.child &&
 	    s->stage <= STAGE_SERVING) {
+		struct asked asked = s->reload_asked;
+
 		s->reload_wanted = false;
-		reload_start(s, (struct asked){ 0 });
+		s->reload_asked = (struct asked){ 0 };
+		reload_start(s, asked);
 	}
 	if (s->upgrade_wanted && s->stage == STAGE_SERVING && !upgrade_busy(s)) {
 		s->upgrade_wanted = false;
