@@ -102,10 +102,10 @@ install_packages() {
 build_packages='
 	gcc libc6-dev meson ninja-build pkg-config
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
-	libseccomp-dev libsystemd-dev libcrypt-dev ca-certificates'
+	libseccomp-dev libsystemd-dev libcrypt-dev scdoc ca-certificates'
 
 # For the tests; without the second list some of them skip.
 test_packages='
 	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest
-	openssl curl scdoc'
+	openssl curl'
 peer_packages='llvm swaks msmtp postfix dovecot-core dovecot-lmtpd mutt isync libfuse3-dev fuse3'
