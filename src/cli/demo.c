@@ -113,7 +113,7 @@ static void print_next(const struct demo *d)
 					    ("user add carol@" DEMO_DOMAIN) };
 	unsigned port = demo_port(d);
 
-	printf("\nWhat to try next, from another terminal:\n\n"
+	printf("\nWhat to try next, from another terminal (swaks is a package of Debian):\n\n"
 	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
 	       "--to bob@example.test\n"
 	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
