@@ -495,6 +495,29 @@ static void on_ready(void *arg)
 	conn_go_on(arg);
 }
 
+/*
+ * The session may give up its question here. It sees what the peer has sent behind that
+ * only in the next step: by then the question and the body that belongs to it are put
+ * away, and cannot be taken for those of the next transaction.
+ */
+static void step_time(struct conn *c)
+{
+	bool waited = c->waits != WAITS_NOT;
+	uint8_t *in = c->in;
+	uint16_t in_n = c->in_n;
+
+	if (waited) {
+		c->in = NULL;
+		c->in_n = 0;
+	}
+	step_event(c, IN_TIME);
+	if (!waited)
+		return;
+	c->in = in;
+	c->in_n = in_n;
+	c->offer = in_n > 0;
+}
+
 static void on_time(void *arg)
 {
 	struct conn *c = arg;
@@ -503,7 +526,11 @@ static void on_time(void *arg)
 		conn_abort(c);
 		return;
 	}
-	step_event(c, IN_TIME);
+	/* an answer that is here, and waits for output only, is no answer that is missing */
+	if (c->answer != IN_OPENED && waits(c))
+		step_answer(c);
+	else
+		step_time(c);
 	conn_go_on(c);
 }
 
