@@ -169,8 +169,10 @@ static bool take_gone(struct edge *e, struct frame *f)
 
 	if (!msg_GONE_unpack(f->bytes, &m))
 		return false;
-	if (m.role == ROLE_STORE)
+	if (m.role == ROLE_STORE) {
 		store_link_lost(e);
+		timer_stop(&e->stranded); /* another one comes */
+	}
 	return true;
 }
 
@@ -228,6 +230,18 @@ static bool take_life(struct edge *e, struct frame *f)
 static void orphaned(struct edge *e)
 {
 	watch_stop(&e->life.watch);
+	drain(e, e->rules->conf->set.silence);
+}
+
+/*
+ * The link to the store ended, and the store did not: one of us did not like what the other
+ * said. Only an edge that is started anew gets another link.
+ */
+static void on_stranded(void *arg)
+{
+	struct edge *e = arg;
+
+	report_trouble(e, "store-link", "cut off from the store: this edge ends");
 	drain(e, e->rules->conf->set.silence);
 }
 
@@ -338,6 +352,7 @@ static void init_timers(struct edge *e)
 	timer_init(&e->accept_again, e->loop, ports_on_pause_over, e);
 	timer_init(&e->drain_end, e->loop, on_drain_end, e);
 	timer_init(&e->steps_again, e->loop, on_steps_again, e);
+	timer_init(&e->stranded, e->loop, on_stranded, e);
 	loop_each_round(e->loop, on_round, e);
 }
 
@@ -373,8 +388,6 @@ static void take_over(struct edge *e)
 {
 	struct start *s = e->start;
 
-	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
-		e->ports[i].fd = -1;
 	for (size_t i = 0; i < s->listener_count; i++)
 		ports_set(e, &s->listeners[i]);
 	for (size_t i = 0; i < s->peer_count; i++) {
@@ -443,6 +456,8 @@ int edge_main(struct start *start)
 	e->start = start;
 	e->pulse = start->pulse;
 	e->spare_fd = -1;
+	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
+		e->ports[i].fd = -1;
 	served = serve(e, &err);
 	if (!served)
 		start_failed(start, &err);

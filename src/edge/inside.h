@@ -28,6 +28,8 @@
 #define FULL_PAUSE	((ms_t)20)	 /* when sessions have */
 #define FLUSH_TIME	(10 * MS_SECOND) /* for our last words */
 #define LINGER_TIME	(2 * MS_SECOND)	 /* for the peer's, see stream_finish() */
+#define STRANDED_AFTER \
+	(5 * MS_SECOND) /* without a store, if nobody says that it is gone */
 
 /* A configuration in force, for as long as a session uses it. */
 struct rules {
@@ -55,7 +57,7 @@ struct edge {
 	struct rules *rules;
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
-	struct timer beat, accept_again, drain_end, steps_again;
+	struct timer beat, accept_again, drain_end, steps_again, stranded;
 
 	struct peer_link life, store, watcher;
 	struct port ports[LISTENERS_MAX];

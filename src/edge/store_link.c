@@ -337,6 +337,8 @@ static bool take_submitted(struct edge *e, struct frame *f)
 	if (m.result == SUBMITTED_TAKEN)
 		m.result = SUBMITTED_FAILED; /* the trace field has the id: try another time */
 	store_forget(c);
+	if (c->spool && m.result != SUBMITTED_OK)
+		send_drop(c); /* the file, which may be what fills the disk */
 	letter_drop_spool(c);
 	conn_answer(c, IN_SUBMITTED, m.result);
 	return true;
@@ -396,6 +398,7 @@ static void on_link(void *arg, unsigned ready)
 
 	if ((ready & WATCH_WRITE && !link_flush(e->store.link)) || !receive(e)) {
 		store_link_lost(e);
+		timer_set(&e->stranded, loop_now(e->loop) + STRANDED_AFTER);
 		return;
 	}
 	if (e->unsent)
@@ -434,6 +437,7 @@ void store_link_lost(struct edge *e)
 void store_link_set(struct edge *e, struct link *link)
 {
 	store_link_lost(e);
+	timer_stop(&e->stranded);
 	e->store.link = link;
 	if (!watch_start(e->loop, &e->store.watch, link_fd(link), WATCH_READ, on_link, e)) {
 		report_trouble(e, "store-link", "cannot be watched");

@@ -480,6 +480,84 @@ static void a_body_that_was_given_up_is_dropped(void **state)
 	close_rig(&r);
 }
 
+static void the_file_of_a_message_that_was_refused_is_dropped(void **state)
+{
+	uint8_t body[200000];
+	struct msg_SUBMIT m;
+	struct frame f;
+	struct rig r;
+	int fd, file;
+
+	(void)state;
+	memset(body, 'x', sizeof(body));
+	for (size_t i = 78; i + 1 < sizeof(body); i += 80)
+		memcpy(body + i, "\r\n", 2);
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	fd = call(&r);
+	say_envelope(fd);
+	say(fd, span_of(body, sizeof(body)));
+	file = answer_spool_open(&r);
+	say(fd, SPAN("\r\n.\r\n"));
+	m = expect_submit(&r);
+	assert_true(m.spooled);
+	answer_submit(&r, &m, SUBMITTED_NO_ROOM);
+	hear(fd, 1, "452 4.3.1");
+	expect_frame(r.store, MSG_SPOOL_DROP, &f);
+	quit(fd);
+	close(file);
+	close_rig(&r);
+}
+
+static uint64_t expect_verify(struct rig *r, struct span address)
+{
+	struct msg_VERIFY m;
+	struct frame f;
+
+	expect_frame(r->store, MSG_VERIFY, &f);
+	assert_true(msg_VERIFY_unpack(f.bytes, &m));
+	expect_span("address", m.address, address);
+	return m.ask;
+}
+
+static void answer_verify(struct rig *r, uint64_t ask, enum verdict v)
+{
+	struct msg_VERDICT m = { ask, (uint8_t)v };
+
+	msg_VERDICT_pack(&m, link_begin(r->store));
+	assert_true(link_send(r->store, NULL, 0));
+}
+
+/* The next question must not be mixed up with the one that was given up. */
+static void a_question_that_nobody_answers_is_given_up(void **state)
+{
+	uint64_t first, second;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, "recipients.verify-wait", "1s");
+	publish(&r);
+	fd = call(&r);
+	hear(fd, 1, "220");
+	say(fd, SPAN("EHLO x\r\n"));
+	hear(fd, 1, "250 ");
+	say(fd, SPAN("MAIL FROM:<>\r\nRCPT TO:<a@ask.test>\r\nRCPT TO:<b@ask.test>\r\n"));
+	first = expect_verify(&r, SPAN("a@ask.test"));
+	hear(fd, 2, "451 4.4.3");
+	second = expect_verify(&r, SPAN("b@ask.test"));
+	answer_verify(&r, first, VERDICT_YES);
+	assert_false(comes_within(fd, 50));
+	answer_verify(&r, second, VERDICT_NO);
+	hear(fd, 1, "550 5.1.1");
+	say(fd, SPAN("RSET\r\n"));
+	hear(fd, 1, "250");
+	link_close(&r.store);
+	replace_store(&r);
+	quit(fd);
+	close_rig(&r);
+}
+
 static void a_question_to_a_dead_store_is_answered_for_now(void **state)
 {
 	struct msg_VERIFY m;
@@ -612,6 +690,33 @@ static void an_orphan_ends(void **state)
 	expect_exit(&r);
 }
 
+static void say_gone(struct rig *r)
+{
+	struct msg_GONE m = { ROLE_STORE, 0 };
+
+	msg_GONE_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, NULL, 0));
+}
+
+static void an_edge_that_the_store_cut_off_ends(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	link_close(&r.store);
+	say_gone(&r);
+	fd = call(&r);
+	hear(fd, 1, "220"); /* a store that died is waited for */
+	replace_store(&r);
+	link_close(&r.store);
+	hear(fd, 1, "421 4.3.2");
+	expect_end(fd);
+	expect_exit(&r);
+}
+
 static void a_store_that_lies_is_not_listened_to(void **state)
 {
 	struct msg_VERDICT m = { 1, VERDICT_COUNT };
@@ -638,12 +743,15 @@ int main(void)
 		cmocka_unit_test(a_successor_of_the_store_gets_the_same_message),
 		cmocka_unit_test(a_large_body_goes_through_a_file),
 		cmocka_unit_test(a_body_that_was_given_up_is_dropped),
+		cmocka_unit_test(the_file_of_a_message_that_was_refused_is_dropped),
+		cmocka_unit_test(a_question_that_nobody_answers_is_given_up),
 		cmocka_unit_test(a_question_to_a_dead_store_is_answered_for_now),
 		cmocka_unit_test(more_sessions_than_allowed_are_turned_away),
 		cmocka_unit_test(more_sessions_of_one_address_are_turned_away),
 		cmocka_unit_test(a_reload_is_for_those_who_come_after),
 		cmocka_unit_test(draining_waits_for_the_message_under_way),
 		cmocka_unit_test(an_orphan_ends),
+		cmocka_unit_test(an_edge_that_the_store_cut_off_ends),
 		cmocka_unit_test(a_store_that_lies_is_not_listened_to),
 	};
 
