@@ -108,4 +108,6 @@ build_packages='
 test_packages='
 	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest
 	openssl curl'
-peer_packages='llvm swaks msmtp postfix dovecot-core dovecot-lmtpd mutt isync libfuse3-dev fuse3'
+peer_packages='
+	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
+	libfuse3-dev fuse3 libfaketime'

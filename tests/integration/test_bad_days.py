@@ -128,7 +128,9 @@ def serves(server):
 
 
 def test_a_clock_that_is_stepped_breaks_nothing(make_server, home):
-    lib = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    lib = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if not lib:
+        pytest.skip("libfaketime is not installed")
     stamp = home / "clock"
     stamp.write_text("+0d")
     env = {**os.environ, "LD_PRELOAD": str(lib), "FAKETIME_TIMESTAMP_FILE": str(stamp),

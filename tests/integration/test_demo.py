@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from conftest import HOLDFAST, PATIENCE, free_port, wait_for
 
 
@@ -136,7 +138,7 @@ def test_the_journal_gets_lines(home):
          sys.executable, "-c", JOURNAL, HOLDFAST, "demo", "--dir", home / "demo", "--once",
          "--port-base", str(port_base()), "--set", "log.to=journal"],
         capture_output=True, text=True, timeout=2 * PATIENCE)
-    if "unshare failed" in got.stderr or "mount:" in got.stderr:
-        return
+    if "unshare:" in got.stderr or "mount:" in got.stderr:
+        pytest.skip("no mount namespace here: " + got.stderr.strip())
     assert got.returncode == 0, got.stderr
     assert got.stdout.startswith("PRIORITY=6\nSYSLOG_IDENTIFIER=holdfast\nMESSAGE=time=")
