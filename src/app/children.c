@@ -83,7 +83,7 @@ void child_kill(struct child *c, const char *why)
 {
 	if (!c->why)
 		c->why = why;
-	if (c->pid > 0)
+	if (c->pid > 0 && !c->reaped)
 		kill(c->pid, SIGKILL);
 }
 
@@ -333,7 +333,12 @@ bool child_start(struct supervisor *s, struct post *post, struct err *err)
 		goto fail;
 	}
 	c->state = CHILD_STARTING;
-	if (!child_adopt(s, c, fds[0], err) || !give_birth(c, fds[1], err)) {
+	if (!child_adopt(s, c, fds[0], err)) {
+		close(fds[1]);
+		close(pulse);
+		goto fail;
+	}
+	if (!give_birth(c, fds[1], err)) {
 		close(pulse);
 		goto fail;
 	}
@@ -492,6 +497,7 @@ static void reaped(struct supervisor *s, pid_t pid, int status)
 			child_forget(c);
 			upgrade_tried(s, status);
 		} else {
+			c->reaped = true;
 			child_ended(c, how);
 		}
 		return;

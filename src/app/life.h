@@ -50,7 +50,8 @@ struct child {
 	enum role role; /* ROLE_NONE: a new program on trial */
 	unsigned number;
 	enum child_state state;
-	pid_t pid; /* 0: a thread (--one-process) */
+	pid_t pid;   /* 0: a thread (--one-process) */
+	bool reaped; /* that number may be somebody else's by now */
 	struct link *life;
 	struct watch watch;
 	int pulse_fd; /* for readers; -1: the loader has none */
