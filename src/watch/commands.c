@@ -204,8 +204,14 @@ static void forward(const struct asked *a, struct sight_peer *to, enum role role
 	struct msg_CONTROL m = { .ask = a->ask, .words = a->words };
 
 	if (to->link) {
-		msg_CONTROL_pack(&m, link_begin(to->link));
-		if (sight_send(to)) {
+		struct buf *out = link_begin(to->link);
+		bool sent;
+
+		msg_CONTROL_pack(&m, out);
+		sent = sight_send(to);
+		/* it may have held a password */
+		explicit_bzero(out->mem, out->len);
+		if (sent) {
 			control_wait(a->sight->control, a->ask, role, ROLE_ANSWERS_WITHIN);
 			return;
 		}

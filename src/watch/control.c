@@ -394,6 +394,8 @@ bool control_open(struct control **out, struct loop *loop, int fd, gid_t group,
 	control->loop = loop;
 	control->fd = fd;
 	control->group = group;
+	/* an answer to our predecessor must not be taken for one of ours */
+	control->asked = (uint32_t)loop_wall(loop);
 	control->hook = *hook;
 	if (!watch_start(loop, &control->watch, fd, WATCH_READ, on_knock, control)) {
 		close(fd);
