@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "store/gather.h"
 
 struct batch {
 	struct writer *writer;
@@ -11,6 +12,8 @@ struct batch {
 	unsigned holders;
 	size_t counted; /* of the pile, in the writer's sum */
 	int64_t wall;
+	ms_t began;
+	unsigned urgent;
 	bool failed;
 	struct err err;
 };
@@ -21,7 +24,10 @@ struct writer {
 	struct state *state;
 	struct writer_hook hook;
 	struct batch *filling;
-	bool busy;    /* the thread is at work */
+	struct gather gather;
+	struct timer timer; /* for what is gathered */
+	bool busy;	    /* the thread is at work */
+	bool hurry;
 	size_t bytes; /* of batches that are not being filled */
 };
 
@@ -174,6 +180,7 @@ static void on_run(void *arg)
 {
 	struct batch *b = arg;
 	struct writer *w = b->writer;
+	ms_t now;
 
 	b->holders = 1;
 	count(b);
@@ -182,29 +189,54 @@ static void on_run(void *arg)
 			next = op->next;
 			op->done(op, b);
 		}
+	now = loop_now_exact(w->loop);
+	gather_ended(&w->gather, b->urgent, now - b->began, now);
 	w->busy = queue_wants_checkpoint(w->queue, false) &&
 		  work_run(w->loop, run_checkpoint, on_checkpoint, w);
 	w->hook.on_batch(w->hook.arg, b->failed ? &b->err : NULL);
 	batch_release(b);
 }
 
-void writer_kick(struct writer *w, int64_t wall)
+static void start(struct writer *w, ms_t now)
 {
-	struct batch *b = w->filling, *next;
+	struct batch *b = w->filling, *next = batch_new(w);
 
-	if (w->busy || (!b->first[OP_QUEUE] && !b->first[OP_STATE]))
-		return;
-	next = batch_new(w);
 	if (!next)
 		return;
-	b->wall = wall;
+	b->wall = loop_wall(w->loop);
+	b->began = now;
 	if (!work_run(w->loop, run, on_run, b)) {
 		batch_free(next);
 		return;
 	}
+	b->urgent = gather_begin(&w->gather);
 	count(b);
 	w->filling = next;
 	w->busy = true;
+}
+
+void writer_kick(struct writer *w)
+{
+	ms_t when = gather_when(&w->gather), now;
+
+	if (w->busy || when == MS_NEVER)
+		return;
+	now = loop_now_exact(w->loop);
+	if (w->hurry || when <= now)
+		start(w, now);
+	else
+		timer_set(&w->timer, when);
+}
+
+void writer_hurry(struct writer *w)
+{
+	w->hurry = true;
+}
+
+/* Being called is enough: each round ends with writer_kick(). */
+static void on_gathered(void *arg)
+{
+	(void)arg;
 }
 
 void writer_rest(struct writer *w)
@@ -221,6 +253,7 @@ bool writer_open(struct writer **out, struct loop *loop, struct queue *queue,
 	if (!w)
 		return err_set(err, "out of memory");
 	*w = (struct writer){ .loop = loop, .queue = queue, .state = state, .hook = *hook };
+	timer_init(&w->timer, loop, on_gathered, w);
 	w->filling = batch_new(w);
 	if (!w->filling) {
 		free(w);
@@ -256,6 +289,7 @@ void writer_put(struct writer *w, struct op *op)
 	op->next = NULL;
 	*b->last[op->on] = op;
 	b->last[op->on] = &op->next;
+	gather_put(&w->gather, !op->lazy, loop_now(w->loop));
 }
 
 bool writer_is_idle(const struct writer *w)

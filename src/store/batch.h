@@ -46,6 +46,7 @@ enum op_on {
 /* Embed it as the first member. */
 struct op {
 	enum op_on on;
+	bool lazy; /* nobody waits for it: it goes with what somebody waits for */
 	MUST bool (*run)(struct op *op, struct tools *tools, struct err *err);
 	/* batch: to be held if what lies on its pile is needed for longer */
 	void (*done)(struct op *op, struct batch *batch);
@@ -77,8 +78,10 @@ struct pile *writer_pile(struct writer *w);
 void *writer_take(struct writer *w, size_t n);
 void writer_put(struct writer *w, struct op *op);
 
-/* Start the thread if there is something to do and nothing is under way. */
-void writer_kick(struct writer *w, int64_t wall);
+/* After each round: start the thread if there is something to do and it is time. */
+void writer_kick(struct writer *w);
+/* From here on nothing waits for others to come. */
+void writer_hurry(struct writer *w);
 bool writer_is_idle(const struct writer *w);
 /* Nothing is to be written now: a good time to move the database's log. */
 void writer_rest(struct writer *w);

@@ -261,7 +261,13 @@ void outcomes_put(struct store *s, const struct outcomes *o)
 
 	if (!op)
 		goto fail;
-	op->op = (struct op){ .on = OP_QUEUE, .run = run_answers, .done = done_answers };
+	op->op = (struct op){
+		.on = OP_QUEUE,
+		/* a next hop that is asked again delivers twice, a mailbox does not */
+		.lazy = !hop_is_network(o->to->hop),
+		.run = run_answers,
+		.done = done_answers,
+	};
 	op->store = s;
 	op->id = o->id;
 	op->nonce = o->nonce;

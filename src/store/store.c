@@ -63,7 +63,7 @@ static void on_round(void *arg)
 	struct store *s = arg;
 
 	local_round(s);
-	writer_kick(s->writer, loop_wall(s->loop));
+	writer_kick(s->writer);
 	edges_pace(s);
 	if (s->draining && is_drained(s))
 		loop_stop(s->loop);
@@ -74,6 +74,7 @@ static void drain(struct store *s, ms_t within)
 	if (s->draining)
 		return;
 	s->draining = true;
+	writer_hurry(s->writer);
 	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
 }
 
