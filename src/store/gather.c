@@ -27,7 +27,8 @@ ms_t gather_when(const struct gather *g)
 	if (g->urgent == 0) {
 		if (g->lazy == 0)
 			return MS_NEVER;
-		return g->lazy >= GATHER_MANY ? g->lazy_since : g->lazy_since + GATHER_LAZY;
+		return g->lazy >= GATHER_MANY ? g->lazy_since
+					      : g->lazy_since + GATHER_LAZY;
 	}
 	return g->urgent >= g->expected ? 0 : g->until;
 }

@@ -14,10 +14,10 @@
 
 #include "base/time.h"
 
-#define GATHER_MOST ((ms_t)2)	/* so long the first waits for others at most */
-#define GATHER_LAZY ((ms_t)50)	/* so long what nobody waits for waits */
-#define GATHER_MANY 2000	/* unless there is much of it */
-#define GATHER_REST 50		/* commits without waiting after it did not pay */
+#define GATHER_MOST ((ms_t)2)  /* so long the first waits for others at most */
+#define GATHER_LAZY ((ms_t)50) /* so long what nobody waits for waits */
+#define GATHER_MANY 2000       /* unless there is much of it */
+#define GATHER_REST 50	       /* commits without waiting after it did not pay */
 
 struct gather {
 	unsigned urgent, lazy; /* in what is being filled */

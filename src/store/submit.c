@@ -579,7 +579,9 @@ bool submit_dropped(struct store *s, struct edge_link *e, const struct frame *f,
 	o = writer_take(s->writer, sizeof(*o));
 	if (!o)
 		return true; /* an orphan, then */
-	o->op = (struct op){ .on = OP_QUEUE, .lazy = true, .run = run_drop, .done = done_drop };
+	o->op = (struct op){
+		.on = OP_QUEUE, .lazy = true, .run = run_drop, .done = done_drop
+	};
 	o->id = m.id;
 	o->nonce = m.nonce;
 	writer_put(s->writer, &o->op);

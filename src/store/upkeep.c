@@ -188,7 +188,8 @@ static struct op_sweep *new_sweep(struct store *s, enum op_on on, bool minute)
 	if (!o)
 		return NULL;
 	*o = (struct op_sweep){
-		.op = { .on = on, .lazy = true,
+		.op = { .on = on,
+			.lazy = true,
 			.run = on == OP_QUEUE ? run_sweep : run_forget,
 			.done = on == OP_QUEUE ? done_sweep : done_forget },
 		.store = s,

@@ -146,7 +146,9 @@ static void store_answer(struct store *s, struct span address, bool good, int64_
 
 	if (!o || !pile_keep(writer_pile(s->writer), address, &o->address))
 		return;
-	o->op = (struct op){ .on = OP_STATE, .lazy = true, .run = run_verified, .done = done_verified };
+	o->op = (struct op){
+		.on = OP_STATE, .lazy = true, .run = run_verified, .done = done_verified
+	};
 	o->good = good;
 	o->at = at;
 	o->forget = forget;
