@@ -173,7 +173,7 @@ static uint8_t mask_byte(unsigned bits, size_t i)
 {
 	size_t left = bits > 8 * i ? bits - 8 * i : 0;
 
-	return left >= 8 ? 0xff : (uint8_t)(0xff00u >> left);
+	return (uint8_t)(left >= 8 ? 0xffu : 0xff00u >> left);
 }
 
 bool net_parse(struct span text, struct net *out)
