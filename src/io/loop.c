@@ -41,6 +41,7 @@ struct loop {
 	int ready_count, ready_at; /* of this round, and how far we are */
 	struct timer **heap;	   /* from 1: heap[0] is free */
 	uint32_t heap_count, heap_cap;
+	bool ringing; /* timers are being run: what is set now waits for the next round */
 	struct signal_watch *signals;
 	void (*on_round)(void *arg);
 	void *round_arg;
@@ -171,13 +172,13 @@ static void take_out(struct loop *l, struct timer *t)
 
 static void run_timers(struct loop *l)
 {
-	/* bounded, for one that sets itself again at once must not keep the others waiting */
-	for (uint32_t left = l->heap_count; left && l->heap_count; left--) {
+	const ms_t now = l->now; /* a call may move it on */
+
+	l->ringing = true;
+	while (l->heap_count && l->heap[1]->filed <= now) {
 		struct timer *t = l->heap[1];
 
-		if (t->filed > l->now)
-			break;
-		if (t->at > l->now) { /* it was moved later in the meantime */
+		if (t->at > now) { /* it was moved later in the meantime */
 			t->filed = t->at;
 			sift_down(l, t);
 			continue;
@@ -186,6 +187,7 @@ static void run_timers(struct loop *l)
 		t->at = MS_NEVER;
 		t->on_time(t->arg);
 	}
+	l->ringing = false;
 }
 
 void timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg), void *arg)
@@ -218,6 +220,9 @@ void timer_set(struct timer *t, ms_t at)
 			take_out(l, t);
 		return;
 	}
+	/* one that sets itself again at once must not keep everything else waiting */
+	if (l->ringing && at <= l->now)
+		at = l->now + 1;
 	if (t->place && at >= t->filed)
 		return;
 	t->filed = at;

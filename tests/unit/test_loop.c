@@ -73,6 +73,48 @@ static void timers_ring_once_in_the_order_of_their_times(void **state)
 	loop_close(&l);
 }
 
+struct again {
+	struct loop *loop;
+	struct timer timer;
+	int count, rounds;
+};
+
+static void on_again(void *arg)
+{
+	struct again *a = arg;
+
+	a->count++;
+	timer_set(&a->timer, loop_now(a->loop));
+}
+
+static void on_counted_round(void *arg)
+{
+	struct again *a = arg;
+
+	if (++a->rounds == 10)
+		loop_stop(a->loop);
+}
+
+/* However many timers there are: descriptors must have their turn in between. */
+static void a_timer_that_sets_itself_again_at_once_rings_once_a_round(void **state)
+{
+	struct loop *l = open_loop();
+	struct alarm others[1000] = { 0 };
+	struct again a = { .loop = l };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(others); i++) {
+		timer_init(&others[i].timer, l, on_alarm, &others[i]);
+		timer_set(&others[i].timer, loop_now(l) + MS_HOUR);
+	}
+	timer_init(&a.timer, l, on_again, &a);
+	timer_set(&a.timer, loop_now(l));
+	loop_each_round(l, on_counted_round, &a);
+	loop_run(l);
+	assert_in_range(a.count, 5, 10);
+	loop_close(&l);
+}
+
 static void a_timer_that_was_moved_rings_at_its_last_time(void **state)
 {
 	struct loop *l = open_loop();
@@ -283,6 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_ring_once_in_the_order_of_their_times),
+		cmocka_unit_test(a_timer_that_sets_itself_again_at_once_rings_once_a_round),
 		cmocka_unit_test(a_timer_that_was_moved_rings_at_its_last_time),
 		cmocka_unit_test(a_watch_that_was_stopped_is_not_called_in_the_same_round),
 		cmocka_unit_test(edges_are_told_once_and_levels_again),
