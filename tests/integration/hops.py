@@ -10,6 +10,8 @@ import struct
 import subprocess
 import threading
 
+import pytest
+
 from conftest import free_port, wait_for
 
 
@@ -232,6 +234,11 @@ service stats {{
   }}
 }}
 """
+
+
+needs_dovecot = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("dovecot"),
+    reason="Dovecot is not installed, or not for us: only root can start it")
 
 
 class Dovecot:

@@ -1,10 +1,12 @@
 """A Postfix with directories and ports of its own, for as long as a `with` block."""
+import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
-import pwd
-import os
+
+import pytest
 
 from conftest import free_port, wait_for
 
@@ -32,6 +34,10 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
+
+needs_postfix = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("postfix"),
+    reason="Postfix is not installed, or not for us: only root can start it")
 
 
 class Postfix:

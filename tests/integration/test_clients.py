@@ -4,6 +4,7 @@ import ssl
 import subprocess
 
 from conftest import PATIENCE, free_port
+from postfix import Postfix, needs_postfix
 
 MESSAGE = (b"From: Sender <sender@client.example>\r\nTo: alice@example.test\r\n"
            b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n"
@@ -151,9 +152,9 @@ def test_mbsync_reads_the_maildir(server, home):
     assert len(copies) == 1 and b"last line" in copies[0]
 
 
+@needs_postfix
 def test_postfix_relays_to_us(server, home):
     """A Postfix of its own directories, whose next hop is this server."""
-    from postfix import Postfix
     with Postfix(home / "postfix", relayhost=f"[127.0.0.1]:{server.port}") as postfix:
         with smtplib.SMTP("127.0.0.1", postfix.port, timeout=PATIENCE) as s:
             s.sendmail("sender@client.example", ["alice@example.test", "bob@example.test"], MESSAGE)

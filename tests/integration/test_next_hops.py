@@ -1,14 +1,13 @@
 """Next hops: real ones take the mail, bad ones cannot lose, duplicate or block it."""
 import json
-import shutil
 import smtplib
 
 import pytest
 
 import hops
 from conftest import PATIENCE, wait_for
-from hops import Dovecot, Hop
-from postfix import Postfix
+from hops import Dovecot, Hop, needs_dovecot
+from postfix import Postfix, needs_postfix
 
 TEXT = "Subject: {0}\r\nFrom: s@client.example\r\n\r\nline one\r\n.dot\r\n..dots\r\n\r\nend {0}\r\n"
 QUICK = 'connect-timeout = "2s"; reply-timeout = "2s";'
@@ -43,7 +42,7 @@ EXPECTED = body_of(TEXT.format("hello").encode())
 
 # ---- real ones
 
-@pytest.mark.skipif(not shutil.which("dovecot"), reason="Dovecot is not installed")
+@needs_dovecot
 @pytest.mark.parametrize("how", ["port", "socket", "name"])
 def test_dovecot_takes_mail_by_lmtp(make_server, home, how):
     users = ("alice@example.test", "bob@example.test")
@@ -61,7 +60,7 @@ def test_dovecot_takes_mail_by_lmtp(make_server, home, how):
         wait_empty(server)
 
 
-@pytest.mark.skipif(not shutil.which("dovecot"), reason="Dovecot is not installed")
+@needs_dovecot
 def test_dovecot_takes_a_large_message(make_server, home):
     with Dovecot(home / "dovecot", ["alice@example.test"]) as dovecot:
         server = make_server(deliver=deliver(f"lmtp:127.0.0.1:{dovecot.port}"), settings=RETRY)
@@ -73,7 +72,7 @@ def test_dovecot_takes_a_large_message(make_server, home):
         wait_empty(server)
 
 
-@pytest.mark.skipif(not shutil.which("dovecot"), reason="Dovecot is not installed")
+@needs_dovecot
 def test_a_user_that_dovecot_does_not_know_is_refused_at_rcpt(make_server, home):
     with Dovecot(home / "dovecot", ["known@ahead.test"]) as dovecot:
         server = make_server(settings=f'routes = ( {{ domain = "ahead.test"; '
@@ -85,7 +84,7 @@ def test_a_user_that_dovecot_does_not_know_is_refused_at_rcpt(make_server, home)
         assert refused.value.recipients["unknown@ahead.test"][0] == 550
 
 
-@pytest.mark.skipif(not shutil.which("postfix"), reason="Postfix is not installed")
+@needs_postfix
 def test_postfix_takes_mail_by_smtp(make_server, home):
     users = ("alice@example.test", "bob@example.test")
     with Postfix(home / "postfix", mailboxes=users) as postfix:
