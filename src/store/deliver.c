@@ -3,7 +3,6 @@
  * the log.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/id.h"
@@ -57,9 +56,6 @@ void deliver_over(struct store *s, struct destination *d)
 
 void parcel_drop(struct parcel *p)
 {
-	if (p->spool >= 0)
-		close(p->spool);
-	p->spool = -1;
 	batch_release(p->batch);
 }
 
@@ -342,7 +338,6 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 		.size = m->size,
 		.wall = m->wall,
 		.spooled = m->spooled,
-		.spool = -1,
 		.whole = m->rcpt_total == count,
 		.again = m->id <= o->store->newest_at_start || to[0].attempts > 0,
 		.count = count,
@@ -352,19 +347,8 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 		o->failed = true;
 		return;
 	}
-	if (m->spooled)
-		p->spool = spool_read(o->store, m->id);
 	*o->last = p;
 	o->last = &p->next;
-}
-
-static void close_spools(struct op_take *o)
-{
-	for (struct parcel *p = o->first; p; p = p->next)
-		if (p->spool >= 0)
-			close(p->spool);
-	o->first = NULL;
-	o->last = &o->first;
 }
 
 static bool run_take(struct op *op, struct tools *t, struct err *err)
@@ -378,26 +362,13 @@ static bool run_take(struct op *op, struct tools *t, struct err *err)
 		.bytes = TAKE_BYTES,
 	};
 
-	close_spools(o);
+	o->first = NULL;
+	o->last = &o->first;
 	o->tools = t;
 	o->failed = false;
 	return queue_take(t->queue, &want, on_taken, o, err) &&
 	       (!o->failed || err_set(err, "out of memory")) &&
 	       queue_next(t->queue, o->to->id, &o->next, err);
-}
-
-static void start_taken(struct store *s, struct parcel *p, struct batch *batch)
-{
-	batch_hold(batch);
-	p->batch = batch;
-	if (p->spooled && p->spool < 0) {
-		parcel_outcome(s, p, OUTCOME_LATER, SPAN_NONE,
-			       SPAN("the file of its body cannot be opened"));
-		deliver_over(s, p->to);
-		parcel_drop(p);
-		return;
-	}
-	parcel_start(s, p);
 }
 
 static void done_take(struct op *op, struct batch *batch)
@@ -408,7 +379,6 @@ static void done_take(struct op *op, struct batch *batch)
 
 	o->to->taking = false;
 	if (!op->committed) {
-		close_spools(o);
 		p = NULL;
 		o->next = loop_wall(s->loop) + MS_SECOND;
 	}
@@ -416,7 +386,9 @@ static void done_take(struct op *op, struct batch *batch)
 	for (; p; p = next) {
 		next = p->next;
 		o->promised--;
-		start_taken(s, p, batch);
+		batch_hold(batch);
+		p->batch = batch;
+		parcel_start(s, p);
 	}
 	while (o->promised-- > 0)
 		deliver_over(s, o->to);

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "store/inner.h"
 
@@ -55,8 +56,8 @@ static struct maildir_job *job_new(struct store *s, size_t count)
 
 /* ---- in the thread ---- */
 
-/* Fill in one mail; one whose mailbox has no path is left out of the list. */
-static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i,
+/* Fill in one mail; one that cannot be delivered is left out of the list. */
+static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i, int spool,
 			 struct mail *m, struct names_of_mail *names)
 {
 	struct buf path, name;
@@ -69,11 +70,15 @@ static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i
 		.sender = p->sender,
 		.address = p->rcpts[i].address,
 		.body = p->body,
-		.spool = p->spool,
+		.spool = spool,
 		.again = p->again,
 	};
 	if (!maildirs_path(&j->store->maildirs, p->rcpts[i].mailbox, &path)) {
 		snprintf(m->why, sizeof(m->why), "no mailbox can have that name");
+		return false;
+	}
+	if (p->spooled && spool < 0) {
+		snprintf(m->why, sizeof(m->why), "the file of its body cannot be opened");
 		return false;
 	}
 	m->path = buf_span(&path);
@@ -86,14 +91,19 @@ static void run_job(void *arg)
 	size_t at = 0, listed = 0;
 
 	for (struct parcel *p = j->first; p; p = p->next) {
+		int spool = p->spooled ? spool_read(j->store, p->id) : -1;
+
 		p->mails = &j->mails[at];
 		for (size_t i = 0; i < p->count; i++, at++)
-			if (address_mail(j, p, i, &j->mails[at], &j->names[at]))
+			if (address_mail(j, p, i, spool, &j->mails[at], &j->names[at]))
 				j->list[listed++] = &j->mails[at];
 	}
 	for (at = 0; at < listed; at += MAILDIR_BATCH)
 		maildir_deliver(&j->store->maildirs, j->list + at,
 				listed - at < MAILDIR_BATCH ? listed - at : MAILDIR_BATCH);
+	for (struct parcel *p = j->first; p; p = p->next)
+		if (p->mails[0].spool >= 0)
+			close(p->mails[0].spool);
 }
 
 /* ---- in the loop ---- */

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "store/inner.h"
@@ -80,7 +81,6 @@ static struct parcel *slim(const struct parcel *p)
 		return NULL;
 	*copy = *p;
 	copy->batch = NULL;
-	copy->spool = -1;
 	copy->sender = copy->body = SPAN_NONE;
 	copy->rcpts = (struct parcel_to *)(copy + 1);
 	at = (uint8_t *)(copy->rcpts + p->count);
@@ -96,7 +96,7 @@ static struct parcel *slim(const struct parcel *p)
 	return copy;
 }
 
-static bool send(struct store *s, struct edge_link *e, const struct parcel *p,
+static bool send(struct store *s, struct edge_link *e, const struct parcel *p, int spool,
 		 uint64_t number)
 {
 	uint8_t mem[PARCEL_TO_MAX * (ADDRESS_MAX + 2)];
@@ -120,29 +120,44 @@ static bool send(struct store *s, struct edge_link *e, const struct parcel *p,
 	if (!p->spooled)
 		m.body = p->body;
 	msg_DELIVER_pack(&m, link_begin(e->link));
-	return link_send(e->link, &p->spool, p->spooled);
+	return link_send(e->link, &spool, p->spooled);
+}
+
+/* False: no edge takes it now. */
+static bool hand_over(struct store *s, const struct parcel *p, int spool)
+{
+	/* who drains starts nothing whose end it would not hear of */
+	struct edge_link *e = s->draining ? NULL : least_loaded(s);
+	struct parcel *kept = e ? slim(p) : NULL;
+	struct job *j = kept ? job_new(s, e) : NULL;
+
+	if (!j || !send(s, e, p, spool, j->number)) {
+		if (j)
+			job_free(s, j);
+		free(kept);
+		return false;
+	}
+	j->parcel = kept;
+	edges_sent(e);
+	return true;
 }
 
 void network_start(struct store *s, struct parcel *p)
 {
-	struct edge_link *e = least_loaded(s);
-	struct parcel *kept = e ? slim(p) : NULL;
-	struct job *j = kept ? job_new(s, e) : NULL;
+	int spool = p->spooled ? spool_read(s, p->id) : -1;
 
-	if (!j) {
-		free(kept);
+	if (p->spooled && spool < 0) {
+		parcel_outcome(s, p, OUTCOME_LATER, SPAN_NONE,
+			       SPAN("000 the file of its body cannot be opened"));
+		deliver_over(s, p->to);
+		parcel_drop(p);
+	} else if (hand_over(s, p, spool)) {
+		parcel_drop(p);
+	} else {
 		parcel_back(s, p);
-		return;
 	}
-	if (!send(s, e, p, j->number)) {
-		job_free(s, j);
-		free(kept);
-		parcel_back(s, p);
-		return;
-	}
-	j->parcel = kept;
-	edges_sent(e);
-	parcel_drop(p);
+	if (spool >= 0)
+		close(spool);
 }
 
 bool network_probe(struct store *s, struct verify_ask *ask, enum hop hop,

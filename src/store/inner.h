@@ -50,8 +50,7 @@ struct parcel {
 	uint64_t size;
 	int64_t wall;
 	struct span sender, body;
-	bool spooled; /* the body is a file: */
-	int spool;    /* owned; -1: it is not open */
+	bool spooled; /* the body is a file */
 	bool whole;   /* these are all recipients of the message */
 	bool again;   /* it may have been delivered before */
 	size_t count;
@@ -166,7 +165,6 @@ struct syncing {
 	uint64_t generation;
 	unsigned edge;
 	uint64_t id;
-	int fd;
 	bool good;
 	struct early_rcpts *early;
 	size_t n;

@@ -23,8 +23,7 @@ struct op_submit {
 	struct queue_to *to;
 	size_t count, cap;
 	struct parcel *parcels;
-	int spool; /* the body's file, owned; -1 */
-	bool no_room;
+	enum submitted refused; /* unless it is in the queue already; OK: not refused */
 	enum queue_put put;
 	struct names seen; /* targets so far, once there are two */
 };
@@ -35,7 +34,7 @@ static bool run_submit(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_submit *o = (struct op_submit *)op;
 
-	if (o->no_room)
+	if (o->refused != SUBMITTED_OK)
 		return queue_known(t->queue, o->m.id, o->m.nonce, &o->put, err);
 	return queue_put(t->queue, &o->m, o->to, o->count, &o->put, err);
 }
@@ -61,7 +60,7 @@ static enum submitted result_of(const struct op_submit *o)
 						     : SUBMITTED_FAILED;
 	switch (o->put) {
 	case QUEUE_PUT:
-		return o->no_room ? SUBMITTED_NO_ROOM : SUBMITTED_OK;
+		return o->refused;
 	case QUEUE_SAME:
 		return SUBMITTED_OK;
 	case QUEUE_TAKEN:
@@ -77,11 +76,7 @@ static void start_parcels(struct op_submit *o, struct batch *batch)
 		batch_hold(batch);
 		p->batch = batch;
 		p->whole = p->count == o->count;
-		p->spool = p->spooled ? dup(o->spool) : -1;
-		if (p->spooled && p->spool < 0)
-			parcel_back(o->store, p);
-		else
-			parcel_start(o->store, p);
+		parcel_start(o->store, p);
 	}
 }
 
@@ -100,8 +95,6 @@ static void done_submit(struct op *op, struct batch *batch)
 		for (struct parcel *p = o->parcels; p; p = p->next)
 			deliver_over(s, p->to);
 	}
-	if (o->spool >= 0)
-		close(o->spool);
 }
 
 /* ---- who gets it ---- */
@@ -168,7 +161,6 @@ static struct parcel *parcel_for(struct op_submit *o, struct pile *pile,
 		.sender = o->m.sender,
 		.body = o->m.body,
 		.spooled = o->m.spooled,
-		.spool = -1,
 	};
 	o->parcels = p;
 	return p;
@@ -333,21 +325,26 @@ static int64_t plausible(int64_t wall, int64_t now)
 	return wall > now - MS_DAY && wall < now + MS_DAY ? wall : now;
 }
 
-/* From here on it is in the next commit. The frame is copied once, with its body. */
+/*
+ * From here on it is in the next commit. The frame is copied once, with its body. What is
+ * refused goes there, too: we may have promised it before we were restarted, and then it
+ * may be delivered and gone by now.
+ */
 static void put(struct store *s, unsigned edge, uint64_t generation, struct span frame,
-		const struct early_rcpts *early, int spool)
+		const struct early_rcpts *early, enum submitted refused)
 {
 	struct pile *pile = writer_pile(s->writer);
 	struct op_submit *o = writer_take(s->writer, sizeof(*o));
-	enum submitted result = SUBMITTED_FAILED;
 	struct span copy, more = SPAN_NONE;
 	struct msg_SUBMIT m;
 
 	if (!msg_SUBMIT_unpack(frame, &m))
 		return;
 	if (!o || !pile_keep(pile, frame, &copy) || !msg_SUBMIT_unpack(copy, &m) ||
-	    (early && !pile_keep(pile, span_of(early->list, early->n), &more)))
-		goto fail;
+	    (early && !pile_keep(pile, span_of(early->list, early->n), &more))) {
+		answer(s, edge, generation, m.id, m.nonce, SUBMITTED_FAILED);
+		return;
+	}
 	*o = (struct op_submit){
 		.op = { .on = OP_QUEUE, .run = run_submit, .done = done_submit },
 		.store = s,
@@ -367,28 +364,16 @@ static void put(struct store *s, unsigned edge, uint64_t generation, struct span
 			.spooled = m.spooled != 0,
 			.body = m.body,
 		},
-		.spool = spool,
-		.no_room = s->full,
+		.refused = refused,
 	};
 	names_init(&o->seen, s->recipients.key);
-	if (!o->no_room) {
-		result = expand_list(o, more);
-		if (result == SUBMITTED_OK)
-			result = expand_list(o, m.rcpts);
-		names_close(&o->seen);
-		o->m.rcpt_total = (uint32_t)o->count;
-		for (struct parcel *p = o->parcels; p && result != SUBMITTED_OK;
-		     p = p->next)
-			deliver_over(s, p->to);
-	}
-	if (o->no_room || result == SUBMITTED_OK) {
-		writer_put(s->writer, &o->op);
-		return;
-	}
-fail:
-	answer(s, edge, generation, m.id, m.nonce, result);
-	if (spool >= 0)
-		close(spool);
+	if (o->refused == SUBMITTED_OK)
+		o->refused = expand_list(o, more);
+	if (o->refused == SUBMITTED_OK)
+		o->refused = expand_list(o, m.rcpts);
+	names_close(&o->seen);
+	o->m.rcpt_total = (uint32_t)o->count;
+	writer_put(s->writer, &o->op);
 }
 
 /* ---- a body in a file: on disk before the commit that promises it ---- */
@@ -396,35 +381,29 @@ fail:
 static void run_sync(void *arg)
 {
 	struct syncing *y = arg;
+	int fd = spool_read(y->store, y->id);
 	struct msg_SUBMIT m;
 	struct stat st;
 
-	y->fd = spool_read(y->store, y->id);
-	y->good = y->fd >= 0 && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m) &&
-		  fstat(y->fd, &st) == 0 && (uint64_t)st.st_size == m.size &&
-		  fsync(y->fd) == 0 && fsync(y->store->spool_dir) == 0;
+	y->good = fd >= 0 && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m) &&
+		  fstat(fd, &st) == 0 && (uint64_t)st.st_size == m.size && fsync(fd) == 0 &&
+		  fsync(y->store->spool_dir) == 0;
+	if (fd >= 0)
+		close(fd);
 }
 
 static void on_synced(void *arg)
 {
 	struct syncing *y = arg, **at = &y->store->syncing;
 	struct store *s = y->store;
-	struct msg_SUBMIT m;
 
 	while (*at != y)
 		at = &(*at)->next;
 	*at = y->next;
-	if (y->good) {
-		put(s, y->edge, y->generation, span_of(y->frame, y->n), y->early, y->fd);
-	} else {
-		if (msg_SUBMIT_unpack(span_of(y->frame, y->n), &m))
-			answer(s, y->edge, y->generation, m.id, m.nonce, SUBMITTED_FAILED);
-		trouble_log(s, "spool",
-			    "a body that edge %u wrote is missing, or of another size",
-			    y->edge);
-		if (y->fd >= 0)
-			close(y->fd);
-	}
+	put(s, y->edge, y->generation, span_of(y->frame, y->n), y->early,
+	    !y->good  ? SUBMITTED_FAILED
+	    : s->full ? SUBMITTED_NO_ROOM
+		      : SUBMITTED_OK);
 	free_early(y->early);
 	free(y);
 }
@@ -441,7 +420,6 @@ static void put_synced(struct store *s, struct edge_link *e, const struct msg_SU
 			.generation = e->generation,
 			.edge = e->number,
 			.id = m->id,
-			.fd = -1,
 			.early = early,
 			.n = frame.n,
 		};
@@ -471,7 +449,8 @@ bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct 
 		return true;
 	}
 	if (sane)
-		put(s, e->number, e->generation, f->bytes, early, -1);
+		put(s, e->number, e->generation, f->bytes, early,
+		    s->full ? SUBMITTED_NO_ROOM : SUBMITTED_OK);
 	free_early(early);
 	return sane;
 }

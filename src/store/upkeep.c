@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
+#include "base/id.h"
 #include "store/inner.h"
 
 #define BEAT_EVERY    ((ms_t)250)
@@ -114,14 +115,20 @@ struct op_sweep {
 	int64_t good_before, bad_before; /* remembered answers */
 	bool minute;			 /* the rarer things, too */
 	bool more;			 /* finished ids are left to prune */
-	uint32_t dead, expired;
+	uint32_t dead;
 	uint64_t after;
+	size_t expired_count;
+	struct expired {
+		uint64_t id;
+		uint32_t recipients;
+	} expired[SWEEP_AT_ONCE];
 };
 
 static void on_expired(void *arg, uint64_t id, uint32_t recipients)
 {
-	(void)id;
-	((struct op_sweep *)arg)->expired += recipients;
+	struct op_sweep *o = arg;
+
+	o->expired[o->expired_count++] = (struct expired){ id, recipients };
 }
 
 static bool run_sweep(struct op *op, struct tools *t, struct err *err)
@@ -129,7 +136,8 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 	struct op_sweep *o = (struct op_sweep *)op;
 	uint32_t pruned;
 
-	o->dead = o->expired = 0;
+	o->dead = 0;
+	o->expired_count = 0;
 	if (!queue_prune_done(t->queue, o->done_before, PRUNE_AT_ONCE, &pruned, err))
 		return false;
 	o->more = pruned == PRUNE_AT_ONCE;
@@ -137,6 +145,22 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 					       &o->dead, tools_gone, t, err) &&
 			      queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE,
 					   &o->after, on_expired, o, err));
+}
+
+static void log_expired(struct store *s, const struct expired *x)
+{
+	uint8_t mem[256], id[ID_PRINTED + 1];
+	struct buf row, text;
+
+	pulse_gauge(s->pulse, GAUGE_DEAD, x->recipients);
+	buf_init(&row, mem, sizeof(mem));
+	buf_init(&text, id, sizeof(id));
+	id_print(x->id, &text);
+	field_text(&row, "id", buf_span(&text));
+	field_number(&row, "rcpts", x->recipients);
+	field_text(&row, "answer", SPAN("waited for longer than queue.lifetime"));
+	field_text(&row, "key", SPAN("lifetime"));
+	pulse_log(s->pulse, LOG_DEAD, loop_wall(s->loop), NULL, buf_span(&row));
 }
 
 static void done_sweep(struct op *op, struct batch *batch)
@@ -152,17 +176,8 @@ static void done_sweep(struct op *op, struct batch *batch)
 	if (o->after || o->dead == SWEEP_AT_ONCE)
 		s->tick_minute = 0; /* there is more */
 	pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->dead);
-	pulse_gauge(s->pulse, GAUGE_DEAD, o->expired);
-	if (o->expired) {
-		uint8_t mem[160];
-		struct buf row;
-
-		buf_init(&row, mem, sizeof(mem));
-		field_text(&row, "key", SPAN("lifetime"));
-		field_number(&row, "rcpts", o->expired);
-		field_text(&row, "answer", SPAN("waited for longer than queue.lifetime"));
-		pulse_log(s->pulse, LOG_DEAD, loop_wall(s->loop), NULL, buf_span(&row));
-	}
+	for (size_t i = 0; i < o->expired_count; i++)
+		log_expired(s, &o->expired[i]);
 }
 
 static bool run_forget(struct op *op, struct tools *t, struct err *err)
