@@ -1,12 +1,13 @@
 """`holdfast config`, and what `meson install` installs."""
 import json
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 
-from conftest import BUILD, HOLDFAST, TOP
+from conftest import BUILD, HOLDFAST, ROLE_IDS, TOP
 
 
 def config(*words):
@@ -97,6 +98,17 @@ def test_a_wrong_use_shows_the_right_one(words):
     got = config(*words)
     assert got.returncode == 2
     assert "usage: holdfast config check" in got.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd is not installed")
+def test_systemd_makes_the_users_of_the_roles(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "usr/lib/sysusers.d").mkdir(parents=True)
+    shutil.copy(TOP / "data/holdfast.sysusers", tmp_path / "usr/lib/sysusers.d/holdfast.conf")
+    got = subprocess.run(["systemd-sysusers", f"--root={tmp_path}"], capture_output=True, text=True)
+    assert got.returncode == 0, got.stderr
+    users = re.findall("^holdfast-([a-z]+):", (tmp_path / "etc/passwd").read_text(), re.M)
+    assert sorted(users) == sorted(ROLE_IDS)
 
 
 def test_install_brings_all_and_keeps_the_administrators_file(tmp_path):
