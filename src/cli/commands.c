@@ -51,7 +51,7 @@ const struct cli_command command_table[] = {
 	  command_pass, SHAPE_TABLE, false },
 	{ "queue delete", "ID | all [--dead]", "delete messages",
 	  command_pass, SHAPE_TABLE, false },
-	{ "queue stats", "", "count the messages in the queue by state",
+	{ "queue stats", "", "count the recipients in the queue by next hop and state",
 	  command_pass, SHAPE_TABLE, false },
 	{ "status", "", "show how the server is", command_pass, SHAPE_SHEET, false },
 	{ "counters", "", "show every count: events, ends of sessions, log records",
