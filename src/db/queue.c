@@ -87,6 +87,7 @@ bool queue_begin(struct queue *q, struct err *err)
 
 bool queue_commit(struct queue *q, struct err *err)
 {
+	sql_end_all(&q->sql);
 	return sql_plain(&q->sql, Q_COMMIT, "commit", err);
 }
 
@@ -95,6 +96,7 @@ void queue_rollback(struct queue *q)
 	enum trouble trouble = q->sql.trouble;
 	struct err ignored;
 
+	sql_end_all(&q->sql);
 	/* after a full disk SQLite may have rolled back by itself */
 	if (!sqlite3_get_autocommit(q->sql.db) &&
 	    !sql_plain(&q->sql, Q_ROLLBACK, "rollback", &ignored))

@@ -67,8 +67,11 @@ static bool get_message(struct queue *q, struct queue_message *m, bool *found,
 	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_GET);
 
 	sql_bind(st, 1, queue_key(m->id));
-	if (!sql_row(&q->sql, st, found, "reading a message", err) || !*found)
-		return *found == false;
+	*found = false;
+	if (!sql_row(&q->sql, st, found, "reading a message", err))
+		return false;
+	if (!*found)
+		return true;
 	m->nonce = (uint64_t)sqlite3_column_int64(st, 0);
 	m->state = (enum queue_state)sqlite3_column_int(st, 1);
 	m->flags = (uint32_t)sqlite3_column_int64(st, 2);

@@ -249,17 +249,19 @@ static bool create(struct sql *s, const struct sql_setup *setup, struct err *err
 
 /*
  * Checkpoints are ours to make (sql_checkpoint), between batches. The log is cut back to
- * its usual size if a reader made it grow.
+ * its usual size if a reader made it grow. Some SQLites are built to overwrite what is
+ * deleted, which doubles what each message costs; mail lies in the queue for moments.
  */
 static bool tune(struct sql *s, const struct sql_setup *setup, struct err *err)
 {
-	char text[256], mode[16] = "";
+	char text[320], mode[16] = "";
 
 	snprintf(text, sizeof(text),
 		 "pragma synchronous = full; pragma cache_size = -%d; pragma temp_store = memory;"
 		 "pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864;"
-		 "pragma foreign_keys = off;",
-		 setup->cache_kib);
+		 "pragma foreign_keys = off; %s",
+		 setup->cache_kib,
+		 setup->database == DB_QUEUE ? "pragma secure_delete = off;" : "");
 	if (setup->database != DB_READER &&
 	    (ask(s, "pragma journal_mode = wal", NULL, mode, sizeof(mode)) != SQLITE_OK ||
 	     strcmp(mode, "wal") != 0))
@@ -416,6 +418,13 @@ bool sql_run(struct sql *s, sqlite3_stmt *st, const char *what, struct err *err)
 bool sql_plain(struct sql *s, enum query q, const char *what, struct err *err)
 {
 	return sql_run(s, sql_start(s, q), what, err);
+}
+
+void sql_end_all(struct sql *s)
+{
+	for (enum query q = 0; q < QUERY_COUNT; q++)
+		if (s->query[q] && sqlite3_stmt_busy(s->query[q]))
+			sqlite3_reset(s->query[q]);
 }
 
 int64_t sql_changes(struct sql *s)

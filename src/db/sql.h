@@ -67,6 +67,11 @@ MUST bool sql_row(struct sql *s, sqlite3_stmt *st, bool *row, const char *what,
 		  struct err *err);
 /* Start, run and be done, for a query without arguments. */
 MUST bool sql_plain(struct sql *s, enum query q, const char *what, struct err *err);
+/*
+ * End every query that was left in the middle: one that is not ended keeps its view of
+ * the database, and then the log cannot be moved.
+ */
+void sql_end_all(struct sql *s);
 /* How many rows the last query changed. */
 int64_t sql_changes(struct sql *s);
 

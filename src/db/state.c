@@ -66,6 +66,7 @@ bool state_begin(struct state *s, struct err *err)
 
 bool state_commit(struct state *s, struct err *err)
 {
+	sql_end_all(&s->sql);
 	if (!sql_plain(&s->sql, Q_S_COMMIT, "commit", err))
 		return false;
 	/* it is durable already; a log that cannot be moved now is moved later */

@@ -27,6 +27,8 @@ struct writer {
 	struct gather gather;
 	struct timer timer; /* for what is gathered */
 	bool busy;	    /* the thread is at work */
+	bool stuck;	    /* the last checkpoint failed: err */
+	struct err err;
 	bool hurry;
 	size_t bytes; /* of batches that are not being filled */
 };
@@ -160,11 +162,9 @@ static void run(void *arg)
 static void run_checkpoint(void *arg)
 {
 	struct writer *w = arg;
-	struct err ignored;
 
 	/* a log that cannot be moved now grows, and is moved later */
-	if (!queue_checkpoint(w->queue, &ignored))
-		return;
+	w->stuck = !queue_checkpoint(w->queue, &w->err);
 }
 
 /* ---- in the loop ---- */
@@ -174,6 +174,8 @@ static void on_checkpoint(void *arg)
 	struct writer *w = arg;
 
 	w->busy = false;
+	if (w->stuck)
+		w->hook.on_batch(w->hook.arg, &w->err);
 }
 
 static void on_run(void *arg)

@@ -414,6 +414,23 @@ static void what_was_rolled_back_never_was(void **state)
 	assert_int_equal(put(p, &m, 1, NOW), QUEUE_PUT);
 }
 
+static void the_log_is_moved_whatever_was_looked_at_before(void **state)
+{
+	struct place *p = *state;
+
+	queue_limit_log(p->q, 0);
+	for (uint64_t id = 1; !queue_wants_checkpoint(p->q, false); id++) {
+		struct queue_message m = message(id);
+
+		put(p, &m, 2, NOW);
+		assert_int_equal(take(p, p->local, 1).messages, 1);
+		answer(p, id, 0, TO_WAITING);
+		assert_true(id < 1000);
+	}
+	assert_true(queue_checkpoint(p->q, &err));
+	assert_false(queue_wants_checkpoint(p->q, true));
+}
+
 /* ---- reading ------------------------------------------------------------------------------ */
 
 static void count_listed(void *arg, const struct queue_message *m,
@@ -629,6 +646,7 @@ int main(void)
 		TEST(what_waited_too_long_is_dead),
 		TEST(a_clock_that_was_set_back_delays_nothing_for_long),
 		TEST(what_was_rolled_back_never_was),
+		TEST(the_log_is_moved_whatever_was_looked_at_before),
 		TEST(a_reader_lists_what_fits_the_filter),
 		TEST(a_reader_shows_one_message_with_its_recipients),
 		TEST(a_file_that_is_no_database_is_refused_and_left_alone),
