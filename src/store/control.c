@@ -46,6 +46,17 @@ void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)
 	sent(s);
 }
 
+void control_row_now(struct store *s, uint32_t ask, const struct buf *row)
+{
+	struct msg_CONTROL_ROW m = { ask, buf_span(row) };
+
+	if (!s->watch)
+		return;
+	msg_CONTROL_ROW_pack(&m, link_begin(s->watch));
+	(void)link_send(s->watch, NULL, 0);
+	sent(s);
+}
+
 bool control_asked(struct store *s, const struct frame *f, struct err *err)
 {
 	struct msg_CONTROL m;

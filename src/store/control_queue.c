@@ -12,6 +12,7 @@
 
 #define LIST_WINDOW   500
 #define CHANGE_WINDOW 500
+#define TELL_EVERY    (2 * MS_SECOND)
 #define HEADER_SHOWN  3000
 #define BODY_READ     16384
 
@@ -393,6 +394,7 @@ struct op_change {
 	int64_t wall;
 	struct queue_changed changed;
 	uint64_t sum;
+	ms_t told; /* when the asker last heard of us */
 };
 
 static bool run_change(struct op *op, struct tools *t, struct err *err)
@@ -445,6 +447,21 @@ static void log_change(struct store *s, const struct op_change *o)
 	pulse_log(s->pulse, LOG_QUEUE_CHANGED, loop_wall(s->loop), NULL, buf_span(&row));
 }
 
+/* Whoever waits for a million messages hears now and then that we are at it. */
+static void tell_progress(struct store *s, struct op_change *o)
+{
+	uint8_t mem[128];
+	struct buf row;
+
+	if (loop_now(s->loop) - o->told < TELL_EVERY)
+		return;
+	o->told = loop_now(s->loop);
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "progress", span_str(o->what->past));
+	field_number(&row, "messages", (int64_t)o->sum);
+	control_row_now(s, o->ask, &row);
+}
+
 static void done_change(struct op *op, struct batch *batch)
 {
 	struct op_change *o = (struct op_change *)op;
@@ -462,6 +479,7 @@ static void done_change(struct op *op, struct batch *batch)
 		pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->changed.count);
 	if (o->what->order == QUEUE_RETRY || o->what->order == QUEUE_RELEASE)
 		hurry(s);
+	tell_progress(s, o);
 	if (o->all && o->changed.last) {
 		o->id = o->changed.last;
 		if (put_change(s, o))
@@ -485,7 +503,13 @@ static void done_change(struct op *op, struct batch *batch)
 static void change(struct store *s, uint32_t ask, const struct order_word *what,
 		   struct span rest)
 {
-	struct op_change o = { .store = s, .ask = ask, .what = what, .state = what->all };
+	struct op_change o = {
+		.store = s,
+		.ask = ask,
+		.what = what,
+		.state = what->all,
+		.told = loop_now(s->loop),
+	};
 	struct span word, dead = SPAN_NONE;
 
 	if (!list_next(&rest, &word)) {

@@ -245,6 +245,8 @@ void control_pump(struct store *s);
 void control_gone(struct store *s);
 void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)
 	PRINTF(4, 5);
+/* One row at once, apart from any stream. */
+void control_row_now(struct store *s, uint32_t ask, const struct buf *row);
 /* NULL: out of memory, and the asker was told. */
 struct stream *stream_new(struct store *s, uint32_t ask);
 void stream_row(struct stream *t, const struct buf *row);
