@@ -57,8 +57,8 @@ static struct maildir_job *job_new(struct store *s, size_t count)
 /* ---- in the thread ---- */
 
 /* Fill in one mail; one that cannot be delivered is left out of the list. */
-static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i, int spool,
-			 struct mail *m, struct names_of_mail *names)
+static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i,
+			 int spool, struct mail *m, struct names_of_mail *names)
 {
 	struct buf path, name;
 

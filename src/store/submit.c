@@ -386,8 +386,8 @@ static void run_sync(void *arg)
 	struct stat st;
 
 	y->good = fd >= 0 && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m) &&
-		  fstat(fd, &st) == 0 && (uint64_t)st.st_size == m.size && fsync(fd) == 0 &&
-		  fsync(y->store->spool_dir) == 0;
+		  fstat(fd, &st) == 0 && (uint64_t)st.st_size == m.size &&
+		  fsync(fd) == 0 && fsync(y->store->spool_dir) == 0;
 	if (fd >= 0)
 		close(fd);
 }
