@@ -4,7 +4,8 @@
 
 #define COUNTER_BITS 18
 #define NUMBER_BITS  4
-#define MS_BITS	     42
+#define MS_BITS	     41
+#define EPOCH	     1577836800000 /* 2020-01-01T00:00:00Z */
 
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -14,9 +15,23 @@ void id_maker_init(struct id_maker *m, unsigned number)
 	*m = (struct id_maker){ .number = (uint8_t)number };
 }
 
+/* A clock before 2020 is wrong; one after 2089 has reached our end. */
+static uint64_t ms_of(int64_t wall)
+{
+	uint64_t last = ((uint64_t)1 << MS_BITS) - 1;
+	uint64_t ms = wall > EPOCH ? (uint64_t)(wall - EPOCH) : 0;
+
+	return ms < last ? ms : last;
+}
+
+uint64_t id_at(int64_t wall)
+{
+	return ms_of(wall) << (COUNTER_BITS + NUMBER_BITS);
+}
+
 uint64_t id_next(struct id_maker *m, int64_t wall)
 {
-	uint64_t ms = wall > 0 ? (uint64_t)wall & (((uint64_t)1 << MS_BITS) - 1) : 0;
+	uint64_t ms = ms_of(wall);
 
 	if (ms > m->ms) {
 		m->ms = ms;
@@ -38,11 +53,13 @@ uint64_t id_peek(const struct id_maker *m, int64_t wall)
 
 int64_t id_wall(uint64_t id)
 {
-	return (int64_t)(id >> (COUNTER_BITS + NUMBER_BITS));
+	return (int64_t)(id >> (COUNTER_BITS + NUMBER_BITS)) + EPOCH;
 }
 
 unsigned id_number(uint64_t id)
 {
+	if (id >> (MS_BITS + NUMBER_BITS + COUNTER_BITS))
+		return ID_NOBODY;
 	return (unsigned)(id >> COUNTER_BITS) & ((1u << NUMBER_BITS) - 1);
 }
 

@@ -1,6 +1,7 @@
 #include "db/queue_inner.h"
 
 #include "base/bug.h"
+#include "base/id.h"
 
 #define CHANGE_WINDOW 1024
 
@@ -232,7 +233,7 @@ bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after
 	/* ids begin with the time, so old messages are found without an index for it */
 	sql_bind(st, 1, queue_key(*after));
 	sql_bind(st, 2, before);
-	sql_bind(st, 3, before > INT64_MAX >> 22 ? INT64_MAX : before << 22);
+	sql_bind(st, 3, queue_key(id_at(before)));
 	sql_bind(st, 4, (int64_t)window(limit));
 	if (!read_ids(q, st, ids, &count, err))
 		return false;

@@ -167,6 +167,23 @@ static void ids_rise_even_when_the_clock_steps_back(void **unused)
 	}
 	assert_true(id_next(&b, wall) != id_next(&a, wall));
 	assert_true(id_wall(id_next(&b, wall + 5000)) == wall + 5000);
+	assert_true(id_at(wall + 5000) <= id_peek(&b, wall + 5000));
+	assert_true(id_at(wall + 6000) > id_peek(&b, wall + 5999));
+}
+
+static void an_id_never_uses_the_top_bit(void **unused)
+{
+	static const int64_t walls[] = { INT64_MIN,	-1,	  0, 1577836800000,
+					 3776860000000, INT64_MAX };
+	struct id_maker m;
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(walls); i++) {
+		id_maker_init(&m, 15);
+		assert_true(id_next(&m, walls[i]) >> 63 == 0);
+		assert_int_equal(id_number(id_next(&m, walls[i])), 15);
+	}
+	assert_int_equal(id_number((uint64_t)1 << 63), ID_NOBODY);
 }
 
 static void an_id_is_13_characters_that_read_back(void **unused)
@@ -203,6 +220,7 @@ int main(void)
 		cmocka_unit_test(only_rfc_3629_is_utf8),
 		cmocka_unit_test(siphash_is_the_published_one),
 		cmocka_unit_test(ids_rise_even_when_the_clock_steps_back),
+		cmocka_unit_test(an_id_never_uses_the_top_bit),
 		cmocka_unit_test(an_id_is_13_characters_that_read_back),
 	};
 

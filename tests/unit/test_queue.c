@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "db/queue.h"
 #include "db/queue_read.h"
 
@@ -372,8 +373,8 @@ static void count_expired(void *arg, uint64_t id, uint32_t recipients)
 static void what_waited_too_long_is_dead(void **state)
 {
 	struct place *p = *state;
-	struct queue_message old = message((uint64_t)(NOW - 10) << 22);
-	struct queue_message new = message((uint64_t)NOW << 22);
+	struct queue_message old = message(id_at(NOW - 10));
+	struct queue_message new = message(id_at(NOW));
 	uint32_t expired = 0;
 	uint64_t after = 0;
 	int64_t counts[QUEUE_GONE];
