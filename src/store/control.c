@@ -1,14 +1,17 @@
-/*
- * What the administrator asks: words come from watch, rows and an end go back. Rows wait
- * here until watch takes them, and are read in windows, so an answer of a million rows
- * needs no more memory than one of a thousand.
- */
+#include "store/control.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/bug.h"
 #include "store/inner.h"
+
+/*
+ * What the administrator asks: words come from watch, rows and an end go back. Rows wait
+ * here until watch takes them, and are read in windows, so an answer of a million rows
+ * needs no more memory than one of a thousand.
+ */
 
 #define STREAM_ROWS ((size_t)256 << 10)
 

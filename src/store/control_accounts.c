@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "base/number.h"
+#include "store/control.h"
 #include "store/inner.h"
+#include "store/upkeep.h"
 #include "wire/address.h"
 
 enum change {

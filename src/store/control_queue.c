@@ -8,7 +8,9 @@
 
 #include "base/id.h"
 #include "base/number.h"
+#include "store/control.h"
 #include "store/inner.h"
+#include "store/spool.h"
 
 #define LIST_WINDOW   500
 #define CHANGE_WINDOW 500

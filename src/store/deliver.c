@@ -1,18 +1,20 @@
-/*
- * What is due is taken in hand and started; what came of it goes to the database and to
- * the log.
- */
+#include "store/deliver.h"
+
 #include <stdio.h>
 
 #include "base/bug.h"
 #include "base/id.h"
 #include "store/inner.h"
 
+/*
+ * What is due is taken in hand and started; what came of it goes to the database and to
+ * the log.
+ */
+
 #define TAKE_AT_ONCE 64
 #define TAKE_BYTES   ((size_t)4 << 20)
-#define LOCAL_MOST \
-	4096 /* parcels for mailboxes in memory; their bytes have a ceiling too */
-#define ANSWER_KEPT 240 /* bytes of a next hop's answer in the database */
+#define LOCAL_MOST   4096 /* parcels for mailboxes in memory */
+#define ANSWER_KEPT  240  /* bytes of a next hop's answer in the database */
 
 /* ---- room ---- */
 

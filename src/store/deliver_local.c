@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "store/inner.h"
+#include "store/quota.h"
+#include "store/spool.h"
 
 /* Where one mail's names are while the thread writes it. */
 struct names_of_mail {

@@ -7,6 +7,8 @@
 
 #include "base/bug.h"
 #include "store/inner.h"
+#include "store/spool.h"
+#include "store/verify.h"
 
 #define JOB_MAX_AGE (2 * MS_HOUR) /* an edge that says nothing for so long has lost it */
 #define QUICK_TRIES 3 /* after a dead edge; then it waits as after any failure */

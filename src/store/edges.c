@@ -1,9 +1,15 @@
+#include "store/edges.h"
+
+#include "store/inner.h"
+#include "store/spool.h"
+#include "store/submit.h"
+#include "store/verify.h"
+
 /*
  * The links to the edges: what they say goes to whom it concerns. An edge parses what
  * strangers send, so it may be in their hands: what it says is checked, and one that says
  * what no edge of ours would say is cut off.
  */
-#include "store/inner.h"
 
 #define FRAMES_ONCE 256 /* of one edge, before the others have their turn */
 #define LAST_FRAMES 100000

@@ -1,10 +1,13 @@
+#include "store/quota.h"
+
+#include <stdlib.h>
+
+#include "store/inner.h"
+
 /*
  * How much is in whose mailbox. What we deliver is added up; what the owner deletes is not
  * seen, so a mailbox that seems full is looked at again, in a thread, every now and then.
  */
-#include <stdlib.h>
-
-#include "store/inner.h"
 
 #define LOOK_AT_ONCE   16
 #define LOOK_AGAIN     (20 * MS_SECOND)

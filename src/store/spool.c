@@ -1,7 +1,5 @@
-/*
- * Bodies that are too large for memory: a file each, named by the queue id, which an edge
- * writes through a descriptor.
- */
+#include "store/spool.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +9,13 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "store/control.h"
 #include "store/inner.h"
+
+/*
+ * Bodies that are too large for memory: a file each, named by the queue id, which an edge
+ * writes through a descriptor.
+ */
 
 #define ORPHAN_AGE	   (60 * 60) /* seconds: no transaction lasts longer */
 #define SPOOLS_OPENING_MAX 1024

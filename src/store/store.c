@@ -9,11 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/control.h"
 #include "store/inner.h"
+#include "store/spool.h"
+#include "store/upkeep.h"
+#include "store/verify.h"
 
 #define FRAMES_ONCE 64
-#define DRAIN_WAITS \
-	(2 * MS_SECOND) /* for next hops, at most; what they miss is repeated */
+#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 {

@@ -1,15 +1,19 @@
-/*
- * A message comes in: what the edge says of it is checked, its recipients are looked up,
- * and it goes into the next commit. The answer comes after that; then what can be
- * delivered straight from memory is.
- */
+#include "store/submit.h"
+
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/id.h"
 #include "store/inner.h"
+#include "store/spool.h"
 #include "wire/address.h"
+
+/*
+ * A message comes in: what the edge says of it is checked, its recipients are looked up,
+ * and it goes into the next commit. The answer comes after that; then what can be
+ * delivered straight from memory is.
+ */
 
 #define EARLY_BYTES_MAX ((size_t)64 << 20)
 #define EARLY_MAX	256 /* transactions of one edge with early recipients */

@@ -1,12 +1,19 @@
-/*
- * What the clock brings: the heartbeat, room on disk, what is due, what is too old, and
- * publishing who gets mail here.
- */
+#include "store/upkeep.h"
+
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
 #include "base/id.h"
+#include "store/control.h"
 #include "store/inner.h"
+#include "store/quota.h"
+#include "store/spool.h"
+#include "store/verify.h"
+
+/*
+ * What the clock brings: the heartbeat, room on disk, what is due, what is too old, and
+ * publishing who gets mail here.
+ */
 
 #define BEAT_EVERY    ((ms_t)250)
 #define TICK_EVERY    MS_SECOND

@@ -1,11 +1,14 @@
+#include "store/verify.h"
+
+#include <stdlib.h>
+
+#include "store/inner.h"
+
 /*
  * Call-ahead: the next hop knows who exists, and what it said is remembered. An answer
  * that is getting old still serves while a new one is asked for; when the next hop does
  * not answer, an old answer is better than none, and none is 451.
  */
-#include <stdlib.h>
-
-#include "store/inner.h"
 
 #define ASKS_MAX    4096 /* addresses being asked about */
 #define WAITERS_MAX 65536
