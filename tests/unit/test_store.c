@@ -1,0 +1,744 @@
+/*
+ * A store in a process of its own, with a supervisor, a watch and edges that are played
+ * here. An edge may be in a stranger's hands: what it may not say costs it its link.
+ */
+#include "expect.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fields.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "base/rcptmap.h"
+#include "conf/settings.h"
+#include "store/store.h"
+
+#define PATIENCE 20000 /* ms: for a busy machine */
+#define EDGE	 3     /* the number of the edge that is played */
+
+struct rig {
+	struct conf conf;
+	char dir[64];
+	pid_t store;
+	struct link *life, *edge, *watch;
+	struct pulse_reader *pulse;
+	struct id_maker ids;
+	uint32_t asks;
+	/* the last answer to a command */
+	uint8_t rows_mem[16384];
+	struct buf rows;
+	size_t row_count;
+	char said[256];
+};
+
+static struct err err;
+
+/* ---- the store ---------------------------------------------------------------------- */
+
+static int memfd_of(struct span s)
+{
+	int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, s.p, s.n), (ssize_t)s.n);
+	assert_int_equal(
+		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	return fd;
+}
+
+static int be_store(const struct rig *r, int life, int edge, int watch, int pulse)
+{
+	struct start s = { .role = ROLE_STORE, .certs_fd = -1, .tables_fd = -1 };
+	int code;
+
+	s.conf = start_map_conf(memfd_of(span_of(&r->conf, sizeof(r->conf))), &err);
+	s.peer_count = 2;
+	s.peers[0].role = ROLE_EDGE;
+	s.peers[1].role = ROLE_WATCH;
+	if (!s.conf || !link_open(&s.life, life, ROLE_STORE, ROLE_SUPERVISOR, 0, &err) ||
+	    !link_open(&s.peers[0].link, edge, ROLE_STORE, ROLE_EDGE, EDGE, &err) ||
+	    !link_open(&s.peers[1].link, watch, ROLE_STORE, ROLE_WATCH, 0, &err) ||
+	    !pulse_open(&s.pulse, pulse, eventfd(0, EFD_NONBLOCK), &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return 3;
+	}
+	code = store_main(&s);
+	link_close(&s.life);
+	pulse_close(&s.pulse);
+	return code;
+}
+
+static void hear(struct link *l, enum message kind, struct frame *f)
+{
+	enum link_got got = link_recv_wait(l, PATIENCE, f, &err);
+
+	if (got != LINK_GOT || f->kind != kind)
+		fail_msg("no %s, but %d: %s", message_table[kind].word, (int)got,
+			 got == LINK_GOT ? message_table[f->kind].word : err.text);
+}
+
+static void start_store(struct rig *r)
+{
+	int life[2], edge[2], watch[2], pulse, reader;
+	struct frame f;
+
+	assert_true(link_pair(life, &err) && link_pair(edge, &err) &&
+		    link_pair(watch, &err));
+	assert_true(pulse_make(&pulse, &reader, &err));
+	r->store = fork();
+	if (r->store == 0) {
+		close(life[0]);
+		close(edge[0]);
+		close(watch[0]);
+		_exit(be_store(r, life[1], edge[1], watch[1], pulse));
+	}
+	close(life[1]);
+	close(edge[1]);
+	close(watch[1]);
+	close(pulse);
+	assert_true(pulse_reader_open(&r->pulse, reader, &err));
+	assert_true(link_open(&r->life, life[0], ROLE_SUPERVISOR, ROLE_STORE, 0, &err));
+	assert_true(link_open(&r->edge, edge[0], ROLE_EDGE, ROLE_STORE, EDGE, &err));
+	assert_true(link_open(&r->watch, watch[0], ROLE_WATCH, ROLE_STORE, 0, &err));
+	hear(r->life, MSG_READY, &f);
+	hear(r->edge, MSG_STORAGE, &f);
+	hear(r->edge, MSG_RECIPIENTS, &f);
+	frame_close_fds(&f);
+}
+
+static void let_go(struct rig *r)
+{
+	int status;
+
+	link_close(&r->edge);
+	link_close(&r->watch);
+	link_close(&r->life);
+	pulse_reader_close(&r->pulse);
+	assert_int_equal(waitpid(r->store, &status, 0), r->store);
+}
+
+static void kill_store(struct rig *r)
+{
+	assert_int_equal(kill(r->store, SIGKILL), 0);
+	let_go(r);
+}
+
+static void below(const struct rig *r, const char *name, char *out, size_t n)
+{
+	snprintf(out, n, "%s/%s", r->dir, name);
+}
+
+static int set_up(void **state)
+{
+	static const char *const dirs[] = { "queue", "queue/spool", "mail", "state" };
+	struct rig *r = calloc(1, sizeof(*r));
+	char path[128];
+
+	snprintf(r->dir, sizeof(r->dir), "/tmp/holdfast-store-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
+		below(r, dirs[i], path, sizeof(path));
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	settings_init(&r->conf.set);
+	snprintf(r->conf.set.dir, TEXT_MAX, "%s", r->dir);
+	snprintf(r->conf.set.hostname, TEXT_MAX, "mx.here.example");
+	r->conf.set.sandbox = SANDBOX_OFF;
+	r->conf.set.spool_free = 1 << 20;
+	r->conf.magic = CONF_MAGIC;
+	r->conf.size = sizeof(r->conf);
+	r->conf.deliver_hop = HOP_MAILDIR;
+	r->conf.domain_count = 1;
+	snprintf(r->conf.domains[0], sizeof(r->conf.domains[0]), "here.example");
+	r->conf.route_count = 2;
+	r->conf.routes[0] = (struct route){ .domain = "hop.example",
+					    .hop = HOP_LMTP,
+					    .target = "box:24" };
+	r->conf.routes[1] = (struct route){
+		.domain = "ask.example", .hop = HOP_SMTP, .target = "in:25", .verify = true
+	};
+	id_maker_init(&r->ids, EDGE);
+	start_store(r);
+	*state = r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct rig *r = *state;
+	char command[128];
+
+	let_go(r);
+	snprintf(command, sizeof(command), "rm -rf %s", r->dir);
+	assert_int_equal(system(command), 0);
+	free(r);
+	return 0;
+}
+
+/* ---- the administrator -------------------------------------------------------------- */
+
+/* A line of words; true if it was done. Answers are in r->rows and r->said. */
+static bool command(struct rig *r, const char *line)
+{
+	struct span words = span_str(line);
+	struct msg_CONTROL m = { .ask = ++r->asks };
+	BUF(list, 1024);
+
+	while (words.n)
+		list_put(&list, span_cut(&words, ' '));
+	m.words = buf_span(&list);
+	msg_CONTROL_pack(&m, link_begin(r->watch));
+	assert_true(link_send(r->watch, NULL, 0));
+	buf_init(&r->rows, r->rows_mem, sizeof(r->rows_mem));
+	for (r->row_count = 0;; r->row_count++) {
+		struct msg_CONTROL_END end;
+		struct msg_CONTROL_ROW row;
+		struct frame f;
+
+		assert_int_equal(link_recv_wait(r->watch, PATIENCE, &f, &err), LINK_GOT);
+		if (msg_CONTROL_END_unpack(f.bytes, &end)) {
+			assert_int_equal(end.ask, m.ask);
+			snprintf(r->said, sizeof(r->said), "%.*s", SPAN_ARG(end.text));
+			return end.ok;
+		}
+		assert_true(msg_CONTROL_ROW_unpack(f.bytes, &row));
+		fields_print_logfmt(row.row, 0, &r->rows);
+		buf_byte(&r->rows, '\n');
+	}
+}
+
+static bool rows_say(struct rig *r, const char *text)
+{
+	buf_byte(&r->rows, '\0');
+	r->rows.len--;
+	return strstr((const char *)r->rows_mem, text) != NULL;
+}
+
+/* New recipients come to the edge with each change. */
+static void do_command(struct rig *r, const char *line)
+{
+	if (!command(r, line))
+		fail_msg("%s: %s", line, r->said);
+}
+
+static void add(struct rig *r, const char *line)
+{
+	struct frame f;
+
+	do_command(r, line);
+	hear(r->edge, MSG_RECIPIENTS, &f);
+	frame_close_fds(&f);
+}
+
+/* ---- the edge --------------------------------------------------------------------------- */
+
+static void submit(struct rig *r, uint64_t id, uint64_t nonce, const char *rcpts,
+		   const char *body)
+{
+	struct span left = span_str(rcpts);
+	BUF(list, 4096);
+	struct msg_SUBMIT m = {
+		.id = id,
+		.nonce = nonce,
+		.size = strlen(body),
+		.wall = id_wall(id),
+		.helo = SPAN("peer.example"),
+		.sender = SPAN("a@peer.example"),
+		.body = span_str(body),
+	};
+
+	for (; left.n; m.rcpt_count++)
+		list_put(&list, span_cut(&left, ' '));
+	m.rcpts = buf_span(&list);
+	msg_SUBMIT_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+}
+
+static enum submitted answer_for(struct rig *r, uint64_t id)
+{
+	struct msg_SUBMITTED m;
+	struct frame f;
+
+	hear(r->edge, MSG_SUBMITTED, &f);
+	assert_true(msg_SUBMITTED_unpack(f.bytes, &m));
+	assert_true(m.id == id);
+	return (enum submitted)m.result;
+}
+
+static uint64_t new_id(struct rig *r)
+{
+	static int64_t wall = 1800000000000;
+
+	return id_next(&r->ids, ++wall);
+}
+
+static size_t mails_in(struct rig *r, const char *box)
+{
+	char text[256];
+	FILE *f;
+	unsigned count = 0;
+
+	snprintf(text, sizeof(text), "ls %s/mail/%s/new 2>/dev/null | wc -l", r->dir, box);
+	f = popen(text, "r");
+	assert_int_equal(fscanf(f, "%u", &count), 1);
+	pclose(f);
+	return count;
+}
+
+/* Mail is delivered after the answer: ask until the queue is empty. */
+static void until_empty(struct rig *r)
+{
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list");
+		if (r->row_count == 0)
+			return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("the queue does not become empty");
+}
+
+static void deliver_answer(struct rig *r, uint64_t job, const char *answer)
+{
+	BUF(list, 256);
+	struct msg_DELIVERED m = { .job = job, .host = SPAN("box.example") };
+
+	list_put(&list, span_str(answer));
+	m.answers = buf_span(&list);
+	msg_DELIVERED_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+}
+
+static uint64_t job_given(struct rig *r, struct msg_DELIVER *m, struct frame *f)
+{
+	hear(r->edge, MSG_DELIVER, f);
+	assert_true(msg_DELIVER_unpack(f->bytes, m));
+	return m->job;
+}
+
+/* ---- tests ------------------------------------------------------------------------------- */
+
+static void a_message_goes_to_its_mailboxes_once(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = new_id(r);
+
+	add(r, "user add alice@here.example");
+	add(r, "user add bob@here.example");
+	add(r, "alias add all@here.example alice@here.example bob@here.example");
+	submit(r, id, 1, "all@here.example Alice+x@here.example bob@HERE.example",
+	       "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	until_empty(r);
+	assert_int_equal(mails_in(r, "here.example/alice"), 1);
+	assert_int_equal(mails_in(r, "here.example/bob"), 1);
+}
+
+static void the_same_message_again_is_not_stored_again(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = new_id(r);
+
+	add(r, "user add alice@here.example");
+	submit(r, id, 1, "alice@here.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	submit(r, id, 1, "alice@here.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	submit(r, id, 2, "alice@here.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_TAKEN);
+	until_empty(r);
+	/* also when the store is another one by now, and the user is gone */
+	kill_store(r);
+	start_store(r);
+	add(r, "user remove alice@here.example");
+	submit(r, id, 1, "alice@here.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	assert_int_equal(mails_in(r, "here.example/alice"), 1);
+}
+
+static void nobody_is_promised_what_has_no_recipient(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = new_id(r);
+
+	add(r, "user add alice@here.example");
+	submit(r, id, 1, "alice@here.example gone@here.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_FAILED);
+	until_empty(r);
+	assert_int_equal(mails_in(r, "here.example/alice"), 0);
+}
+
+static void a_large_body_comes_through_a_file(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = new_id(r);
+	struct msg_SPOOL_OPEN open_it = { .id = id, .nonce = 5 };
+	BUF(list, 64);
+	struct msg_SUBMIT m = { .id = id,
+				.nonce = 5,
+				.size = 6,
+				.wall = id_wall(id),
+				.sender = SPAN("a@b.example"),
+				.rcpt_count = 1,
+				.spooled = 1 };
+	struct frame f;
+
+	add(r, "user add alice@here.example");
+	msg_SPOOL_OPEN_pack(&open_it, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	hear(r->edge, MSG_SPOOL, &f);
+	assert_int_equal(write(f.fds[0], "body\r\n", 6), 6);
+	frame_close_fds(&f);
+	list_put(&list, SPAN("alice@here.example"));
+	m.rcpts = buf_span(&list);
+	msg_SUBMIT_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	until_empty(r);
+	assert_int_equal(mails_in(r, "here.example/alice"), 1);
+	/* the file is gone, and still it is the same message */
+	msg_SUBMIT_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	/* one of another size was not written whole */
+	m.id = id = new_id(r);
+	msg_SUBMIT_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	assert_int_equal(answer_for(r, id), SUBMITTED_FAILED);
+}
+
+static void a_next_hop_decides_what_becomes_of_a_message(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DELIVER m;
+	struct frame f;
+	uint64_t job;
+
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	job = job_given(r, &m, &f);
+	expect_span("target", m.target, SPAN("box:24"));
+	expect_span("body", m.body, SPAN("body\r\n"));
+	deliver_answer(r, job + 1, "250 not one of ours");
+	deliver_answer(r, job, "451 4.2.1 later");
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list");
+		if (rows_say(r, "state=deferred"))
+			break;
+		poll(NULL, 0, 10);
+	}
+	expect_true("answer", rows_say(r, "answer=\"451 4.2.1 later\""));
+	do_command(r, "queue retry all");
+	job = job_given(r, &m, &f);
+	deliver_answer(r, job, "550 5.1.1 no");
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list --state dead");
+		if (r->row_count == 1)
+			break;
+		poll(NULL, 0, 10);
+	}
+	expect_true("dead", rows_say(r, "answer=\"550 5.1.1 no\""));
+	do_command(r, "queue delete all --dead");
+	do_command(r, "queue list");
+	assert_int_equal(r->row_count, 0);
+}
+
+static void what_a_dead_edge_had_in_hand_is_given_to_another(void **state)
+{
+	struct rig *r = *state;
+	struct msg_PEER peer = { .role = ROLE_EDGE, .number = EDGE };
+	struct msg_DELIVER m;
+	struct frame f;
+	int pair[2];
+
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	(void)job_given(r, &m, &f);
+	link_close(&r->edge);
+	assert_true(link_pair(pair, &err));
+	msg_PEER_pack(&peer, link_begin(r->life));
+	assert_true(link_send(r->life, &pair[1], 1));
+	close(pair[1]);
+	assert_true(link_open(&r->edge, pair[0], ROLE_EDGE, ROLE_STORE, EDGE, &err));
+	hear(r->edge, MSG_STORAGE, &f);
+	hear(r->edge, MSG_RECIPIENTS, &f);
+	frame_close_fds(&f);
+	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
+	until_empty(r);
+}
+
+static enum verdict ask_about(struct rig *r, const char *address, const char *hop_says)
+{
+	struct msg_VERIFY m = { .ask = 9, .address = span_str(address) };
+	struct msg_VERDICT v;
+	struct msg_PROBE p;
+	struct frame f;
+
+	msg_VERIFY_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	if (hop_says) {
+		hear(r->edge, MSG_PROBE, &f);
+		assert_true(msg_PROBE_unpack(f.bytes, &p));
+		expect_span("who", p.address, span_str(address));
+		deliver_answer(r, p.job, hop_says);
+	}
+	hear(r->edge, MSG_VERDICT, &f);
+	assert_true(msg_VERDICT_unpack(f.bytes, &v));
+	assert_int_equal(v.ask, 9);
+	return (enum verdict)v.verdict;
+}
+
+static void a_next_hop_is_asked_once_about_each_recipient(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(ask_about(r, "good@ask.example", "250 ok"), VERDICT_YES);
+	assert_int_equal(ask_about(r, "good@ask.example", NULL), VERDICT_YES);
+	assert_int_equal(ask_about(r, "bad@ask.example", "550 no"), VERDICT_NO);
+	assert_int_equal(ask_about(r, "bad@ask.example", NULL), VERDICT_NO);
+	assert_int_equal(ask_about(r, "late@ask.example", "451 busy"), VERDICT_UNKNOWN);
+	assert_int_equal(ask_about(r, "x@elsewhere.example", NULL), VERDICT_FOREIGN);
+	assert_int_equal(ask_about(r, "nobody@here.example", NULL), VERDICT_NO);
+	add(r, "user add z@here.example"); /* what was learned goes with it */
+	kill_store(r);
+	start_store(r);
+	assert_int_equal(ask_about(r, "good@ask.example", NULL), VERDICT_YES);
+	assert_int_equal(ask_about(r, "bad@ask.example", NULL), VERDICT_NO);
+}
+
+static void commands_that_make_no_sense_say_so(void **state)
+{
+	static const struct {
+		const char *line, *said;
+	} rows[] = {
+		{ "user add alice@foreign.example", "not a domain of ours" },
+		{ "user add alice", "not an address" },
+		{ "user add a/b@here.example", "cannot be the name of a mailbox" },
+		{ "user add alice@here.example --quota many", "not a size" },
+		{ "user add alice@here.example --colour red", "what is" },
+		{ "user remove alice@here.example", "no user" },
+		{ "user frobnicate", "usage" },
+		{ "alias add x@here.example y@here.example", "nobody at" },
+		{ "alias add x@here.example", "usage" },
+		{ "alias remove x@here.example", "no alias" },
+		{ "domain add -", "not a domain" },
+		{ "domain remove here.example", "configuration" },
+		{ "queue show 0000000000000", "no message" },
+		{ "queue show x", "usage" },
+		{ "queue hold all --alive", "usage" },
+		{ "queue delete nonsense", "not a queue id" },
+		{ "queue list --state funny", "usage" },
+		{ "queue", "usage" },
+		{ "frobnicate", "knows no command" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		expect_false(rows[i].line, command(r, rows[i].line));
+		if (!strstr(r->said, rows[i].said))
+			fail_msg("%s: \"%s\" is not in: %s", rows[i].line, rows[i].said,
+				 r->said);
+	}
+}
+
+static void accounts_are_listed_as_they_were_made(void **state)
+{
+	struct rig *r = *state;
+
+	add(r, "domain add Other.example");
+	add(r, "user add Bob@other.example --quota 5m");
+	add(r, "domain add other.example --catch-all bob@other.example");
+	add(r, "alias add root@other.example bob@other.example");
+	assert_false(command(r, "user add bob@other.example"));
+	do_command(r, "user list");
+	expect_true("user", rows_say(r, "address=bob@other.example quota=5242880"));
+	do_command(r, "alias list");
+	expect_true("alias", rows_say(r, "targets=bob@other.example"));
+	do_command(r, "domain list");
+	expect_true(
+		"domain",
+		rows_say(r,
+			 "domain=other.example hop=maildir catch-all=bob@other.example"));
+	kill_store(r);
+	start_store(r);
+	do_command(r, "user list");
+	expect_true("user", rows_say(r, "address=bob@other.example quota=5242880"));
+}
+
+/* ---- an edge in a stranger's hands ----------------------------------------------------------- */
+
+/* It is cut off, and the store serves on. */
+static void is_cut_off(struct rig *r)
+{
+	struct frame f;
+
+	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_CLOSED);
+	do_command(r, "queue list");
+	assert_int_equal(r->row_count, 0);
+	assert_true(pulse_counted_record(r->pulse, LOG_LINK_BROKEN) == 1);
+}
+
+static void lie(struct rig *r, void (*change)(struct msg_SUBMIT *m))
+{
+	BUF(list, 512);
+	struct msg_SUBMIT m = {
+		.id = new_id(r),
+		.nonce = 1,
+		.size = 4,
+		.sender = SPAN("a@b.example"),
+		.rcpt_count = 1,
+		.body = SPAN("body"),
+	};
+
+	list_put(&list, SPAN("alice@here.example"));
+	m.rcpts = buf_span(&list);
+	change(&m);
+	msg_SUBMIT_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	is_cut_off(r);
+}
+
+static void another_edges_id(struct msg_SUBMIT *m)
+{
+	m->id ^= 1u << 18;
+}
+
+static void more_recipients(struct msg_SUBMIT *m)
+{
+	m->rcpt_count = 2;
+}
+
+static void another_size(struct msg_SUBMIT *m)
+{
+	m->size = 5;
+}
+
+static void a_body_and_a_file(struct msg_SUBMIT *m)
+{
+	m->spooled = 1;
+}
+
+static void a_forged_sender(struct msg_SUBMIT *m)
+{
+	m->sender = SPAN("a@b.example>\nX: y");
+}
+
+static void a_forged_recipient(struct msg_SUBMIT *m)
+{
+	static const uint8_t list[] = { 4, 0, 'a', '/', '\n', '@' };
+
+	m->rcpts = span_of(list, sizeof(list));
+}
+
+static void no_recipient(struct msg_SUBMIT *m)
+{
+	m->rcpts = SPAN_NONE;
+	m->rcpt_count = 0;
+}
+
+static void an_id_of_another_edge_is_refused(void **state)
+{
+	lie(*state, another_edges_id);
+}
+
+static void a_wrong_count_is_refused(void **state)
+{
+	lie(*state, more_recipients);
+}
+
+static void a_wrong_size_is_refused(void **state)
+{
+	lie(*state, another_size);
+}
+
+static void two_bodies_are_refused(void **state)
+{
+	lie(*state, a_body_and_a_file);
+}
+
+static void a_sender_that_is_no_address_is_refused(void **state)
+{
+	lie(*state, a_forged_sender);
+}
+
+static void a_recipient_that_is_no_address_is_refused(void **state)
+{
+	lie(*state, a_forged_recipient);
+}
+
+static void a_message_for_nobody_is_refused(void **state)
+{
+	lie(*state, no_recipient);
+}
+
+static void giving_up_a_message_that_was_promised_changes_nothing(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id = new_id(r);
+	struct msg_SPOOL_DROP drop = { .id = id, .nonce = 1 };
+	struct msg_DELIVER m;
+	struct frame f;
+
+	submit(r, id, 1, "x@hop.example", "body\r\n");
+	assert_int_equal(answer_for(r, id), SUBMITTED_OK);
+	msg_SPOOL_DROP_pack(&drop, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
+	until_empty(r);
+}
+
+static void a_store_that_drains_ends_and_loses_nothing(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DRAIN drain = { .within = 1000 };
+	struct msg_DELIVER m;
+	struct frame f;
+	int status;
+
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	(void)job_given(r, &m, &f);
+	msg_DRAIN_pack(&drain, link_begin(r->life));
+	assert_true(link_send(r->life, NULL, 0));
+	assert_int_equal(waitpid(r->store, &status, 0), r->store);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	link_close(&r->edge);
+	link_close(&r->watch);
+	link_close(&r->life);
+	pulse_reader_close(&r->pulse);
+	start_store(r);
+	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
+	until_empty(r);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_message_goes_to_its_mailboxes_once),
+		TEST(the_same_message_again_is_not_stored_again),
+		TEST(nobody_is_promised_what_has_no_recipient),
+		TEST(a_large_body_comes_through_a_file),
+		TEST(a_next_hop_decides_what_becomes_of_a_message),
+		TEST(what_a_dead_edge_had_in_hand_is_given_to_another),
+		TEST(a_next_hop_is_asked_once_about_each_recipient),
+		TEST(commands_that_make_no_sense_say_so),
+		TEST(accounts_are_listed_as_they_were_made),
+		TEST(an_id_of_another_edge_is_refused),
+		TEST(a_wrong_count_is_refused),
+		TEST(a_wrong_size_is_refused),
+		TEST(two_bodies_are_refused),
+		TEST(a_sender_that_is_no_address_is_refused),
+		TEST(a_recipient_that_is_no_address_is_refused),
+		TEST(a_message_for_nobody_is_refused),
+		TEST(giving_up_a_message_that_was_promised_changes_nothing),
+		TEST(a_store_that_drains_ends_and_loses_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
