@@ -71,7 +71,8 @@ delivery: { to = "%(deliver_to)s"; };
             % (directory, directory)
         )
     if sessions:
-        text += "sessions: { max = %d; };\n" % sessions
+        # each worker has its share, and takes what it can get when all come at once
+        text += "sessions: { max = %d; };\n" % (2 * sessions)
     return text
 
 
