@@ -173,7 +173,7 @@ def test_a_client_cannot_forge_a_log_line(server):
 def test_vrfy_and_expn_give_nothing_away(server):
     talk = server.talk().hello()
     assert talk.ask("VRFY alice") == talk.ask("VRFY nobody")
-    assert talk.ask("EXPN team")[:1] in (b"5", b"2")
+    assert talk.ask("EXPN alice") == talk.ask("EXPN nobody")
 
 
 def test_limits_end_a_session_of_mistakes(make_server):
