@@ -1,0 +1,144 @@
+/*
+ * script - one dialogue, compiled from the lines of a scenario file
+ *
+ * One string is one step. The first word says what to do:
+ *
+ *	expect 250 251     hear one reply; anything else than these (each the beginning of a
+ *	                   status) ends the visit as refused at the present stage
+ *	hear               hear one reply and go on, whatever it says; 421 and BYE end the visit
+ *	never 250          hear one reply; if it begins so the server has broken a promise (a
+ *	                   breach); go on either way
+ *	none 500ms         any reply within this time is a breach
+ *	send TEXT          TEXT and CRLF, {values} put in
+ *	raw TEXT           TEXT alone; \r \n \t \0 \\ \xHH mean what they mean in C
+ *	drip 3s TEXT       as raw, one byte each 3 s
+ *	fill 1m TEXT       as raw, over and over until 1 MiB has been sent
+ *	body 4k            a message of this size with header, and the end of data
+ *	wait 270ms         let time pass; replies that come meanwhile wait
+ *	hold               stay until the phase is over or the server ends it
+ *	tls                shake hands
+ *	done               the visit has got what it came for: its time stops here
+ *	repeat 26 | repeat forever ... again
+ *	close | reset      hang up, with FIN or RST; the end of the dialogue is a close
+ *	stage WORD         from here on the visit counts as being in this stage
+ *
+ * The status of a reply is: SMTP, its three digits; IMAP, what follows the tag (OK, NO, BAD),
+ * or "+", or for the greeting "OK", "BYE", "PREAUTH"; untagged lines are skipped, except that
+ * BYE ends the visit; POP3, "+OK", "-ERR" or "+".
+ *
+ * The stage follows from what is sent (EHLO: helo, RCPT: rcpt, ...), or is said by `stage`.
+ *
+ * Values, in send, raw, drip and fill: {n} the number of the visit; {address} {port} where the
+ * client comes from; {to} {to-port} where it went; {domain}; {recipient} one that exists;
+ * {login} {password} one that exists; {random 8} letters; {digits 3}; {number 1 99};
+ * {base64 TEXT} with values inside; {LIST} a word of a list of the scenario; {VALUE} a value
+ * of the actor. `{{` is a brace.
+ */
+#ifndef REHEARSE_SCRIPT_H
+#define REHEARSE_SCRIPT_H
+
+#include "base/err.h"
+#include "base/span.h"
+#include "base/time.h"
+#include "rehearse/limits.h"
+#include "rehearse/rng.h"
+#include "rehearse/words.h"
+
+enum step_kind {
+	STEP_EXPECT,
+	STEP_HEAR,
+	STEP_NEVER,
+	STEP_NONE,
+	STEP_SEND,
+	STEP_RAW,
+	STEP_DRIP,
+	STEP_FILL,
+	STEP_BODY,
+	STEP_WAIT,
+	STEP_HOLD,
+	STEP_TLS,
+	STEP_DONE,
+	STEP_REPEAT,
+	STEP_AGAIN,
+	STEP_CLOSE,
+	STEP_RESET,
+};
+
+/* A list of words, or of choices with weights. Strings are owned by the scenario. */
+struct words {
+	const char *name;
+	struct span *items;
+	unsigned *weights; /* NULL: all alike */
+	unsigned total;	   /* of the weights */
+	size_t n;
+};
+
+/* When a value is drawn: each time, once a visit, or once for all visits of an address. */
+enum draw { DRAW_EACH, DRAW_VISIT, DRAW_ADDRESS };
+
+struct value {
+	struct words words; /* may contain {values} that stand above this one */
+	enum draw draw;
+};
+
+/* What steps draw from; all borrowed from the scenario and the run. */
+struct pool {
+	const struct words *lists;
+	size_t lists_n;
+	const struct value *values;
+	size_t values_n;
+	struct span domain;
+	const struct span *recipients;
+	size_t recipients_n;
+	const struct span *logins; /* as "name:password" */
+	size_t logins_n;
+	uint64_t seed;
+};
+
+struct step {
+	enum step_kind kind;
+	enum stage stage; /* from this step on */
+	struct span text; /* as written, escapes already resolved for raw, drip, fill */
+	int64_t number;	  /* times (-1: forever), or bytes */
+	ms_t time;	  /* of wait, drip, none */
+	uint16_t other;	  /* the step that belongs to it: again <-> repeat */
+	struct span word[8]; /* of expect, never */
+	uint8_t words;
+	bool varies; /* the text has values in it */
+};
+
+struct script {
+	struct step *steps; /* owned */
+	size_t n;
+	char *memory; /* owned: the texts */
+	bool has_done;
+};
+
+/*
+ * Compile lines[0..n) into *out. Checks every word, number, loop, stage and value name (against
+ * the pool's lists and values). On failure e names the number of the step (from 1) and what to
+ * do. The lines may go away afterwards.
+ */
+MUST bool script_open(struct script *out, const char *const *lines, size_t n,
+		      enum speaks speaks, const struct pool *pool, struct err *e);
+void script_close(struct script *s);
+
+/* Who is visiting: what values are drawn for. */
+struct visitor {
+	uint64_t actor;	  /* index */
+	uint64_t visit;	  /* number over all workers */
+	uint64_t address; /* index of the source address */
+	char from[46];	  /* as text */
+	uint16_t from_port;
+	char to[46];
+	uint16_t to_port;
+	struct rng rng; /* for what is drawn each time */
+};
+
+struct buf;
+
+/* Put the values in and append the step's text to out (full: did not fit EXPAND_MAX). */
+void script_expand(const struct step *s, const struct pool *pool, struct visitor *v,
+		   struct buf *out);
+
+#endif

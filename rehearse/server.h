@@ -1,0 +1,50 @@
+/*
+ * server - what the attacked server costs: CPU, memory, descriptors, log
+ *
+ * For the process trees below some pids, as /proc tells, and for log files.
+ */
+#ifndef REHEARSE_SERVER_H
+#define REHEARSE_SERVER_H
+
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "rehearse/limits.h"
+
+/* One look. All sums over the trees; what could not be read is 0 and its `has` bit is missing. */
+struct server_look {
+	double cpu; /* CPU-seconds since the server was opened, ended children included */
+	uint64_t pss, pss_anon; /* bytes; only if asked for, it is costly */
+	uint64_t kernel;	/* bytes of kernel memory, see kernel_from */
+	uint32_t fds, processes;
+	uint64_t log;	  /* bytes written to the logs since the server was opened */
+	uint64_t written; /* bytes passed to write() by the trees (wchar): an upper bound */
+};
+
+struct server {
+	pid_t pids[SERVER_PIDS_MAX];
+	uint64_t started[SERVER_PIDS_MAX]; /* clock ticks: makes a pid the same process */
+	unsigned pids_n;
+	char kernel_from[80]; /* "cgroup memory.stat", "the whole machine: slab and sockets", ... */
+	char cpu_from[80];	    /* "cgroup cpuacct of its own", "/proc" */
+	struct server_inner *inner; /* owned */
+};
+
+/*
+ * logs: files whose growth counts (rotation and truncation are noticed). With none, regular files
+ * that the trees have open for writing and whose name contains "log" are taken. e names a pid that
+ * is not there.
+ */
+MUST bool server_open(struct server *s, const pid_t *pids, unsigned pids_n,
+		      const char *const *logs, unsigned logs_n, struct err *e);
+void server_close(struct server *s);
+
+/* memory: also PSS. Never fails: what is gone counts what it last had. */
+void server_look(struct server *s, bool memory, struct server_look *out);
+
+/* Are all its root processes still the ones they were, and alive (not zombies)? */
+bool server_alive(const struct server *s);
+
+#endif
