@@ -20,6 +20,7 @@ struct conduct_options {
 	unsigned workers; /* 0: as many as sessions and descriptors ask for */
 	int cores[64];
 	size_t cores_n;
+	bool launched; /* pids[0] is a child of ours that has just been started */
 	pid_t pids[SERVER_PIDS_MAX];
 	unsigned pids_n;
 	const char *logs[LOGS_MAX];
