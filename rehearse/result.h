@@ -70,10 +70,46 @@ struct figures {
 	bool generator_limited; /* 0.8 of the ceiling or more */
 };
 
+/* Of the attackers together; of everybody if a scenario has none. */
 void result_figures(const struct result *r, struct figures *out);
 
-/* Fill judged[] from the scenario's promises (judge.c). */
+/*
+ * Fill judged[] from the scenario's promises (judge.c). What a run that did not come to its end
+ * cannot tell is VERDICT_UNKNOWN, as is everything that was not measured; `found` says why.
+ */
 void result_judge(struct result *r);
+
+/*
+ * The words of promises, for whoever reads scenario files:
+ *
+ *	served             per honest actor: `limit` per cent (99) of what was due in the attack was
+ *	                   done, at a p99 of at most twice that of the quiet phase and 50 ms
+ *	no-breach          nothing was heard that the dialogues call a breach
+ *	falls              visits begin at no more than `limit` per cent of the rate of the attack's
+ *	                   first tenth, in its last three quarters
+ *	refused-at-connect at most `limit` visits of each attacker with one address (of the actor
+ *	                   named: of all its addresses together) got past the greeting
+ *	alive              the processes given by --server-pid are still the same
+ *	memory             at most `limit` KiB more than before the attack for each session held
+ *	log-budget         the log grows by no more than --log-budget an hour
+ *	held               `limit` per cent (100) of what the attackers hold open at once was open
+ *	not-accepted       no message of an attacker was accepted
+ */
+enum promise_takes {
+	PROMISE_TAKES_NOTHING, /* no limit may be given */
+	PROMISE_MAY_TAKE,
+	PROMISE_MUST_TAKE,
+};
+
+bool promise_known(const char *word);
+enum promise_takes promise_takes(const char *word); /* of a known word */
+
+/*
+ * Word, limit and actor of a promise at once. about: the actor that it names, NULL if it names
+ * none. e says what is wrong, and for an unknown word lists those there are.
+ */
+MUST bool promise_check(const struct promise *p, const struct actor *about,
+			struct err *e);
 
 /* Everything, for programs; docs/rehearse.md describes it. NULL if out of memory. */
 json_t *result_json(const struct result *r);

@@ -13,8 +13,19 @@
 #include "base/time.h"
 #include "rehearse/limits.h"
 
+/* What a look could read. */
+enum {
+	SERVER_HAS_CPU = 1u << 0, /* and how many processes: each look has these */
+	SERVER_HAS_PSS = 1u << 1, /* only if asked for */
+	SERVER_HAS_KERNEL = 1u << 2,
+	SERVER_HAS_FDS = 1u << 3,
+	SERVER_HAS_LOG = 1u << 4, /* there is a log file, or was one */
+	SERVER_HAS_WRITTEN = 1u << 5,
+};
+
 /* One look. All sums over the trees; what could not be read is 0 and its `has` bit is missing. */
 struct server_look {
+	unsigned has;
 	double cpu; /* CPU-seconds since the server was opened, ended children included */
 	uint64_t pss, pss_anon; /* bytes; only if asked for, it is costly */
 	uint64_t kernel;	/* bytes of kernel memory, see kernel_from */
