@@ -3,16 +3,19 @@
  *
  * One string is one step. The first word says what to do:
  *
- *	expect 250 251     hear one reply; anything else than these (each the beginning of a
- *	                   status) ends the visit as refused at the present stage
+ *	expect 250 251     hear one reply; anything else than these ends the visit as refused at
+ *	                   the present stage
+ *	expect-text +OK    the same for POP3's LIST, RETR and their like: the text up to the lone
+ *	                   dot belongs to the reply, unless it is a refusal
  *	hear               hear one reply and go on, whatever it says; 421 and BYE end the visit
- *	never 250          hear one reply; if it begins so the server has broken a promise (a
- *	                   breach); go on either way
- *	none 500ms         any reply within this time is a breach
+ *	never 250          hear one reply; if it is so the server has broken a promise (a breach);
+ *	                   go on either way
+ *	none 500ms         listen that long: any reply is a breach
  *	send TEXT          TEXT and CRLF, {values} put in
  *	raw TEXT           TEXT alone; \r \n \t \0 \\ \xHH mean what they mean in C
- *	drip 3s TEXT       as raw, one byte each 3 s
- *	fill 1m TEXT       as raw, over and over until 1 MiB has been sent
+ *	drip 3s TEXT       as raw, one byte each 3 s, the first at once
+ *	fill 1m TEXT       as raw, over and over until 1 MiB or a little more has been sent: TEXT is
+ *	                   never cut
  *	body 4k            a message of this size with header, and the end of data
  *	wait 270ms         let time pass; replies that come meanwhile wait
  *	hold               stay until the phase is over or the server ends it
@@ -22,21 +25,30 @@
  *	close | reset      hang up, with FIN or RST; the end of the dialogue is a close
  *	stage WORD         from here on the visit counts as being in this stage
  *
- * The status of a reply is: SMTP, its three digits; IMAP, what follows the tag (OK, NO, BAD),
- * or "+", or for the greeting "OK", "BYE", "PREAUTH"; untagged lines are skipped, except that
- * BYE ends the visit; POP3, "+OK", "-ERR" or "+".
+ * The status of a reply is: SMTP, its three digits (expect and never take the beginning of one:
+ * 25 is 250 to 259); IMAP, what follows the tag (OK, NO, BAD), or "+", or for the greeting "OK",
+ * "BYE", "PREAUTH"; untagged lines are skipped, literals in them too, except that BYE ends the
+ * visit (but not after LOGOUT); POP3, "+OK", "-ERR" or "+".
  *
- * The stage follows from what is sent (EHLO: helo, RCPT: rcpt, ...), or is said by `stage`.
+ * The stage follows from the first word of what is sent, for IMAP also from the second (EHLO:
+ * helo, RCPT: rcpt, ...), or is said by `stage`. Other words keep it. It belongs to the place in
+ * the dialogue: the second time through a loop it is the same as the first.
  *
  * Values, in send, raw, drip and fill: {n} the number of the visit; {address} {port} where the
  * client comes from; {to} {to-port} where it went; {domain}; {recipient} one that exists;
- * {login} {password} one that exists; {random 8} letters; {digits 3}; {number 1 99};
- * {base64 TEXT} with values inside; {LIST} a word of a list of the scenario; {VALUE} a value
- * of the actor. `{{` is a brace.
+ * {login} {password} one that exists, the same for the whole visit; {random 8} letters;
+ * {digits 3}; {number 1 99}; {base64 TEXT} with values inside, and escapes as in raw; {VALUE} a
+ * value of the actor; {LIST} a word of a list of the scenario. `{{` is a brace.
+ *
+ * What is drawn depends on the seed, the actor, the visit (or the address) and the dialogue only.
+ * In a value that is drawn once for an address, everything is: so {login} there is one for all
+ * visits of the address, and {n}, {port} and values drawn once a visit are refused.
  */
 #ifndef REHEARSE_SCRIPT_H
 #define REHEARSE_SCRIPT_H
 
+#include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/span.h"
 #include "base/time.h"
@@ -95,29 +107,39 @@ struct pool {
 	uint64_t seed;
 };
 
+#define STEP_WORDS_MAX 8
+
+struct piece;
+
 struct step {
 	enum step_kind kind;
-	enum stage stage; /* from this step on */
-	struct span text; /* as written, escapes already resolved for raw, drip, fill */
-	int64_t number;	  /* times (-1: forever), or bytes */
-	ms_t time;	  /* of wait, drip, none */
-	uint16_t other;	  /* the step that belongs to it: again <-> repeat */
-	struct span word[8]; /* of expect, never */
+	enum stage stage;	    /* from this step on */
+	struct span text;	    /* what is sent if nothing varies; or as written */
+	const struct piece *pieces; /* else */
+	size_t pieces_n;	    /* 0: nothing varies */
+	size_t most;		    /* bytes that are sent, at most; of fill, each time */
+	int64_t number;		    /* times (-1: forever), or bytes */
+	ms_t time;		    /* of wait, drip, none */
+	uint16_t other;		    /* the step that belongs to it: again <-> repeat */
+	struct span word[STEP_WORDS_MAX]; /* of expect, never */
 	uint8_t words;
-	bool varies; /* the text has values in it */
+	bool text_follows; /* expect-text */
+	bool leaves;	   /* QUIT or LOGOUT was the last that was sent */
 };
 
 struct script {
-	struct step *steps; /* owned */
+	struct step *steps; /* owned; `stage` is none, so there may be fewer than lines */
 	size_t n;
-	char *memory; /* owned: the texts */
+	struct script_block *memory; /* owned: everything that is pointed to */
 	bool has_done;
+	bool needs_recipients, needs_logins; /* without, nothing is put in */
 };
 
 /*
  * Compile lines[0..n) into *out. Checks every word, number, loop, stage and value name (against
- * the pool's lists and values). On failure e names the number of the step (from 1) and what to
- * do. The lines may go away afterwards.
+ * the pool's lists and values; the rest of the pool is not looked at). On failure e names the
+ * number of the line (from 1) and what to do, and there is nothing to close. The lines may go
+ * away afterwards; so may the pool, but script_expand() wants one with the same lists and values.
  */
 MUST bool script_open(struct script *out, const char *const *lines, size_t n,
 		      enum speaks speaks, const struct pool *pool, struct err *e);
@@ -135,9 +157,10 @@ struct visitor {
 	struct rng rng; /* for what is drawn each time */
 };
 
-struct buf;
-
-/* Put the values in and append the step's text to out (full: did not fit EXPAND_MAX). */
+/*
+ * Put the values in and append the step's text to out. It is never longer than s->most, which is
+ * EXPAND_MAX or less: of a recipient, a name or a password no more than 512 bytes are taken.
+ */
 void script_expand(const struct step *s, const struct pool *pool, struct visitor *v,
 		   struct buf *out);
 

@@ -4,6 +4,19 @@
  * Pure, as the engines of the server are: no socket, no clock, no allocation. The worker
  * tells a visit what happened and does what it says. Small (a hundred thousand are held at
  * once), and it owns nothing, so there is nothing to close.
+ *
+ * One write is in flight: once a step has put something into out, the visit puts nothing more
+ * there until VISIT_SENT.
+ *
+ * How a reply counts: 2xx, 3xx, OK, PREAUTH, + and +OK are a yes. Later are 4xx; BYE; NO with
+ * [UNAVAILABLE], [INUSE] or [LIMIT]; -ERR with [SYS/TEMP], [IN-USE] or [LOGIN-DELAY]. Everything
+ * else is a no, also a yes that is not what was expected, for the visit that it ends. What is no
+ * reply at all (words, another code in the middle of a reply, a NUL) is a fault.
+ *
+ * How a visit ends: as done, if it came to the end of its dialogue, or in whatever way after
+ * `done`. As later, by 421 or BYE in any step that hears (unless they were expected). If the
+ * server closes while the visit does not listen, a refusal among what is unread says how it
+ * ended; else it was dropped.
  */
 #ifndef REHEARSE_VISIT_H
 #define REHEARSE_VISIT_H
@@ -14,7 +27,7 @@
 enum visit_in_kind {
 	VISIT_CONNECTED, /* also after the handshake of a service with TLS from the start */
 	VISIT_BYTES,
-	VISIT_SENT, /* all that was in out has been written */
+	VISIT_SENT, /* all that the last step put into out has been written */
 	VISIT_TLS_DONE,
 	VISIT_TLS_FAILED,
 	VISIT_TIME,  /* the deadline it asked for has come */
@@ -41,30 +54,36 @@ struct visit_heard {
 struct visit {
 	const struct script *script; /* borrowed */
 	const struct pool *pool;     /* borrowed */
-	uint16_t at;		     /* step */
+	ms_t deadline;		     /* when VISIT_TIME is wanted; MS_NEVER */
+	ms_t patience;		     /* ms for each reply */
+	int64_t left;		  /* bytes of fill and body not made yet; of drip, made */
+	uint64_t drawn;		  /* drip: what its text is drawn from */
+	int32_t loops[LOOPS_MAX]; /* how often still; -1 forever */
+	uint32_t literal;	  /* IMAP: its size, as far as it is known, or skipped */
+	uint16_t at;		  /* step */
+	uint16_t code;		  /* SMTP: of the lines of this reply so far */
 	uint8_t speaks;
 	uint8_t stage;
 	uint8_t end; /* enum end, once over */
 	bool over;
 	bool is_done; /* the step `done` was reached */
-	bool sending;
-	uint8_t column; /* of the reply's line: how much of `status` is known */
-	char status[12];
-	bool more; /* a line of several */
+	bool sending; /* VISIT_SENT is owed */
 	uint8_t depth;
-	int32_t loops[LOOPS_MAX]; /* how often still; -1 forever */
-	int64_t left;		  /* bytes of fill, body and drip not made yet */
-	ms_t deadline;		  /* when VISIT_TIME is wanted; MS_NEVER */
-	ms_t patience;		  /* ms for each reply */
+	uint8_t marks;	/* what else visit.c must know */
+	uint8_t brace;	/* IMAP: how much of a {123} there is */
+	uint8_t column; /* of the reply's line; 255: that or more */
+	char line[42];	/* its beginning */
 };
+
+_Static_assert(sizeof(struct visit) <= 120, "a hundred thousand of them are held");
 
 struct visit_out {
 	unsigned orders;
 	size_t used; /* bytes of the input that are done with */
 	struct visit_heard heard;
 	bool became_done; /* `done` was reached in this step */
-	bool again; /* something was heard: step again with the rest before waiting */
-	struct buf *out;  /* to the server */
+	bool again; /* something was heard: step again (VISIT_BYTES) with the rest, at once */
+	struct buf *out;  /* to the server; set by the caller, the rest is overwritten */
 	char breach[120]; /* text of a breach, for the report; printable */
 };
 
@@ -72,11 +91,16 @@ void visit_init(struct visit *v, const struct script *script, const struct pool 
 		enum speaks speaks, ms_t patience);
 
 /*
- * Tell it what happened. in: bytes received and not used yet (may be empty). The room of
- * out->out should be EXPAND_MAX or more; large bodies come in pieces, the next one after
- * VISIT_SENT. A visit that is over ignores everything.
+ * Tell it what happened. in: bytes received and not used yet (may be empty), also for kinds
+ * other than VISIT_BYTES. The room of out->out must be EXPAND_MAX or more unless VISIT_SENT is
+ * owed; large bodies come in pieces, the next one after VISIT_SENT. VISIT_TIME before
+ * VISIT_CONNECTED ends it as silent; later, one that comes too early is ignored. A visit that is
+ * over ignores everything.
  */
 void visit_step(struct visit *v, struct visitor *who, enum visit_in_kind kind,
 		struct span in, ms_t now, struct visit_out *out);
+
+/* Would it use bytes now? If not they wait, and there is no need to read any. */
+bool visit_listens(const struct visit *v);
 
 #endif
