@@ -19,9 +19,9 @@ enum reaction_kind { REACT_NEXT, REACT_LEAVE, REACT_RETRY };
 
 struct reaction {
 	enum reaction_kind kind;
-	double chance; /* of leaving; otherwise as REACT_NEXT */
-	ms_t after; /* of retrying, from the same address (or another, see retry_elsewhere) */
-	bool elsewhere;
+	double chance;	/* of leaving; otherwise as REACT_NEXT */
+	ms_t after;	/* of retrying, from the same address */
+	bool elsewhere; /* from another one */
 	bool set;
 };
 
@@ -38,8 +38,8 @@ struct actor {
 
 	/*
 	 * Pace. rate > 0: open loop, visits per second over all addresses, whatever happens to
-	 * them. visits > 0: each address comes that often, spread at random over the phase
-	 * (rate follows). Neither: closed loop, `parallel` visits at once, a new one `pause`
+	 * them. visits > 0: each address comes that often, spread at random over the phase; rate
+	 * is 0 here and follows from the length of the phase. Neither: closed loop, `parallel` visits at once, a new one `pause`
 	 * after one has ended. parallel always bounds what is open at once; ramp bounds new
 	 * connections per second (0: no bound).
 	 */
@@ -61,7 +61,7 @@ struct promise {
 	const char *word; /* "served", "alive", "no-breach", ... */
 	double limit;	  /* its number, if it takes one */
 	bool has_limit;
-	const char *actor; /* whom it is about; NULL: all that it can be about */
+	const char *actor; /* the name of one; NULL: all that it can be about */
 };
 
 struct scenario {
@@ -89,14 +89,17 @@ MUST bool scenario_open(struct scenario **out, const char *path, const char *hon
 			const char *const *beside, struct err *e);
 void scenario_close(struct scenario **s);
 
-/* Make everything about `factor` times as large or small: addresses, rates, parallel visits. At
- * least one of each stays. False if that is above a limit. */
+/*
+ * Make the attackers `factor` times as large or small: addresses, rates, parallel visits. At
+ * least one of each stays. The honest stay as they are, because they are the measure. False, and
+ * nothing has changed, if that is above a limit.
+ */
 MUST bool scenario_scale(struct scenario *s, double factor, struct err *e);
 
 /*
  * Where NAME is: a path if it has a slash or ends in .conf, else NAME.conf in dir, without regard
- * to case, also by the beginning of the file name up to a dash ("A4" finds a4-relay-bots.conf).
- * e lists what there is.
+ * to case, also by the beginning of the file name up to a dash ("A4" finds a4-relay-bots.conf) if
+ * only one file begins so. e lists what there is.
  */
 MUST bool scenario_find(const char *name, const char *dir, char *path, size_t cap,
 			struct err *e);
