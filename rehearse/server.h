@@ -38,21 +38,27 @@ struct server {
 	pid_t pids[SERVER_PIDS_MAX];
 	uint64_t started[SERVER_PIDS_MAX]; /* clock ticks: makes a pid the same process */
 	unsigned pids_n;
-	char kernel_from[80]; /* "cgroup memory.stat", "the whole machine: slab and sockets", ... */
-	char cpu_from[80];	    /* "cgroup cpuacct of its own", "/proc" */
+	char kernel_from[80]; /* "its control group", "growth of the whole machine's ...", ... */
+	char cpu_from[80];    /* "its control group", "/proc" */
 	struct server_inner *inner; /* owned */
 };
 
 /*
+ * To a tree belong the descendants of a pid, also those that have lost their parents since, and
+ * who is in its session or process group if it leads that. e names a pid that is not there, or
+ * that we descend from.
+ *
  * logs: files whose growth counts (rotation and truncation are noticed). With none, regular files
- * that the trees have open for writing and whose name contains "log" are taken. e names a pid that
- * is not there.
+ * that the trees have open for writing and that are logs by their name are taken.
  */
 MUST bool server_open(struct server *s, const pid_t *pids, unsigned pids_n,
 		      const char *const *logs, unsigned logs_n, struct err *e);
 void server_close(struct server *s);
 
-/* memory: also PSS. Never fails: what is gone counts what it last had. */
+/*
+ * memory: also PSS, and log files that were opened since. Never fails: the CPU, the log and the
+ * writes of what is gone count as they last were, so these never become less.
+ */
 void server_look(struct server *s, bool memory, struct server_look *out);
 
 /* Are all its root processes still the ones they were, and alive (not zombies)? */
