@@ -53,7 +53,11 @@ def output(*command):
 
 
 def compile_command(build):
-    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
+    try:
+        commands = (build / "compile_commands.json").read_text(encoding="utf-8")
+    except OSError as why:
+        sys.exit(f"not a build directory: {why}")
+    for entry in json.loads(commands):
         if (build / entry["file"]).resolve() == ROOT / SOURCE:
             return shlex.split(entry["command"])
     sys.exit(f"{build}/compile_commands.json: no {SOURCE}")
@@ -184,10 +188,19 @@ def judge(counted, rows, differs, renew, only=None):
 # ---- what we are asked for --------------------------------------------------------------------
 
 
+def tell(line):
+    """Where meson test --print-errorlogs shows it: of a TAP test it hides the rest."""
+    print(f"# {line}", file=sys.stderr, flush=True)
+
+
 def compare(build, file, only):
+    renew = f"ninja -C {os.path.relpath(build, ROOT)} renew-cost"
     try:
         here = conditions(build)
-        head, rows = read_figures(file)
+        try:
+            head, rows = read_figures(file)
+        except (OSError, ValueError) as why:
+            sys.exit(f"{file}: {why}. To write it anew: {renew}")
         if head.get("machine") != here["machine"]:
             raise Skip(f"the figures are for {head.get('machine')}, this is {here['machine']}")
     except Skip as reason:
@@ -195,8 +208,7 @@ def compare(build, file, only):
         return 0
     differs = differences(head, here)
     for line in differs:
-        print(f"# {line}")
-    renew = f"ninja -C {os.path.relpath(build, ROOT)} renew-cost"
+        tell(line)
     counted = count(build, only)
     results = list(judge(counted, rows, differs, renew, only))
     print(f"1..{len(results)}")
@@ -205,7 +217,7 @@ def compare(build, file, only):
         print(f"{'not ok' if wrong else 'ok'} {number} - {path}" +
               (f": {instructions} instructions, figure {rows.get(path)}" if instructions else ""))
         for line in wrong:
-            print(f"# {line}")
+            tell(line)
     return 1 if any(wrong for _, wrong in results) or not results else 0
 
 
@@ -214,7 +226,10 @@ def renew_figures(build, file):
         here = conditions(build)
     except Skip as reason:
         sys.exit(f"{build}: {reason}")
-    _, old = read_figures(file) if file.exists() else ({}, {})
+    try:
+        _, old = read_figures(file)
+    except (OSError, ValueError):
+        old = {}
     rows = {}
     for path, (instructions, wrong) in count(build).items():
         if wrong:
