@@ -28,14 +28,9 @@ double sums_seconds(const struct result *r, enum phase p)
 
 unsigned sums_buckets(const struct result *r)
 {
-	const struct tally *t = r->tally;
+	ms_t to = sums_to(r, PHASE_AFTER);
 
-	if (!t || t->ends[PHASE_COUNT - 1] <= 0)
-		return 0;
-
-	unsigned n = tally_bucket_of(t, t->ends[PHASE_COUNT - 1] - 1) + 1;
-
-	return n < BUCKETS_MAX ? n : BUCKETS_MAX;
+	return to > 0 ? tally_bucket_of(r->tally, to - 1) + 1 : 0;
 }
 
 bool sums_means(const struct result *r, unsigned actor, const char *name)

@@ -15,7 +15,7 @@ ms_t sums_from(const struct result *r, enum phase p);
 ms_t sums_to(const struct result *r, enum phase p);
 double sums_seconds(const struct result *r, enum phase p);
 
-/* Buckets that the plan has. */
+/* Buckets up to the end of the last phase that there was. */
 unsigned sums_buckets(const struct result *r);
 
 /* Who is meant: `name` alone, or if NULL all attackers (everybody, if there are none). */
