@@ -512,10 +512,8 @@ static void complain(struct role *r)
 			"holdfast-rehearse: %s: no free port, descriptor or memory for one "
 			"more connection to %s. Ports are spent first if it comes from few "
 			"addresses (%u): give it more, or a pause. What could not be begun "
-			"is counted as skipped
-			",
-			r->actor->name,
-			r->target->text, r->actor->addresses);
+			"is counted as skipped\n",
+			r->actor->name, r->target->text, r->actor->addresses);
 	r->told_no_room = true;
 }
 
@@ -572,10 +570,8 @@ void client_begin(struct clients *h, unsigned role, const struct crowd_visit *v)
 	case CONN_FORBIDDEN:
 		fprintf(stderr,
 			"holdfast-rehearse: %s: %s is not on this machine, or the address "
-			"it should be reached from is not
-			",
-			a->name,
-			r->target->text);
+			"it should be reached from is not\n",
+			a->name, r->target->text);
 		h->spent = true;
 		give_back(h, role, v, c);
 		break;
