@@ -3,7 +3,8 @@
  *
  * Every draw of a rehearsal belongs to something with a number (a visit, an address), and
  * its generator is made from the seed and that number: so a run does not depend on how
- * many workers share it, or who came first.
+ * many workers share it, or who came first. The numbers are the same on every machine; to
+ * change how they are made is to change what every seed plays.
  */
 #ifndef REHEARSE_RNG_H
 #define REHEARSE_RNG_H

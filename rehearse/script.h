@@ -109,20 +109,21 @@ struct pool {
 
 #define STEP_WORDS_MAX 8
 
-struct piece;
+struct text;
+struct script_block;
 
 struct step {
 	enum step_kind kind;
-	enum stage stage;	    /* from this step on */
-	struct span text;	    /* what is sent if nothing varies; or as written */
-	const struct piece *pieces; /* else */
-	size_t pieces_n;	    /* 0: nothing varies */
-	size_t most;		    /* bytes that are sent, at most; of fill, each time */
-	int64_t number;		    /* times (-1: forever), or bytes */
-	ms_t time;		    /* of wait, drip, none */
-	uint16_t other;		    /* the step that belongs to it: again <-> repeat */
+	enum stage stage;	  /* from this step on */
+	struct span text;	  /* what is sent if nothing varies; or as written */
+	const struct text *parts; /* of what is sent */
+	size_t most;		  /* bytes that are sent, at most; of fill, each time */
+	int64_t number;		  /* times (-1: forever), or bytes */
+	ms_t time;		  /* of wait, drip, none */
+	uint16_t other;		  /* the step that belongs to it: again <-> repeat */
 	struct span word[STEP_WORDS_MAX]; /* of expect, never */
 	uint8_t words;
+	bool varies;	   /* the text has values in it */
 	bool text_follows; /* expect-text */
 	bool leaves;	   /* QUIT or LOGOUT was the last that was sent */
 };

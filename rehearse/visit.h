@@ -22,6 +22,7 @@
 #define REHEARSE_VISIT_H
 
 #include "base/buf.h"
+#include "rehearse/reply.h"
 #include "rehearse/script.h"
 
 enum visit_in_kind {
@@ -59,20 +60,15 @@ struct visit {
 	int64_t left;		  /* bytes of fill and body not made yet; of drip, made */
 	uint64_t drawn;		  /* drip: what its text is drawn from */
 	int32_t loops[LOOPS_MAX]; /* how often still; -1 forever */
-	uint32_t literal;	  /* IMAP: its size, as far as it is known, or skipped */
+	struct replies replies;	  /* what was heard of the next one */
 	uint16_t at;		  /* step */
-	uint16_t code;		  /* SMTP: of the lines of this reply so far */
-	uint8_t speaks;
 	uint8_t stage;
 	uint8_t end; /* enum end, once over */
 	bool over;
 	bool is_done; /* the step `done` was reached */
 	bool sending; /* VISIT_SENT is owed */
 	uint8_t depth;
-	uint8_t marks;	/* what else visit.c must know */
-	uint8_t brace;	/* IMAP: how much of a {123} there is */
-	uint8_t column; /* of the reply's line; 255: that or more */
-	char line[42];	/* its beginning */
+	uint8_t marks; /* what else visit.c must know */
 };
 
 _Static_assert(sizeof(struct visit) <= 120, "a hundred thousand of them are held");
