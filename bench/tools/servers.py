@@ -1,46 +1,31 @@
-"""servers - the servers that are measured, and what measuring them needs
+"""servers - Holdfast and the canned responder, as they are measured, and the generator
 
-Every server runs privately: own directory, own configuration, own port on the loopback,
+Every server runs privately: own directory, own configuration, own ports on the loopback,
 own CPU account. Whoever starts one stops it; nothing else on the machine is touched.
+The servers that we are compared with are in peers.py.
 """
 
-import ctypes
 import json
 import os
-import platform
 import re
-import resource
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 
-BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROOT = os.path.dirname(BENCH)
+import machine
+from machine import Trouble, read, write
+
 DOMAIN = "example.test"
+HOST = "mx." + DOMAIN
 USERS = ["user%d" % i for i in range(1, 21)]
 RECIPIENTS = ["%s@%s" % (user, DOMAIN) for user in USERS]
+PASSWORDS = {r: "secret%d" % (i + 1) for i, r in enumerate(RECIPIENTS)}
 FLAGS = (
     "-std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Wconversion "
     "-Wstrict-prototypes -Wmissing-prototypes -Wvla"
 ).split()
-SPARE_DESCRIPTORS = 200
-
-
-class Trouble(Exception):
-    """Something that the reader can understand and do something about."""
-
-
-class Interrupted(Exception):
-    """A signal, or the end of our time."""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 # What Holdfast is told. If a setting is renamed, this is the place, and the only one.
@@ -48,13 +33,14 @@ def say(text):
 
 def holdfast_config(directory, port, deliver_to="discard", sessions=None, tls=False):
     text = """
-hostname = "mx.%(domain)s";
+hostname = "%(host)s";
 domains = [ "%(domain)s" ];
 listen = ( { address = "127.0.0.1:%(port)d"; service = "smtp"; } );
 dir = "%(directory)s";
 control = "%(directory)s/control.sock";
 delivery: { to = "%(deliver_to)s"; };
 """ % {
+        "host": HOST,
         "domain": DOMAIN,
         "port": port,
         "directory": directory,
@@ -77,95 +63,15 @@ delivery: { to = "%(deliver_to)s"; };
 
 
 def holdfast_user_add(program, config, address):
-    return [program, "user", "add", address, "--password", "bench", "--config", config]
+    word = PASSWORDS[address]
+    return [program, "user", "add", address, "--password", word, "--config", config]
 
 
 def holdfast_maildirs(directory):
     return directory
 
 
-# Installing and compiling.
-
-
-def as_root():
-    if os.geteuid() != 0:
-        os.execvp("sudo", ["sudo", sys.executable, *sys.argv])
-
-
-def is_installed(package):
-    r = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Status}", package], capture_output=True, text=True
-    )
-    return r.stdout.endswith(" installed")
-
-
-class NoServices:
-    """While this holds, installing a package starts nothing."""
-
-    path = "/usr/sbin/policy-rc.d"
-    aside = path + ".before-holdfast-bench"
-
-    def __enter__(self):
-        if os.path.lexists(self.path):
-            os.rename(self.path, self.aside)
-        with open(self.path, "w") as f:
-            f.write("#!/bin/sh\nexit 101\n")
-        os.chmod(self.path, 0o755)
-
-    def __exit__(self, *_):
-        os.unlink(self.path)
-        if os.path.lexists(self.aside):
-            os.rename(self.aside, self.path)
-
-
-def install(packages):
-    missing = [p for p in packages if not is_installed(p)]
-    if not missing:
-        return
-    say("installing " + " ".join(missing))
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    apt = ["apt-get", "-q", "-y", "--no-install-recommends"]
-
-    def simulate():
-        return subprocess.run(
-            apt + ["-s", "install"] + missing, env=env, capture_output=True, text=True
-        )
-
-    plan = simulate()
-    if plan.returncode:
-        subprocess.run(
-            ["apt-get", "-q", "update"],
-            env=env,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            timeout=300,
-        )
-        plan = simulate()
-    if plan.returncode:
-        raise Trouble("apt-get cannot install %s:\n%s" % (" ".join(missing), plan.stderr))
-    removed = re.findall(r"^Remv (\S+)", plan.stdout, re.M)
-    if removed:
-        raise Trouble(
-            "installing %s would remove %s; not done"
-            % (" ".join(missing), " ".join(removed))
-        )
-    if "postfix" in missing:
-        subprocess.run(
-            ["debconf-set-selections"],
-            check=True,
-            text=True,
-            input="postfix postfix/main_mailer_type select No configuration\n",
-        )
-    with NoServices():
-        r = subprocess.run(
-            apt + ["install"] + missing,
-            env=env,
-            timeout=600,
-            capture_output=True,
-            text=True,
-        )
-    if r.returncode:
-        raise Trouble("apt-get install failed:\n" + r.stdout[-2000:] + r.stderr[-2000:])
+# Compiling.
 
 
 def tool(directory, name):
@@ -175,205 +81,163 @@ def tool(directory, name):
 def compile_tools(directory):
     os.mkdir(os.path.join(directory, "tools"))
     for name, libraries in (("load", ["-lssl", "-lcrypto"]), ("canned", [])):
-        source = os.path.join(BENCH, "tools", name + ".c")
+        source = os.path.join(machine.BENCH, "tools", name + ".c")
         subprocess.run(
             ["gcc", *FLAGS, "-o", tool(directory, name), source, *libraries], check=True
         )
 
 
-# CPU and memory of a tree of processes.
-
-
-def read(path, default=""):
-    try:
-        with open(path) as f:
-            return f.read()
-    except OSError:
-        return default
-
-
-def stat_fields(pid):
-    """The fields of /proc/PID/stat from the third on: state, ppid, ..."""
-    text = read("/proc/%d/stat" % pid)
-    return text[text.rindex(")") + 2 :].split() if text else None
-
-
-def started(pid):
-    """When it was started: with its number, what makes a process the same one."""
-    fields = stat_fields(pid)
-    return fields[19] if fields else None
-
-
-def tree(root):
-    children = {}
-    for name in os.listdir("/proc"):
-        fields = stat_fields(int(name)) if name.isdigit() else None
-        if fields:
-            children.setdefault(int(fields[1]), []).append(int(name))
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting += children.get(pid, [])
-    return found
-
-
-class Account:
-    """Counts the CPU of everything that one process starts: with a control group where
-    one can be made, else from /proc, where children count once they are reaped."""
-
-    def __init__(self, name):
-        self.group, self.kind, self.root = None, "/proc", None
-        for kind, where, file in (
-            ("cpuacct", "/sys/fs/cgroup/cpuacct", "cpuacct.usage"),
-            ("cgroup2", "/sys/fs/cgroup", "cpu.stat"),
-        ):
-            group = "%s/holdfast-bench-%d-%s" % (where, os.getpid(), name)
-            if not os.path.exists(where + "/cgroup.procs"):
-                continue
-            try:
-                os.mkdir(group)
-            except OSError:
-                continue
-            self.group, self.kind, self.file = group, kind, group + "/" + file
-            return
-
-    def enter(self):
-        if self.group:
-            with open(self.group + "/cgroup.procs", "w") as f:
-                f.write("%d" % os.getpid())
-
-    def pids(self):
-        known = tree(self.root) if self.root and stat_fields(self.root) else []
-        if self.group:
-            known += map(int, read(self.group + "/cgroup.procs").split())
-        return sorted(set(known))
-
-    def seconds(self):
-        if self.kind == "cpuacct":
-            return int(read(self.file)) / 1e9
-        if self.kind == "cgroup2":
-            return int(re.search(r"usage_usec (\d+)", read(self.file)).group(1)) / 1e6
-        fields = [stat_fields(pid) for pid in self.pids()]
-        ticks = sum(sum(map(int, f[11:15])) for f in fields if f)
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def close(self):
-        if not self.group:
-            return
-        for _ in range(50):
-            try:
-                os.rmdir(self.group)
-                return
-            except OSError:
-                time.sleep(0.1)
-
-
-def memory(pids):
-    """PSS of these processes in bytes, by kind."""
-    total = {"Pss": 0, "Pss_Anon": 0, "Pss_File": 0, "Pss_Shmem": 0}
-    for pid in pids:
-        for key, kib in re.findall(
-            r"^(Pss\w*):\s+(\d+) kB", read("/proc/%d/smaps_rollup" % pid), re.M
-        ):
-            if key in total:
-                total[key] += int(kib) * 1024
-    return total
-
-
 # The servers.
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+GREETINGS = {"smtp": "220", "submission": "220", "imap": "* OK", "pop3": "+OK"}
 
 
-def answers(port):
-    """What the server greets with, or '' if it does not."""
+def free_ports(n):
+    """As many ports of 127.0.0.1 that nobody uses now, all different."""
+    sockets = [socket.socket() for _ in range(n)]
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
-            text = s.recv(512).decode("latin-1")
-            if text.startswith("220"):
-                s.sendall(b"QUIT\r\n")
-                s.recv(512)
-            return text
-    except OSError:
-        return ""
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
 
 
-def takes(port, recipient):
-    """Whether the server would take mail for the recipient now."""
+def converse(port, lines, patience=5):
+    """Wait for the greeting, say each line, and return the last line of every answer. What
+    is not answered any more is missing."""
+    replies = []
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
-            f = s.makefile("rw", newline="")
-            for line in (
-                "",
-                "EHLO load.example.test",
-                "MAIL FROM:<load@load.example.test>",
-                "RCPT TO:<%s>" % recipient,
-                "QUIT",
-            ):
-                if line:
+        with socket.create_connection(("127.0.0.1", port), timeout=patience) as s:
+            f = s.makefile("rw", newline="", encoding="latin-1")
+            for line in (None, *lines):
+                if line is not None:
                     f.write(line + "\r\n")
                     f.flush()
                 reply = f.readline()
                 while reply[3:4] == "-":
                     reply = f.readline()
-                if not reply.startswith("2"):
-                    return False
-            return True
+                if not reply:
+                    break
+                replies.append(reply.rstrip("\r\n"))
+    except OSError:
+        pass
+    return replies
+
+
+def greets(port, service):
+    """Whether the server there says something like hello, or begins to."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
+            text = s.recv(512).decode("latin-1")
+            if text.startswith("220 "):
+                s.sendall(b"QUIT\r\n")
+                s.recv(512)
+            return text.startswith(GREETINGS[service])
     except OSError:
         return False
 
 
+def takes(port, recipient, patience=5):
+    """Whether the server would take mail for the recipient now."""
+    lines = (
+        "EHLO load.example.test",
+        "MAIL FROM:<load@load.example.test>",
+        "RCPT TO:<%s>" % recipient,
+        "QUIT",
+    )
+    replies = converse(port, lines, patience)
+    return len(replies) == 5 and all(reply.startswith("2") for reply in replies)
+
+
+def fill(path, facts):
+    """A template of bench/peers with the facts where it says @NAME@."""
+    with open(os.path.join(machine.BENCH, "peers", path)) as f:
+        return re.sub(r"@([A-Z][A-Z_]*)@", lambda m: str(facts[m.group(1)]), f.read())
+
+
 class Server:
     name = None
+    services = ("smtp",)  # the first is the one at .port
+    packages = ()  # of Debian, which have to be installed
     has_tls = False
+    summary = ""  # its configuration, in a line
+    patience = 5  # seconds that its greeting may take
+    keeps_orphans = False  # processes whose parents ended become children of the first
 
     def __init__(self, directory):
         self.directory = os.path.join(directory, self.name)
         os.mkdir(self.directory, 0o755)
-        self.port = free_port()
+        self.ports = dict(zip(self.services, free_ports(len(self.services))))
+        self.port = self.ports[self.services[0]]
         self.account = None
-        self.process = None
+        self.processes, self.pids = [], []
         self.output = os.path.join(self.directory, "output")
+        self.logs = [self.output]
+
+    @classmethod
+    def prepare(cls):
+        """Install what is missing, before the first is made."""
+        machine.install(cls.packages)
 
     def command(self):
+        """Write the configuration, start what has to run before, and say what to run."""
         raise NotImplementedError
 
-    def start(self):
-        command = self.command()
-        self.account = Account(self.name)
+    def spawn(self, command, counted=True):
+        """Start a part of the server, which ends when our thread does. What is not counted
+        is stopped with the server, but is not in .pids and not in the account."""
+
+        def enter():
+            machine.end_with_parent()
+            if counted:
+                self.account.enter()
+            if self.keeps_orphans:
+                machine.adopt_orphans()
+
         with open(self.output, "ab") as out:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                cwd="/",
                 start_new_session=True,
-                preexec_fn=self.account.enter,
+                preexec_fn=enter,
             )
-        self.account.root = self.process.pid
-        deadline = time.monotonic() + 20
-        while not answers(self.port).startswith("220"):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise Trouble(
-                    "%s does not answer at 127.0.0.1:%d:\n%s"
-                    % (self.name, self.port, read(self.output)[-2000:])
-                )
+        self.processes.append(process)
+        if counted:
+            self.pids.insert(0, process.pid)
+            self.account.roots.append(process.pid)
+
+    def await_that(self, condition, problem, most=20):
+        deadline = time.monotonic() + most
+        while not condition():
+            if not self.alive() or time.monotonic() > deadline:
+                words = "\n".join(read(log)[-2000:] for log in self.logs)
+                raise Trouble("%s %s: %s" % (self.name, problem, words.strip()))
             time.sleep(0.05)
+
+    def start(self):
+        self.account = machine.Account(self.name)
+        self.spawn(self.command())
+        self.await_up()
         self.introduce()
-        deadline = time.monotonic() + 20
-        for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
-            while not takes(self.port, recipient):
-                if time.monotonic() > deadline:
-                    raise Trouble(
-                        "%s does not take mail for %s:\n%s"
-                        % (self.name, recipient, read(self.output)[-2000:])
-                    )
-                time.sleep(0.2)
+        if "smtp" in self.ports:
+            for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
+                self.await_that(
+                    lambda r=recipient: takes(self.ports["smtp"], r, self.patience),
+                    "does not take mail for " + recipient,
+                    20 + self.patience,
+                )
+
+    def await_up(self):
+        for service, port in self.ports.items():
+            self.await_that(
+                lambda p=port, s=service: greets(p, s),
+                "does not answer at 127.0.0.1:%d" % port,
+            )
 
     def introduce(self):
         """What the running server has to be told."""
@@ -382,27 +246,29 @@ class Server:
         """How many messages have arrived where they go, or None if nobody can tell."""
 
     def alive(self):
-        return self.process is not None and self.process.poll() is None
+        return bool(self.processes) and all(p.poll() is None for p in self.processes)
 
     def stop(self):
         if not self.account:
             return
-        known = {pid: started(pid) for pid in self.account.pids()}
-        if self.process:
-            self.process.terminate()
+        known = {pid: machine.started(pid) for pid in self.account.pids()}
+        while self.processes:
+            process = self.processes[-1]
+            process.terminate()
             try:
-                self.process.wait(10)
+                process.wait(10)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            known.pop(self.process.pid, None)
-            self.process = None
-        reap(known, 1)
+                process.kill()
+                process.wait()
+            known.pop(process.pid, None)
+            self.processes.pop()
+        machine.reap(known, 1)
         for pid, when in known.items():
-            if started(pid) == when:
+            if machine.started(pid) == when:
                 os.kill(pid, signal.SIGKILL)
-        reap(known)
+        machine.reap(known)
         self.account.close()
+        self.account = None
 
     def cpu(self):
         return self.account.seconds()
@@ -424,6 +290,7 @@ class Server:
 
 class Canned(Server):
     name = "canned"
+    summary = "fixed answers from one thread, each message written and fsynced"
 
     def command(self):
         self.kept = os.path.join(self.directory, "messages")
@@ -440,102 +307,15 @@ class Canned(Server):
         return len(os.listdir(self.kept))
 
 
-class Postfix(Server):
-    """Debian's defaults, hash: mailboxes, everything to discard: after the queue."""
-
-    name = "postfix"
-    has_tls = True
-    more = ""
-
-    MASTER = """
-127.0.0.1:%(port)d inet n - n - - smtpd
-pickup    unix n - n 60   1 pickup
-cleanup   unix n - n -    0 cleanup
-qmgr      unix n - n 300  1 qmgr
-tlsmgr    unix - - n 1000? 1 tlsmgr
-rewrite   unix - - n -    - trivial-rewrite
-bounce    unix - - n -    0 bounce
-defer     unix - - n -    0 bounce
-trace     unix - - n -    0 bounce
-verify    unix - - n -    1 verify
-flush     unix n - n 1000? 0 flush
-proxymap  unix - - n -    - proxymap
-proxywrite unix - - n -   1 proxymap
-showq     unix n - n -    - showq
-error     unix - - n -    - error
-retry     unix - - n -    - error
-discard   unix - - n -    - discard
-anvil     unix - - n -    1 anvil
-scache    unix - - n -    1 scache
-postlog   unix-dgram n - n - 1 postlogd
-"""
-    MAIN = """
-compatibility_level = 3.6
-queue_directory = %(directory)s/queue
-data_directory = %(directory)s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-maillog_file = %(directory)s/log
-maillog_file_prefixes = %(directory)s
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.%(domain)s
-mydestination =
-mynetworks = [::1]/128
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-smtpd_peername_lookup = no
-alias_maps =
-alias_database =
-local_recipient_maps =
-virtual_mailbox_domains = %(domain)s
-virtual_mailbox_maps = hash:%(directory)s/users
-virtual_transport = discard:
-smtpd_relay_restrictions = reject_unauth_destination
-smtpd_tls_security_level = %(tls)s
-smtpd_tls_chain_files = %(directory)s/key.pem, %(directory)s/cert.pem
-"""
-
-    def command(self):
-        d = self.directory
-        for name in ("etc", "queue", "data"):
-            os.mkdir(os.path.join(d, name))
-        shutil.chown(os.path.join(d, "data"), "postfix", "postfix")
-        make_certificate(d)
-        facts = {"directory": d, "port": self.port, "domain": DOMAIN, "tls": "may"}
-        write(d + "/etc/main.cf", self.MAIN % facts + self.more)
-        write(d + "/etc/master.cf", self.MASTER % facts)
-        write(d + "/users", "".join("%s discard\n" % r for r in RECIPIENTS))
-        subprocess.run(["postmap", "-c", d + "/etc", "hash:" + d + "/users"], check=True)
-        return ["postfix", "-c", d + "/etc", "start-fg"]
-
-    def delivered(self):
-        with open(self.directory + "/log", errors="replace") as f:
-            return sum("status=sent" in line for line in f)
-
-    def version(self):
-        r = subprocess.run(
-            ["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True
-        )
-        return r.stdout.strip()
-
-
-class PostfixEager(Postfix):
-    """As Postfix, but without the pause of a second that it takes when mail comes in
-    faster than it goes out. That pause is a default, and half of its rate."""
-
-    name = "postfix-eager"
-    more = "in_flow_delay = 0\n"
-
-
 class Holdfast(Server):
     name = "holdfast"
+    summary = "defaults, 20 users, the queue is durable, then everything is discarded"
     deliver_to = "discard"
     has_tls = True
 
     def __init__(self, directory, program=None, sessions=None, tls=False):
         super().__init__(directory)
-        self.program = program or os.path.join(ROOT, "build", "holdfast")
+        self.program = program or os.path.join(machine.ROOT, "build", "holdfast")
         self.sessions, self.tls = sessions, tls
         if not os.access(self.program, os.X_OK):
             raise Trouble("%s is not there; build it first" % self.program)
@@ -550,6 +330,13 @@ class Holdfast(Server):
             holdfast_config(d, self.port, self.deliver_to, self.sessions, self.tls),
         )
         return [self.program, "run", "--config", self.config]
+
+    def await_up(self):
+        for service, port in self.ports.items():
+            self.await_that(
+                lambda p=port, s=service: greets(p, s),
+                "does not answer at 127.0.0.1:%d" % port,
+            )
 
     def introduce(self):
         for recipient in RECIPIENTS:
@@ -566,7 +353,7 @@ class Holdfast(Server):
 
     def version(self):
         r = subprocess.run(
-            ["git", "-C", ROOT, "describe", "--always", "--dirty"],
+            ["git", "-C", machine.ROOT, "describe", "--always", "--dirty"],
             capture_output=True,
             text=True,
         )
@@ -575,6 +362,7 @@ class Holdfast(Server):
 
 class HoldfastMaildir(Holdfast):
     name = "holdfast-maildir"
+    summary = "defaults, 20 users, the queue is durable, then into Maildirs"
     deliver_to = "maildir"
 
     def delivered(self):
@@ -585,16 +373,6 @@ class HoldfastMaildir(Holdfast):
             if os.path.basename(path) == "new":
                 for name in files:
                     yield os.path.join(path, name)
-
-
-KINDS = {
-    kind.name: kind for kind in (Postfix, PostfixEager, Canned, Holdfast, HoldfastMaildir)
-}
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
 
 
 def make_certificate(directory):
@@ -611,7 +389,7 @@ def make_certificate(directory):
             "-days",
             "2",
             "-subj",
-            "/CN=mx." + DOMAIN,
+            "/CN=" + HOST,
             "-keyout",
             directory + "/key.pem",
             "-out",
@@ -622,144 +400,15 @@ def make_certificate(directory):
     )
 
 
-# The machine, and the place of work.
+# The generators.
 
 
-def adopt_orphans():
-    """Be the parent of what our servers leave behind, so that it can be reaped."""
-    PR_SET_CHILD_SUBREAPER = 36
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def reap(pids, most=5):
-    """Wait for these to be gone, those that became our children included."""
-    deadline = time.monotonic() + most
-    while pids and time.monotonic() < deadline:
-        for pid in list(pids):
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
-            if not stat_fields(pid):
-                del pids[pid]
-        time.sleep(0.05)
-
-
-class Workplace:
-    """A directory that goes away, and servers that are stopped, whatever happens."""
-
-    def __init__(self, parent, deadline):
-        for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
-            signal.signal(signo, self.interrupt)
-        signal.alarm(deadline)
-        adopt_orphans()
-        self.servers = []
-        self.directory = tempfile.mkdtemp(prefix="holdfast-bench-", dir=parent)
-        os.chmod(self.directory, 0o755)
-
-    @staticmethod
-    def interrupt(signo, _):
-        raise Interrupted(
-            "out of time"
-            if signo == signal.SIGALRM
-            else "interrupted by " + signal.Signals(signo).name
-        )
-
-    def __enter__(self):
-        return self
-
-    def start(self, kind, **options):
-        directory = os.path.join(self.directory, kind.name)
-        if os.path.exists(directory):
-            shutil.rmtree(directory)
-        server = kind(self.directory, **options)
-        self.servers.append(server)
-        try:
-            server.start()
-        except Trouble:
-            self.stop(server)
-            raise
-        return server
-
-    def stop(self, server):
-        self.servers.remove(server)
-        server.stop()
-
-    def __exit__(self, *_):
-        signal.alarm(0)
-        for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(signo, signal.SIG_IGN)
-        for server in self.servers:
-            server.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def descriptors():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-def fsync_rate(directory, seconds=1.0):
-    """Files of 4 KiB written and made durable per second, one after the other."""
-    place = tempfile.mkdtemp(dir=directory)
-    body, n, began = b"x" * 4096, 0, time.monotonic()
-    while time.monotonic() - began < seconds:
-        fd = os.open("%s/%d" % (place, n), os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(fd, body)
-        os.fsync(fd)
-        os.close(fd)
-        n += 1
-    took = time.monotonic() - began
-    shutil.rmtree(place)
-    return round(n / took)
-
-
-def need_room(directory, bytes_needed):
-    free = shutil.disk_usage(directory).free
-    if free < bytes_needed:
-        raise Trouble(
-            "%s has %d MiB free, and this may need %d; see --dir"
-            % (directory, free // 2**20, bytes_needed // 2**20)
-        )
-
-
-def machine_cpu():
-    """CPU-seconds of the whole machine so far: used, and taken by a hypervisor."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    user, nice, system, _, _, irq, softirq, steal = (
-        int(n) / ticks for n in read("/proc/stat").split()[1:9]
-    )
-    return user + nice + system + irq + softirq, steal
-
-
-def machine(directory):
-    model = re.search(r"^model name\s*:\s*(.*)$", read("/proc/cpuinfo"), re.M)
-    release = re.search(r'^PRETTY_NAME="?([^"\n]*)', read("/etc/os-release"), re.M)
-    fs = subprocess.run(
-        ["findmnt", "-n", "-o", "FSTYPE", "-T", directory], capture_output=True, text=True
-    )
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "processor": model.group(1) if model else platform.machine(),
-        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        "kernel": platform.release(),
-        "system": release.group(1) if release else "",
-        "file_system": fs.stdout.strip(),
-        "fsync_per_second": fsync_rate(directory),
-        "descriptors_per_process": descriptors(),
-        "load_before": os.getloadavg()[0],
-    }
-
-
-def machine_line(m):
-    return (
-        "%(cores)d cores (%(processor)s), %(memory_mib)d MiB, %(system)s, kernel "
-        "%(kernel)s; %(file_system)s, %(fsync_per_second)d fsynced 4 KiB files/s in "
-        "sequence; %(descriptors_per_process)d descriptors per process; load average "
-        "%(load_before).2f before the run" % m
-    )
+def rehearse():
+    """The rehearsal program, which the build makes."""
+    program = os.path.join(machine.ROOT, "build", "holdfast-rehearse")
+    if not os.access(program, os.X_OK):
+        raise Trouble("%s is not there; build it first" % program)
+    return program
 
 
 def load(directory, port, **options):
@@ -791,7 +440,7 @@ class Holder:
     """Generators that hold sessions, as many processes as the descriptors ask for."""
 
     def __init__(self, directory, port, sessions, tls, patience):
-        most = descriptors() - SPARE_DESCRIPTORS
+        most = machine.descriptors() - machine.SPARE_DESCRIPTORS
         self.processes, self.held = [], 0
         self.deadline = time.monotonic() + patience
         try:
