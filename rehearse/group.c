@@ -130,8 +130,9 @@ static long inside(const char *dir, const pid_t *pids, size_t n, int depth)
 		return -1;
 	}
 	while (found >= 0 && fscanf(f, "%d", &pid) == 1)
-		found = bsearch(&(pid_t){ pid }, pids, n, sizeof(*pids), by_pid) ? found + 1
-										 : -1;
+		found = bsearch(&(pid_t){ pid }, pids, n, sizeof(*pids), by_pid)
+				? found + 1
+				: -1;
 	fclose(f);
 	below = found >= 0 ? opendir(dir) : NULL;
 	while (below && found >= 0 && (d = readdir(below)) != NULL) {
@@ -188,7 +189,7 @@ bool group_own(struct group *g, enum group_kind kind, const pid_t *pids, size_t 
 
 	*g = (struct group){ 0 };
 	for (int v = 1; v <= 2 && n > 0; v++) {
-		const char *controller = v == 2		    ? NULL
+		const char *controller = v == 2		     ? NULL
 					 : kind == GROUP_CPU ? "cpuacct"
 							     : "memory";
 

@@ -5,13 +5,13 @@
 #include "rehearse/result.h"
 #include "rehearse/sums.h"
 
-#define SERVED_LIMIT  99.0 /* per cent, if none was said */
-#define SLOWER_TIMES  2	   /* p99 under attack: this often that of the quiet phase, ... */
-#define SLOWER_MS     50   /* ... and so much more */
-#define HELD_LIMIT    100.0
-#define HELD_ENOUGH   10 /* sessions to divide memory by */
+#define SERVED_LIMIT	99.0 /* per cent, if none was said */
+#define SLOWER_TIMES	2  /* p99 under attack: this often that of the quiet phase, ... */
+#define SLOWER_MS	50 /* ... and so much more */
+#define HELD_LIMIT	100.0
+#define HELD_ENOUGH	10 /* sessions to divide memory by */
 #define ENOUGH_AT_FIRST 10 /* visits in the first tenth, to compare with */
-#define HOUR	      3600.0
+#define HOUR		3600.0
 
 /* Which actors a promise can be about. */
 enum about { ABOUT_NOBODY, ABOUT_HONEST, ABOUT_ATTACKERS, ABOUT_ANY };
@@ -28,12 +28,11 @@ struct rule {
 	/* Fills found and verdict. says is filled already. */
 	void (*judge)(const struct result *r, const struct promise *p, double limit,
 		      struct judged *out);
-	double usual; /* limit, if none was said */
-	const char *says;	 /* with the limit as %g, if there is one */
+	double usual;	  /* limit, if none was said */
+	const char *says; /* with the limit as %g, if there is one */
 };
 
-static void decide(struct judged *out, enum verdict v, const char *fmt, ...)
-	PRINTF(3, 4);
+static void decide(struct judged *out, enum verdict v, const char *fmt, ...) PRINTF(3, 4);
 
 static void decide(struct judged *out, enum verdict v, const char *fmt, ...)
 {
@@ -152,7 +151,7 @@ static void no_breach(const struct result *r, const struct promise *p, double li
 {
 	char first[sizeof(out->found) - 60] = "";
 	const char *who = "";
-	uint64_t breaches = 0;
+	uint64_t breaches = 0, before = 0;
 
 	(void)limit;
 	for (unsigned i = 0; i < r->scenario->actors_n; i++) {
@@ -164,13 +163,14 @@ static void no_breach(const struct result *r, const struct promise *p, double li
 			sums_phase(r, i, (enum phase)phase, &sum);
 			breaches += sum.breaches;
 		}
-		if (!*first) {
+		if (!before && breaches) {
 			sums_breach(r, i, first, sizeof(first));
 			who = r->scenario->actors[i].name;
 		}
+		before = breaches;
 	}
 	if (breaches)
-		decide(out, VERDICT_BROKEN, "%llu; the first, by %.20s: %s",
+		decide(out, VERDICT_BROKEN, "%llu, the first of %.20s: %s",
 		       (unsigned long long)breaches, who, first);
 	else if (!attack_of(r, p->actor).begun)
 		decide(out, VERDICT_UNKNOWN, "nobody attacked");
@@ -280,7 +280,8 @@ static void alive(const struct result *r, const struct promise *p, double limit,
 		decide(out, VERDICT_UNKNOWN, "no --server-pid");
 	else
 		decide(out, kept_if(r->server_alive), "%s",
-		       r->server_alive ? "the same processes" : "it died or was restarted");
+		       r->server_alive ? "the same processes"
+				       : "it died or was restarted");
 }
 
 static void memory(const struct result *r, const struct promise *p, double limit,
@@ -310,8 +311,8 @@ static void memory(const struct result *r, const struct promise *p, double limit
 	kib = (double)more / 1024 / (double)held;
 	sums_bytes((double)more, text);
 	sums_bytes(kib * 1024, each);
-	decide(out, kept_if(kib <= limit), "%s each: %s for %llu (kernel: %s)", each, text,
-	       (unsigned long long)held, r->kernel_from);
+	decide(out, kept_if(kib <= limit), "%s each: %s for %llu (kernel: %s)", each,
+	       text, (unsigned long long)held, r->kernel_from);
 }
 
 /* Bytes of log at a time, from the looks; edges included. */
@@ -342,8 +343,7 @@ static double log_in_an_hour(const struct result *r, double seconds, double byte
 	double rate = ((double)r->edges[PHASE_AFTER].look.log - log_at(r, middle)) /
 		      (seconds / 2);
 
-	return seconds >= HOUR ? bytes * HOUR / seconds
-			       : bytes + rate * (HOUR - seconds);
+	return seconds >= HOUR ? bytes * HOUR / seconds : bytes + rate * (HOUR - seconds);
 }
 
 static void log_budget(const struct result *r, const struct promise *p, double limit,
@@ -484,15 +484,16 @@ bool promise_check(const struct promise *p, const struct actor *about, struct er
 	if (p->has_limit && !(p->limit >= 0 && p->limit < 1e9))
 		return err_set(e, "promise %s: a limit is 0 or more", p->word);
 	if (p->has_limit && rule->unit == UNIT_PER_CENT && p->limit > 100)
-		return err_set(e, "promise %s: a limit in per cent is at most 100", p->word);
+		return err_set(e, "promise %s: a limit in per cent is at most 100",
+			       p->word);
 	if (about && rule->about == ABOUT_NOBODY)
 		return err_set(e, "promise %s is about no actor", p->word);
 	if (about && about->honest && rule->about == ABOUT_ATTACKERS)
 		return err_set(e, "promise %s is about attackers; %s is honest", p->word,
 			       about->name);
 	if (about && !about->honest && rule->about == ABOUT_HONEST)
-		return err_set(e, "promise %s is about honest clients; %s attacks", p->word,
-			       about->name);
+		return err_set(e, "promise %s is about honest clients; %s attacks",
+			       p->word, about->name);
 	return true;
 }
 

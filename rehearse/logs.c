@@ -48,8 +48,9 @@ bool logs_open(struct logs *l, const char *const *paths, unsigned n, struct err 
 	for (unsigned i = 0; i < n; i++) {
 		if (stat(paths[i], &st) == 0 && !S_ISREG(st.st_mode)) {
 			logs_close(l);
-			return err_set(e, "%s: not a regular file, what is written there "
-					  "cannot be counted",
+			return err_set(e,
+				       "%s: not a regular file, what is written there "
+				       "cannot be counted",
 				       paths[i]);
 		}
 		if (l->n == LOGS_MAX || !add(l, paths[i])) {
@@ -131,8 +132,7 @@ uint64_t logs_look(struct logs *l)
 		for (size_t k = 0; k < LOG_OLD; k++)
 			l->grown += growth(&f->old[k]);
 		l->grown += growth(&f->now);
-		if (stat(f->path, &st) == 0 && S_ISREG(st.st_mode) &&
-		    !same(f->now.fd, &st))
+		if (stat(f->path, &st) == 0 && S_ISREG(st.st_mode) && !same(f->now.fd, &st))
 			l->grown += rotated(f);
 	}
 	return l->grown;

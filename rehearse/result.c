@@ -22,7 +22,8 @@ static bool holds(const struct result *r)
 	const struct scenario *s = r->scenario;
 
 	for (unsigned i = 0; i < s->actors_n; i++)
-		for (size_t k = 0; sums_means(r, i, NULL) && k < s->actors[i].script.n; k++)
+		for (size_t k = 0; sums_means(r, i, NULL) && k < s->actors[i].script.n;
+		     k++)
 			if (s->actors[i].script.steps[k].kind == STEP_HOLD)
 				return true;
 	for (size_t i = 0; i < s->promises_n; i++)
@@ -148,7 +149,7 @@ static void line_of(const char *path, const char *key, char *out, size_t cap)
 		fclose(f);
 }
 
-static json_t *machine(void)
+json_t *result_machine(void)
 {
 	char processor[256], system[256], kernel[200] = "";
 	struct rlimit files = { 0 };
@@ -251,14 +252,13 @@ static json_t *actor_phase(const struct result *r, unsigned actor, enum phase ph
 	sums_phase(r, actor, phase, &p);
 	asked = sums_ended_all(&p);
 	asked = asked > p.again ? asked - p.again : 0;
-	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "phase",
-			phase_word(phase), "begun", integer(p.begun), "due",
-			integer(p.due), "skipped", integer(p.skipped), "no_port",
-			integer(p.no_port), "again", integer(p.again), "done",
-			integer(p.done), "success",
-			asked ? number(fmin((double)p.done / (double)asked, 1))
-			      : json_null(),
-			"ended", ended(&p), "heard", heard(&p));
+	out = json_pack(
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "phase",
+		phase_word(phase), "begun", integer(p.begun), "due", integer(p.due),
+		"skipped", integer(p.skipped), "no_port", integer(p.no_port), "again",
+		integer(p.again), "done", integer(p.done), "success",
+		asked ? number(fmin((double)p.done / (double)asked, 1)) : json_null(),
+		"ended", ended(&p), "heard", heard(&p));
 	if (!out)
 		return NULL;
 	json_object_set_new(out, "p50_ms", number(tally_quantile(&p, 0.5)));
@@ -509,7 +509,7 @@ json_t *result_json(const struct result *r)
 		r->scale, "workers", (json_int_t)r->workers, "cores", r->cores);
 	json_t *rest = json_pack(
 		"{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "machine",
-		machine(), "measured",
+		result_machine(), "measured",
 		r->has_server ? json_pack("{s:o, s:o}", "cpu_from", text(r->cpu_from),
 					  "kernel_from", text(r->kernel_from))
 			      : json_null(),

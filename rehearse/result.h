@@ -108,11 +108,13 @@ enum promise_takes promise_takes(const char *word); /* of a known word */
  * Word, limit and actor of a promise at once. about: the actor that it names, NULL if it names
  * none. e says what is wrong, and for an unknown word lists those there are.
  */
-MUST bool promise_check(const struct promise *p, const struct actor *about,
-			struct err *e);
+MUST bool promise_check(const struct promise *p, const struct actor *about, struct err *e);
 
 /* Everything, for programs; docs/rehearse.md describes it. NULL if out of memory. */
 json_t *result_json(const struct result *r);
+
+/* This machine: the object `machine` of it. */
+json_t *result_machine(void);
 
 /* The table. Its own words only: nothing a server said is printed unescaped. */
 void result_table(const struct result *r, FILE *out);

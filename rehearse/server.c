@@ -123,11 +123,12 @@ static bool read_stat(int proc, pid_t pid, struct sight *out)
 	if (read_file(proc, pid, "stat", text, sizeof(text)) <= 0)
 		return false;
 	at = strrchr(text, ')'); /* the name may have any other in it */
-	if (!at || sscanf(at + 1,
-			  " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu %*d %*d "
-			  "%*d %*d %llu",
-			  &state, &parent, &group, &session, &user, &system, &waited_user,
-			  &waited_system, &started) != 9)
+	if (!at ||
+	    sscanf(at + 1,
+		   " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu %*d %*d "
+		   "%*d %*d %llu",
+		   &state, &parent, &group, &session, &user, &system, &waited_user,
+		   &waited_system, &started) != 9)
 		return false;
 	*out = (struct sight){
 		.process = { .pid = pid,
@@ -162,8 +163,7 @@ static void *find(pid_t pid, void *array, size_t n, size_t size)
 static struct process *member_before(const struct server_inner *in, pid_t pid,
 				     uint64_t started)
 {
-	struct process *p =
-		find(pid, in->before, in->before_n, sizeof(*in->before));
+	struct process *p = find(pid, in->before, in->before_n, sizeof(*in->before));
 
 	return p && p->started == started ? p : NULL;
 }
@@ -251,13 +251,12 @@ static void sort_out(const struct server *s)
 		struct sight *p = &in->sights[i];
 
 		decide(s, p);
-		if (p->is == MEMBER &&
-		    room((void **)&in->members, in->members_n, &in->members_cap,
-			 sizeof(*in->members)))
+		if (p->is == MEMBER && room((void **)&in->members, in->members_n,
+					    &in->members_cap, sizeof(*in->members)))
 			in->members[in->members_n++] = p->process;
 		else if (p->is == STRANGER &&
-			 room((void **)&in->strangers, in->strangers_n, &in->strangers_cap,
-			      sizeof(*in->strangers)))
+			 room((void **)&in->strangers, in->strangers_n,
+			      &in->strangers_cap, sizeof(*in->strangers)))
 			in->strangers[in->strangers_n++] =
 				(struct stranger){ p->process.pid, p->inode };
 	}
@@ -550,8 +549,7 @@ static bool find_roots(struct server *s, const pid_t *pids, unsigned n, struct e
 		return err_set(e, "from 1 to %d processes can be watched",
 			       SERVER_PIDS_MAX);
 	for (unsigned i = 0; i < n; i++) {
-		if (pids[i] <= 0 || !read_stat(proc, pids[i], &p) ||
-		    is_zombie(&p.process))
+		if (pids[i] <= 0 || !read_stat(proc, pids[i], &p) || is_zombie(&p.process))
 			return err_set(e, "there is no process %d", (int)pids[i]);
 		if (above_us(proc, pids[i]))
 			return err_set(e,

@@ -39,7 +39,7 @@ struct server {
 	uint64_t started[SERVER_PIDS_MAX]; /* clock ticks: makes a pid the same process */
 	unsigned pids_n;
 	char kernel_from[80]; /* "its control group", "growth of the whole machine's ...", ... */
-	char cpu_from[80];    /* "its control group", "/proc" */
+	char cpu_from[80];	    /* "its control group", "/proc" */
 	struct server_inner *inner; /* owned */
 };
 

@@ -175,8 +175,8 @@ static void look_in(struct sums_cost *c, const struct server_look *l)
 	c->kernel_most = larger(c->kernel_most, l->kernel);
 	c->both_most = larger(c->both_most, l->pss + l->kernel);
 	c->fds_most = l->fds > c->fds_most ? l->fds : c->fds_most;
-	c->processes_most =
-		l->processes > c->processes_most ? l->processes : c->processes_most;
+	c->processes_most = l->processes > c->processes_most ? l->processes
+							     : c->processes_most;
 }
 
 void sums_cost(const struct result *r, enum phase p, struct sums_cost *out)

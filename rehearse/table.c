@@ -1,13 +1,12 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "rehearse/result.h"
 #include "rehearse/sums.h"
 
 #define COLUMNS 100
-#define NAME	26 /* columns of a name at the left */
+#define NAME	25 /* columns of a name at the left */
 #define TEXT	400
 
 /* Words that go into lines of COLUMNS, all but the first indented. */
@@ -102,6 +101,8 @@ static const char *ms(double x, char *out)
 {
 	if (isnan(x))
 		snprintf(out, 28, "-");
+	else if (x >= 100000)
+		snprintf(out, 28, "%.0f s", x / 1000);
 	else if (x >= 100)
 		return grouped((uint64_t)(x + 0.5), out);
 	else
@@ -114,11 +115,28 @@ static void heading(FILE *out, const char *name)
 	fprintf(out, "\n%s\n", name);
 }
 
+static void line_of_machine(FILE *out)
+{
+	json_t *m = result_machine();
+	const char *processor, *kernel, *system;
+	json_int_t cores, memory;
+	char text[TEXT];
+
+	if (m && json_unpack(m, "{s:I, s:s, s:I, s:s, s:s}", "cores", &cores, "processor",
+			     &processor, "memory_mib", &memory, "kernel", &kernel,
+			     "system", &system) == 0) {
+		snprintf(text, sizeof(text), "%lld x %.100s, %lld MiB, %.100s, %.100s",
+			 (long long)cores, *processor ? processor : "core",
+			 (long long)memory, kernel, system);
+		line(out, "machine", text);
+	}
+	json_decref(m);
+}
+
 static void head(const struct result *r, FILE *out)
 {
 	const struct scenario *s = r->scenario;
 	char text[TEXT], cores[80] = "";
-	struct utsname u;
 
 	if (r->cores[0])
 		snprintf(cores, sizeof(cores), " on cores %s", r->cores);
@@ -136,10 +154,7 @@ static void head(const struct result *r, FILE *out)
 		 sums_seconds(r, PHASE_QUIET), sums_seconds(r, PHASE_ATTACK),
 		 sums_seconds(r, PHASE_AFTER));
 	line(out, "phases", text);
-	if (uname(&u) == 0) {
-		snprintf(text, sizeof(text), "%s %s %s", u.sysname, u.release, u.machine);
-		line(out, "machine", text);
-	}
+	line_of_machine(out);
 	if (!r->complete)
 		line(out, "NOT WHOLE", r->why_not);
 }
@@ -168,7 +183,7 @@ static void honest_phase(const struct result *r, unsigned i, enum phase phase, F
 	if (asked)
 		snprintf(through, sizeof(through), "%.2f %%",
 			 100.0 * (double)p.done / (double)asked);
-	fprintf(out, " %-7s %9s %10s", phase_word(phase), grouped(asked, text), through);
+	fprintf(out, " %-7s %10s %9s", phase_word(phase), grouped(asked, text), through);
 	for (size_t q = 0; q < COUNT_OF(quantiles); q++)
 		fprintf(out, "%9s", ms(tally_quantile(&p, quantiles[q]), text));
 	fprintf(out, "%9s\n", ms(p.done ? p.latency_most : (double)NAN, text));
@@ -197,16 +212,14 @@ static void honest(const struct result *r, FILE *out)
 		if (!a->honest)
 			continue;
 		if (!any)
-			fprintf(out,
-				"\n%-*s %-7s %9s %10s%9s%9s%9s%9s%9s\n", NAME,
+			fprintf(out, "\n%-*s %-7s %10s %9s%9s%9s%9s%9s%9s\n", NAME,
 				"Honest clients", "phase", "visits", "through", "p50 ms",
 				"p95", "p99", "p99.9", "slowest");
 		any = true;
 		for (int p = PHASE_QUIET; p < PHASE_COUNT; p++) {
 			struct lines l = { .out = out };
 
-			put(&l, "%-*.*s", NAME, NAME,
-			    p == PHASE_QUIET ? a->title : "");
+			put(&l, "%-*.*s", NAME, NAME, p == PHASE_QUIET ? a->title : "");
 			honest_phase(r, i, (enum phase)p, out);
 		}
 	}
@@ -258,9 +271,11 @@ static void attacker(const struct result *r, unsigned i, FILE *out)
 	fputc('\n', out);
 	if (p.skipped) {
 		l = left(out, 12, "  skipped");
-		put(&l, "%s visits: as many as may be were open already", grouped(p.skipped, x));
+		put(&l, "%s visits: as many as may be were open already",
+		    grouped(p.skipped, x));
 		if (p.no_port)
-			put(&l, "(%s of them: the generator had no port or descriptor left)",
+			put(&l,
+			    "(%s of them: the generator had no port or descriptor left)",
 			    grouped(p.no_port, y));
 		fputc('\n', out);
 	}
@@ -282,8 +297,8 @@ static void attackers(const struct result *r, FILE *out)
 			continue;
 		if (!any)
 			fprintf(out, "\n%-*s %10s %12s %10s %10s %10s %10s\n", NAME,
-				"Attackers in the attack", "addresses", "visits", "visits/s",
-				"replies/s", "open most", "left");
+				"Attackers in the attack", "addresses", "visits",
+				"visits/s", "replies/s", "open most", "left");
 		any = true;
 		attacker(r, i, out);
 	}
@@ -321,8 +336,8 @@ static void cell_cores(const struct result *r, enum phase p, const struct sums_c
 		snprintf(out, 28, "%.3f", c->cpu / sums_seconds(r, p));
 }
 
-static void cell_cpu_each(const struct result *r, enum phase p,
-			  const struct sums_cost *c, char *out)
+static void cell_cpu_each(const struct result *r, enum phase p, const struct sums_cost *c,
+			  char *out)
 {
 	uint64_t n = sums_connections(r, p);
 
@@ -370,8 +385,8 @@ static void cell_log(const struct result *r, enum phase p, const struct sums_cos
 		sums_bytes((double)c->log, out);
 }
 
-static void cell_log_each(const struct result *r, enum phase p,
-			  const struct sums_cost *c, char *out)
+static void cell_log_each(const struct result *r, enum phase p, const struct sums_cost *c,
+			  char *out)
 {
 	uint64_t n = sums_refused(r, p);
 
@@ -422,25 +437,28 @@ static void costs(const struct result *r, FILE *out)
 static void against_ceiling(const struct result *r, FILE *out)
 {
 	const struct ceiling *c = &r->ceiling;
-	char a[28], b[28], x[28], d[28];
+	char a[28], b[28], x[28], d[28], text[TEXT];
 	struct figures f;
 
 	result_figures(r, &f);
 	heading(out, "Figures");
-	fprintf(out, "%-12s%14s%14s%14s%14s\n", "", "begun/s", "ended/s", "replies/s", "held");
+	fprintf(out, "%-12s%14s%14s%14s%14s\n", "", "begun/s", "ended/s", "replies/s",
+		"held");
 	fprintf(out, "%-12s%14s%14s%14s%14s\n", "this server", rate(f.begun, a),
 		rate(f.ended, b), rate(f.replies, x), grouped((uint64_t)f.held, d));
 	if (!c->measured) {
 		line(out, "ceiling", "not measured (--ceiling)");
 		return;
 	}
-	fprintf(out,
-		"%-12s%14s%14s%14s%14s   (fixed answers, %.1f s; CPU-s %.2f and %.2f)\n",
-		"ceiling", rate(c->opened, a), rate(c->visits, b), rate(c->replies, x),
-		grouped((uint64_t)c->held, d), c->seconds, c->generator_cpu, c->canned_cpu);
+	fprintf(out, "%-12s%14s%14s%14s%14s\n", "ceiling", rate(c->opened, a),
+		rate(c->visits, b), rate(c->replies, x), grouped((uint64_t)c->held, d));
+	snprintf(text, sizeof(text),
+		 "The ceiling is what the generator does with fixed answers: measured for %.1f "
+		 "s, %.2f CPU-s of its own and %.2f of the answers.",
+		 c->seconds, c->generator_cpu, c->canned_cpu);
+	line(out, "", text);
 	if (!isnan(f.of_ceiling))
-		fprintf(out, "%-12s%.0f %% of the ceiling%s\n", "",
-			100 * f.of_ceiling,
+		fprintf(out, "%-12s%.0f %% of the ceiling%s\n", "", 100 * f.of_ceiling,
 			f.generator_limited ? ": limited by the generator" : "");
 }
 
