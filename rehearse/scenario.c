@@ -172,6 +172,7 @@ static bool text_ok(const struct reader *r, struct span text)
 			in = INSIDE_LINE_COMMENT;
 		} else if (c == '/' && next == '*') {
 			in = INSIDE_COMMENT;
+			i++;
 		} else if (c == '@') {
 			return bad_line(r, line,
 					"@include is not for scenarios; write it here, or "
@@ -570,27 +571,16 @@ static struct pool pool_of(const struct scenario *s, const struct actor *a)
 			      .values_n = a->values_n };
 }
 
-/* Are all {values} in it known, above it? A step that sends it would have to be right. */
-static bool choice_ok(const struct reader *r, const struct actor *a, setting *at,
-		      struct span choice)
+/* Is the newest value good? A dialogue of any kind would have to be. */
+static bool value_ok(const struct reader *r, const struct actor *a, setting *at)
 {
-	static const char word[] = "send ";
-	char line[sizeof(word) + STEP_TEXT_MAX];
-	const char *const lines[] = { line };
+	static const char *const lines[] = { "hear" };
 	struct pool pool = pool_of(r->s, a);
 	struct script script;
-	size_t n = sizeof(word) - 1;
 	struct err e;
 
-	memcpy(line, word, n);
-	for (size_t i = 0; i < choice.n && n < STEP_TEXT_MAX; i++, n++)
-		line[n] = (char)(choice.p[i] < ' ' || choice.p[i] == '\\' ? 'x'
-									  : choice.p[i]);
-	line[n] = '\0';
-	if (choice.n == 0)
-		return true;
 	if (!script_open(&script, lines, 1, service_speaks(a->service), &pool, &e))
-		return bad(r, at, "this choice: %s", e.text);
+		return bad(r, at, "%s", e.text);
 	script_close(&script);
 	return true;
 }
@@ -611,10 +601,6 @@ static bool value_of(const struct reader *r, setting *s, struct actor *a)
 	if (!words_inline(r, from, CHOICES_MAX, &v->words) ||
 	    !weights_of(r, member(s, "weights"), &v->words))
 		return false;
-	for (size_t i = 0; i < v->words.n; i++)
-		if (!choice_ok(r, a, config_setting_get_elem(from, (unsigned)i),
-			       v->words.items[i]))
-			return false;
 	once = member(s, "once");
 	if (once && !text_of(r, once, NAME_MOST, &word))
 		return false;
@@ -630,7 +616,7 @@ static bool value_of(const struct reader *r, setting *s, struct actor *a)
 			   "this setting it is drawn each time",
 			   word);
 	a->values_n++;
-	return true;
+	return value_ok(r, a, s);
 }
 
 static bool values_of(const struct reader *r, setting *s, struct actor *a)
@@ -1007,7 +993,7 @@ static bool beside_of(const struct reader *r, setting *s, const char *dir,
 		      const char *const *instead)
 {
 	char path[PATH_CAP];
-	const char *name;
+	const char *name = NULL;
 	struct err e;
 
 	if (s && (!config_setting_is_array(s) || config_setting_length(s) > ACTORS_MAX))
