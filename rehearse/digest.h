@@ -8,8 +8,6 @@
 
 #include "base/err.h"
 
-#define DIGEST_POINTS	300   /* of a line over time, at most */
-#define DIGEST_STEPS	150   /* of a quantile over time, at most */
 #define DIGEST_SAMPLES	60000 /* visits of honest clients, in all results together */
 #define DIGEST_SAMPLE_1 4000  /* of them, of one kind of client in one result, at most */
 
@@ -21,18 +19,19 @@
  * { "words": { "stages": [["connect", "up to the greeting"], ..], "ends": [..] },
  *   "shown": [ a result, in the order in which they first appear, with
  *       "seed": as text (JavaScript has no 64-bit numbers),
- *       "summary": { "success" (0 to 1, of honest visits under attack), "p99_ms" (of the slowest
- *           kind of honest client), "quiet_success", "quiet_p99_ms", "after_success",
- *           "after_p99_ms", "attempts" (under attack), "attempts_per_s", "seconds", "cpu_s",
- *           "cpu_per_1000" (attempts), "pss_most", "kernel_most", "log_bytes" (under attack),
- *           "log_per_1000", "held" },                                   (null: not known)
+ *       "summary": { "success" (0 to 1, of honest visits under attack, as promises are judged),
+ *           "p99_ms" (of the slowest kind of honest client), "quiet_success", "quiet_p99_ms",
+ *           "after_success", "after_p99_ms", "attempts" (under attack), "attempts_per_s",
+ *           "seconds", "cpu_s", "cpu_per_1000" (connections), "pss_most", "kernel_most",
+ *           "log_bytes" (under attack), "log_per_1000" (refusals), "held" },  (null: not known)
  *       "rounds": [ { "round", "shown" (this one), "complete", "limited", "verdicts": [..],
  *           "summary" } ],
  *       "time": null or { "bucket_s", "to_s", "step_s",
- *           "attackers": [ { "name", "begun": [..], "open": [..] } ],
- *           "refused": { "rcpt": [..] },                                (of all attackers)
- *           "honest": [ { "name", "of" (visits), "t": [..], "ms": [..],
- *               "failed_t": [..], "failed_end": [..], "steps" } ],
+ *           "attackers": [ { "name", "begun": [..], "open": [..] } ],   (all, if none attacks)
+ *           "refused": { "rcpt": [..] },                                (of them together)
+ *           "honest": [ { "name", "of" (visits), "t": [..], "ms": [..], "failed_t": [..],
+ *               "failed_end": [..], "later_t": [..] (refused for now, by clients who come again),
+ *               "steps" } ],
  *           "all": steps of all honest clients,
  *           "server": null or { "at_s", "cores", "pss", "kernel", "log_bytes" } } } ] }
  *

@@ -115,8 +115,11 @@ def honest_visits(how, rng):
                 factor = 1 + (slower - 1) * math.exp(-(t - EDGES[2][1]) / 1.5)
             ms = usual * factor * math.exp(rng.gauss(0, 0.35)) * (6 if rng.random() < 0.01 else 1)
             end = "done"
+            if name == "newcomer" and how[0] == 25:  # it is sent away at first, and comes again
+                visits.append((round(t, 3), 31.0, "later"))
+                ms += 3000
             if phase == "attack" and rng.random() < fails * (2 if name == "newcomer" else 1):
-                end = rng.choice(["silent", "later", "dropped"])
+                end = rng.choice(["silent", "refused", "dropped"])
                 ms = 30000.0 if end == "silent" else ms
             visits.append((round(t, 3), round(ms, 3), end))
             t += 1 / rate
@@ -129,14 +132,16 @@ def honest_actor(name, title, visits):
     for phase, start, end in EDGES:
         mine = [v for v in visits if start <= v[0] < end]
         done = [v[1] for v in mine if v[2] == "done"]
+        again = sum(v[2] == "later" for v in mine)
         ended = {}
         for _, _, how in mine:
-            stage = {"done": "body", "silent": "connect", "later": "rcpt", "dropped": "connect"}[how]
+            stage = {"done": "body", "silent": "connect", "dropped": "connect"}.get(how, "rcpt")
             ended.setdefault(stage, {}).setdefault(how, 0)
             ended[stage][how] += 1
         phases.append({
-            "phase": phase, "begun": len(mine), "due": len(mine), "skipped": 0, "done": len(done),
-            "success": len(done) / len(mine) if mine else None, "ended": ended,
+            "phase": phase, "begun": len(mine), "due": len(mine) - again, "skipped": 0, "no_port": 0,
+            "again": again, "done": len(done),
+            "success": len(done) / (len(mine) - again) if mine else None, "ended": ended,
             "heard": {"rcpt": {"yes": len(done)}}, "p50_ms": quantile(done, .5),
             "p95_ms": quantile(done, .95), "p99_ms": quantile(done, .99), "p999_ms": quantile(done, .999),
             "max_ms": max(done, default=None), "bytes_in": 620 * len(mine), "bytes_out": 4800 * len(mine),
@@ -153,7 +158,7 @@ def attacker(spec, line):
     if rest > 0:
         stage, end = next(iter(ends.items()))
         ended.setdefault(stage, {})[end] = ended.get(stage, {}).get(end, 0) + rest
-    zero = {"begun": 0, "due": 0, "skipped": 0, "done": 0, "success": None, "ended": {}, "heard": {},
+    zero = {"begun": 0, "due": 0, "skipped": 0, "no_port": 0, "again": 0, "done": 0, "success": None, "ended": {}, "heard": {},
             "p50_ms": None, "p95_ms": None, "p99_ms": None, "p999_ms": None, "max_ms": None,
             "bytes_in": 0, "bytes_out": 0, "open_most": 0}
     attack = zero | {
@@ -239,7 +244,9 @@ def sample(scenario="A4", server="Holdfast", round=None, seed=7):
         "format": 1, "program": "holdfast-rehearse 0.1.0",
         "scenario": {"id": scenario, "title": title, "about": about, "ends": ends}, "server": server,
         "target": "127.0.0.1:2525", "started": "2026-03-14T09:26:53Z", "seed": seed, "scale": 1.0,
-        "workers": 2, "cores": "", "machine": dict(MACHINE), "complete": True, "why_not": "",
+        "workers": 2, "cores": "", "machine": dict(MACHINE), "measured": {
+            "cpu_from": "/proc", "kernel_from": "the whole machine: slab and sockets"},
+        "complete": True, "why_not": "",
         "phases": server_phases(series, 0.31), "actors": actors,
         "time": {"bucket_s": BUCKET, "buckets": len(series["at_s"]) * 2,
                  "actors": lines + [{"name": a["name"], "honest": True, "begun": [], "done": [], "open": [],
