@@ -39,9 +39,9 @@ struct actor {
 	/*
 	 * Pace. rate > 0: open loop, visits per second over all addresses, whatever happens to
 	 * them. visits > 0: each address comes that often, spread at random over the phase; rate
-	 * is 0 here and follows from the length of the phase. Neither: closed loop, `parallel` visits at once, a new one `pause`
-	 * after one has ended. parallel always bounds what is open at once; ramp bounds new
-	 * connections per second (0: no bound).
+	 * is 0 here and follows from the length of the phase. Neither: closed loop, `parallel`
+	 * visits at once, a new one `pause` after one has ended. parallel always bounds what is
+	 * open at once; ramp bounds new connections per second (0: no bound).
 	 */
 	double rate;
 	unsigned visits;
