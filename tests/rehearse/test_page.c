@@ -315,8 +315,8 @@ static void quantiles_are_of_each_second(void **unused)
 
 	(void)unused;
 	set(time_of(r), "latency",
-	    "[{'name': 'a', 'due_s': [2.5, 2.1, 2.2, 2.9, 5.5, 39.5, 7, 8],"
-	    " 'ms': [30, 10, 20, 40, 9, 1, null, 3],"
+	    "[{'name': 'a', 'due_s': [39.5, 2.1, 2.2, 2.9, 5.5, 2.5, 7, 8],"
+	    " 'ms': [1, 10, 20, 40, 9, 30, null, 3],"
 	    " 'end': ['done', 'done', 'done', 'done', 'silent', 'done', 'done', 'over']}]");
 	d = digest_of(r);
 	steps = json_object_get(time_of(shown(d, 0)), "all");
@@ -593,7 +593,7 @@ static void a_page_that_cannot_be_made_leaves_the_old_one(void **unused)
 {
 	struct place p = place();
 	json_t *all = json_array(), *none = json_array();
-	char *page;
+	char *page, beside[128];
 	struct err e;
 	FILE *f = fopen(p.path, "w");
 
@@ -608,10 +608,32 @@ static void a_page_that_cannot_be_made_leaves_the_old_one(void **unused)
 	json_array_append_new(all, result());
 	assert_false(page_write("/nowhere/at/all.html", all, &e));
 	assert_non_null(strstr(e.text, "/nowhere/at/all.html"));
-	assert_false(page_write(p.dir, all, &e)); /* a directory is there */
-	assert_non_null(strstr(e.text, p.dir));
+	snprintf(beside, sizeof(beside), "%s/directory", p.dir);
+	assert_int_equal(mkdir(beside, 0700), 0);
+	assert_false(page_write(beside, all, &e));
+	assert_non_null(strstr(e.text, beside));
+	assert_int_equal(rmdir(beside), 0);
 	json_decref(all);
 	json_decref(none);
+	leave(&p);
+}
+
+static void nobody_can_lay_a_link_where_it_is_written(void **unused)
+{
+	struct place p = place();
+	json_t *all = json_array();
+	char link[128], target[128];
+	struct err e;
+
+	(void)unused;
+	snprintf(link, sizeof(link), "%s.%ld.new", p.path, (long)getpid());
+	snprintf(target, sizeof(target), "%s/target", p.dir);
+	assert_int_equal(symlink(target, link), 0);
+	json_array_append_new(all, result());
+	assert_false(page_write(p.path, all, &e));
+	assert_int_equal(access(target, F_OK), -1);
+	assert_int_equal(unlink(link), 0);
+	json_decref(all);
 	leave(&p);
 }
 
@@ -670,6 +692,7 @@ int main(void)
 		cmocka_unit_test(a_seed_keeps_all_its_digits),
 		cmocka_unit_test(the_page_asks_for_nothing),
 		cmocka_unit_test(a_page_that_cannot_be_made_leaves_the_old_one),
+		cmocka_unit_test(nobody_can_lay_a_link_where_it_is_written),
 		cmocka_unit_test(without_memory_there_is_no_page_and_no_harm),
 	};
 
