@@ -1,7 +1,7 @@
 #!/bin/sh
 # Does clang-format agree?
 #
-# usage: check_format.sh [--fix] [FILE...] (without files: all of src/ and tests/)
+# usage: check_format.sh [--fix] [FILE...] (without files: all of src, tests, bench and rehearse)
 #
 # Only version 14 is asked (Debian 12): others place some things differently.
 set -eu
@@ -24,7 +24,7 @@ if [ "${1:-}" = --fix ]; then
 	shift
 fi
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(find src tests bench -name '*.[ch]' -not -path '*/build*' | sort)
+[ $# -gt 0 ] || set -- $(find src tests bench rehearse -name '*.[ch]' -not -path '*/build*' | sort)
 # shellcheck disable=SC2086
 "$tool" $how "$@"
 echo "$# files"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small rules that no compiler knows (CONTRIBUTING.md).
 
-usage: check_habits.py [DIR...] (without: src and tests)
+usage: check_habits.py [DIR...] (without: src, tests and rehearse)
 """
 import pathlib
 import re
@@ -46,7 +46,7 @@ def check(path, text):
 
 def main():
     here = pathlib.Path(__file__).resolve().parent.parent
-    dirs = [pathlib.Path(d) for d in sys.argv[1:]] or [here / "src", here / "tests"]
+    dirs = [pathlib.Path(d) for d in sys.argv[1:]] or [here / "src", here / "tests", here / "rehearse"]
     files = [f for d in dirs for f in sorted(d.rglob("*")) if f.suffix in (".c", ".h", ".def")]
     problems = [p for f in files for p in check(f, f.read_text(encoding="utf-8"))]
     print("\n".join(problems + [f"{len(files)} files, {len(problems)} problems"]))
