@@ -45,10 +45,8 @@ static enum reply_got smtp_line(struct replies *r, struct span line, struct repl
 	uint64_t code;
 
 	if (line.n < 3 || !number_parse(span_head(line, 3), 599, &code) || code < 200 ||
-	    (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-') ||
-	    (r->more && code != r->code))
+	    (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
 		return REPLY_FAULT;
-	r->code = (uint16_t)code;
 	r->more = line.n > 3 && line.p[3] == '-';
 	if (r->more)
 		return REPLY_MORE;

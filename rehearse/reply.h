@@ -3,7 +3,8 @@
  *
  * The client's side of SMTP, IMAP and POP3 as far as a rehearsal needs it: was that a yes or a no?
  * Bytes may come in any pieces; nothing but the beginning of the present line is kept. Lines end
- * with LF, with or without CR: whether a server is right about that is not asked here.
+ * with LF, with or without CR: whether a server is right about that is not asked here. Of several
+ * lines of SMTP the last one counts, as for most clients: postscreen says 220- and then 521.
  */
 #ifndef REHEARSE_REPLY_H
 #define REHEARSE_REPLY_H
@@ -13,13 +14,12 @@
 /* Small: each visit has one. */
 struct replies {
 	uint32_t literal; /* IMAP: its size, as far as it is known, or skipped */
-	uint16_t code;	  /* SMTP: of the lines of this reply so far */
 	uint8_t speaks;
 	uint8_t brace;	/* IMAP: how much of a {123} there is */
 	uint8_t column; /* of the line; 255: that or more */
 	bool more;	/* in the middle of a reply of several lines, or of its text */
 	bool greeted;	/* IMAP: the first line was heard */
-	char line[37];	/* its beginning */
+	char line[39];	/* its beginning */
 };
 
 struct reply {

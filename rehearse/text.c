@@ -348,6 +348,7 @@ static bool compile(struct texts *c, struct span *in, unsigned how, struct text 
 {
 	struct writer w = { .text = out };
 	size_t braces = 0;
+	bool open = true;
 	struct text bounds;
 	struct piece p;
 
@@ -359,13 +360,13 @@ static bool compile(struct texts *c, struct span *in, unsigned how, struct text 
 	if (!w.bytes)
 		return false;
 	out->pieces = w.pieces;
-	while (in->n) {
+	while (in->n && open) {
 		uint8_t b = in->p[0];
 
 		*in = span_skip(*in, 1);
-		if (b == '}' && how & NESTED)
-			break;
-		if (b == '\\' && how & ESCAPES) {
+		if (b == '}' && how & NESTED) {
+			open = false;
+		} else if (b == '\\' && how & ESCAPES) {
 			if (!escape_of(in, &w.bytes[w.used++], c->e))
 				return false;
 		} else if (b == '{' && in->n && in->p[0] == '{') {
@@ -379,9 +380,9 @@ static bool compile(struct texts *c, struct span *in, unsigned how, struct text 
 		} else {
 			w.bytes[w.used++] = b;
 		}
-		if (in->n == 0 && how & NESTED)
-			return err_set(c->e, "{base64 ...: its } is missing");
 	}
+	if (open && how & NESTED)
+		return err_set(c->e, "{base64 ...: its } is missing");
 	write_plain(&w);
 	out->n = w.n;
 	return true;

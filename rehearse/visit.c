@@ -10,6 +10,7 @@ enum {
 	ENTERED = 1u << 1, /* the step has begun: its deadline is set, its bytes are counted */
 	BLOCKED = 1u << 2, /* the step waits for VISIT_SENT, until the deadline */
 	GONE = 1u << 3,	   /* the server closed: what is unread is all there is */
+	DEAF = 1u << 4, /* it holds, and what it hears are no replies (but TLS, perhaps) */
 };
 
 struct turn {
@@ -171,11 +172,16 @@ static bool hear(struct turn *t, const struct step *s)
 		return advance(v, v->at + 1u);
 	if (t->out->heard.is)
 		return false; /* the next one is for the next turn */
+	if (is(v, DEAF))
+		t->in = span_skip(t->in, t->in.n);
 	switch (replies_next(&v->replies, asked, &t->in, &r)) {
 	case REPLY_WHOLE:
 		return heard(t, s, &r);
 	case REPLY_FAULT:
-		return end(t, END_FAULT);
+		if (s->kind != STEP_HOLD)
+			return end(t, END_FAULT);
+		mark(v, DEAF, true);
+		return true;
 	case REPLY_MORE:
 		break;
 	}

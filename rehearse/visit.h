@@ -11,7 +11,7 @@
  * How a reply counts: 2xx, 3xx, OK, PREAUTH, + and +OK are a yes. Later are 4xx; BYE; NO with
  * [UNAVAILABLE], [INUSE] or [LIMIT]; -ERR with [SYS/TEMP], [IN-USE] or [LOGIN-DELAY]. Everything
  * else is a no, also a yes that is not what was expected, for the visit that it ends. What is no
- * reply at all (words, another code in the middle of a reply, a NUL) is a fault.
+ * reply at all (words, a NUL) is a fault, but who holds does not mind.
  *
  * How a visit ends: as done, if it came to the end of its dialogue, or in whatever way after
  * `done`. As later, by 421 or BYE in any step that hears (unless they were expected). If the
