@@ -112,6 +112,35 @@ bool memory_read(struct memory *m, const char *path, struct span *out, struct er
 
 enum inside { INSIDE_NOTHING, INSIDE_TEXT, INSIDE_LINE_COMMENT, INSIDE_COMMENT };
 
+/* In what text.p[*i] leaves us; *i moves to the last byte that belongs to it. */
+static enum inside follow(enum inside in, struct span text, size_t *i)
+{
+	uint8_t c = text.p[*i], next = *i + 1 < text.n ? text.p[*i + 1] : 0;
+
+	switch (in) {
+	case INSIDE_TEXT:
+		*i += c == '\\' && next != '\n';
+		return c == '"' ? INSIDE_NOTHING : in;
+	case INSIDE_LINE_COMMENT:
+		return c == '\n' ? INSIDE_NOTHING : in;
+	case INSIDE_COMMENT:
+		if (c != '*' || next != '/')
+			return in;
+		++*i;
+		return INSIDE_NOTHING;
+	case INSIDE_NOTHING:
+		break;
+	}
+	if (c == '/' && next == '*') {
+		++*i;
+		return INSIDE_COMMENT;
+	}
+	if (c == '#' || (c == '/' && next == '/'))
+		return INSIDE_LINE_COMMENT;
+	return c == '"' ? INSIDE_TEXT : INSIDE_NOTHING;
+}
+
+/* Of a name or a number. A minus sign is none. */
 static bool part_of_word(uint8_t c, bool inside)
 {
 	return (c >= '0' && c <= '9') || (byte_lower(c) >= 'a' && byte_lower(c) <= 'z') ||
@@ -119,59 +148,49 @@ static bool part_of_word(uint8_t c, bool inside)
 }
 
 /*
- * What libconfig would swallow: other files through @include; the high bits of a long number; a
- * zero byte, and all of the text behind it.
+ * What libconfig would do in silence: draw in other files through @include; forget the high bits of
+ * a long number; end the file at a zero byte; go on with a text on the next line, and so notice a
+ * missing quote far behind it.
  */
 static bool text_ok(const struct reader *r, struct span text)
 {
 	enum inside in = INSIDE_NOTHING;
-	unsigned line = 1, word = 0;
+	unsigned line = 1, began = 1, word = 0;
 	bool number = false;
 
 	for (size_t i = 0; i < text.n; i++) {
-		uint8_t c = text.p[i], next = i + 1 < text.n ? text.p[i + 1] : 0;
+		uint8_t c = text.p[i];
+		enum inside was = in;
 
 		if (c == '\0')
 			return reader_bad_line(r, line, "a zero byte; this is no text");
-		if (c == '\n')
-			line++;
-		if (in == INSIDE_COMMENT && c == '*' && next == '/') {
-			in = INSIDE_NOTHING;
-			i++;
-		} else if (in == INSIDE_LINE_COMMENT && c == '\n') {
-			in = INSIDE_NOTHING;
-		} else if (in == INSIDE_TEXT && c == '"') {
-			in = INSIDE_NOTHING;
-		} else if (in == INSIDE_TEXT && c == '\\') {
-			if (span_starts(span_skip(text, i), SPAN("\\x00")))
-				return reader_bad_line(
-					r, line,
-					"\\x00 would end the text here; in raw, drip and "
-					"fill write \\\\0");
-			i += next != '\n';
-		} else if (in != INSIDE_NOTHING) {
-			continue;
-		} else if (c == '"') {
-			in = INSIDE_TEXT;
-		} else if (c == '#' || (c == '/' && next == '/')) {
-			in = INSIDE_LINE_COMMENT;
-		} else if (c == '/' && next == '*') {
-			in = INSIDE_COMMENT;
-			i++;
-		} else if (c == '@') {
+		if (in == INSIDE_TEXT && c == '\n')
+			break;
+		if (in == INSIDE_TEXT && span_starts(span_skip(text, i), SPAN("\\x00")))
+			return reader_bad_line(r, line,
+					       "\\x00 would end the text here; in raw, drip "
+					       "and fill write \\\\0");
+		if (in == INSIDE_NOTHING && c == '@')
 			return reader_bad_line(
 				r, line,
-				"@include is not for scenarios; write it here, or "
-				"use a list with file = \"NAME\"");
-		}
-		if (!part_of_word(c, word))
+				"@include is not for scenarios; write it here, "
+				"or use a list with file = \"NAME\"");
+		if (in != INSIDE_NOTHING || !part_of_word(c, word))
 			word = 0;
 		else if (word++ == 0)
 			number = c <= '9';
 		if (number && word > 9)
 			return reader_bad_line(
 				r, line, "a number of more than nine digits is too large");
+		in = follow(in, text, &i);
+		line += c == '\n';
+		if (was != in)
+			began = line;
 	}
+	if (in == INSIDE_TEXT)
+		return reader_bad_line(r, began, "a text without its closing \"");
+	if (in == INSIDE_COMMENT)
+		return reader_bad_line(r, began, "a comment without its closing */");
 	return true;
 }
 
