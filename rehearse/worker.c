@@ -77,24 +77,21 @@ static void find_a_place(const struct plan *p, bool honest)
 
 /* Roles. */
 
-static bool says(const struct words *w, const char *word)
+static bool says(struct span text, const char *word)
 {
-	for (size_t i = 0; i < w->n; i++)
-		if (memmem(w->items[i].p, w->items[i].n, word, strlen(word)))
-			return true;
-	return false;
+	return text.n && memmem(text.p, text.n, word, strlen(word));
 }
 
 /* Does anything that this actor sends ask for the value? */
-static bool asks_for(const struct actor *a, const struct pool *p, const char *word)
+static bool asks_for(const struct actor *a, const char *word)
 {
 	for (size_t i = 0; i < a->script.n; i++)
-		if (memmem(a->script.steps[i].text.p, a->script.steps[i].text.n, word,
-			   strlen(word)))
+		if (says(a->script.steps[i].text, word))
 			return true;
-	for (size_t i = 0; i < p->values_n; i++)
-		if (says(&p->values[i].words, word))
-			return true;
+	for (size_t i = 0; i < a->values_n; i++)
+		for (size_t k = 0; k < a->values[i].words.n; k++)
+			if (says(a->values[i].words.items[k], word))
+				return true;
 	return false;
 }
 
@@ -137,8 +134,8 @@ static bool cast(struct worker *w, unsigned i, unsigned share, unsigned shares,
 	if (w->ends < (double)to)
 		w->ends = (double)to;
 	name_target(&r->who, r->target);
-	r->tells_address = asks_for(a, &r->pool, "{address}");
-	r->tells_port = asks_for(a, &r->pool, "{port}");
+	r->tells_address = asks_for(a, "{address}");
+	r->tells_port = asks_for(a, "{port}");
 	return crowd_open(&r->crowd, a, i, share, shares, p->seed, from, to, e);
 }
 
