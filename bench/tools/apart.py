@@ -1,10 +1,10 @@
 """apart - programs that are unpacked instead of installed, and rooms to run them in
 
-Mail servers exclude each other as packages, and installing one changes the machine. So the
-peers are fetched as packages, unpacked below CACHE, and run in a mount namespace of their
-own, where /usr and /etc look as if the packages were installed, /run is empty, and users
-exist who do not exist outside. Nothing of it is visible outside, and it is gone with the last
-process.
+Mail servers exclude each other as packages, and installing one changes the machine. So
+the peers are fetched as packages, unpacked below CACHE, and run in a mount namespace of
+their own, where /usr and /etc look as if the packages were installed, /run is empty, and
+users exist who do not exist outside. Nothing of it is visible outside, and it is gone with
+the last process.
 """
 
 import functools
@@ -24,8 +24,9 @@ CACHE = "/var/cache/holdfast-bench"
 # numbers that no user has.
 FIRST_ID = 61300
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# No name is asked of a server: there is none for 127.0.0.0/8, and a real one would be slow.
-# "lookup" is read by OpenSMTPD's own resolver, nsswitch.conf by the C library and by c-ares.
+# No name is asked of a DNS server: there are none for 127.0.0.0/8, and waiting for the
+# answer would be measured. "lookup" is read by OpenSMTPD's own resolver, nsswitch.conf by
+# the C library and by Node's.
 FILES = {
     "resolv.conf": "lookup file\nnameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
@@ -33,6 +34,10 @@ FILES = {
     "hosts": "127.0.0.1 localhost mx.example.test\n",
     "mailname": "mx.example.test\n",
 }
+
+
+class NotThere(Trouble):
+    """The lists name a package that cannot be fetched."""
 
 
 class Tree:
@@ -46,7 +51,9 @@ class Tree:
         if package in self.versions:
             return self.versions[package]
         r = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True
+            ["dpkg-query", "-W", "-f", "${Version}", package],
+            capture_output=True,
+            text=True,
         )
         return r.stdout
 
@@ -54,26 +61,33 @@ class Tree:
 @functools.cache
 def unpack(*packages):
     """Fetch and unpack, or find what an earlier run has unpacked."""
-    versions = dict(
-        re.findall(
-            r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) ", machine.simulate_install(packages), re.M
-        )
-    )
+    try:
+        return find_or_fetch(packages)
+    except NotThere:
+        # what the lists name may have been replaced at the source
+        machine.update_lists()
+        return find_or_fetch(packages)
+
+
+def find_or_fetch(packages):
+    plan = machine.simulate_install(packages)
+    versions = dict(re.findall(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) ", plan, re.M))
     wanted = sorted("%s=%s" % each for each in versions.items())
+    if not wanted:
+        return Tree(None, versions)
     code = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:10]
     directory = os.path.join(CACHE, "%s-%s" % (packages[0], code))
-    if wanted and not os.path.exists(directory):
+    if not os.path.exists(directory):
+        say("fetching %s, in all %d packages" % (" ".join(packages), len(wanted)))
         os.makedirs(CACHE, exist_ok=True)
-        say("fetching " + " ".join(wanted))
-        # only root gets in, since some of the programs have the setuid bit
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             os.rename(fetch(scratch, wanted), directory)
-    return Tree(directory if wanted else None, versions)
+    return Tree(directory, versions)
 
 
 def fetch(scratch, wanted):
     new, archives = os.path.join(scratch, "new"), os.path.join(scratch, "archives")
-    os.mkdir(new, 0o700)
+    os.mkdir(new)
     os.mkdir(archives)
     os.chmod(scratch, 0o755)
     shutil.chown(archives, "_apt")
@@ -85,7 +99,7 @@ def fetch(scratch, wanted):
         timeout=600,
     )
     if r.returncode:
-        raise Trouble("apt-get download failed: " + machine.last_line(r.stderr))
+        raise NotThere("apt-get download failed: " + machine.last_line(r.stderr))
     for archive in glob.glob(archives + "/*.deb"):
         subprocess.run(["dpkg-deb", "-x", archive, new], check=True, capture_output=True)
     for name in MERGED:
@@ -94,14 +108,14 @@ def fetch(scratch, wanted):
             os.makedirs(new + "/usr/" + name, exist_ok=True)
             subprocess.run(["cp", "-a", old + "/.", new + "/usr/" + name], check=True)
             shutil.rmtree(old)
-    os.chmod(new, 0o700)
+    os.chmod(new, 0o700)  # only for root, since some of the programs have the setuid bit
     return new
 
 
 class Room:
-    """How a machine looks to one server: with the packages of a tree, with some users more,
-    with its own /run, and with directories of its own in the places named by own (a path
-    to the name of its owner). Without a directory it is only the packages in /usr."""
+    """How a machine looks to one server: with the packages of a tree, with some users
+    more, with its own /run, and with directories of its own in the places named by own (a
+    path to the name of its owner). Without a directory it is only the packages in /usr."""
 
     def __init__(self, tree, directory=None, users=(), own=None):
         self.tree, self.directory = tree, directory

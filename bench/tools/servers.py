@@ -1,14 +1,12 @@
-"""servers - Holdfast and the canned responder, as they are measured, and the generator
+"""servers - Holdfast as it is measured, and the fixed answers and the bare loop beside it
 
 Every server runs privately: own directory, own configuration, own ports on the loopback,
 own CPU account. Whoever starts one stops it; nothing else on the machine is touched.
 The servers that we are compared with are in peers.py.
 """
 
-import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -22,10 +20,7 @@ HOST = "mx." + DOMAIN
 USERS = ["user%d" % i for i in range(1, 21)]
 RECIPIENTS = ["%s@%s" % (user, DOMAIN) for user in USERS]
 PASSWORDS = {r: "secret%d" % (i + 1) for i, r in enumerate(RECIPIENTS)}
-FLAGS = (
-    "-std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Wconversion "
-    "-Wstrict-prototypes -Wmissing-prototypes -Wvla"
-).split()
+BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 
 
 # What Holdfast is told. If a setting is renamed, this is the place, and the only one.
@@ -71,20 +66,16 @@ def holdfast_maildirs(directory):
     return directory
 
 
-# Compiling.
+def built(name):
+    """A program that the build makes."""
+    program = os.path.join(BUILD, name)
+    if not os.access(program, os.X_OK):
+        raise Trouble("%s is not there; build it first" % program)
+    return program
 
 
-def tool(directory, name):
-    return os.path.join(directory, "tools", name)
-
-
-def compile_tools(directory):
-    os.mkdir(os.path.join(directory, "tools"))
-    for name, libraries in (("load", ["-lssl", "-lcrypto"]), ("canned", [])):
-        source = os.path.join(machine.BENCH, "tools", name + ".c")
-        subprocess.run(
-            ["gcc", *FLAGS, "-o", tool(directory, name), source, *libraries], check=True
-        )
+def rehearse():
+    return built("holdfast-rehearse")
 
 
 # The servers.
@@ -105,8 +96,8 @@ def free_ports(n):
 
 
 def converse(port, lines, patience=5):
-    """Wait for the greeting, say each line, and return the last line of every answer. What
-    is not answered any more is missing."""
+    """Wait for the greeting, say each line, and return the last line of every answer.
+    What is not answered any more is missing."""
     replies = []
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=patience) as s:
@@ -128,15 +119,16 @@ def converse(port, lines, patience=5):
 
 def greets(port, service):
     """Whether the server there says something like hello, or begins to."""
+    text = ""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
             text = s.recv(512).decode("latin-1")
             if text.startswith("220 "):
                 s.sendall(b"QUIT\r\n")
                 s.recv(512)
-            return text.startswith(GREETINGS[service])
     except OSError:
-        return False
+        pass
+    return text.startswith(GREETINGS[service])
 
 
 def takes(port, recipient, patience=5):
@@ -186,8 +178,8 @@ class Server:
         raise NotImplementedError
 
     def spawn(self, command, counted=True):
-        """Start a part of the server, which ends when our thread does. What is not counted
-        is stopped with the server, but is not in .pids and not in the account."""
+        """Start a part of the server, which ends when our thread does. What is not
+        counted is stopped with the server, but is not in .pids and not in the account."""
 
         def enter():
             machine.end_with_parent()
@@ -225,18 +217,21 @@ class Server:
         self.await_up()
         self.introduce()
         if "smtp" in self.ports:
-            for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
-                self.await_that(
-                    lambda r=recipient: takes(self.ports["smtp"], r, self.patience),
-                    "does not take mail for " + recipient,
-                    20 + self.patience,
-                )
+            self.await_mail()
 
     def await_up(self):
         for service, port in self.ports.items():
             self.await_that(
                 lambda p=port, s=service: greets(p, s),
                 "does not answer at 127.0.0.1:%d" % port,
+            )
+
+    def await_mail(self):
+        for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
+            self.await_that(
+                lambda r=recipient: takes(self.ports["smtp"], r, self.patience),
+                "does not take mail for " + recipient,
+                20 + self.patience,
             )
 
     def introduce(self):
@@ -290,21 +285,36 @@ class Server:
 
 class Canned(Server):
     name = "canned"
+    has_tls = True
     summary = "fixed answers from one thread, each message written and fsynced"
 
     def command(self):
         self.kept = os.path.join(self.directory, "messages")
         os.mkdir(self.kept)
-        return [
-            tool(os.path.dirname(self.directory), "canned"),
-            "-p",
-            str(self.port),
-            "-D",
-            self.kept,
-        ]
+        return answering(self.port, "--keep", self.kept, "--tls")
 
     def delivered(self):
         return len(os.listdir(self.kept))
+
+
+class Bare(Server):
+    name = "bare"
+    summary = "accepts, writes a line and closes: what the machine can do at all"
+
+    def command(self):
+        return answering(self.port, "--bare")
+
+    def await_up(self):
+        # its one line refuses
+        self.await_that(lambda: "listening on" in read(self.output), "does not listen")
+
+    def await_mail(self):
+        pass
+
+
+def answering(port, *options):
+    """The command that gives fixed answers there."""
+    return [rehearse(), "canned", "--port", str(port), *options]
 
 
 class Holdfast(Server):
@@ -315,10 +325,8 @@ class Holdfast(Server):
 
     def __init__(self, directory, program=None, sessions=None, tls=False):
         super().__init__(directory)
-        self.program = program or os.path.join(machine.ROOT, "build", "holdfast")
+        self.program = program or built("holdfast")
         self.sessions, self.tls = sessions, tls
-        if not os.access(self.program, os.X_OK):
-            raise Trouble("%s is not there; build it first" % self.program)
 
     def command(self):
         d = self.directory
@@ -336,6 +344,14 @@ class Holdfast(Server):
             self.await_that(
                 lambda p=port, s=service: greets(p, s),
                 "does not answer at 127.0.0.1:%d" % port,
+            )
+
+    def await_mail(self):
+        for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
+            self.await_that(
+                lambda r=recipient: takes(self.ports["smtp"], r, self.patience),
+                "does not take mail for " + recipient,
+                20 + self.patience,
             )
 
     def introduce(self):
@@ -398,99 +414,3 @@ def make_certificate(directory):
         check=True,
         capture_output=True,
     )
-
-
-# The generators.
-
-
-def rehearse():
-    """The rehearsal program, which the build makes."""
-    program = os.path.join(machine.ROOT, "build", "holdfast-rehearse")
-    if not os.access(program, os.X_OK):
-        raise Trouble("%s is not there; build it first" % program)
-    return program
-
-
-def load(directory, port, **options):
-    """Run the generator and return what it measured."""
-    command = [
-        tool(directory, "load"),
-        "--port",
-        str(port),
-        "--recipients",
-        ",".join(RECIPIENTS),
-    ]
-    for key, value in options.items():
-        command.append("--" + key.replace("_", "-"))
-        if value is not True:
-            command.append(str(value))
-    r = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=options.get("seconds", 300) + 90,
-    )
-    if r.returncode:
-        raise Trouble("load failed: " + r.stderr)
-    return json.loads(r.stdout)
-
-
-class Holder:
-    """Generators that hold sessions, as many processes as the descriptors ask for."""
-
-    def __init__(self, directory, port, sessions, tls, patience):
-        most = machine.descriptors() - machine.SPARE_DESCRIPTORS
-        self.processes, self.held = [], 0
-        self.deadline = time.monotonic() + patience
-        try:
-            while sessions > 0:
-                n = min(sessions, most)
-                command = [
-                    tool(directory, "load"),
-                    "--port",
-                    str(port),
-                    "--hold",
-                    str(n),
-                    "--seconds",
-                    "900",
-                ]
-                self.processes.append(
-                    subprocess.Popen(
-                        command + (["--tls"] if tls else []),
-                        text=True,
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                    )
-                )
-                sessions -= n
-            for p in self.processes:
-                self.held += self.line(p)
-        except BaseException:
-            self.close()
-            raise
-
-    def line(self, p):
-        ready, _, _ = select.select(
-            [p.stdout], [], [], max(0, self.deadline - time.monotonic())
-        )
-        text = p.stdout.readline() if ready else ""
-        if not text.startswith("held "):
-            raise Trouble("the sessions did not all open or fail in time")
-        return int(text.split()[1])
-
-    def close(self):
-        """Let go, and return what went wrong, summed up."""
-        failures = {}
-        for p in self.processes:
-            try:
-                out, _ = p.communicate("", timeout=30)
-            except subprocess.TimeoutExpired:
-                p.kill()
-                out, _ = p.communicate()
-            for line in out.splitlines():
-                if line.startswith("{"):
-                    for key, n in json.loads(line)["failures"].items():
-                        failures[key] = failures.get(key, 0) + n
-        self.processes = []
-        return {key: n for key, n in failures.items() if n}
