@@ -34,7 +34,8 @@ struct peer {
 	struct waiting *in; /* owned: less than a line, or what there was no room to answer */
 	struct waiting *out; /* owned: what the socket did not take */
 	struct letter *letter;
-	SSL *ssl; /* owned; NULL: in the clear */
+	SSL *ssl;		    /* owned; NULL: in the clear */
+	struct peer *next, *before; /* borrowed: all peers of the desk */
 };
 
 /* Bytes that wait. */
@@ -272,6 +273,12 @@ static void end(struct desk *d, struct peer *p)
 	drop_waiting(d, &p->out);
 	SSL_free(p->ssl);
 	close(p->fd);
+	if (p->next)
+		p->next->before = p->before;
+	if (p->before)
+		p->before->next = p->next;
+	else
+		d->peers = p->next;
 	free(p);
 	d->open--;
 }
@@ -298,6 +305,10 @@ static void welcome(struct desk *d, int fd)
 	}
 	p->fd = fd;
 	p->wants = EPOLLIN;
+	p->next = d->peers;
+	if (p->next)
+		p->next->before = p;
+	d->peers = p;
 	d->open++;
 	if (epoll_ctl(d->poller, EPOLL_CTL_ADD, fd, &ev) < 0) {
 		end(d, p);
@@ -388,6 +399,8 @@ bool desk_serve(struct desk *d, const volatile sig_atomic_t *stopped,
 		else if (!d->listening && d->open < d->room)
 			listen_again(d);
 	}
+	while (d->peers)
+		end(d, d->peers);
 	close(d->poller);
 	return true;
 }

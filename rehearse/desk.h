@@ -16,15 +16,18 @@
 #define DESK_READ (16 * 1024) /* of one peer at once; holds any TLS record */
 #define DESK_OUT  (16 * 1024) /* answers that wait for one write */
 
+struct peer;
+
 struct desk {
 	struct answers_kind kind;
 	bool bare, implicit_tls; /* see canned.h */
 	bool alone;		 /* no other process accepts from the listener */
 	SSL_CTX *tls;		 /* owned; NULL: none */
 	struct letters letters;
-	int listener;  /* owned; does not block */
-	unsigned room; /* peers at once: descriptors */
-	unsigned open; /* peers now */
+	int listener;	    /* owned; does not block */
+	unsigned room;	    /* peers at once: descriptors */
+	unsigned open;	    /* peers now */
+	struct peer *peers; /* owned */
 	int poller;
 	bool listening; /* the listener is in the poller */
 	size_t waiting; /* bytes that wait */
@@ -34,8 +37,7 @@ struct desk {
 
 /*
  * Until *stopped. Signals are let in (this mask) only while it waits. False: errno says why it
- * could not begin. Peers that are left are hung up on by the end of the process, which should be
- * near.
+ * could not begin.
  */
 MUST bool desk_serve(struct desk *d, const volatile sig_atomic_t *stopped,
 		     const sigset_t *let_in);

@@ -431,12 +431,22 @@ static void what_was_not_finished_leaves_no_file(void **state)
 		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 	assert_int_equal(files, 0);
 
+	int held = greeted(c.port); /* until the end of it all */
+
+	put(held, SPAN(MESSAGE));
+	put(held, span_of(large, sizeof(large)));
+	for (int i = 0; (files = look(&p, NULL, 0)) == 0 && i < 1000; i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	assert_int_equal(files, 1);
+
 	fd = greeted(c.port);
 	put(fd, SPAN("BDAT 5\r\nhelloRSET\r\nQUIT\r\n"));
 	hear(fd, "250 2.0.0 Ok: chunk\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n");
 	hear_end(fd);
-	assert_int_equal(look(&p, NULL, 0), 0);
+	assert_int_equal(look(&p, NULL, 0), 1);
 	canned_stop(&c, NULL);
+	assert_int_equal(look(&p, NULL, 0), 0);
+	close(held);
 	remove_place(&p);
 }
 
