@@ -17,17 +17,19 @@
 #include "io/stream.h"
 #include "session/session.h"
 
-#define ACCEPTS_MAX	16 /* per wake-up: the other workers want some, too */
-#define STEPS_MAX	32 /* per wake-up of one session, before others have their turn */
-#define WAITING_BUCKETS 4096
-#define ENVELOPE_FIRST	LETTER_ENVELOPE_MIN
-#define BODY_FIRST	8192
-#define BODY_POOR	LETTER_BODY_MIN /* when the budget is spent */
-#define BODY_FULL	(BODY_INLINE_MAX + TRACE_MAX)
-#define ACCEPT_PAUSE	((ms_t)100)	 /* when descriptors have run out */
-#define FULL_PAUSE	((ms_t)20)	 /* when sessions have */
-#define FLUSH_TIME	(10 * MS_SECOND) /* for our last words */
-#define LINGER_TIME	(2 * MS_SECOND)	 /* for the peer's, see stream_finish() */
+#define ACCEPTS_MAX	  16 /* per wake-up: the other workers want some, too */
+#define STEPS_MAX	  32 /* per wake-up of one session, before others have their turn */
+#define WAITING_BUCKETS	  4096
+#define ENVELOPE_FIRST	  LETTER_ENVELOPE_MIN
+#define BODY_FIRST	  8192
+#define BODY_POOR	  LETTER_BODY_MIN /* when the budget is spent */
+#define BODY_FULL	  (BODY_INLINE_MAX + TRACE_MAX)
+#define ACCEPT_PAUSE	  ((ms_t)100) /* when descriptors have run out */
+#define FULL_PAUSE	  ((ms_t)20)  /* when sessions have */
+#define YIELD_PAUSE	  ((ms_t)5)   /* when they nearly have, so that others go first */
+#define NEARLY_FULL_SHARE 4	      /* the last quarter of the sessions */
+#define FLUSH_TIME	  (10 * MS_SECOND) /* for our last words */
+#define LINGER_TIME	  (2 * MS_SECOND)  /* for the peer's, see stream_finish() */
 #define STRANDED_AFTER \
 	(5 * MS_SECOND) /* without a store, if nobody says that it is gone */
 

@@ -1,9 +1,9 @@
 /*
  * The listening sockets, which all edges share, and who may come in.
  *
- * Each wake-up accepts a few, so that the other workers get theirs. One that is full leaves
- * the ports to them, and refuses only those whom they left, too. A refusal here costs an
- * accept, a line and a close.
+ * Each wake-up accepts a few, so that the other workers get theirs. One that is nearly full
+ * lets them go first, each time; one that is full leaves the ports to them, and refuses only
+ * those whom they left, too. A refusal here costs an accept, a line and a close.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +43,13 @@ static void refuse(struct edge *e, int fd, const struct endpoint *peer,
 static bool is_full(const struct edge *e)
 {
 	return e->conn_count >= e->conn_max;
+}
+
+/* Every worker has the same share, and chance does not fill them evenly. */
+static bool is_nearly_full(const struct edge *e)
+{
+	return e->rules->conf->set.edges > 1 &&
+	       e->conn_count >= e->conn_max - e->conn_max / NEARLY_FULL_SHARE;
 }
 
 static bool room_for(struct edge *e, const struct endpoint *peer)
@@ -112,14 +119,12 @@ static bool only_this_one(int error)
 	       error == ENETUNREACH;
 }
 
-static void on_port(void *arg, unsigned ready)
+/* Accept a few of those who wait. */
+static void take_some(struct edge *e, const struct port *p)
 {
-	struct port *p = arg;
-	struct edge *e = p->edge;
 	size_t at = listener_of(e, p);
 	struct endpoint peer;
 
-	(void)ready;
 	if (at == SIZE_MAX)
 		return;
 	for (int i = 0; i < ACCEPTS_MAX && e->accepting; i++) {
@@ -143,6 +148,17 @@ static void on_port(void *arg, unsigned ready)
 		else if (!only_this_one(errno))
 			return; /* EAGAIN, most often */
 	}
+}
+
+static void on_port(void *arg, unsigned ready)
+{
+	struct port *p = arg;
+
+	(void)ready;
+	if (is_nearly_full(p->edge) && !is_full(p->edge))
+		pause_ports(p->edge, YIELD_PAUSE);
+	else
+		take_some(p->edge, p);
 }
 
 /* ---- the ports themselves ------------------------------------------------------------------ */
@@ -192,6 +208,9 @@ void ports_on_pause_over(void *arg)
 	have_spare(e);
 	if (!is_full(e) || e->draining) {
 		ports_accept(e, true);
+		for (size_t i = 0; i < COUNT_OF(e->ports) && is_nearly_full(e); i++)
+			if (e->ports[i].fd >= 0)
+				take_some(e, &e->ports[i]); /* the others had their turn */
 		return;
 	}
 	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
