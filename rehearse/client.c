@@ -46,7 +46,8 @@ struct client {
 	struct rng rng;
 	struct conn conn;
 	struct rest *in, *out; /* owned; NULL: nothing */
-	double took;	       /* ms until it was done, or NOT_DONE */
+	double took;	       /* ms until it was first done, or NOT_DONE */
+	double mark;	       /* from when its next `done` is timed */
 	uint32_t next_free;
 	uint16_t port;
 	uint8_t role;
@@ -149,15 +150,29 @@ static void go(struct clients *h, struct client *c, bool reset, enum end end)
 	put_free(h, c);
 }
 
+/*
+ * It got something it came for. What attackers get in a loop counts each time, from one to the
+ * next; an honest visit is a success once.
+ */
+static void be_done(struct clients *h, struct client *c)
+{
+	double ms = fmax(0, h->now - c->mark);
+
+	if (c->took >= 0 && role_of(h, c)->crowd.actor->honest)
+		return;
+	if (c->took < 0)
+		c->took = ms;
+	c->mark = h->now;
+	counts_done(&h->counts, counted(c), ms);
+}
+
 /* The visit is over, or had no choice. */
 static void end(struct clients *h, struct client *c, unsigned orders, enum end otherwise)
 {
 	enum end how = c->visit.over ? (enum end)c->visit.end : otherwise;
 
-	if (how == END_DONE && c->took < 0) { /* a dialogue without `done` */
-		c->took = fmax(0, h->now - c->came.due);
-		counts_done(&h->counts, counted(c), c->took);
-	}
+	if (how == END_DONE && c->took < 0) /* a dialogue without `done` */
+		be_done(h, c);
 	go(h, c, (orders & VISIT_DO_RESET) != 0, how);
 }
 
@@ -261,10 +276,8 @@ static void step(struct clients *h, struct client *c, enum visit_in_kind kind,
 	visit_step(&c->visit, v, kind, in, (ms_t)h->now, o);
 	c->rng = v->rng;
 	counts_heard(&h->counts, counted(c), o);
-	if (o->became_done && c->took < 0) {
-		c->took = fmax(0, h->now - c->came.due);
-		counts_done(&h->counts, counted(c), c->took);
-	}
+	if (o->became_done)
+		be_done(h, c);
 }
 
 static void shake(struct clients *h, struct client *c);
@@ -549,6 +562,7 @@ void client_begin(struct clients *h, unsigned role, const struct crowd_visit *v)
 			.came = *v,
 			.rng = rng_of(h->seed, DRAW_VISITOR + role, v->number),
 			.took = NOT_DONE,
+			.mark = v->due,
 			.role = (uint8_t)role,
 			.phase = (uint8_t)as.phase,
 			.state = CLIENT_CONNECTING,

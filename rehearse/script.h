@@ -20,7 +20,8 @@
  *	wait 270ms         let time pass; replies that come meanwhile wait
  *	hold               stay until the phase is over or the server ends it
  *	tls                shake hands
- *	done               the visit has got what it came for: its time stops here
+ *	done               the visit has got what it came for: its time stops here; in a repeat, what
+ *	                   an attacker gets counts each time, timed from the one before
  *	repeat 26 | repeat forever ... again
  *	close | reset      hang up, with FIN or RST; the end of the dialogue is a close
  *	stage WORD         from here on the visit counts as being in this stage

@@ -424,8 +424,7 @@ static bool end_loop(struct visit *v, const struct step *s)
 
 static bool be_done(struct turn *t)
 {
-	t->out->became_done |= !t->v->is_done;
-	t->v->is_done = true;
+	t->out->became_done = t->v->is_done = true;
 	return advance(t->v, t->v->at + 1u);
 }
 

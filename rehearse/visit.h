@@ -65,7 +65,7 @@ struct visit {
 	uint8_t stage;
 	uint8_t end; /* enum end, once over */
 	bool over;
-	bool is_done; /* the step `done` was reached */
+	bool is_done; /* a step `done` was reached */
 	bool sending; /* VISIT_SENT is owed */
 	uint8_t depth;
 	uint8_t marks; /* what else visit.c must know */
@@ -77,7 +77,7 @@ struct visit_out {
 	unsigned orders;
 	size_t used; /* bytes of the input that are done with */
 	struct visit_heard heard;
-	bool became_done; /* `done` was reached in this step */
+	bool became_done; /* a step `done` was reached now */
 	bool again; /* something was heard: step again (VISIT_BYTES) with the rest, at once */
 	struct buf *out;  /* to the server; set by the caller, the rest is overwritten */
 	char breach[120]; /* text of a breach, for the report; printable */
