@@ -178,8 +178,27 @@ def test_the_plots_show_the_phases_and_every_line(one):
     for name, texts, paths, width in got:
         assert texts[-3:] == ["quiet", "attack", "after"] or {"quiet", "attack", "after"} <= set(texts), name
         assert width > 300, name
-    # dots, failures, those to come again: of three kinds of client; and p50 and p99
-    assert [g[2] for g in got] == [1, 1, 11, 2, 2, 2, 2]
+    # a line and what is below it; dots, failures, those to come again of three kinds, p50 and p99; two
+    # stages; two lines
+    assert [g[2] for g in got] == [2, 2, 11, 2, 2, 2, 2]
+
+
+def test_no_two_of_many_attackers_have_the_same_colour(tmp_path):
+    result = samples.sample("A4", "Holdfast")
+    actor, line = result["actors"][0], result["time"]["actors"][0]
+    for i in range(8):
+        name = f"more-{i}"
+        result["actors"].append({**actor, "name": name, "title": name})
+        result["time"]["actors"].append({**line, "name": name, "begun": [n * i // 10 for n in line["begun"]]})
+    got = ask(make([result], tmp_path), """return ["attempts", "open", "refused"].map((key) => {
+        const panel = document.querySelector(`[data-panel=${key}]`), svg = panel.querySelector("svg");
+        return [[...panel.querySelectorAll(".legend li")].map((l) => [l.textContent,
+            getComputedStyle(l.querySelector("i")).color]), [...svg.querySelectorAll("path")].map((p) =>
+            p.getBBox().height).reduce((a, b) => Math.max(a, b)), svg.getBBox().height]; })""")
+    attempts = dict(got[0][0])
+    assert list(attempts) == ["relay bots", "more-4", "more-5", "more-6", "more-7", "4 others"]
+    assert len(set(attempts.values())) == 6 and dict(got[1][0]).keys() == attempts.keys()
+    assert all(0.5 * whole < height < whole for _, height, whole in got)
 
 
 def test_failures_are_drawn_where_they_happened(tmp_path):
