@@ -358,7 +358,7 @@ enum crowd_next crowd_next(struct crowd *c, double now, struct crowd_visit *out,
 		*until = at;
 		return CROWD_WAIT;
 	}
-	if (now >= c->ends) {
+	if (c->over || (now >= c->ends && !c->actor->honest)) {
 		if (is_closed(c))
 			return CROWD_WAIT;
 		*out = take(c, now);

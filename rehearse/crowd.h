@@ -36,6 +36,7 @@ struct crowd {
 	double ramp;	   /* this worker's share; 0: no bound */
 	unsigned open;
 	unsigned left; /* addresses; those that several workers have count at one of them */
+	bool over;     /* set by the caller: nobody begins any more */
 	/* the rest belongs to crowd.c */
 	double began, ends;	 /* ms */
 	struct crowd_visit next; /* open loop: the next one that is ours; due NEVER: none */
@@ -64,9 +65,11 @@ enum crowd_next { CROWD_VISIT, CROWD_SKIPPED, CROWD_WAIT };
 /*
  * CROWD_VISIT: *out begins now; it counts as open until crowd_ended(). CROWD_SKIPPED: *out was
  * due, but `parallel` are open; it will not be made up for (attackers), or is still due (honest
- * ones wait: CROWD_WAIT is returned, and their time runs from when they were due). From `ends`
- * on, all that were due and have not begun are skipped. CROWD_WAIT: nothing before *until
- * (MS_NEVER: nothing any more, or only after a visit has ended).
+ * ones wait: CROWD_WAIT is returned, and their time runs from when they were due). CROWD_WAIT:
+ * nothing before *until (MS_NEVER: nothing any more, or only after a visit has ended).
+ *
+ * Nothing is due from `ends` on. Attackers that are late then are skipped; honest ones that were
+ * due before may still begin, until the caller says that it is over, and then they are skipped.
  */
 enum crowd_next crowd_next(struct crowd *c, double now, struct crowd_visit *out,
 			   double *until);

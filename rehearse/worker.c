@@ -142,7 +142,7 @@ static bool cast(struct worker *w, unsigned i, unsigned share, unsigned shares,
 static bool cast_all(struct worker *w, struct err *e)
 {
 	const struct plan *p = w->plan;
-	bool honest_here = w->index == p->workers;
+	bool honest_here = p->honest_apart && w->index == p->workers;
 
 	w->hall.roles_n = (unsigned)p->scenario->actors_n;
 	for (unsigned i = 0; i < w->hall.roles_n; i++) {
@@ -200,13 +200,14 @@ static double end_visits(struct worker *w)
 	for (unsigned i = 0; i < h->roles_n; i++) {
 		struct role *r = &h->roles[i];
 
-		if (!r->actor || r->crowd.open == 0)
+		if (!r->actor)
 			continue;
 		if (w->stopping)
 			r->cut = h->now;
-		if (r->cut <= h->now)
+		r->crowd.over = r->cut <= h->now;
+		if (r->crowd.open && r->crowd.over)
 			any = true;
-		else
+		else if (r->crowd.open)
 			next = fmin(next, r->cut);
 	}
 	if (!any)
@@ -252,6 +253,8 @@ static void play(struct worker *w)
 			until = fmin(until, (double)timers_next(&h->timers));
 		wait_until(w, until);
 	}
+	for (unsigned i = 0; i < h->roles_n; i++)
+		h->roles[i].crowd.over = true;
 	while (begin_visits(w) <= h->now) /* were due, and had no room until the end */
 		;
 	counts_cpu(&h->counts);

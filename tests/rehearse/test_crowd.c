@@ -237,6 +237,10 @@ static void attackers_who_find_no_room_are_skipped(void **state)
 	crowd_ended(&c, &first, END_DONE, STAGE_OTHER, BEGAN + 260);
 	assert_int_equal(crowd_next(&c, BEGAN + 310, &v, &until), CROWD_VISIT);
 	assert_int_equal(v.number, 3);
+	/* who is late when the phase ends is skipped, room or not */
+	crowd_ended(&c, &v, END_DONE, STAGE_OTHER, BEGAN + 320);
+	assert_int_equal(crowd_next(&c, ENDS, &v, &until), CROWD_SKIPPED);
+	assert_int_equal(v.number, 4);
 	crowd_close(&c);
 }
 
@@ -264,12 +268,17 @@ static void honest_ones_wait_and_their_time_runs(void **state)
 		assert_int_equal(v.number, i);
 		assert_true(fabs(v.due - (BEGAN + i * 100)) < 1e-6);
 	}
+	/* who was due before the end may still begin after it */
+	crowd_ended(&c, &v, END_DONE, STAGE_OTHER, ENDS + 5);
+	assert_int_equal(crowd_next(&c, ENDS + 5, &v, &until), CROWD_VISIT);
+	assert_int_equal(v.number, 3);
 	/* who still waits when all is over is skipped, and counted */
 	unsigned skipped = 0;
 
+	c.over = true;
 	while (crowd_next(&c, ENDS, &v, &until) == CROWD_SKIPPED)
 		skipped++;
-	assert_int_equal(skipped, 600 - 3);
+	assert_int_equal(skipped, 600 - 4);
 	assert_true(until >= (double)MS_NEVER);
 	crowd_close(&c);
 }
