@@ -158,6 +158,17 @@ def test_the_figures_are_those_of_the_result(one):
     assert "CPU: /proc. Kernel memory: the whole machine: slab and sockets." in text
 
 
+def test_nothing_is_rounded_up_to_all_of_it(tmp_path):
+    result = samples.sample("A4", "Holdfast")
+    for name, done in (("regular", 99999), ("newcomer", 100000)):
+        phase = next(a for a in result["actors"] if a["name"] == name)["phases"][1]
+        phase.update(due=100000, begun=100000, done=done, success=done / 100000,
+                     ended={"body": {"done": done}, "rcpt": {"refused": 100000 - done}})
+    text = show(make([result], tmp_path)).text
+    assert "100,000 99,999 99.99 %" in text and "100,000 100,000 100 %" in text
+    assert "Honest clients served 99.99 %" in text
+
+
 def test_a_run_that_the_generator_limited_says_so(tmp_path):
     result = samples.sample("A9", "OpenSMTPD")
     assert result["figures"]["generator_limited"]
@@ -235,6 +246,7 @@ def test_pointing_at_a_plot_reads_it_out(one):
         svg.dispatchEvent(new PointerEvent("pointerleave"));
         return [said, cursors, document.querySelectorAll(".tip").length];""")
     said, cursors, left = got
+    assert len(said) == 1 and re.match(r"(29\.9|30|30\.1)\s", said[0]) and "relay bots" in said[0]
     read = float(re.search(r"([\d,]+)/s", said[0])[1].replace(",", ""))
     each, begun = 2 * samples.BUCKET, result["time"]["actors"][0]["begun"]  # of 410 buckets 205 are drawn
     near = [sum(begun[2 * k:2 * k + 2]) / each for k in range(int(at / each) - 1, int(at / each) + 2)]
