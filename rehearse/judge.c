@@ -29,7 +29,7 @@ struct rule {
 	void (*judge)(const struct result *r, const struct promise *p, double limit,
 		      struct judged *out);
 	double usual;	  /* limit, if none was said */
-	const char *says; /* with the limit as %g, if there is one */
+	const char *says; /* with # for the limit, if there is one */
 };
 
 static void decide(struct judged *out, enum verdict v, const char *fmt, ...) PRINTF(3, 4);
@@ -419,21 +419,21 @@ static void not_accepted(const struct result *r, const struct promise *p, double
 /* clang-format off */
 static const struct rule rules[] = {
 	{ "served", PROMISE_MAY_TAKE, UNIT_PER_CENT, ABOUT_HONEST, false, served, SERVED_LIMIT,
-	  "%g %% of what honest clients want is done, and as fast as before" },
+	  "# % of what honest clients want is done, and as fast as before" },
 	{ "no-breach", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_ANY, false, no_breach, 0,
 	  "no reply that must never come" },
 	{ "falls", PROMISE_MUST_TAKE, UNIT_PER_CENT, ABOUT_ATTACKERS, true, falls, 0,
-	  "after a quarter of the attack at most %g %% of its first visits come" },
+	  "after a quarter of the attack at most # % of its first visits come" },
 	{ "refused-at-connect", PROMISE_MUST_TAKE, UNIT_VISITS, ABOUT_ATTACKERS, false,
-	  refused_at_connect, 0, "at most %g visits get past the greeting" },
+	  refused_at_connect, 0, "at most # visits get past the greeting" },
 	{ "alive", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_NOBODY, false, alive, 0,
 	  "the server lives" },
 	{ "memory", PROMISE_MUST_TAKE, UNIT_KIB, ABOUT_ATTACKERS, false, memory, 0,
-	  "at most %g KiB of memory for each session held" },
+	  "at most # KiB of memory for each session held" },
 	{ "log-budget", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_NOBODY, false, log_budget, 0,
 	  "the log stays within its budget" },
 	{ "held", PROMISE_MAY_TAKE, UNIT_PER_CENT, ABOUT_ATTACKERS, true, held, HELD_LIMIT,
-	  "%g %% of the sessions asked for are held at once" },
+	  "# % of the sessions asked for are held at once" },
 	{ "not-accepted", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_ATTACKERS, false, not_accepted, 0,
 	  "no message of an attacker is accepted" },
 };
@@ -507,6 +507,16 @@ static void doubt(const struct result *r, const struct rule *rule, struct judged
 	add(out->found, sizeof(out->found), ", until the run ended too early");
 }
 
+/* What the rule says, with the limit in its place. */
+static void say(struct judged *out, const char *says, double limit)
+{
+	int before = (int)strcspn(says, "#");
+
+	add(out->says, sizeof(out->says), "%.*s", before, says);
+	if (says[before])
+		add(out->says, sizeof(out->says), "%g%s", limit, says + before + 1);
+}
+
 static void judge_one(const struct result *r, const struct promise *p, struct judged *out)
 {
 	const struct rule *rule = find(p->word);
@@ -520,10 +530,7 @@ static void judge_one(const struct result *r, const struct promise *p, struct ju
 	limit = p->has_limit ? p->limit : rule->usual;
 	snprintf(out->says, sizeof(out->says), "%s%s", p->actor ? p->actor : "",
 		 p->actor ? ": " : "");
-	if (rule->unit == UNIT_NONE)
-		add(out->says, sizeof(out->says), "%s", rule->says);
-	else
-		add(out->says, sizeof(out->says), rule->says, limit);
+	say(out, rule->says, limit);
 	rule->judge(r, p, limit, out);
 	doubt(r, rule, out);
 }

@@ -373,13 +373,9 @@ static struct tally_sample *samples_of(const struct result *r, unsigned actor, s
 	return out;
 }
 
-/* What a plot must not lose: failures first, then what took longest. */
-static bool more_telling(const struct tally_sample *a, const struct tally_sample *b)
+static bool failed(const struct tally_sample *s)
 {
-	bool failed_a = a->end != END_DONE && a->end != END_OVER;
-	bool failed_b = b->end != END_DONE && b->end != END_OVER;
-
-	return failed_a != failed_b ? failed_a : a->latency_us > b->latency_us;
+	return s->end != END_DONE && s->end != END_OVER;
 }
 
 static void add_point(const struct tally_sample *s, json_t *due, json_t *ms, json_t *end)
@@ -389,25 +385,28 @@ static void add_point(const struct tally_sample *s, json_t *due, json_t *ms, jso
 	json_array_append_new(end, json_string(end_word((enum end)s->end)));
 }
 
-/* Of each few that follow one another the most telling stays, and the first of the others. */
+/* What a plot must not lose. Of each few that follow one another three stay: the first, the one
+ * that took longest, and one that failed. */
 static json_t *latency(const struct result *r, unsigned actor)
 {
 	json_t *due = json_array(), *ms = json_array(), *end = json_array();
 	size_t n, group;
 	struct tally_sample *all = samples_of(r, actor, &n);
 
-	group = n <= POINTS_MAX ? 1 : (2 * n + POINTS_MAX - 1) / POINTS_MAX;
-	for (size_t i = 0; i < n; i += group) {
-		size_t told = i, few = n - i < group ? n - i : group;
+	group = n <= POINTS_MAX ? 1 : (3 * n + POINTS_MAX - 1) / POINTS_MAX;
+	for (size_t from = 0; from < n; from += group) {
+		size_t to = n - from < group ? n : from + group;
+		size_t slowest = from, bad = to;
 
-		for (size_t k = i + 1; k < i + few; k++)
-			if (more_telling(&all[k], &all[told]))
-				told = k;
-		if (told != i)
-			add_point(&all[i], due, ms, end);
-		add_point(&all[told], due, ms, end);
-		if (told == i && few > 1)
-			add_point(&all[i + 1], due, ms, end);
+		for (size_t i = from; i < to; i++) {
+			if (failed(&all[i]) && bad == to)
+				bad = i;
+			if (all[i].latency_us > all[slowest].latency_us)
+				slowest = i;
+		}
+		for (size_t i = from; i < to; i++)
+			if (i == from || i == slowest || i == bad)
+				add_point(&all[i], due, ms, end);
 	}
 	free(all);
 	return json_pack("{s:o, s:o, s:o, s:o}", "name",

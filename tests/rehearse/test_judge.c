@@ -24,6 +24,13 @@ static void newcomer_refused(struct made_up *m)
 	add_ended(m, NEWCOMER, PHASE_ATTACK, 8, STAGE_RCPT, END_LATER); /* of 408 */
 }
 
+static void newcomer_just_served(struct made_up *m)
+{
+	add_done(m, NEWCOMER, PHASE_QUIET, 100, 10);
+	add_done(m, NEWCOMER, PHASE_ATTACK, 396, 12);
+	add_ended(m, NEWCOMER, PHASE_ATTACK, 4, STAGE_RCPT, END_LATER);
+}
+
 static void newcomer_never_begun(struct made_up *m)
 {
 	all_served(m);
@@ -405,6 +412,7 @@ static const struct row {
 } rows[] = {
 	{ "all were served", { .word = "served" }, all_served, VERDICT_KEPT, "100.00 % of 400; p99 12 ms, quiet 10 ms" },
 	{ "400 of 408 are less than 99 %", { .word = "served" }, newcomer_refused, VERDICT_BROKEN, "newcomer 98.04 % of 408" },
+	{ "396 of 400 are 99 %", { .word = "served" }, newcomer_just_served, VERDICT_KEPT, "99.00 %" },
 	{ "and more than 98 %", { .word = "served", LIMIT(98) }, newcomer_refused, VERDICT_KEPT, "98.04 %" },
 	{ "the one named was served", { .word = "served", .actor = "regular" }, newcomer_refused, VERDICT_KEPT, "regular" },
 	{ "the one named was not", { .word = "served", .actor = "newcomer" }, newcomer_refused, VERDICT_BROKEN, "newcomer" },

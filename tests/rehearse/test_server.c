@@ -404,6 +404,27 @@ static void the_cpu_of_a_process_counts_from_when_it_was_opened(void **state)
 	bury(&p);
 }
 
+/* /proc has ticks of 10 ms. More than one try, since the machine may be busy. */
+static void a_few_milliseconds_count(void **state)
+{
+	struct player p = born();
+	struct server s = watch(&p);
+	bool seen = false;
+	double used = cpu(&s);
+
+	(void)state;
+	for (int i = 0; i < 5 && !seen; i++) {
+		double before = used;
+
+		tell(&p, BURN, 4);
+		used = cpu(&s);
+		seen = used - before >= 0.004 && used - before < 0.0095;
+	}
+	assert_true(seen);
+	server_close(&s);
+	bury(&p);
+}
+
 static void the_cpu_of_a_child_that_came_and_went_counts(void **state)
 {
 	struct player p = born();
@@ -645,8 +666,9 @@ static void what_is_written_counts_also_of_children_that_are_gone(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "/dev/null");
 	p = born();
-	s = watch(&p);
 	tell(&p, OPEN_LOG, 0);
+	tell(&p, LOG, 200000); /* before: does not count */
+	s = watch(&p);
 	tell(&p, LOG, 100000);
 	l = look(&s, false);
 	assert_true(l.has & SERVER_HAS_WRITTEN);
@@ -1131,6 +1153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_cpu_of_a_process_counts_from_when_it_was_opened),
+		cmocka_unit_test(a_few_milliseconds_count),
 		cmocka_unit_test(the_cpu_of_a_child_that_came_and_went_counts),
 		cmocka_unit_test(the_cpu_of_a_child_counts_once_while_it_lives_and_after),
 		cmocka_unit_test(what_nobody_waits_for_is_not_forgotten),
