@@ -239,7 +239,7 @@ static enum reply_got end_line(struct replies *r, unsigned asked, struct reply *
 	enum reply_got got = REPLY_FAULT;
 	struct span line = kept(r);
 
-	if (line.n == r->column && line.n && line.p[line.n - 1] == '\r')
+	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
 	out->line = line;
 	switch ((enum speaks)r->speaks) {

@@ -652,6 +652,7 @@ static void what_just_fits_is_fine(void **state)
 		"repeat 1000000000|hear|again",
 		"expect 2 2 2 2 2 2 2 2",
 		"repeat forever|raw {maybe}x|again",
+		"repeat forever|raw {base64 {one}}|again",
 		"repeat forever|close|again",
 		"drip 1ms {maybe}",
 	};
