@@ -16,29 +16,31 @@
 #define SHIPPED_HONEST SOURCE_ROOT "/rehearse/honest"
 
 /* The lines are counted by the rows below. */
+/* clang-format off */
 static const char good[] =
-	"id = \"T1\"; title = \"a title\";\n"		    /* 1 */
+	"id = \"T1\"; title = \"a title\";\n" /* 1 */
 	"about = \"what it is\"; ends = \"how it ends\";\n" /* 2 */
 	"phases = { warm = \"0s\"; quiet = \"1s\"; attack = \"2s\"; after = \"0\"; };\n"
-	"lists = { colour = [ \"red\", \"green\" ]; };\n"    /* 4 */
-	"attackers = ( {\n"				     /* 5 */
-	"\tname = \"bots\"; title = \"some bots\";\n"	     /* 6 */
-	"\tservice = \"submission\";\n"			     /* 7 */
+	"lists = { colour = [ \"red\", \"green\" ]; };\n" /* 4 */
+	"attackers = ( {\n" /* 5 */
+	"\tname = \"bots\"; title = \"some bots\";\n" /* 6 */
+	"\tservice = \"submission\";\n" /* 7 */
 	"\tfrom = { addresses = 10; spread = \"near\"; };\n" /* 8 */
 	"\trate = 20; parallel = 50; ramp = 2.5; patience = \"7s\"; even = true;\n"
 	"\tvalues = (\n" /* 10 */
 	"\t\t{ name = \"shade\"; once = \"visit\"; one-of = [ \"dark\", \"light {colour}\" ]; weights = [ 3, 1 ]; },\n"
 	"\t\t{ name = \"word\"; one-of = [ \"{shade}er\", \"\" ]; }\n" /* 12 */
-	"\t);\n"						       /* 13 */
-	"\tdialogue = [\n"					       /* 14 */
-	"\t\t\"expect 220\",\n"					       /* 15 */
-	"\t\t\"send EHLO {word}\",\n"				       /* 16 */
-	"\t\t\"hear\", \"done\"\n"				       /* 17 */
-	"\t];\n"						       /* 18 */
+	"\t);\n" /* 13 */
+	"\tdialogue = [\n" /* 14 */
+	"\t\t\"expect 220\",\n" /* 15 */
+	"\t\t\"send EHLO {word}\",\n" /* 16 */
+	"\t\t\"hear\", \"done\"\n" /* 17 */
+	"\t];\n" /* 18 */
 	"\ton-refusal = { connect = \"leave 0.25\"; silent = \"leave\"; later = \"retry 3s elsewhere\"; helo = \"retry 500ms\"; done = \"next\"; };\n"
-	"} );\n"		     /* 20 */
+	"} );\n" /* 20 */
 	"beside = [ \"friend\" ];\n" /* 21 */
 	"promises = ( { promise = \"served\"; limit = 98; of = \"friend\"; }, { promise = \"alive\"; } );\n";
+/* clang-format on */
 
 static const char friendly[] = "name = \"friend\"; title = \"a friend\"; rate = 2.0;\n"
 			       "dialogue = [ \"expect 220\", \"done\" ];\n";
@@ -58,7 +60,7 @@ static void write_bytes(const char *path, const void *bytes, size_t n)
 
 static void write_below(const char *name, const char *text)
 {
-	char path[128];
+	char path[300];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	write_bytes(path, text, strlen(text));
