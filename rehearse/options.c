@@ -23,6 +23,7 @@ enum which {
 	O_SERVER_PID,
 	O_SERVER_LOG,
 	O_LOG_BUDGET,
+	O_WARM,
 	O_QUIET,
 	O_ATTACK,
 	O_AFTER,
@@ -62,6 +63,7 @@ static const struct {
 	[O_SERVER_PID]  = { "server-pid", "PID", "measure what this process and its children cost; may be repeated" },
 	[O_SERVER_LOG]  = { "server-log", "FILE", "count what is written there (found among open files); may be repeated" },
 	[O_LOG_BUDGET]  = { "log-budget", "SIZE", "what the server may log in an hour, for the verdict" },
+	[O_WARM]        = { "warm", "TIME", "how long honest clients come before anything counts" },
 	[O_QUIET]       = { "quiet", "TIME", "how long before the attack (as the scenario says)" },
 	[O_ATTACK]      = { "attack", "TIME", "how long the attack" },
 	[O_AFTER]       = { "after", "TIME", "how long after it" },
@@ -248,6 +250,8 @@ static bool set(struct options *o, enum which w, const char *text)
 			return wrong(w, text, "a size such as 512k or 16m");
 		c->log_budget = size;
 		return true;
+	case O_WARM:
+		return seconds(w, text, SECONDS_MAX * MS_SECOND, &o->phase[PHASE_WARM]);
 	case O_QUIET:
 		return seconds(w, text, SECONDS_MAX * MS_SECOND, &o->phase[PHASE_QUIET]);
 	case O_ATTACK:

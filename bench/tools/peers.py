@@ -141,12 +141,26 @@ class PostfixPostscreen(Postfix):
     name = "postfix-postscreen"
     summary = "as postfix, behind postscreen: early talkers refused after its wait of 6 s"
     patience = 10
+    warm = "10s"  # known senders have passed its wait before anything is counted
     main = ("postfix/main.cf", "postfix-postscreen/main.cf")
     master = ("postfix-postscreen/master.cf", "postfix/services.cf")
 
     def command(self):
         write(self.path("denylist"), "")
         return super().command()
+
+
+class PostfixPostscreenListed(PostfixPostscreen):
+    name = "postfix-postscreen-listed"
+    summary = "as postfix-postscreen, everybody in the last of 10,000 networks of a cidr: list"
+    warm = None
+
+    def command(self):
+        command = super().command()
+        nets = ["10.%d.%d.0/24 reject" % divmod(i, 256) for i in range(9998)]
+        text = "\n".join(["127.0.0.1/32 permit", *nets, "127.0.0.0/8 reject"])
+        write(self.path("denylist"), text + "\n")
+        return command
 
 
 class PostfixSubmission(Postfix):
@@ -387,6 +401,7 @@ PEERS = {
         Postfix,
         PostfixEager,
         PostfixPostscreen,
+        PostfixPostscreenListed,
         PostfixSubmission,
         Opensmtpd,
         Exim,

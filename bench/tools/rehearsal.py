@@ -88,6 +88,8 @@ def play(place, server, how, seed, o):
     for log in server.logs:
         command += ["--server-log", log]
     phases = dict(how.phases, **({p: "2s" for p in PHASES} if o.quick else {}))
+    if server.warm:
+        phases["warm"] = server.warm
     for phase, long in phases.items():
         command += ["--" + phase, long]
     if how.scale:

@@ -41,19 +41,23 @@ delivery: { to = "%(deliver_to)s"; };
         "directory": directory,
         "deliver_to": deliver_to,
     }
+    run = []
     if os.geteuid() == 0:
         # numbers of no user, as systemd takes them for dynamic ones: nothing to install
         roles = ("edge", "store", "auth", "watch")
-        users = " ".join('user-%s = "%d";' % (r, 61190 + i) for i, r in enumerate(roles))
-        text += "run: { %s };\n" % users
+        run += ['user-%s = "%d";' % (r, 61190 + i) for i, r in enumerate(roles)]
+    if sessions:
+        # each worker has an equal share, and chance does not fill them equally
+        most = sessions * 3 // 2
+        each = machine.descriptors() - machine.SPARE_DESCRIPTORS
+        run.append("edges = %d;" % max(2, -(-most // each)))
+        text += "sessions: { max = %d; };\n" % most
+    text += "run: { %s };\n" % " ".join(run)
     if tls:
         text += (
             'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
             % (directory, directory)
         )
-    if sessions:
-        # each worker has its share, and takes what it can get when all come at once
-        text += "sessions: { max = %d; };\n" % (2 * sessions)
     return text
 
 
@@ -156,6 +160,7 @@ class Server:
     has_tls = False
     summary = ""  # its configuration, in a line
     patience = 5  # seconds that its greeting may take
+    warm = None  # how long it takes to know its friends, if it has to
     keeps_orphans = False  # processes whose parents ended become children of the first
 
     def __init__(self, directory):
