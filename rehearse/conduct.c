@@ -57,16 +57,6 @@ struct stage_hands {
 
 /* Before anything is played. */
 
-static bool mentions(const struct actor *a, const char *word)
-{
-	for (size_t i = 0; i < a->script.n; i++)
-		if (a->script.steps[i].varies &&
-		    memmem(a->script.steps[i].text.p, a->script.steps[i].text.n, word,
-			   strlen(word)))
-			return true;
-	return false;
-}
-
 /* What this actor asks for and the command line did not give; NULL: it can play. */
 static const char *lacks(const struct actor *a, const struct conduct_options *o,
 			 char *room, size_t n)
@@ -75,9 +65,9 @@ static const char *lacks(const struct actor *a, const struct conduct_options *o,
 		snprintf(room, n, "--%s HOST:PORT", service_word(a->service));
 		return room;
 	}
-	if (!o->recipients_n && mentions(a, "{recipient}"))
+	if (!o->recipients_n && a->script.needs_recipients)
 		return "--recipient ADDRESS (one that exists there)";
-	if (!o->logins_n && (mentions(a, "{login}") || mentions(a, "{password}")))
+	if (!o->logins_n && a->script.needs_logins)
 		return "--login USER:PASSWORD";
 	return NULL;
 }

@@ -67,11 +67,12 @@ void counts_due(struct counts *c, struct counted v)
 void counts_skipped(struct counts *c, struct counted v)
 {
 	phase_at(c, v)->skipped++;
+	bucket_at(c, v.actor)->skipped++;
 }
 
 void counts_no_port(struct counts *c, struct counted v)
 {
-	phase_at(c, v)->skipped++;
+	counts_skipped(c, v);
 	phase_at(c, v)->no_port++;
 }
 

@@ -202,6 +202,7 @@ void tally_sum_bucket(const struct tally *t, unsigned actor, unsigned bucket,
 		const struct tally_bucket *b = &tally_at(t, w, actor)->buckets[bucket];
 
 		out->begun += b->begun;
+		out->skipped += b->skipped;
 		out->done += b->done;
 		out->open += b->open;
 		for (int stage = 0; stage < STAGE_COUNT; stage++) {

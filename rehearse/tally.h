@@ -16,9 +16,10 @@
 
 /* One point in time of one actor in one worker. */
 struct tally_bucket {
-	uint32_t begun; /* connections tried */
-	uint32_t done;	/* visits that got what they came for */
-	uint32_t open;	/* connections open when it was last looked at */
+	uint32_t skipped; /* visits that were due and not begun: `parallel` were open */
+	uint32_t begun;	  /* connections tried */
+	uint32_t done;	  /* visits that got what they came for */
+	uint32_t open;	  /* connections open when it was last looked at */
 	uint32_t ended[STAGE_COUNT][END_COUNT]; /* visits, by stage reached (END_DONE: last stage) */
 	uint32_t heard[STAGE_COUNT][3]; /* replies: yes, later, no */
 };
