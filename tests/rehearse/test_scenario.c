@@ -374,8 +374,8 @@ static void other_files_cannot_be_drawn_in(void **unused)
 			     "@include is not for");
 
 	/* what only looks like it */
-	snprintf(text, sizeof(text), "# @include \"a\"\n/*\n@include \"b\"\n*/\n%s",
-		 with("what it is", "me@include.example"));
+	snprintf(text, sizeof(text), "# @include \"a\"\n/*\n@include \"b\"\n*/\n%.*s",
+		 (int)sizeof(good) + 50, with("what it is", "me@include.example"));
 	s = opened(text);
 	assert_string_equal(s->about, "me@include.example");
 	scenario_close(&s);
