@@ -381,9 +381,13 @@ static void log_budget(const struct result *r, const struct promise *p, double l
 	hour = log_in_an_hour(r, seconds, (double)cost.log);
 	sums_bytes(hour, hours);
 	sums_bytes((double)r->log_budget, budget);
-	decide(out, kept_if(hour <= (double)r->log_budget),
-	       "%s in %.0f s, so %s an hour of %s%s", written, seconds, hours, budget,
-	       per_1000);
+	/* what is within the budget yet may be stopped by it later: that takes longer to see */
+	decide(out,
+	       hour <= (double)r->log_budget		  ? VERDICT_KEPT
+	       : (double)cost.log > (double)r->log_budget ? VERDICT_BROKEN
+							  : VERDICT_UNKNOWN,
+	       "%s in %.0f s, so %s an hour of %s if it goes on%s", written, seconds,
+	       hours, budget, per_1000);
 }
 
 static void held(const struct result *r, const struct promise *p, double limit,

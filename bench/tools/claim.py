@@ -5,7 +5,7 @@ import rehearsal
 from machine import Trouble
 from rehearsal import Play, median, ours, plain, spread
 
-PHASES = {"quiet": "2s", "attack": "5s", "after": "0s"}
+PHASES = {"warm": "0s", "quiet": "500ms", "attack": "3s", "after": "0s"}
 BARE = Play(ours("bare"), dict(PHASES, quiet="0s"), ceiling="0")
 
 

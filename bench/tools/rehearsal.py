@@ -57,7 +57,7 @@ def parse(p, kinds):
 class Play:
     """One scenario, and how it is played."""
 
-    def __init__(self, scenario, phases=None, services=("smtp",), ceiling="2s", scale=None):
+    def __init__(self, scenario, phases=None, services=("smtp",), ceiling="1s", scale=None):
         self.scenario, self.services, self.ceiling = scenario, services, ceiling
         self.phases, self.scale = phases or {}, scale
 
@@ -77,6 +77,7 @@ def play(place, server, how, seed, o):
     command = [servers.rehearse(), "--name", server.name, "--seed", str(seed)]
     command += ["--json", out, "--no-progress", "--ceiling", how.ceiling]
     command += ["--recipient", ",".join(servers.RECIPIENTS), "--domain", servers.DOMAIN]
+    command += ["--log-budget", "16m"]  # Holdfast's default, asked of everybody
     for service in how.services:
         option = "to" if service == "smtp" else service
         port = server.ports.get(service, server.port)
