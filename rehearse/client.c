@@ -138,6 +138,8 @@ static void go(struct clients *h, struct client *c, bool reset, enum end end)
 	enum stage stage = c->visit.stage;
 	bool again;
 
+	if (end == END_OVER && r->crowd.actor->honest && !h->cut_short)
+		end = END_SILENT; /* it waited to the very end, and nobody answered */
 	timers_drop(&h->timers, index_of(h, c));
 	if (c->state != CLIENT_CONNECTING && c->conn.fd >= 0)
 		counts_closed(&h->counts, counted(c));

@@ -39,8 +39,9 @@ struct clients {
 	struct role roles[ACTORS_MAX];
 	unsigned roles_n;
 	uint64_t seed;
-	double now; /* ms */
-	bool spent; /* it cannot go on; said on standard error */
+	double now;	/* ms */
+	bool spent;	/* it cannot go on; said on standard error */
+	bool cut_short; /* the run was stopped: who waits is nobody's fault */
 };
 
 /* The roles and the counts are left to the caller. */

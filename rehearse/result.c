@@ -250,15 +250,15 @@ static json_t *actor_phase(const struct result *r, unsigned actor, enum phase ph
 	json_t *out;
 
 	sums_phase(r, actor, phase, &p);
-	asked = sums_ended_all(&p);
-	asked = asked > p.again ? asked - p.again : 0;
-	out = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "phase",
-		phase_word(phase), "begun", integer(p.begun), "due", integer(p.due),
-		"skipped", integer(p.skipped), "no_port", integer(p.no_port), "again",
-		integer(p.again), "done", integer(p.done), "success",
-		asked ? number(fmin((double)p.done / (double)asked, 1)) : json_null(),
-		"ended", ended(&p), "heard", heard(&p));
+	asked = sums_asked(&p);
+	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			"phase", phase_word(phase), "begun", integer(p.begun), "due",
+			integer(p.due), "skipped", integer(p.skipped), "no_port",
+			integer(p.no_port), "again", integer(p.again), "asked",
+			integer(asked), "done", integer(p.done), "success",
+			asked ? number(fmin((double)p.done / (double)asked, 1))
+			      : json_null(),
+			"ended", ended(&p), "heard", heard(&p));
 	if (!out)
 		return NULL;
 	json_object_set_new(out, "p50_ms", number(tally_quantile(&p, 0.5)));

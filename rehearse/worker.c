@@ -243,7 +243,7 @@ static void play(struct worker *w)
 		clients_look_up(h);
 		until = fmin(counts_turn(&h->counts, h->now), h->now + LOOK_MS);
 		if (*w->plan->tally->stop || h->spent)
-			w->stopping = true;
+			w->stopping = h->cut_short = true;
 		until = fmin(until, begin_visits(w));
 		clients_wake(h);
 		until = fmin(until, end_visits(w));

@@ -252,8 +252,7 @@ def figures(result):
     seconds = attack["to_s"] - attack["from_s"]
     mine = over(result, "attack", False)
     honest = over(result, "attack", True)
-    tried = sum(sum(n for s in p["ended"].values() for e, n in s.items() if e != "over")
-                for p in honest)
+    tried = sum(p["asked"] for p in honest)
     begun = sum(p["begun"] for p in mine)
     refused = sum(n for k in replies(result).values() for w, n in k.items() if w != "yes")
     said = sum(n for k in replies(result).values() for n in k.values())

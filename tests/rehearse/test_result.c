@@ -293,7 +293,7 @@ static void every_key_is_there_and_no_other(void **state)
 		    "name title honest service addresses left breaches breach phases");
 	assert_int_equal(json_array_size(at(actor, "phases")), 3);
 	expect_keys("actor's phase", json_array_get(at(actor, "phases"), 1),
-		    "phase begun due skipped no_port again done success ended heard p50_ms "
+		    "phase begun due skipped no_port again asked done success ended heard p50_ms "
 		    "p95_ms p99_ms p999_ms max_ms bytes_in bytes_out open_most");
 	expect_keys("time", time, "bucket_s buckets actors latency server");
 	expect_keys("actor in time", json_array_get(at(time, "actors"), 0),
