@@ -145,7 +145,7 @@ static void head(const struct result *r, FILE *out)
 	line(out, "", s->about);
 	line(out, "must end so", s->ends);
 	snprintf(text, sizeof(text), "%s at %s", r->server_name, r->target);
-	line(out, "server", text);
+	line(out, "server", strcmp(r->server_name, r->target) == 0 ? r->target : text);
 	snprintf(text, sizeof(text), "%s, seed %llu, scale %g, %u worker%s%s", r->started,
 		 (unsigned long long)r->seed, r->scale, r->workers,
 		 r->workers == 1 ? "" : "s", cores);
