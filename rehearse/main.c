@@ -340,7 +340,7 @@ static enum outcome play(struct options *o, struct scenario *s, struct err *e)
 			     o->json && strcmp(o->json, "-") == 0 ? stderr : stdout);
 		if (!report(o, &result, &why)) {
 			if (went != OUTCOME_OK)
-				fail(went, e);
+				fail((int)went, e);
 			*e = why;
 			went = went == OUTCOME_OK ? OUTCOME_WRONG : went;
 		}
