@@ -32,6 +32,7 @@ enum {
 	UNREAD = 1u << 2,     /* there may be something in the socket */
 	GREETED = 1u << 3,    /* VISIT_CONNECTED has been told */
 	SHAKE_NEXT = 1u << 4, /* when all is written */
+	OLD_TLS = 1u << 5,    /* not newer than 1.2 */
 };
 
 /* Bytes that wait. */
@@ -345,6 +346,8 @@ static bool drive(struct clients *h, struct client *c, enum visit_in_kind kind,
 		}
 		if (o.orders & VISIT_DO_TLS)
 			c->marks |= SHAKE_NEXT;
+		if (o.orders & VISIT_DO_TLS12)
+			c->marks |= OLD_TLS;
 		if (c->marks & SHAKE_NEXT && !c->out)
 			break;
 		if (c->marks & OWED_SENT)
@@ -442,7 +445,7 @@ static void shake(struct clients *h, struct client *c)
 {
 	bool first = !(c->marks & GREETED);
 
-	switch (conn_shake(&c->conn, h->tls)) {
+	switch (conn_shake(&c->conn, h->tls, (c->marks & OLD_TLS) != 0)) {
 	case CONN_OK:
 		c->state = CLIENT_UP;
 		c->marks |= GREETED | UNREAD;

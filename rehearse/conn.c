@@ -143,17 +143,23 @@ enum conn_went conn_write(struct conn *c, const void *from, size_t len, size_t *
 	return CONN_OK;
 }
 
-enum conn_went conn_shake(struct conn *c, SSL_CTX *tls)
+enum conn_went conn_shake(struct conn *c, SSL_CTX *tls, bool old)
 {
 	int r;
 
 	if (!c->ssl) {
 		c->ssl = SSL_new(tls);
+		if (c->ssl)
+			SSL_set_connect_state(c->ssl);
 		if (!c->ssl || !SSL_set_fd(c->ssl, c->fd))
 			return CONN_LOST;
+		if (old && !SSL_set_max_proto_version(c->ssl, TLS1_2_VERSION))
+			return CONN_LOST;
+	} else if (SSL_is_init_finished(c->ssl) && !SSL_renegotiate(c->ssl)) {
+		return CONN_LOST;
 	}
 	ERR_clear_error();
-	r = SSL_connect(c->ssl);
+	r = SSL_do_handshake(c->ssl);
 	if (r == 1)
 		return CONN_OK;
 	return tls_went(c, r) == CONN_WAIT ? CONN_WAIT : CONN_LOST;

@@ -48,8 +48,11 @@ enum conn_went conn_read(struct conn *c, void *to, size_t room, size_t *n);
 /* CONN_OK: *n is how many were taken. */
 enum conn_went conn_write(struct conn *c, const void *from, size_t len, size_t *n);
 
-/* Shake hands, or go on with it: CONN_OK, CONN_WAIT or CONN_LOST. */
-enum conn_went conn_shake(struct conn *c, SSL_CTX *tls);
+/*
+ * Shake hands, or go on with it: CONN_OK, CONN_WAIT or CONN_LOST. If TLS is there already, once more:
+ * a renegotiation, which fails with TLS 1.3. old: TLS 1.2 at most.
+ */
+enum conn_went conn_shake(struct conn *c, SSL_CTX *tls, bool old);
 
 /* Our port of it, 0 if it has none. */
 uint16_t conn_port(const struct conn *c);

@@ -135,6 +135,7 @@ static const struct row {
 	{ SPAN_INIT("wait"),        STEP_WAIT,   TAKES_TIME },
 	{ SPAN_INIT("hold"),        STEP_HOLD,   TAKES_NOTHING },
 	{ SPAN_INIT("tls"),         STEP_TLS,    TAKES_NOTHING },
+	{ SPAN_INIT("tls12"),       STEP_TLS12,  TAKES_NOTHING },
 	{ SPAN_INIT("done"),        STEP_DONE,   TAKES_NOTHING },
 	{ SPAN_INIT("repeat"),      STEP_REPEAT, TAKES_TIMES },
 	{ SPAN_INIT("again"),       STEP_AGAIN,  TAKES_NOTHING },
@@ -342,7 +343,7 @@ static bool step_of(struct compiler *c, struct span line)
 		return err_within(c->e, "%.*s", SPAN_ARG(row->word));
 	if (row->takes == TAKES_STAGE)
 		return true;
-	if (s->kind == STEP_TLS)
+	if (s->kind == STEP_TLS || s->kind == STEP_TLS12)
 		c->stage = STAGE_TLS;
 	c->out->has_done |= s->kind == STEP_DONE;
 	s->stage = c->stage;

@@ -19,7 +19,8 @@
  *	body 4k            a message of this size with header, and the end of data
  *	wait 270ms         let time pass; replies that come meanwhile wait
  *	hold               stay until the phase is over or the server ends it
- *	tls                shake hands
+ *	tls                shake hands; once more, if TLS is there: a renegotiation
+ *	tls12              shake hands with TLS 1.2 at most: 1.3 knows no renegotiation
  *	done               the visit has got what it came for: its time stops here; in a repeat, what
  *	                   an attacker gets counts each time, timed from the one before
  *	repeat 26 | repeat forever ... again
@@ -70,6 +71,7 @@ enum step_kind {
 	STEP_WAIT,
 	STEP_HOLD,
 	STEP_TLS,
+	STEP_TLS12,
 	STEP_DONE,
 	STEP_REPEAT,
 	STEP_AGAIN,

@@ -385,7 +385,7 @@ static bool wait(struct turn *t, const struct step *s)
 	return t->now >= v->deadline && advance(v, v->at + 1u);
 }
 
-static bool shake_hands(struct turn *t)
+static bool shake_hands(struct turn *t, unsigned order)
 {
 	struct visit *v = t->v;
 
@@ -396,7 +396,7 @@ static bool shake_hands(struct turn *t)
 		return end(t, END_FAULT);
 	mark(v, ENTERED, true);
 	v->deadline = later(t->now, v->patience);
-	t->out->orders |= VISIT_DO_TLS;
+	t->out->orders |= order;
 	return false;
 }
 
@@ -454,7 +454,9 @@ static bool one_step(struct turn *t)
 	case STEP_WAIT:
 		return wait(t, s);
 	case STEP_TLS:
-		return shake_hands(t);
+		return shake_hands(t, VISIT_DO_TLS);
+	case STEP_TLS12:
+		return shake_hands(t, VISIT_DO_TLS | VISIT_DO_TLS12);
 	case STEP_DONE:
 		return be_done(t);
 	case STEP_REPEAT:
@@ -488,7 +490,7 @@ static void take(struct turn *t, enum visit_in_kind kind)
 		v->sending = false;
 		return;
 	case VISIT_TLS_DONE:
-		if (s && s->kind == STEP_TLS && is(v, ENTERED))
+		if (s && (s->kind == STEP_TLS || s->kind == STEP_TLS12) && is(v, ENTERED))
 			advance(v, v->at + 1u);
 		return;
 	case VISIT_TLS_FAILED:

@@ -42,6 +42,7 @@ enum {
 	VISIT_DO_TLS = 1u << 0,	  /* start a handshake */
 	VISIT_DO_CLOSE = 1u << 1, /* hang up with FIN; the visit is over */
 	VISIT_DO_RESET = 1u << 2, /* hang up with RST; the visit is over */
+	VISIT_DO_TLS12 = 1u << 3, /* with VISIT_DO_TLS: nothing newer than TLS 1.2 */
 };
 
 /* What there is to count, at most one reply at a time. */

@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import BUILD, PATIENCE, TOP, free_port, wait_for
+from conftest import BUILD, PATIENCE, TOP, free_port, self_signed, wait_for
 
 REHEARSE = BUILD / "holdfast-rehearse"
 SCENARIOS = sorted((TOP / "rehearse" / "scenarios").glob("*.conf"))
@@ -267,6 +267,40 @@ def test_ipv6_is_played_in_a_namespace_of_its_own(tmp_path, small):
     assert phase_of(result, "bots", "attack")["begun"] > 0
     assert ("connect", "refused") in ended(result, "bots")
     assert "2001:db8:" in got.stdout or result["target"].startswith("[2001:db8:ffff::25]")
+
+
+RENEGOTIATION = """
+id = "T2"; title = "again"; about = "again"; ends = "refused";
+phases = { warm = "0s"; quiet = "0s"; attack = "1s"; after = "0s"; };
+attackers = ( {
+    name = "again"; title = "again"; service = "%s"; parallel = 1; pause = "200ms"; patience = "10s";
+    dialogue = [ %s "tls", "done", "close" ];
+} );
+"""
+
+
+def test_a_renegotiation_is_seen_where_it_is_allowed(tmp_path, home):
+    cert, key = self_signed(home, "old.example")
+    port = free_port()
+    path = tmp_path / "again.conf"
+    path.write_text(RENEGOTIATION % ("submissions", ""))
+    got, result = play(tmp_path, "--submissions", f"127.0.0.1:{port}", "--ceiling", "0", path, "--",
+                       "openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", cert, "-key", key,
+                       "-tls1_2", "-client_renegotiation", "-rev")
+    assert got.returncode == 0, got.stderr
+    again = phase_of(result, "again", "attack")
+    assert again["done"] >= 1, again
+
+
+def test_holdfast_does_not_renegotiate(tls_server, tmp_path):
+    path = tmp_path / "again.conf"
+    path.write_text(RENEGOTIATION % ("smtp", '"expect 220", "send EHLO a.example", "expect 250", '
+                                     '"send STARTTLS", "expect 220", "tls12",'))
+    got, result = play(tmp_path, "--to", f"127.0.0.1:{tls_server.port}", "--ceiling", "0", path)
+    assert got.returncode == 0, got.stderr
+    again = phase_of(result, "again", "attack")
+    assert again["begun"] >= 2 and again["done"] == 0
+    assert set(ended(result, "again")) <= {("tls", "fault"), ("tls", "dropped"), ("tls", "over")}
 
 
 def test_a_page_is_made_of_several_results(canned, tmp_path, small):

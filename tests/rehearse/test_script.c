@@ -451,6 +451,7 @@ static const struct {
 	{ "letters may be small",      SPEAKS_SMTP, "send ehlo x|send rcpt to", "helo rcpt" },
 	{ "other words keep it",       SPEAKS_SMTP, "send EHLO x|send NOOP|send QUIT|send EHLOX", "helo helo helo helo" },
 	{ "TLS",                       SPEAKS_SMTP, "send STARTTLS|hear|tls|send EHLO x", "tls tls tls helo" },
+	{ "TLS 1.2",                   SPEAKS_SMTP, "send STARTTLS|hear|tls12|tls|send EHLO x", "tls tls tls tls helo" },
 	{ "`tls` alone",               SPEAKS_SMTP, "tls|hear", "tls tls" },
 	{ "AUTH and its answers",      SPEAKS_SMTP, "send AUTH PLAIN|send {base64 x}", "auth auth" },
 	{ "raw, drip and fill",        SPEAKS_SMTP,
