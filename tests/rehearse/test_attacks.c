@@ -259,13 +259,16 @@ static void fool_hears(struct fool *f, struct span bytes)
 	assert_false(f->out.full);
 }
 
-/* Both are inside TLS from here on. */
-static void fool_shakes_hands(struct fool *f)
+/* Both are inside TLS from here on. Not if it had not said so: it does not renegotiate. */
+static bool fool_shakes_hands(struct fool *f)
 {
+	if (!f->tls)
+		return false;
 	if (!(f->flaws & FLAW_REMEMBERS))
 		buf_reset(&f->in);
 	f->tls = false;
 	fool_hears(f, SPAN_NONE);
+	return true;
 }
 
 /* How one visit went. */
@@ -317,10 +320,8 @@ static struct outcome play(const struct scenario *s, const struct actor *a,
 		what = sent.len ? VISIT_SENT : VISIT_BYTES;
 		if (sent.len && !f.gone)
 			fool_hears(&f, buf_span(&sent));
-		if (out.orders & VISIT_DO_TLS) {
-			fool_shakes_hands(&f);
-			what = VISIT_TLS_DONE;
-		}
+		if (out.orders & VISIT_DO_TLS)
+			what = fool_shakes_hands(&f) ? VISIT_TLS_DONE : VISIT_TLS_FAILED;
 		if (waits && !v.over) {
 			/* nothing more comes by itself */
 			now = v.deadline < PLAY_MOST ? v.deadline : PLAY_MOST;
