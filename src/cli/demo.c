@@ -107,6 +107,20 @@ static bool prove(struct demo *d, struct err *err)
 	return demo_show(&mail, err);
 }
 
+/* The program that attacks is beside ours, if it was built. */
+static void print_rehearsal(const struct demo *d)
+{
+	char program[PATH_MAX];
+
+	if (snprintf(program, sizeof(program), "%s-rehearse", d->program) <
+		    (int)sizeof(program) &&
+	    access(program, X_OK) == 0)
+		printf("\nAnd an attack, with honest mail beside it (a minute and a half):\n\n"
+		       "  %s --to 127.0.0.1:%u --recipient bob@" DEMO_DOMAIN
+		       " --server-pid %d --scale 0.1 a4\n",
+		       program, demo_port(d), (int)d->server);
+}
+
 static void print_next(const struct demo *d)
 {
 	static const char *const next[] = { "status", "queue list",
@@ -127,6 +141,7 @@ static void print_next(const struct demo *d)
 		printf("  %s %s --dir %s\n", d->program, next[i], d->dir);
 	printf("  %s config doc smtp\n  tail -f %s/data/log/holdfast.log\n", d->program,
 	       d->dir);
+	print_rehearsal(d);
 	puts("\nServing until Ctrl-C.");
 	fflush(stdout);
 }
