@@ -86,10 +86,15 @@ static bool advance(struct visit *v, unsigned to)
 	return true;
 }
 
+/* A farewell is answered, but it asks for nothing: it must not look like a yes to what was before. */
 static void note(struct turn *t, const struct reply *r, bool breach)
 {
+	const struct step *s = step_at(t->v);
+	bool farewell = s && s->leaves;
+
 	t->out->heard = (struct visit_heard){ .is = true,
-					      .stage = (enum stage)t->v->stage,
+					      .stage = farewell ? STAGE_OTHER
+								: (enum stage)t->v->stage,
 					      .end = r->end,
 					      .breach = breach };
 }
