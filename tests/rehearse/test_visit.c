@@ -467,7 +467,7 @@ static const struct row {
 	  "connect:yes >a1 LOGOUT^ other:yes =done at connect" },
 	{ "but not after something else",
 	  SPEAKS_IMAP, "expect OK|send a1 LOGOUT|hear|send a2 NOOP|hear", "* OK hi|a1 NO stay|* BYE bye",
-	  "connect:yes >a1 LOGOUT^ connect:no >a2 NOOP^ connect:later =later at connect" },
+	  "connect:yes >a1 LOGOUT^ other:no >a2 NOOP^ connect:later =later at connect" },
 	{ "a tag that looks like a star is a tag",
 	  SPEAKS_IMAP, "expect OK|expect OK", "* OK hi|*1 OK done", "connect:yes connect:yes =done at connect" },
 	{ "go on",
