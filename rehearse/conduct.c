@@ -15,15 +15,16 @@
 #include "rehearse/canned.h"
 #include "rehearse/worker.h"
 
-#define TICK_MS	    100	  /* how often the conductor looks around */
-#define LOOK_MS	    500	  /* at the server's CPU */
-#define MEMORY_MS   1000  /* at its memory, which costs more */
-#define PROBE_MS    1000  /* whether anybody is there, when connects are refused */
-#define PROBES_DEAD 3	  /* so many in a row that found nobody */
-#define START_MS    30000 /* for the server to answer the first time */
-#define GREETING_MS 15000 /* postscreen lets a stranger wait for six seconds */
-#define DRAIN_MS    12000 /* after the last phase, for visits under way */
-#define KILL_MS	    3000  /* for a worker to obey */
+#define TICK_MS	       100   /* how often the conductor looks around */
+#define LOOK_MS	       500   /* at the server's CPU */
+#define MEMORY_MS      1000  /* at its memory, which costs more */
+#define PROBE_MS       1000  /* whether anybody is there, when connects are refused */
+#define PROBES_DEAD    3     /* so many in a row that found nobody */
+#define START_MS       30000 /* for the server to answer the first time */
+#define GREETING_MS    15000 /* postscreen lets a stranger wait for six seconds */
+#define DRAIN_MS       12000 /* after the last phase, for visits under way */
+#define SPARE_SESSIONS 256   /* of a worker, for those that are just ending */
+#define KILL_MS	       3000  /* for a worker to obey */
 
 static volatile sig_atomic_t stopped;
 
@@ -152,7 +153,8 @@ static bool share_out(const struct scenario *s, unsigned wanted, struct plan *p,
 			wanted ? "Without --workers as many are started as it takes." : "",
 			(unsigned long long)each + SPARE_FDS);
 	p->workers = (unsigned)workers;
-	p->sessions_max = (unsigned)room;
+	each += SPARE_SESSIONS;
+	p->sessions_max = (unsigned)(each < room ? each : room);
 	return true;
 }
 
@@ -288,12 +290,17 @@ static bool send_home(struct stage_hands *h, ms_t patience, struct err *e)
 	return well;
 }
 
+/* Of all processes of the generator, the conductor included. */
 static double generator_cpu(const struct tally *t)
 {
+	struct rusage own;
 	double sum = 0;
 
 	for (unsigned i = 0; i < t->workers; i++)
 		sum += t->cpu[i];
+	if (getrusage(RUSAGE_SELF, &own) == 0)
+		sum += (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) +
+		       (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec) / 1e6;
 	return sum;
 }
 
@@ -364,10 +371,8 @@ static void sum_ceiling(const struct tally *t, const struct scenario *s, double 
 		for (int stage = 0; stage < STAGE_COUNT; stage++) {
 			for (int kind = 0; kind < 3; kind++)
 				out->replies += (double)p->heard[stage][kind] / seconds;
-			for (int end = 0; end < END_COUNT; end++)
-				if (end != END_OVER)
-					out->visits += (double)p->ended[stage][end] /
-						       seconds;
+			for (int end = END_DONE; end <= END_NO; end++)
+				out->visits += (double)p->ended[stage][end] / seconds;
 		}
 	}
 	out->generator_cpu = generator_cpu(t);

@@ -22,6 +22,7 @@ struct crowd_address {
 /* Closed loop: also a session that comes again, from any address. */
 struct crowd_retry {
 	double at;
+	double due; /* of the first try: who is put off has waited since then */
 	uint64_t number;
 	uint32_t address; /* index among ours, or ANY */
 	uint8_t retry;
@@ -315,7 +316,7 @@ static struct crowd_visit take(struct crowd *c, double now)
 		return (struct crowd_visit){
 			.number = r.number,
 			.address = global_of(c, r.address),
-			.due = r.at,
+			.due = r.due,
 			.retry = r.retry,
 		};
 	}
@@ -395,6 +396,7 @@ static bool plan_retry(struct crowd *c, const struct reaction *r,
 {
 	struct crowd_retry again = {
 		.at = now + fmax((double)r->after, FAILED_WAIT),
+		.due = v->due,
 		.number = v->number,
 		.address = mine_of(c, v->address),
 		.retry = v->retry < UINT8_MAX ? (uint8_t)(v->retry + 1) : v->retry,

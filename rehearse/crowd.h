@@ -20,8 +20,8 @@ struct crowd_retry;
 struct crowd_visit {
 	uint64_t number; /* over all workers, unique; a retry has that of the first try */
 	unsigned address; /* index */
-	double due;	  /* ms, the clock of `now`: when it should have begun */
-	uint8_t retry;	  /* how often it was tried before */
+	double due;    /* ms, the clock of `now`: when its first try should have begun */
+	uint8_t retry; /* how often it was tried before */
 };
 
 struct crowd {

@@ -18,6 +18,7 @@ static NORETURN void become(char *const *argv, int tell)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	setpgid(0, 0);
+	signal(SIGPIPE, SIG_DFL); /* we ignore it, and exec would pass that on */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (null >= 0)
 		dup2(null, STDIN_FILENO);

@@ -96,10 +96,10 @@ class Alternating(rehearsal.Campaign):
 
 
 def measure(claim, o):
-    place, now = rehearsal.begin(o, 120 + o.rounds * len(o.only) * len(claim.plays) * 60)
+    place, now = rehearsal.begin(o, 120 + o.rounds * len(o.only) * len(o.plays) * 60)
     with place:
         facts = machine.facts(place.directory)
-        plays = ([BARE] if "bare" in o.only else []) + claim.plays
+        plays = ([BARE] if "bare" in o.only else []) + o.plays
         campaign = Alternating(place, o.only, plays, o)
         campaign.run()
         if not campaign.results:
@@ -110,6 +110,8 @@ def measure(claim, o):
 def main(claim):
     def run():
         p = rehearsal.arguments(claim.about, claim.kinds)
-        measure(claim, rehearsal.parse(p, claim.kinds))
+        o = rehearsal.parse(p, claim.kinds)
+        o.plays = rehearsal.choose(p, o, claim.plays)
+        measure(claim, o)
 
     rehearsal.main(claim.name, run)

@@ -41,6 +41,16 @@ def arguments(what, kinds, rounds=3):
     return p
 
 
+def choose(p, o, plays):
+    """Those of the plays that were asked for."""
+    names = [how.name for how in plays]
+    wanted = o.scenarios.split(",") if o.scenarios else names
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        p.error("--scenarios: unknown %s; a list of: %s" % (", ".join(unknown), ", ".join(names)))
+    return [how for how in plays if how.name in wanted]
+
+
 def parse(p, kinds):
     o = p.parse_args()
     o.only = o.only.split(",")
@@ -99,17 +109,21 @@ def play(place, server, how, seed, o):
         command += ["--cores", o.cores]
     if os.path.exists(out):
         os.unlink(out)
-    r = subprocess.run(
-        command + [how.scenario],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    try:
+        r = subprocess.run(
+            command + [how.scenario],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+    except subprocess.TimeoutExpired:
+        raise Trouble("%s did not end in 15 minutes" % how.name)
     if not os.path.exists(out):
         raise Trouble("%s: %s" % (how.name, machine.last_line(r.stderr)))
     result = json.loads(read(out))
-    result["exit_status"] = r.returncode
+    if not result["complete"]:
+        raise Trouble("%s: %s" % (how.name, result["why_not"]))
     return result
 
 
@@ -135,7 +149,7 @@ class Campaign:
                 server = start(self.place, name, self.o, **self.options)
                 self.versions[name], self.summaries[name] = server.version(), server.summary
                 self.place.stop(server)
-            except Trouble as e:
+            except (Trouble, OSError, subprocess.SubprocessError) as e:
                 self.leave_out(name, str(e))
         if not self.names:
             raise Trouble("no server to measure")
@@ -175,7 +189,7 @@ class Campaign:
         self.results.append(result)
         f = figures(result)
         say(
-            "%d/%d  %-16s %-18s %8.0f attempts/s  %9s  p99 %s ms  %s"
+            "%d/%d  %-16s %-18s %8.0f attempts/s  %9s  p99 %s ms"
             % (
                 number + 1,
                 self.o.rounds,
@@ -184,7 +198,6 @@ class Campaign:
                 f["begun_per_s"],
                 percent(f["success"]),
                 plain(f["p99_ms"]),
-                "" if result["complete"] else result["why_not"],
             )
         )
 
@@ -243,7 +256,15 @@ def worst(values):
 
 
 def per_thousand(amount, n):
-    return amount / n * 1000 if n else None
+    return amount / n * 1000 if n and amount is not None else None
+
+
+def grown(before, after):
+    return None if before is None or after is None else max(0, after - before)
+
+
+def per_one(amount, n):
+    return None if amount is None else amount / n
 
 
 def figures(result):
@@ -275,11 +296,11 @@ def figures(result):
         f["cpu_per_1000_said"] = per_thousand(cost["cpu_s"], said)
         f["log_per_1000"] = per_thousand(cost["log_bytes"], begun)
         f["pss"] = cost["pss_most"]
-        f["kernel"] = max(0, cost["kernel_most"] - cost["kernel_begin"])
+        f["kernel"] = grown(cost["kernel_begin"], cost["kernel_most"])
         before = quiet["server"]["pss_end"] if quiet and quiet["server"] else cost["pss_begin"]
         if f["held"]:
-            f["pss_per_held"] = (cost["pss_most"] - before) / f["held"]
-            f["kernel_per_held"] = f["kernel"] / f["held"]
+            f["pss_per_held"] = per_one(grown(before, cost["pss_most"]), f["held"])
+            f["kernel_per_held"] = per_one(f["kernel"], f["held"])
     f["kept"] = [p["promise"] for p in result["promises"] if p["verdict"] == "kept"]
     f["broken"] = [p["promise"] for p in result["promises"] if p["verdict"] == "broken"]
     return f

@@ -237,8 +237,8 @@ def test_the_ceiling_is_beside_the_figure(canned, tmp_path):
                        "--ceiling", "1s", path)
     assert got.returncode == 0, got.stderr
     assert result["ceiling"]["visits_per_s"] > 0 and result["ceiling"]["canned_cpu_s"] > 0
-    assert result["figures"]["of_ceiling"] > 0
-    # the canned server is as fast as the canned server
+    # the canned server does what the canned server does, however fast this machine is
+    assert result["figures"]["of_ceiling"] > 0.3
     assert result["figures"]["generator_limited"] == (result["figures"]["of_ceiling"] >= 0.8)
 
 
@@ -260,13 +260,15 @@ def test_a_command_that_cannot_be_started_is_said(small):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
 def test_ipv6_is_played_in_a_namespace_of_its_own(tmp_path, small):
+    seen = tmp_path / "seen"
     got, result = play(tmp_path, "--namespace", "--to", "[2001:db8:ffff::25]:2525", "--recipient",
                        "a@example.test", "--ceiling", "0", small, "--", "python3",
-                       TOP / "tests/integration/line_server.py", "2001:db8:ffff::25", "2525")
+                       TOP / "tests/integration/line_server.py", "2001:db8:ffff::25", "2525", seen)
     assert got.returncode == 0, got.stderr
     assert phase_of(result, "bots", "attack")["begun"] > 0
     assert ("connect", "refused") in ended(result, "bots")
-    assert "2001:db8:" in got.stdout or result["target"].startswith("[2001:db8:ffff::25]")
+    came = set(seen.read_text().split()) - {"::1"}  # that is the question whether it answers
+    assert len(came) >= 10 and all(a.startswith("2001:db8:") for a in came), came
 
 
 RENEGOTIATION = """

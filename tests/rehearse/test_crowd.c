@@ -48,7 +48,7 @@ static void play(struct play *p, struct crowd *c, enum end end, enum stage stage
 
 		switch (crowd_next(c, now, &v, &until)) {
 		case CROWD_VISIT:
-			if (v.due > now || now - v.due > 1e-6)
+			if (v.due > now || (!v.retry && now - v.due > 1e-6))
 				fail_msg("due at %f, begun at %f", v.due, now);
 			keep(p, &v);
 			crowd_ended(c, &v, end, stage, now);
@@ -413,7 +413,7 @@ static void the_same_visit_comes_again_when_it_was_told_to(void **state)
 	assert_int_equal(again.number, v.number);
 	assert_int_equal(again.address, v.address);
 	assert_int_equal(again.retry, 1);
-	assert_true(fabs(again.due - (BEGAN + 5100)) < 1e-6);
+	assert_true(again.due == v.due); /* it has waited since then */
 	/* a refusal elsewhere, a success, and one that is too late are the end of it */
 	assert_false(crowd_ended(&c, &again, END_LATER, STAGE_MAIL, BEGAN + 5200));
 	c.open++;
