@@ -344,21 +344,6 @@ class Holdfast(Server):
         )
         return [self.program, "run", "--config", self.config]
 
-    def await_up(self):
-        for service, port in self.ports.items():
-            self.await_that(
-                lambda p=port, s=service: greets(p, s),
-                "does not answer at 127.0.0.1:%d" % port,
-            )
-
-    def await_mail(self):
-        for recipient in (RECIPIENTS[0], RECIPIENTS[-1]):
-            self.await_that(
-                lambda r=recipient: takes(self.ports["smtp"], r, self.patience),
-                "does not take mail for " + recipient,
-                20 + self.patience,
-            )
-
     def introduce(self):
         for recipient in RECIPIENTS:
             r = subprocess.run(
