@@ -33,6 +33,8 @@
 /* So many deaths before the server was ever complete, and it gives up. */
 #define DEATHS_AT_START 5
 
+#define LOADED_FDS 4 /* what the loader hands over */
+
 /* As sysexits.h has it. */
 #define EXIT_CONFIG 78
 
@@ -96,7 +98,7 @@ struct loading {
 	unsigned problems, doubts;
 	struct err first; /* the first problem */
 	bool loaded;
-	int fds[3]; /* conf, certs, tables */
+	int fds[LOADED_FDS]; /* conf, certs, tables, access */
 	ms_t again; /* try anew then: after an upgrade whose configuration is bad */
 };
 
@@ -128,7 +130,7 @@ struct supervisor {
 	bool heard;	  /* a watch has been there to write the log */
 
 	const struct conf *conf; /* in force */
-	int conf_fds[3];
+	int conf_fds[LOADED_FDS];
 	uint64_t generation;
 	struct owners owners;
 	struct ports ports;

@@ -335,18 +335,19 @@ static bool send_loaded(struct link *life, const struct loaded *l)
 {
 	struct msg_LOADED m = { .warnings = l->warnings };
 	struct err err;
-	int fds[3] = {
+	int fds[4] = {
 		file_seal("holdfast-conf", span_of(&l->conf, sizeof(l->conf)), &err),
 		file_seal("holdfast-certs", l->certs, &err),
 		file_seal("holdfast-tables", l->tables, &err),
+		file_seal("holdfast-access", SPAN(""), &err),
 	};
-	bool good = fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0;
+	bool good = fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0 && fds[3] >= 0;
 
 	if (!good) {
 		send_problem(life, true, err.text);
 	} else {
 		msg_LOADED_pack(&m, link_begin(life));
-		good = link_send(life, fds, 3) && flush(life);
+		good = link_send(life, fds, 4) && flush(life);
 	}
 	for (size_t i = 0; i < COUNT_OF(fds); i++)
 		if (fds[i] >= 0)

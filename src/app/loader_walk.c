@@ -319,6 +319,11 @@ static void add(struct walk *w, enum section section, const config_setting_t *s)
 	case SECTION_XCLIENT_FROM:
 		add_net(w, s, section);
 		break;
+	case SECTION_ALLOW:
+	case SECTION_DENY:
+	case SECTION_ACCESS:
+	case SECTION_DNSBLS:
+	case SECTION_OBSERVE:
 	case SECTION_COUNT:
 		break;
 	}

@@ -16,9 +16,9 @@
 /* After an upgrade with a configuration that the new program refuses. */
 #define LOAD_AGAIN ((ms_t)10000)
 
-static void close_fds(int fds[3])
+static void close_fds(int fds[LOADED_FDS])
 {
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < LOADED_FDS; i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
 		fds[i] = -1;
@@ -65,7 +65,7 @@ void reload_start(struct supervisor *s, struct asked asked)
 		argv[n++] = set;
 		argv[n++] = (char *)(uintptr_t)s->opt.sets[i];
 	}
-	*l = (struct loading){ .asked = asked, .fds = { -1, -1, -1 }, .again = MS_NEVER };
+	*l = (struct loading){ .asked = asked, .fds = { -1, -1, -1, -1 }, .again = MS_NEVER };
 	if (s->conf)
 		systemd_reloading();
 	if (!child_helper(s, &l->loader, ROLE_LOADER, argv, &err)) {
@@ -103,7 +103,7 @@ void reload_message(struct supervisor *s, struct frame *f)
 	if (f->kind != MSG_LOADED || l->loaded)
 		return;
 	l->loaded = true;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < LOADED_FDS; i++) {
 		l->fds[i] = f->fds[i];
 		f->fds[i] = -1;
 	}
@@ -214,7 +214,7 @@ static void keep(struct supervisor *s, const struct conf *conf)
 	start_unmap_conf(&s->conf);
 	s->conf = conf;
 	close_fds(s->conf_fds);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < LOADED_FDS; i++) {
 		s->conf_fds[i] = s->loading.fds[i];
 		s->loading.fds[i] = -1;
 	}

@@ -20,6 +20,7 @@ static int serve(struct start *start)
 		return auth_main(start);
 	case ROLE_WATCH:
 		return watch_main(start);
+	case ROLE_FIREWALL: /* not there yet */
 	case ROLE_NONE:
 	case ROLE_SUPERVISOR:
 	case ROLE_LOADER:

@@ -479,7 +479,8 @@ int supervisor_main(int argc, char **argv)
 	if (!s)
 		return 1;
 	s->control = s->lock = s->program = -1;
-	s->conf_fds[0] = s->conf_fds[1] = s->conf_fds[2] = -1;
+	for (size_t i = 0; i < LOADED_FDS; i++)
+		s->conf_fds[i] = -1;
 	s->loading.again = s->watchdog = MS_NEVER;
 	if (!parse(&s->opt, argc, argv)) {
 		free(s);

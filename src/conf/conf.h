@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "spec/limits.h"
 #include "spec/messages.h"
+#include "spec/rules.h"
 
 typedef bool setting_FLAG;
 typedef int64_t setting_COUNT;
@@ -31,6 +32,7 @@ enum { BARE_REFUSE, BARE_NORMALISE };
 enum { TLS_MIN_12, TLS_MIN_13 };
 enum { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL };
 enum { LOG_LOGFMT, LOG_JSON };
+enum { GUARD_ENFORCE, GUARD_OBSERVE };
 
 enum service {
 	SERVICE_SMTP, /* port 25: mail for our recipients, from anybody */
@@ -61,6 +63,19 @@ struct route {
 	bool verify; /* call-ahead: the next hop knows who exists */
 };
 
+/* dnsbl = ( { zone = "zen.spamhaus.org"; weight = 100; answers = "127.0.0.2-11"; } ) */
+#define DNSBL_ANSWERS 16
+
+struct dnsbl {
+	char zone[DOMAIN_MAX + 1]; /* lower case, no dot at the end */
+	int32_t weight;		   /* 1 to 1000 */
+	bool allows;
+	uint32_t answer_count; /* at least one */
+	struct {
+		uint32_t from, to; /* 127.0.0.2 is 0x7f000002 */
+	} answers[DNSBL_ANSWERS];
+};
+
 struct conf {
 	uint32_t magic; /* CONF_MAGIC */
 	uint32_t size;	/* sizeof(struct conf) */
@@ -84,6 +99,12 @@ struct conf {
 	/* proxy-from = [ "192.0.2.0/24" ]; xclient-from = [ ... ]. Nothing by default. */
 	uint32_t proxy_count, xclient_count;
 	struct net proxy_from[NETS_MAX], xclient_from[NETS_MAX];
+
+	uint32_t dnsbl_count;
+	struct dnsbl dnsbls[DNSBLS_MAX];
+
+	/* guard.observe = [ "dnsbl" ]: by enum rule */
+	bool observed[RULE_COUNT];
 
 	uint32_t certificate_count; /* how many the CERTS blob holds */
 };

@@ -19,6 +19,7 @@
 #include "spec/limits.h"
 #include "spec/records.h"
 #include "spec/roles.h"
+#include "spec/rules.h"
 
 #define PULSE_RING_BYTES (1u << 20)
 #define PULSE_RING_EVERY ((ms_t)40)
@@ -62,6 +63,27 @@ void pulse_gauge_set(struct pulse *p, enum gauge g, int64_t value);
  */
 void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct addr *from,
 	       struct span fields);
+
+/*
+ * Something a client did: counted like pulse_count() and, if it weighs anything or `rule` is
+ * set, told to watch as a compact record, which becomes a row of the journal and, if it is
+ * to be written, a line of the log. Cheap: nothing is printed here.
+ */
+struct pulse_deed {
+	uint64_t session;
+	struct addr from;
+	enum event event; /* EV_NONE: only the rule */
+	enum rule rule;	  /* what refused it, or would */
+	bool observed, behind;
+	uint16_t count;
+	uint16_t listener; /* in conf.listeners */
+	int32_t points;	   /* of the client, afterwards */
+	struct span text;  /* what the peer said; cut at LOG_TEXT_MAX */
+};
+
+void pulse_deed(struct pulse *p, int64_t wall, const struct pulse_deed *d);
+/* A LOG_OFFENCE record of a reader, as it was told. False: it is not a whole one. */
+MUST bool pulse_deed_read(struct span fields, struct pulse_deed *out);
 
 /*
  * For readers. Takes over the descriptor; maps it read-only. Reading goes on where an

@@ -34,6 +34,13 @@ struct start_pulse {
 	int fd, doorbell;
 };
 
+/* A mapping that roles share. */
+struct start_mapping {
+	void *mem; /* NULL: this role has none */
+	size_t n;
+	bool fresh; /* made by this start of the server: nothing is in it yet */
+};
+
 struct start {
 	enum role role;
 	unsigned number;
@@ -48,6 +55,9 @@ struct start {
 	struct start_listener listeners[LISTENERS_MAX];
 	size_t pulse_count;
 	struct start_pulse pulses[ROLES_MAX];
+	struct start_mapping guard;  /* edge: writable; store, watch: read-only */
+	struct start_mapping orders; /* watch: writable; edge: read-only */
+	struct start_mapping access; /* edge, watch, firewall: read-only; again at reloads */
 	bool alone;	  /* --one-process: a thread among others, with no sandbox */
 	unsigned sandbox; /* SANDBOX_HAS_ bits, set by start_sandbox() */
 };
@@ -60,6 +70,13 @@ MUST bool start_wait_on(struct start *s, int fd, enum role role, struct err *err
 /* Map a CONF descriptor; takes it over. NULL and err if it is not a good one. */
 const struct conf *start_map_conf(int fd, struct err *err);
 void start_unmap_conf(const struct conf **conf);
+
+/*
+ * Map an ACCESS descriptor, which comes again at each reload; takes it over. False and
+ * err if it is not a good one.
+ */
+MUST bool start_map_access(int fd, struct start_mapping *out, struct err *err);
+void start_unmap(struct start_mapping *m);
 
 /* What a role may do once closed in. Paths: NULL-terminated lists, NULL for none. */
 struct sandbox {

@@ -11,12 +11,28 @@ enum event {
 	EVENT_COUNT
 };
 
+/* What an event tells of who did it. */
+enum says {
+	SAYS_NOTHING,
+	SAYS_GOOD,
+	SAYS_CLUMSY,
+	SAYS_PROBE,
+	SAYS_TALKER,
+	SAYS_RELAY,
+	SAYS_HARVEST,
+	SAYS_GUESS,
+	SAYS_FLOOD,
+	SAYS_COUNT
+};
+
 struct event_row {
 	const char *word;
 	int weight;
+	enum says says;
 	const char *doc;
 };
 
+extern const char *const says_word[SAYS_COUNT];
 extern const struct event_row event_table[EVENT_COUNT];
 
 #endif

@@ -28,7 +28,7 @@
 
 /* between roles */
 #define FRAME_MAX	 (BODY_INLINE_MAX + 65536) /* one message, fixed part and all */
-#define FRAME_FDS_MAX	 3
+#define FRAME_FDS_MAX	 4
 #define LINK_QUEUE_MAX	 (8u << 20) /* bytes that wait on one link for the other side */
 #define LIST_FRAME_MAX	 49152 /* recipients in one frame */
 #define EDGES_MAX	 16
@@ -38,6 +38,16 @@
 #define LOG_RECORD_MAX	 2048  /* one record in the ring */
 #define LOG_TEXT_MAX	 80    /* of a peer's text in the log */
 #define LOG_OWN_TEXT_MAX 400   /* of ours: a failure with its remedy */
+
+/* the guard */
+#define SEATS_MAX	 200000 /* sessions of one edge on the scoreboard */
+#define CODE_MAX	 12	/* a refusal code, its NUL included */
+#define ORDERS_MAX	 2048	/* bans and allows of the administrator at once */
+#define ORDER_WHY_MAX	 80	/* the reason given for one */
+#define KICKS_MAX	 64	/* kicks that edges may not have seen yet */
+#define DNSBLS_MAX	 32
+#define ACCESS_MAX	 64	/* lists in the configuration */
+#define FIREWALL_BATCH	 1000	/* prefixes in one message to the firewall */
 
 /* configuration */
 #define TEXT_MAX	 256 /* one text setting, its NUL included */

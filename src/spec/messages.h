@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 1
+#define MESSAGES_VERSION 2
 
 #define LISTENER_CONTROL 0xffff
 
@@ -74,6 +74,14 @@ enum hop {
 	HOP_LMTP,      /* target: host:port */
 	HOP_SMTP,      /* target: host:port */
 	HOP_COUNT
+};
+
+enum firewall_state {
+	FIREWALL_OFF,	  /* firewall.enabled is false */
+	FIREWALL_WORKS,
+	FIREWALL_MISSING, /* no nft, or no right to use it; why says which */
+	FIREWALL_FAILS,	  /* nft said no, or hung */
+	FIREWALL_STATES
 };
 
 enum life_order {

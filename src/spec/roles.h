@@ -12,6 +12,7 @@ enum role {
 	ROLE_STORE,
 	ROLE_AUTH,
 	ROLE_WATCH,
+	ROLE_FIREWALL,
 	ROLE_COUNT
 };
 

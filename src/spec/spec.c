@@ -6,11 +6,12 @@
 #include "spec/records.h"
 #include "spec/replies.h"
 #include "spec/roles.h"
+#include "spec/rules.h"
 
 /* clang-format off */
 const struct event_row event_table[EVENT_COUNT] = {
-	[EV_NONE] = { "none", 0, "Nothing happened." },
-#define EVENT(id, word, weight, doc) [EV_##id] = { word, weight, doc },
+	[EV_NONE] = { "none", 0, SAYS_NOTHING, "Nothing happened." },
+#define EVENT(id, word, weight, says, doc) [EV_##id] = { word, weight, SAYS_##says, doc },
 #include "spec/events.def"
 };
 
@@ -24,6 +25,18 @@ const struct reply_row reply_table[REPLY_COUNT] = {
 	[RE_NONE] = { 0, "", "" },
 #define REPLY(id, code, enhanced, text) [RE_##id] = { code, enhanced, text },
 #include "spec/replies.def"
+};
+
+const struct rule_row rule_table[RULE_COUNT] = {
+	[RULE_NONE] = { "none", '-', RE_NONE, "Nothing refuses it." },
+#define RULE(id, word, letter, reply, doc) [RULE_##id] = { word, letter, RE_##reply, doc },
+#include "spec/rules.def"
+};
+
+const char *const says_word[SAYS_COUNT] = {
+	[SAYS_NOTHING] = "nothing", [SAYS_GOOD] = "good",	[SAYS_CLUMSY] = "clumsy",
+	[SAYS_PROBE] = "probe",	    [SAYS_TALKER] = "talker",	[SAYS_RELAY] = "relay",
+	[SAYS_HARVEST] = "harvest", [SAYS_GUESS] = "guess",	[SAYS_FLOOD] = "flood",
 };
 
 const struct record_row record_table[RECORD_COUNT] = {
@@ -40,6 +53,7 @@ const char *const role_word[ROLE_COUNT] = {
 	[ROLE_STORE] = "store",
 	[ROLE_AUTH] = "auth",
 	[ROLE_WATCH] = "watch",
+	[ROLE_FIREWALL] = "firewall",
 };
 /* clang-format on */
 
@@ -54,4 +68,20 @@ void reply_print(enum reply r, struct span more, struct buf *out)
 		buf_put(out, more);
 	}
 	buf_put(out, SPAN("\r\n"));
+}
+
+enum rule rule_named(struct span word)
+{
+	for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
+		if (span_eq(word, span_str(rule_table[r].word)))
+			return (enum rule)r;
+	return RULE_NONE;
+}
+
+enum rule rule_of_letter(char letter)
+{
+	for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
+		if (rule_table[r].letter == letter)
+			return (enum rule)r;
+	return RULE_NONE;
 }

@@ -1,0 +1,217 @@
+/*
+ * memory - what the guard remembers, and who is here, in memory that processes share
+ *
+ * One mapping, made by the supervisor and fixed in size. Edges write, watch and store
+ * read. It holds no pointers; every index is checked; a writer that dies in the middle
+ * leaves at worst one torn row, which is found and dropped. Three parts:
+ *
+ *   hot    who is here now, in detail (struct guard_hot)
+ *   cold   32 bytes for each key of the last weeks (struct guard_cold)
+ *   seats  one for each open session (guard/seats.h)
+ *
+ * Hot and cold are tables of buckets with eight places each: looking up touches one
+ * bucket, and what matters least of a full bucket makes room (memory_worth). Buckets are
+ * found by a keyed hash, so nobody can fill one at will. Buckets are locked by shard: the
+ * lock word names the worker that holds it, waiting is bounded, and a lock that cannot be
+ * had makes the caller go without (counted). Readers take no lock: they use the shard's
+ * sequence counter, with bounded retries.
+ *
+ * Time is `now`, the machine's monotonic clock in ms, the same for all processes. Rows
+ * hold it in guard seconds (memory_second), so that times before the machine's start can
+ * be told. No wall clock is in here, so that nothing depends on its steps.
+ */
+#ifndef GUARD_MEMORY_H
+#define GUARD_MEMORY_H
+
+#include "base/time.h"
+#include "guard/distinct.h"
+#include "guard/key.h"
+#include "spec/events.h"
+#include "spec/limits.h"
+#include "spec/rules.h"
+
+#define GUARD_NOBODY 0 /* a lock that is free; worker w is w + 1 */
+
+typedef uint32_t gsec_t; /* guard seconds; 0: never */
+
+enum guard_step {
+	STEP_NONE,
+	STEP_DELAY,  /* answers to offences are held back */
+	STEP_LATE,   /* 554 for senders and recipients */
+	STEP_REFUSE, /* a line at connect, and closed */
+	STEP_DROP,   /* closed without a word */
+	STEP_KERNEL, /* given to the firewall; what comes all the same is dropped */
+	STEP_COUNT
+};
+
+extern const char *const guard_step_word[STEP_COUNT];
+
+/* The last refusal at connect that was put on it, and whether it helped. */
+struct guard_ban {
+	gsec_t since, until; /* 0: there was none yet */
+	uint8_t step;	     /* enum guard_step; how it is refused */
+	uint8_t rule;	     /* enum rule */
+	uint8_t level;	     /* how many bans so far: each lasts twice as long */
+	uint8_t observed;    /* 1: nothing is refused, it would be */
+	uint32_t tries;	     /* connections since it began */
+	float before;	     /* connections per hour in the hour before it */
+	float points;	     /* that it had then */
+};
+
+enum guard_variety {
+	VARIETY_RECIPIENTS, /* that were refused */
+	VARIETY_SENDERS,
+	VARIETY_NAMES,	    /* in HELO */
+	VARIETY_CLIENTS,    /* of a prefix: addresses in it that offended */
+	VARIETY_COUNT
+};
+
+#define HOT_GOOD     (1u << 0) /* known-good: see guard/guard.h */
+#define HOT_PASSED   (1u << 1) /* waited for our greeting once */
+#define HOT_BEHIND   (1u << 2) /* came through PROXY or XCLIENT, at least sometimes */
+#define HOT_NO_PTR   (1u << 3)
+#define HOT_LISTED   (1u << 4) /* by a DNS blocklist */
+
+/* 512 bytes. Whoever changes it locks it: memory_open_row(). */
+struct guard_hot {
+	struct guard_key key;
+	uint8_t flags;
+	struct guard_ban ban;
+	gsec_t first, last;    /* when it connected */
+	uint32_t sessions;     /* open now */
+	int64_t next_connect;  /* GCRA: the theoretical arrival time, ms of now */
+	gsec_t points_at;      /* when fast and slow were brought up to date */
+	float fast, slow;      /* points */
+	float per_hour;	       /* connections, decaying over one hour */
+	uint32_t connects;     /* all, refused ones included */
+	uint32_t refused;      /* at connect */
+	uint32_t visits;       /* sessions that offended */
+	uint32_t good;	       /* accepted messages; halved for each 30 days without one */
+	uint32_t good_inside;  /* a prefix: how many known-good clients it has */
+	gsec_t offended;       /* the last offence */
+	uint64_t bytes;	       /* received */
+	uint64_t busy_us;      /* our processor time */
+	uint32_t seen[64];     /* by enum event: exact */
+	struct distinct variety[VARIETY_COUNT];
+};
+
+/* 32 bytes: what is left of one who has not been here for a while. */
+struct guard_cold {
+	uint64_t prefix;
+	uint8_t kind; /* guard_key.kind + 1; 0: free */
+	uint8_t flags;
+	uint8_t rule, level; /* of the last ban */
+	gsec_t last;
+	gsec_t until;  /* of the ban */
+	uint16_t slow; /* points at `last`, in sixteenths, at most 4095 */
+	uint16_t good;
+	uint16_t visits, connects; /* at most 65535 */
+	uint16_t says;		   /* what it did: a bit for each enum says */
+	uint16_t check;		   /* of all the above */
+};
+
+_Static_assert(sizeof(struct guard_hot) == 512, "a row of hot memory");
+_Static_assert(sizeof(struct guard_cold) == 32, "a row of cold memory");
+_Static_assert(EVENT_COUNT <= 64, "events fit into a hot row");
+
+/* How large each part is. */
+struct memory_shape {
+	uint32_t hot, cold;	   /* rows; rounded up to whole buckets, a power of two */
+	uint32_t workers, seats;   /* seats for each worker */
+};
+
+size_t memory_size(const struct memory_shape *shape);
+/* In zeroed memory of that size. key: random. */
+void memory_init(void *mem, size_t n, const struct memory_shape *shape,
+		 const uint64_t key[2], ms_t now);
+
+/* A view of it, in memory of our own. */
+struct memory {
+	struct memory_head *head; /* borrowed: the mapping */
+	size_t bytes;
+	unsigned worker;	  /* who we are; only for writers */
+};
+
+/*
+ * False: it is not a memory of this version and of that many bytes. What is inside is
+ * checked when it is read. Readers must not call what writes.
+ */
+MUST bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker);
+
+/* Guard seconds of a time; monotonic times of at most 34 years before now are possible. */
+gsec_t memory_second(ms_t now);
+
+/* A keyed hash of something a client said, the same in all processes. */
+uint64_t memory_hash(const struct memory *m, struct span what);
+
+/* ---- rows, for writers ------------------------------------------------------------------- */
+
+/* Bring the lines that looking up these keys needs on their way (prefetch). */
+void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n);
+/*
+ * Lock the shard and find the key's hot row; make one if there is none, from cold memory
+ * if it is known there (the other way for whoever has to make room). NULL: the lock could
+ * not be had. One row at a time: close it before the next.
+ */
+struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms_t now);
+/* The same, but NULL also if neither hot nor cold memory knows the key. */
+struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, ms_t now);
+void memory_close_row(const struct memory *m, struct guard_hot *row);
+
+/*
+ * How much it matters to remember: sessions that are open can never be forgotten, a ban in
+ * force outlives standing, standing outlives offences, these outlive passers-by.
+ */
+uint32_t memory_worth(const struct guard_hot *row, gsec_t now);
+
+/* A worker has died: free the locks that it held, and drop the rows that it tore. */
+void memory_mend(const struct memory *m, unsigned dead, ms_t now);
+
+/* ---- for readers -------------------------------------------------------------------------- */
+
+/* A copy of what is known of that key; false: nothing is, or it changes too fast. */
+MUST bool memory_peek(const struct memory *m, struct guard_key k, struct guard_hot *out);
+
+/*
+ * All rows, one after another, hot ones first; *at begins as 0. Rows that move meanwhile
+ * may be missed or met twice. *out of a cold row has what cold memory has.
+ */
+MUST bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out);
+
+struct memory_counts {
+	uint32_t hot_rows, hot_used, cold_rows, cold_used;
+	uint64_t evicted;   /* hot rows that became cold */
+	uint64_t forgotten; /* cold rows that made room */
+	uint64_t contended; /* locks that could not be had */
+	uint64_t mended;    /* torn rows that were dropped */
+};
+
+/* Counts that are kept anyway, nothing is walked. */
+void memory_counts(const struct memory *m, struct memory_counts *out);
+
+/* ---- bans, told to watch -------------------------------------------------------------------- */
+
+/* What became of a client or prefix, for watch to log and to hand on to the firewall. */
+struct ban_note {
+	struct guard_key key;
+	struct guard_ban ban;
+	bool over; /* it ended or was lifted */
+};
+
+/* A ring in the mapping; a reader that is too slow walks the rows instead. */
+void memory_note(const struct memory *m, const struct ban_note *note);
+/* *at begins as 0, or as what memory_notes_end() says. *lost: some were overwritten. */
+MUST bool memory_next_note(const struct memory *m, uint64_t *at, struct ban_note *out,
+			   bool *lost);
+uint64_t memory_notes_end(const struct memory *m);
+
+/* ---- moods of the whole server: shared by all edges ------------------------------------------- */
+
+/* Sessions that are open over all edges; as exact as the seats are (guard/seats.h). */
+uint32_t memory_sessions(const struct memory *m);
+/* How many wait for a delayed answer; add 1 or -1. */
+int32_t memory_delayed(const struct memory *m, int32_t add);
+/* Take one TLS handshake out of this second's budget; false: it is used up. */
+MUST bool memory_handshake(const struct memory *m, int64_t per_second, ms_t now);
+
+#endif
