@@ -148,7 +148,11 @@ void addr_print(const struct addr *a, struct buf *out)
 	size_t len, gap = find_gap(a, &len);
 
 	if (addr_is_v4(a)) {
-		buf_fmt(out, "%u.%u.%u.%u", a->ip[12], a->ip[13], a->ip[14], a->ip[15]);
+		for (int i = 12; i < 16; i++) {
+			buf_number(out, a->ip[i]);
+			if (i < 15)
+				buf_byte(out, '.');
+		}
 		return;
 	}
 	for (size_t i = 0; i < 8; i++) {

@@ -32,6 +32,18 @@ void buf_byte(struct buf *b, uint8_t c)
 	buf_put(b, span_of(&c, 1));
 }
 
+void buf_number(struct buf *b, uint64_t n)
+{
+	uint8_t digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (uint8_t)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	buf_put(b, span_of(digits + at, sizeof(digits) - at));
+}
+
 void buf_fmt(struct buf *b, const char *fmt, ...)
 {
 	va_list args;

@@ -22,6 +22,8 @@ void buf_init(struct buf *b, void *mem, size_t cap);
 void buf_reset(struct buf *b);
 void buf_put(struct buf *b, struct span s);
 void buf_byte(struct buf *b, uint8_t c);
+/* In decimal; much cheaper than buf_fmt(). */
+void buf_number(struct buf *b, uint64_t n);
 void buf_fmt(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 
 /* How many bytes still fit. */

@@ -61,8 +61,13 @@ void reply_print(enum reply r, struct span more, struct buf *out)
 {
 	const struct reply_row *row = &reply_table[r];
 
-	buf_fmt(out, "%d %s%s%s", row->code, row->enhanced, *row->enhanced ? " " : "",
-		row->text);
+	buf_number(out, (uint64_t)row->code);
+	buf_byte(out, ' ');
+	if (*row->enhanced) {
+		buf_put(out, span_str(row->enhanced));
+		buf_byte(out, ' ');
+	}
+	buf_put(out, span_str(row->text));
 	if (more.n) {
 		buf_byte(out, ' ');
 		buf_put(out, more);

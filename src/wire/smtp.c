@@ -1,7 +1,5 @@
 #include "wire/smtp.h"
 
-#include <inttypes.h>
-
 #include "base/bug.h"
 #include "base/number.h"
 
@@ -498,8 +496,21 @@ static void move(struct smtp *s, enum reply r)
 
 void smtp_print_greeting(struct span host, struct buf *out)
 {
-	buf_fmt(out, "%d %.*s %s\r\n", reply_table[RE_GREETING].code, SPAN_ARG(host),
-		reply_table[RE_GREETING].text);
+	buf_number(out, (uint64_t)reply_table[RE_GREETING].code);
+	buf_byte(out, ' ');
+	buf_put(out, host);
+	buf_byte(out, ' ');
+	buf_put(out, span_str(reply_table[RE_GREETING].text));
+	buf_put(out, SPAN("\r\n"));
+}
+
+/* RFC 5321, 4.1.1.1: a HELO is answered with our name alone. */
+static void print_helo(struct span host, struct buf *out)
+{
+	buf_number(out, (uint64_t)reply_table[RE_HELO].code);
+	buf_byte(out, ' ');
+	buf_put(out, host);
+	buf_put(out, SPAN("\r\n"));
 }
 
 void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
@@ -508,7 +519,7 @@ void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
 	if (r == RE_GREETING)
 		smtp_print_greeting(more, out);
 	else if (r == RE_HELO)
-		buf_fmt(out, "%d %.*s\r\n", reply_table[r].code, SPAN_ARG(more));
+		print_helo(more, out);
 	else if (r != RE_NONE)
 		reply_print(r, more, out);
 }
@@ -516,18 +527,22 @@ void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
 void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
 {
 	move(s, RE_EHLO);
-	buf_fmt(out,
-		"250-%.*s\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n",
-		SPAN_ARG(e->host), e->size_max);
+	buf_put(out, SPAN("250-"));
+	buf_put(out, e->host);
+	buf_put(out, SPAN("\r\n250-PIPELINING\r\n250-SIZE "));
+	buf_number(out, e->size_max);
+	buf_put(out, SPAN("\r\n250-8BITMIME\r\n"));
 	if (s->offers & SMTP_OFFERS_TLS)
-		buf_fmt(out, "250-STARTTLS\r\n");
+		buf_put(out, SPAN("250-STARTTLS\r\n"));
 	if (s->offers & SMTP_OFFERS_UTF8)
-		buf_fmt(out, "250-SMTPUTF8\r\n");
+		buf_put(out, SPAN("250-SMTPUTF8\r\n"));
 	if (s->offers & SMTP_OFFERS_CHUNKING)
-		buf_fmt(out, "250-CHUNKING\r\n250-BINARYMIME\r\n");
+		buf_put(out, SPAN("250-CHUNKING\r\n250-BINARYMIME\r\n"));
 	if (s->offers & SMTP_OFFERS_XCLIENT)
-		buf_fmt(out, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN\r\n");
-	buf_fmt(out, "250-LIMITS MAILMAX=%" PRIu64 " RCPTMAX=%" PRIu64 "\r\n",
-		e->mail_max, e->rcpt_max);
-	buf_fmt(out, "250 ENHANCEDSTATUSCODES\r\n");
+		buf_put(out, SPAN("250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN\r\n"));
+	buf_put(out, SPAN("250-LIMITS MAILMAX="));
+	buf_number(out, e->mail_max);
+	buf_put(out, SPAN(" RCPTMAX="));
+	buf_number(out, e->rcpt_max);
+	buf_put(out, SPAN("\r\n250 ENHANCEDSTATUSCODES\r\n"));
 }
