@@ -49,6 +49,11 @@ bool access_ok(const void *mem, size_t n);
 /* Entries that have run out at `wall` do not count. */
 struct access_hit access_client(const void *mem, size_t n, const struct addr *a,
 				int64_t wall);
+/*
+ * Is any address of this block permitted (for a ban of the whole block would hit it): by
+ * the block's own prefix, a shorter or a longer one? May be slower than access_client().
+ */
+bool access_permits_any(const void *mem, size_t n, const struct net *block, int64_t wall);
 struct access_hit access_name(const void *mem, size_t n, enum access_of of,
 			      struct span name, int64_t wall);
 /* Bring the line that access_client() will need first on its way. */
