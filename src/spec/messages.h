@@ -77,7 +77,7 @@ enum hop {
 };
 
 enum firewall_state {
-	FIREWALL_OFF,	  /* firewall.enabled is false */
+	FIREWALL_OFF, /* firewall.enabled is false */
 	FIREWALL_WORKS,
 	FIREWALL_MISSING, /* no nft, or no right to use it; why says which */
 	FIREWALL_FAILS,	  /* nft said no, or hung */
