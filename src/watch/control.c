@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fields.h"
 #include "base/list.h"
 
 #define SAY_WITHIN  (5 * MS_SECOND)   /* connected: the whole command must be here */
@@ -14,6 +15,7 @@
 #define ANSWER_FULL ((size_t)1 << 20) /* waits to be read: its role should pause */
 #define ANSWER_MAX  ((size_t)4 << 20) /* the role did not: the answer is cut */
 #define ANSWER_END  (CONTROL_TEXT_MAX + 16) /* always left of it for the end */
+#define STREAM_FULL ((size_t)256 << 10) /* rows of a stream that are not read are lost */
 #define GROUPS_MAX  256
 
 enum stage {
@@ -36,6 +38,8 @@ struct client {
 	struct buf in;	/* the command */
 	struct buf out; /* grows to ANSWER_MAX */
 	size_t sent;	/* of out */
+	bool streams;	/* until it hangs up */
+	uint64_t lost;	/* rows of the stream, not told yet */
 	uint8_t in_mem[CONTROL_FRAME_MAX];
 };
 
@@ -105,7 +109,7 @@ static void send_answer(struct client *c)
 		c->moved = loop_now(c->control->loop);
 	}
 	if (c->sent < c->out.len) {
-		timer_set(&c->deadline, c->moved + READ_WITHIN);
+		timer_set(&c->deadline, c->streams ? MS_NEVER : c->moved + READ_WITHIN);
 		watch_mask(&c->watch, WATCH_READ | WATCH_WRITE);
 	} else if (c->stage == STAGE_READ) {
 		hang_up(c);
@@ -113,7 +117,7 @@ static void send_answer(struct client *c)
 		buf_reset(&c->out);
 		c->sent = 0;
 		watch_mask(&c->watch, WATCH_READ);
-		timer_set(&c->deadline, c->moved + c->patience);
+		timer_set(&c->deadline, c->streams ? MS_NEVER : c->moved + c->patience);
 	}
 }
 
@@ -131,6 +135,7 @@ static struct client *find(struct control *control, uint32_t ask, enum role by)
 static void end(struct client *c, bool ok, struct span text)
 {
 	c->stage = STAGE_READ;
+	c->streams = false;
 	if (!grow(c, ANSWER_END, ANSWER_MAX + ANSWER_END)) {
 		hang_up(c);
 		return;
@@ -140,11 +145,32 @@ static void end(struct client *c, bool ok, struct span text)
 	send_answer(c);
 }
 
+/* False: there is no room for a row of that length now, and one more is lost. */
+static bool stream_has_room(struct client *c, size_t n)
+{
+	uint8_t mem[32];
+	struct buf row;
+
+	if (c->out.len - c->sent + n > STREAM_FULL) {
+		c->lost++;
+		return false;
+	}
+	if (c->lost == 0)
+		return true;
+	buf_init(&row, mem, sizeof(mem));
+	field_number(&row, "lost", (int64_t)c->lost);
+	if (!grow(c, row.len + 16, ANSWER_MAX))
+		return false;
+	c->lost = 0;
+	control_put_row(&c->out, buf_span(&row));
+	return true;
+}
+
 void control_row(struct control *control, uint32_t ask, enum role by, struct span row)
 {
 	struct client *c = find(control, ask, by);
 
-	if (!c || row.n > ROW_MAX)
+	if (!c || row.n > ROW_MAX || (c->streams && !stream_has_room(c, row.n)))
 		return;
 	if (!grow(c, row.n + 16, ANSWER_MAX)) {
 		end(c, false, SPAN("The answer was cut: it was not read fast enough."));
@@ -175,6 +201,30 @@ void control_wait(struct control *control, uint32_t ask, enum role by, ms_t with
 	timer_set(&c->deadline, loop_now(control->loop) + within);
 }
 
+bool control_stream(struct control *control, uint32_t ask)
+{
+	struct client *c = find(control, ask, ROLE_WATCH);
+	size_t streams = 0;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		streams += control->client[i].stage == STAGE_ANSWER &&
+			   control->client[i].streams;
+	if (!c || streams >= CONTROL_STREAMS)
+		return false;
+	c->streams = true;
+	timer_set(&c->deadline, MS_NEVER);
+	return true;
+}
+
+bool control_asked(const struct control *control, uint32_t ask)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		if (control->client[i].stage == STAGE_ANSWER &&
+		    control->client[i].ask == ask)
+			return true;
+	return false;
+}
+
 /* The answer stops here, because of the role that should give it. */
 static void end_for(struct client *c, const char *what)
 {
@@ -201,6 +251,13 @@ void control_lost(struct control *control, enum role by)
 void control_drain(struct control *control)
 {
 	watch_stop(&control->watch);
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *c = &control->client[i];
+
+		if (c->stage == STAGE_ANSWER && c->streams)
+			end(c, false,
+			    SPAN("The watch role is being replaced. Ask again."));
+	}
 }
 
 bool control_busy(const struct control *control)
@@ -343,6 +400,8 @@ static void welcome(struct control *control, int fd)
 	c->stage = STAGE_COMMAND;
 	c->fd = fd;
 	c->sent = 0;
+	c->streams = false;
+	c->lost = 0;
 	c->moved = loop_now(control->loop);
 	buf_init(&c->in, c->in_mem, sizeof(c->in_mem));
 	buf_init(&c->out, NULL, 0);

@@ -18,6 +18,7 @@
 #include "spec/roles.h"
 
 #define CONTROL_CLIENTS 32
+#define CONTROL_STREAMS 8 /* of them may stay for as long as they like */
 
 struct control;
 
@@ -39,6 +40,15 @@ void control_close(struct control **c);
 void control_row(struct control *c, uint32_t ask, enum role by, struct span row);
 void control_end(struct control *c, uint32_t ask, enum role by, bool ok, struct span text);
 
+/*
+ * This answer has no end of its own: rows come as things happen, until the client hangs
+ * up. No deadline counts any more, and a row that a slow reader has no room for is lost;
+ * before the next one it is told how many were (`lost`). False: there are too many of
+ * them, or the client is gone.
+ */
+MUST bool control_stream(struct control *c, uint32_t ask);
+/* Is anybody still there for that answer? */
+bool control_asked(const struct control *c, uint32_t ask);
 /* Another role will answer. If it is silent for that long, the client is told so. */
 void control_wait(struct control *c, uint32_t ask, enum role by, ms_t within);
 /* Take nobody new, who waits for the next watch; is anybody still being answered? */

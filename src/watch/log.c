@@ -289,15 +289,23 @@ void log_overwritten(struct log *l, uint64_t count)
 	l->overwritten += count;
 }
 
-void log_own(struct log *l, enum record kind, struct span fields)
+void log_about(struct log *l, enum record kind, const struct addr *from,
+	       struct span fields)
 {
 	l->keep->past.records[kind]++;
 	take(l, &(struct line){ .kind = kind,
 				.level = record_table[kind].level,
-				.rank = BUDGET_OURS,
+				.rank = from && is_peers_doing(kind) ? BUDGET_PEER
+								     : BUDGET_OURS,
 				.wall = loop_wall(l->loop),
 				.role = ROLE_WATCH,
+				.from = from,
 				.fields = fields });
+}
+
+void log_own(struct log *l, enum record kind, struct span fields)
+{
+	log_about(l, kind, NULL, fields);
 }
 
 static void direct(struct log *l)

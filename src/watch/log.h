@@ -28,6 +28,12 @@ void log_record(struct log *l, enum role role, unsigned number,
 		const struct pulse_record *r);
 /* So many were overwritten before they could be read. */
 void log_overwritten(struct log *l, uint64_t count);
+/*
+ * A record of watch about a client or prefix, by its first address; it folds and drinks
+ * from the budget as one that an edge wrote. NULL: about nobody.
+ */
+void log_about(struct log *l, enum record kind, const struct addr *from,
+	       struct span fields);
 /* A record of watch itself. */
 void log_own(struct log *l, enum record kind, struct span fields);
 

@@ -19,6 +19,7 @@ struct pulses {
 	struct loop *loop;
 	struct log *log;
 	struct keep *keep;
+	struct pulses_tap tap;
 	struct timer again;
 	ms_t until; /* somebody who was heard may speak without a bell until then */
 	size_t count;
@@ -57,6 +58,9 @@ static bool read_some(struct one *o)
 		if (lost)
 			log_overwritten(o->all->log, lost);
 		log_record(o->all->log, o->pub.role, o->pub.number, &record);
+		if (o->all->tap.on_record)
+			o->all->tap.on_record(o->all->tap.arg, o->pub.role, o->pub.number,
+					      &record);
 		n++;
 	}
 	o->read += n;
@@ -195,6 +199,11 @@ void pulses_drop(struct pulses *p, enum role role, unsigned number)
 		memmove(&p->one[i], &p->one[i + 1], (p->count - i) * sizeof(p->one[0]));
 		return;
 	}
+}
+
+void pulses_tap(struct pulses *p, const struct pulses_tap *tap)
+{
+	p->tap = *tap;
 }
 
 void pulses_drain(struct pulses *p)

@@ -23,6 +23,14 @@ void pulses_close(struct pulses **p);
 MUST bool pulses_add(struct pulses *p, const struct start_pulse *pulse, struct err *err);
 /* A process of that role has ended: the oldest one, if there are several. */
 void pulses_drop(struct pulses *p, enum role role, unsigned number);
+/* Who hears each record besides the log. */
+struct pulses_tap {
+	void (*on_record)(void *arg, enum role role, unsigned number,
+			  const struct pulse_record *r);
+	void *arg;
+};
+
+void pulses_tap(struct pulses *p, const struct pulses_tap *tap);
 /* Read all there is: before the end. */
 void pulses_drain(struct pulses *p);
 
