@@ -26,7 +26,7 @@ MAIN = "app/main.c"
 SIBLINGS = {("link", "conf")}
 
 PURE = {"base", "spec", "wire", "guard", "conf", "session"}
-PURE_HEADERS = {"inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdbool.h", "stddef.h",
+PURE_HEADERS = {"inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h",
                 "stdint.h", "stdio.h", "string.h"}
 
 # Which folders may include the headers of which library.

@@ -76,10 +76,12 @@ enum guard_variety {
 struct guard_hot {
 	struct guard_key key;
 	uint8_t flags;
+	uint8_t lines;	       /* logged about its refusals lately: each tells of twice as many */
+	uint16_t says;	       /* bits, of what was forgotten in cold memory: see there */
 	struct guard_ban ban;
 	gsec_t first, last;    /* when it connected */
 	uint32_t sessions;     /* open now */
-	int64_t next_connect;  /* GCRA: the theoretical arrival time, ms of now */
+	int64_t next_connect;  /* GCRA: the theoretical arrival time, us of now */
 	gsec_t points_at;      /* when fast and slow were brought up to date */
 	float fast, slow;      /* points */
 	float per_hour;	       /* connections, decaying over one hour */
@@ -93,15 +95,16 @@ struct guard_hot {
 	uint64_t busy_us;      /* our processor time */
 	uint32_t seen[64];     /* by enum event: exact */
 	struct distinct variety[VARIETY_COUNT];
+	uint32_t untold;       /* refusals that the log does not have yet */
 };
 
 /* 32 bytes: what is left of one who has not been here for a while. */
 struct guard_cold {
 	uint64_t prefix;
-	uint8_t kind; /* guard_key.kind + 1; 0: free */
-	uint8_t flags;
+	uint8_t kind;  /* guard_key.kind + 1 in three bits, good_inside (at most 31) above; 0: free */
+	uint8_t flags; /* HOT_ bits in five; how the ban refuses in two; whether it only observes */
 	uint8_t rule, level; /* of the last ban */
-	gsec_t last;
+	gsec_t last;   /* when it was last heard of */
 	gsec_t until;  /* of the ban */
 	uint16_t slow; /* points at `last`, in sixteenths, at most 4095 */
 	uint16_t good;
@@ -130,6 +133,19 @@ struct memory {
 	struct memory_head *head; /* borrowed: the mapping */
 	size_t bytes;
 	unsigned worker;	  /* who we are; only for writers */
+
+	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
+	struct memory_shape shape;
+	uint32_t shards;
+	uint64_t key[2];
+	struct memory_shard *shard;
+	struct memory_tags *tags;
+	struct guard_hot *hot;
+	struct guard_cold *cold;
+	struct memory_note *notes;
+	struct seats_head *seats;
+	uint64_t *seats_full;
+	struct seat_place *seat;
 };
 
 /*
@@ -137,6 +153,9 @@ struct memory {
  * checked when it is read. Readers must not call what writes.
  */
 MUST bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker);
+
+/* How fast the slow score fades, for rows that become cold; 7 days unless somebody says so. */
+void memory_half_life(const struct memory *m, ms_t half_slow);
 
 /* Guard seconds of a time; monotonic times of at most 34 years before now are possible. */
 gsec_t memory_second(ms_t now);
@@ -151,7 +170,8 @@ void memory_expect(const struct memory *m, const struct guard_key *keys, size_t 
 /*
  * Lock the shard and find the key's hot row; make one if there is none, from cold memory
  * if it is known there (the other way for whoever has to make room). NULL: the lock could
- * not be had. One row at a time: close it before the next.
+ * not be had, or all places are taken by clients with open sessions. One row at a time:
+ * close it before the next.
  */
 struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms_t now);
 /* The same, but NULL also if neither hot nor cold memory knows the key. */

@@ -1,0 +1,293 @@
+#include "guard/fade.h"
+#include "guard/inside.h"
+
+#define FLAGS	   0x1f
+#define STEP_AT	   5
+#define OBSERVED   0x80
+#define INSIDE	   31 /* the most good_inside that is kept */
+#define SIXTEENTHS 16
+
+/* ---- one row --------------------------------------------------------------------------- */
+
+struct guard_key cold_key(const struct guard_cold *c)
+{
+	return (struct guard_key){ .prefix = c->prefix,
+				   .kind = (uint8_t)((c->kind & 7) - 1) };
+}
+
+/* Sixteen bits over the other thirty bytes: a row that was torn has others. */
+uint16_t cold_check(const struct guard_cold *c)
+{
+	uint64_t word[4], h = UINT64_C(0x9e3779b97f4a7c15);
+
+	_Static_assert(sizeof(word) == sizeof(*c), "a cold row is four words");
+	_Static_assert(offsetof(struct guard_cold, check) == 30,
+		       "and ends with its check");
+	memcpy(word, c, sizeof(word));
+	memset((uint8_t *)&word[3] + 6, 0, 2);
+	for (unsigned i = 0; i < 4; i++) {
+		h = (h ^ word[i]) * UINT64_C(0xd6e8feb86659fd93);
+		h ^= h >> 32;
+	}
+	return (uint16_t)(h ^ h >> 16);
+}
+
+bool cold_ok(const struct guard_cold *c)
+{
+	return (c->kind & 7) != 0 && guard_key_ok(cold_key(c)) && c->rule < RULE_COUNT &&
+	       c->check == cold_check(c);
+}
+
+static uint16_t at_most(uint32_t n, uint32_t max)
+{
+	return (uint16_t)(n < max ? n : max);
+}
+
+static uint16_t sixteenths(double points)
+{
+	double s = points * SIXTEENTHS + 0.5;
+
+	return s > 0 ? s < UINT16_MAX ? (uint16_t)s : UINT16_MAX : 0;
+}
+
+static gsec_t later(gsec_t a, gsec_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What it did, as far as the table of events tells. */
+static uint16_t says_of(const struct guard_hot *row)
+{
+	unsigned says = row->says;
+
+	for (unsigned e = 0; e < EVENT_COUNT; e++)
+		if (row->seen[e])
+			says |= 1u << event_table[e].says;
+	return (uint16_t)says;
+}
+
+static uint8_t flags_of(const struct guard_hot *row)
+{
+	unsigned step = row->ban.step >= STEP_REFUSE ? row->ban.step - STEP_REFUSE + 1 : 0;
+
+	return (uint8_t)((row->flags & FLAGS) | (step & 3) << STEP_AT |
+			 (row->ban.observed ? OBSERVED : 0));
+}
+
+/*
+ * `last` is when it was last heard of, not only when it connected: a ban that was put on
+ * it in its session must not look older than it is (a pardon in between would lift it).
+ */
+void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold *out)
+{
+	gsec_t last = later(later(row->last, row->points_at), row->ban.since);
+	int64_t age = (int64_t)(last - row->points_at) * MS_SECOND;
+
+	*out = (struct guard_cold){
+		.prefix = row->key.prefix,
+		.kind = (uint8_t)((row->key.kind + 1) | at_most(row->good_inside, INSIDE)
+								<< 3),
+		.flags = flags_of(row),
+		.rule = row->ban.rule,
+		.level = row->ban.level,
+		.last = last,
+		.until = row->ban.until,
+		.slow = sixteenths(fade(row->slow, age, half_slow)),
+		.good = at_most(row->good, UINT16_MAX),
+		.visits = at_most(row->visits, UINT16_MAX),
+		.connects = at_most(row->connects, UINT16_MAX),
+		.says = says_of(row),
+	};
+	out->check = cold_check(out);
+}
+
+void hot_of_cold(const struct guard_cold *c, struct guard_hot *out)
+{
+	unsigned step = c->flags >> STEP_AT & 3;
+
+	out->key = cold_key(c);
+	out->flags = c->flags & FLAGS;
+	out->says = c->says;
+	out->first = out->last = out->points_at = c->last;
+	out->slow = (float)c->slow / SIXTEENTHS;
+	out->good = c->good;
+	out->good_inside = c->kind >> 3;
+	out->visits = c->visits;
+	out->connects = c->connects;
+	out->ban.level = c->level;
+	out->ban.rule = c->rule;
+	if (c->until) {
+		out->ban.until = c->until;
+		out->ban.since = c->last < c->until ? c->last : c->until;
+		out->ban.step = (uint8_t)(step ? STEP_REFUSE + step - 1 : STEP_NONE);
+		out->ban.observed = (c->flags & OBSERVED) != 0;
+	}
+}
+
+static float number(float f)
+{
+	return f > 0 && f < 1e9f ? f : 0; /* also of what is no number */
+}
+
+void hot_tidy(struct guard_hot *row)
+{
+	if (row->ban.step >= STEP_COUNT)
+		row->ban.step = STEP_NONE;
+	if (row->ban.rule >= RULE_COUNT)
+		row->ban.rule = RULE_NONE;
+	row->ban.before = number(row->ban.before);
+	row->ban.points = number(row->ban.points);
+	row->fast = number(row->fast);
+	row->slow = number(row->slow);
+	row->per_hour = number(row->per_hour);
+}
+
+/* ---- worth ------------------------------------------------------------------------------- */
+
+#define RANK_MAX ((UINT32_C(1) << 28) - 1)
+
+enum rank {
+	RANK_PASSER_BY,
+	RANK_PASSED,
+	RANK_OFFENDED,
+	RANK_GOOD,
+	RANK_KNOWN_GOOD,
+	RANK_BANNED,
+};
+
+static enum rank rank_of(unsigned flags, bool good, bool offended)
+{
+	if (flags & HOT_GOOD)
+		return RANK_KNOWN_GOOD;
+	if (good)
+		return RANK_GOOD;
+	if (offended)
+		return RANK_OFFENDED;
+	return flags & HOT_PASSED ? RANK_PASSED : RANK_PASSER_BY;
+}
+
+/* Within a rank: who was here last; of bans, which lasts longest. */
+static uint32_t worth(enum rank c, gsec_t at, gsec_t now)
+{
+	gsec_t age = now > at ? now - at : 0;
+
+	return (uint32_t)c << 28 | (age < RANK_MAX ? RANK_MAX - age : 0);
+}
+
+static uint32_t worth_of_ban(gsec_t until, gsec_t now)
+{
+	gsec_t left = until - now;
+
+	return (uint32_t)RANK_BANNED << 28 | (left < RANK_MAX ? left : RANK_MAX);
+}
+
+brief_t brief_of(const struct guard_hot *row)
+{
+	gsec_t last = later(row->last, row->points_at);
+	enum rank c = rank_of(row->flags, row->good > 0 || row->good_inside > 0,
+			      row->offended || row->visits || row->slow >= 1 ||
+				      row->ban.level);
+	bool banned = row->ban.until > last;
+
+	return (brief_t)c << BRIEF_RANK | (banned ? BRIEF_BAN : 0) |
+	       (row->sessions ? BRIEF_OPEN : 0) | BRIEF_USED |
+	       (brief_t)(banned ? row->ban.until : last) << BRIEF_TIME;
+}
+
+uint32_t brief_worth(brief_t brief, gsec_t now)
+{
+	gsec_t at = (gsec_t)(brief >> BRIEF_TIME);
+	unsigned c = brief >> BRIEF_RANK & 7;
+
+	if (brief & BRIEF_OPEN)
+		return UINT32_MAX;
+	if (brief & BRIEF_BAN && at > now)
+		return worth_of_ban(at, now);
+	return worth(c <= RANK_BANNED ? (enum rank)c : RANK_PASSER_BY, at, now);
+}
+
+uint32_t memory_worth(const struct guard_hot *row, gsec_t now)
+{
+	return brief_worth(brief_of(row), now);
+}
+
+uint32_t cold_worth(const struct guard_cold *c, gsec_t now)
+{
+	if (c->until > now)
+		return worth_of_ban(c->until, now);
+	return worth(rank_of(c->flags, c->good > 0 || c->kind >> 3,
+			     c->slow >= SIXTEENTHS || c->level || c->visits),
+		     c->last, now);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+static struct guard_cold *bucket(const struct memory *m, const struct place *at)
+{
+	return m->cold + (size_t)at->cold * BUCKET;
+}
+
+struct guard_cold *cold_find(const struct memory *m, const struct place *at,
+			     struct guard_key k)
+{
+	struct guard_cold *c = bucket(m, at);
+
+	for (unsigned i = 0; i < BUCKET; i++)
+		if (c[i].prefix == k.prefix && (c[i].kind & 7) == k.kind + 1 &&
+		    cold_ok(&c[i]))
+			return &c[i];
+	return NULL;
+}
+
+void cold_drop(const struct memory *m, const struct place *at, struct guard_cold *c)
+{
+	struct memory_shard *s = &m->shard[at->shard];
+
+	*c = (struct guard_cold){ 0 };
+	if (s->cold_used)
+		s->cold_used--;
+}
+
+/* The row of the same key, or a free or torn one, or the one that matters least. */
+static struct guard_cold *room(const struct memory *m, const struct place *at,
+			       const struct guard_cold *new, gsec_t now)
+{
+	struct guard_cold *c = bucket(m, at), *least = NULL, *free = NULL;
+	struct memory_shard *s = &m->shard[at->shard];
+	uint32_t low = cold_worth(new, now);
+
+	for (unsigned i = 0; i < BUCKET; i++) {
+		uint32_t w;
+
+		if (c[i].prefix == new->prefix && (c[i].kind & 7) == (new->kind & 7))
+			return &c[i];
+		if (!c[i].kind) {
+			free = &c[i];
+		} else if (!cold_ok(&c[i])) {
+			s->mended++;
+			cold_drop(m, at, &c[i]);
+			free = &c[i];
+		} else if ((w = cold_worth(&c[i], now)) <= low) {
+			least = &c[i];
+			low = w;
+		}
+	}
+	return free ? free : least;
+}
+
+void cold_put(const struct memory *m, const struct place *at, const struct guard_cold *c,
+	      gsec_t now)
+{
+	struct memory_shard *s = &m->shard[at->shard];
+	struct guard_cold *to = room(m, at, c, now);
+
+	if (!to) {
+		s->forgotten++;
+		return;
+	}
+	if (!to->kind)
+		s->cold_used++;
+	else if (to->prefix != c->prefix || (to->kind & 7) != (c->kind & 7))
+		s->forgotten++;
+	*to = *c;
+}

@@ -1,0 +1,109 @@
+#include "guard/inside.h"
+
+/* ---- whoever looks takes no lock and writes nothing -------------------------------------- */
+
+/* The hot row at i, if it is in use and, with k, has that key. */
+static bool see_hot(const struct memory *m, uint32_t i, const struct guard_key *k,
+		    struct guard_hot *out)
+{
+	brief_t b = __atomic_load_n(&m->tags[i / BUCKET].brief[i % BUCKET],
+				    __ATOMIC_RELAXED);
+
+	if (!(b & BRIEF_USED) || (k && !guard_key_eq(m->hot[i].key, *k)))
+		return false;
+	memcpy(out, &m->hot[i], sizeof(*out));
+	return guard_key_ok(out->key) && (!k || guard_key_eq(out->key, *k));
+}
+
+static bool see_cold(const struct memory *m, size_t i, const struct guard_key *k,
+		     struct guard_hot *out)
+{
+	struct guard_cold c;
+
+	memcpy(&c, &m->cold[i], sizeof(c));
+	if (!cold_ok(&c) || (k && !guard_key_eq(cold_key(&c), *k)))
+		return false;
+	memset(out, 0, sizeof(*out));
+	hot_of_cold(&c, out);
+	return true;
+}
+
+static bool look(const struct memory *m, const struct place *at, struct guard_key k,
+		 struct guard_hot *out)
+{
+	for (uint32_t i = 0; i < BUCKET; i++)
+		if (see_hot(m, at->bucket * BUCKET + i, &k, out) ||
+		    see_hot(m, at->other * BUCKET + i, &k, out))
+			return true;
+	for (uint32_t i = 0; i < BUCKET; i++)
+		if (see_cold(m, (size_t)at->cold * BUCKET + i, &k, out))
+			return true;
+	return false;
+}
+
+/* What was found may be half of one thing and half of another until read_held() says no. */
+bool memory_peek(const struct memory *m, struct guard_key k, struct guard_hot *out)
+{
+	const struct memory_lock *lock;
+	struct place at;
+
+	if (!guard_key_ok(k))
+		return false;
+	at = memory_place(m, k);
+	lock = &m->shard[at.shard].lock;
+	for (unsigned i = 0; i < READ_TRIES; i++) {
+		struct guard_hot row;
+		uint32_t seq;
+		bool found;
+
+		if (!read_begins(lock, &seq)) {
+			spin_once();
+			continue;
+		}
+		found = look(m, &at, k, &row);
+		if (!read_held(lock, seq))
+			continue;
+		if (found) {
+			hot_tidy(&row);
+			*out = row;
+		}
+		return found;
+	}
+	return false;
+}
+
+static bool see(const struct memory *m, size_t i, struct guard_hot *out)
+{
+	size_t hot = m->shape.hot, bucket = (i < hot ? i : i - hot) / BUCKET;
+	const struct memory_lock *lock = &memory_shard_of(m, (uint32_t)bucket)->lock;
+
+	for (unsigned t = 0; t < READ_TRIES; t++) {
+		uint32_t seq;
+		bool found;
+
+		if (!read_begins(lock, &seq)) {
+			spin_once();
+			continue;
+		}
+		found = i < hot ? see_hot(m, (uint32_t)i, NULL, out)
+				: see_cold(m, i - hot, NULL, out);
+		if (read_held(lock, seq))
+			return found;
+	}
+	return false;
+}
+
+bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
+{
+	size_t end = (size_t)m->shape.hot + m->shape.cold;
+	struct guard_hot row;
+
+	while (*at < end) {
+		if (!see(m, (*at)++, &row))
+			continue;
+		hot_tidy(&row);
+		*out = row;
+		return true;
+	}
+	return false;
+}
