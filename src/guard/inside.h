@@ -76,6 +76,7 @@ struct seats_head {
 	_Alignas(LINE) uint32_t taken;
 	uint32_t high;
 	int32_t delayed;
+	struct memory_lock mending;
 };
 
 /* A seat as others see it. */

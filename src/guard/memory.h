@@ -61,52 +61,52 @@ struct guard_ban {
 enum guard_variety {
 	VARIETY_RECIPIENTS, /* that were refused */
 	VARIETY_SENDERS,
-	VARIETY_NAMES,	    /* in HELO */
-	VARIETY_CLIENTS,    /* of a prefix: addresses in it that offended */
+	VARIETY_NAMES,	 /* in HELO */
+	VARIETY_CLIENTS, /* of a prefix: addresses in it that offended */
 	VARIETY_COUNT
 };
 
-#define HOT_GOOD     (1u << 0) /* known-good: see guard/guard.h */
-#define HOT_PASSED   (1u << 1) /* waited for our greeting once */
-#define HOT_BEHIND   (1u << 2) /* came through PROXY or XCLIENT, at least sometimes */
-#define HOT_NO_PTR   (1u << 3)
-#define HOT_LISTED   (1u << 4) /* by a DNS blocklist */
+#define HOT_GOOD   (1u << 0) /* known-good: see guard/guard.h */
+#define HOT_PASSED (1u << 1) /* waited for our greeting once */
+#define HOT_BEHIND (1u << 2) /* came through PROXY or XCLIENT, at least sometimes */
+#define HOT_NO_PTR (1u << 3)
+#define HOT_LISTED (1u << 4) /* by a DNS blocklist */
 
 /* 512 bytes. Whoever changes it locks it: memory_open_row(). */
 struct guard_hot {
 	struct guard_key key;
 	uint8_t flags;
-	uint8_t lines;	       /* logged about its refusals lately: each tells of twice as many */
-	uint16_t says;	       /* bits, of what was forgotten in cold memory: see there */
+	uint8_t lines; /* logged about its refusals lately: each tells of twice as many */
+	uint16_t says; /* bits, of what was forgotten in cold memory: see there */
 	struct guard_ban ban;
-	gsec_t first, last;    /* when it connected */
-	uint32_t sessions;     /* open now */
-	int64_t next_connect;  /* GCRA: the theoretical arrival time, us of now */
-	gsec_t points_at;      /* when fast and slow were brought up to date */
-	float fast, slow;      /* points */
-	float per_hour;	       /* connections, decaying over one hour */
-	uint32_t connects;     /* all, refused ones included */
-	uint32_t refused;      /* at connect */
-	uint32_t visits;       /* sessions that offended */
-	uint32_t good;	       /* accepted messages; halved for each 30 days without one */
-	uint32_t good_inside;  /* a prefix: how many known-good clients it has */
-	gsec_t offended;       /* the last offence */
-	uint64_t bytes;	       /* received */
-	uint64_t busy_us;      /* our processor time */
-	uint32_t seen[64];     /* by enum event: exact */
+	gsec_t first, last;   /* when it connected */
+	uint32_t sessions;    /* open now */
+	int64_t next_connect; /* GCRA: the theoretical arrival time, us of now */
+	gsec_t points_at;     /* when fast and slow were brought up to date */
+	float fast, slow;     /* points */
+	float per_hour;	      /* connections, decaying over one hour */
+	uint32_t connects;    /* all, refused ones included */
+	uint32_t refused;     /* at connect */
+	uint32_t visits;      /* sessions that offended */
+	uint32_t good;	      /* accepted messages; halved for each 30 days without one */
+	uint32_t good_inside; /* a prefix: how many known-good clients it has */
+	gsec_t offended;      /* the last offence */
+	uint64_t bytes;	      /* received */
+	uint64_t busy_us;     /* our processor time */
+	uint32_t seen[64];    /* by enum event: exact */
 	struct distinct variety[VARIETY_COUNT];
-	uint32_t untold;       /* refusals that the log does not have yet */
+	uint32_t untold; /* refusals that the log does not have yet */
 };
 
 /* 32 bytes: what is left of one who has not been here for a while. */
 struct guard_cold {
 	uint64_t prefix;
-	uint8_t kind;  /* guard_key.kind + 1 in three bits, good_inside (at most 31) above; 0: free */
+	uint8_t kind; /* guard_key.kind + 1 in three bits, good_inside (at most 31) above; 0: free */
 	uint8_t flags; /* HOT_ bits in five; how the ban refuses in two; whether it only observes */
 	uint8_t rule, level; /* of the last ban */
-	gsec_t last;   /* when it was last heard of */
-	gsec_t until;  /* of the ban */
-	uint16_t slow; /* points at `last`, in sixteenths, at most 4095 */
+	gsec_t last;	     /* when it was last heard of */
+	gsec_t until;	     /* of the ban */
+	uint16_t slow;	     /* points at `last`, in sixteenths, at most 4095 */
 	uint16_t good;
 	uint16_t visits, connects; /* at most 65535 */
 	uint16_t says;		   /* what it did: a bit for each enum says */
@@ -119,8 +119,8 @@ _Static_assert(EVENT_COUNT <= 64, "events fit into a hot row");
 
 /* How large each part is. */
 struct memory_shape {
-	uint32_t hot, cold;	   /* rows; rounded up to whole buckets, a power of two */
-	uint32_t workers, seats;   /* seats for each worker */
+	uint32_t hot, cold;	 /* rows; rounded up to whole buckets, a power of two */
+	uint32_t workers, seats; /* seats for each worker */
 };
 
 size_t memory_size(const struct memory_shape *shape);
@@ -132,7 +132,7 @@ void memory_init(void *mem, size_t n, const struct memory_shape *shape,
 struct memory {
 	struct memory_head *head; /* borrowed: the mapping */
 	size_t bytes;
-	unsigned worker;	  /* who we are; only for writers */
+	unsigned worker; /* who we are; only for writers */
 
 	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
 	struct memory_shape shape;

@@ -306,4 +306,7 @@ void memory_mend(const struct memory *m, unsigned dead, ms_t now)
 		}
 	if (inherit(m, &m->head->notes_lock, dead))
 		lock_free(&m->head->notes_lock);
+	for (uint32_t w = 0; w < m->shape.workers; w++)
+		if (inherit(m, &m->seats[w].mending, dead))
+			lock_free(&m->seats[w].mending);
 }

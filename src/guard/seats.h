@@ -41,6 +41,7 @@ struct seat {
 	uint16_t listener;
 	uint8_t state;
 	uint8_t tls, known_good;
+	uint8_t apart; /* not in the rows of peer: guard_came() has not counted it (yet) */
 	uint8_t name_n;
 	char name[SEAT_NAME]; /* as the peer said it */
 };
@@ -62,7 +63,8 @@ uint32_t seats_room(const struct memory *m);
 
 /*
  * A worker has died: its seats become free, and what they counted in the rows of their
- * clients (sessions) is taken back. By a living worker.
+ * clients (sessions) is taken back. By a living worker, after memory_mend() and before a
+ * successor has the same number. Twice does no harm.
  */
 void seats_mend(const struct memory *m, unsigned dead, ms_t now);
 
