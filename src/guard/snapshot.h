@@ -20,8 +20,10 @@ size_t snapshot_room(const struct memory *m);
 MUST bool snapshot_write(const struct memory *m, ms_t now, int64_t wall, struct buf *out);
 
 /*
- * Merge; what the memory knows already is newer and wins. away: for how long nobody was
- * running (0 or less: unknown). Returns how many rows were taken; *torn: how many were not.
+ * Merge, by a writer; what the memory knows already is newer and wins. How long nobody was
+ * running is told by the wall clocks then and now; if that is negative or above 400 days,
+ * one of them was wrong, and no time is taken to have passed. Returns how many rows were
+ * taken; *torn: how many could not be read.
  */
 size_t snapshot_read(const struct memory *m, struct span bytes, ms_t now, int64_t wall,
 		     size_t *torn);
