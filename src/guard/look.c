@@ -93,17 +93,26 @@ static bool see(const struct memory *m, size_t i, struct guard_hot *out)
 	return false;
 }
 
-bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
+size_t memory_places(const struct memory *m)
 {
-	size_t end = (size_t)m->shape.hot + m->shape.cold;
+	return (size_t)m->shape.hot + m->shape.cold;
+}
+
+bool memory_at(const struct memory *m, size_t at, struct guard_hot *out)
+{
 	struct guard_hot row;
 
-	while (*at < end) {
-		if (!see(m, (*at)++, &row))
-			continue;
-		hot_tidy(&row);
-		*out = row;
-		return true;
-	}
+	if (at >= memory_places(m) || !see(m, at, &row))
+		return false;
+	hot_tidy(&row);
+	*out = row;
+	return true;
+}
+
+bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
+{
+	while (*at < memory_places(m))
+		if (memory_at(m, (*at)++, out))
+			return true;
 	return false;
 }

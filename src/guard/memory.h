@@ -198,6 +198,13 @@ MUST bool memory_peek(const struct memory *m, struct guard_key k, struct guard_h
  */
 MUST bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out);
 
+/*
+ * The same in slices, for who must not take long: row number `at`, of so many places; hot
+ * ones first. False: there is none in that place now.
+ */
+size_t memory_places(const struct memory *m);
+MUST bool memory_at(const struct memory *m, size_t at, struct guard_hot *out);
+
 struct memory_counts {
 	uint32_t hot_rows, hot_used, cold_rows, cold_used;
 	uint64_t evicted;   /* hot rows that became cold */
