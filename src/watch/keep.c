@@ -61,6 +61,8 @@ struct keep *keep_open(const char *directory, int64_t life, int64_t wall, struct
 		memset(&k->past, 0, sizeof(k->past));
 		memset(k->born, 0, sizeof(k->born));
 		k->began = wall;
+		k->notes_at = 0;
+		k->orders_read = false;
 	}
 	return k;
 }

@@ -32,6 +32,8 @@ struct keep {
 	int64_t life;  /* which start of the server the counts belong to */
 	int64_t began; /* when that was, wall clock */
 	int64_t budget_left, budget_wall;
+	uint64_t notes_at; /* how far the guard's notes of bans were read */
+	bool orders_read;  /* from their file, in this life */
 	struct keep_counts past;
 	struct keep_born born[2 * ROLES_MAX];
 };

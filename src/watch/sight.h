@@ -6,8 +6,17 @@
 
 #include "link/start.h"
 #include "watch/control.h"
+#include "watch/kernel.h"
 #include "watch/log.h"
 #include "watch/pulses.h"
+#include "watch/view.h"
+#include "watch/walk.h"
+
+struct bans;
+struct history;
+struct ordering;
+struct recent;
+struct trace;
 
 /* A link to another role; link is NULL while there is none. */
 struct sight_peer {
@@ -25,7 +34,16 @@ struct sight {
 	struct log *log;
 	struct pulses *pulses;
 	struct control *control; /* NULL: no socket was given */
-	struct sight_peer life, store, auth;
+	struct sight_peer life, store, auth, firewall;
+	/* the guard */
+	struct view view;
+	struct walk *walks; /* under way */
+	struct ordering *ordering;
+	struct bans *bans;
+	struct kernel *kernel;
+	struct history *history;
+	struct trace *trace;
+	struct recent *recent;
 	struct timer beat;
 	struct timer last; /* while draining: then it is over */
 	bool draining;

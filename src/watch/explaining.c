@@ -1,0 +1,222 @@
+#include "watch/explaining.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fields.h"
+#include "guard/code.h"
+#include "watch/explain.h"
+
+#define RECENT	    8192 /* a power of two */
+#define ROWS_A_STEP 256
+#define WITHIN	    (2 * MS_SECOND)
+
+/* ---- clients of late ----------------------------------------------------------------------- */
+
+struct recent {
+	struct addr addr[RECENT]; /* by the low bits of their hash */
+};
+
+static uint32_t hash_of(const struct view *v, const struct addr *a)
+{
+	return code_hash(&v->guard.memory, guard_key_of(a, LEVEL_CLIENT));
+}
+
+bool recent_open(struct recent **out, struct err *err)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out || err_set(err, "explain: out of memory");
+}
+
+void recent_close(struct recent **r)
+{
+	free(*r);
+	*r = NULL;
+}
+
+void recent_hear(struct recent *r, const struct view *v, const struct addr *a)
+{
+	if (v->has_memory)
+		r->addr[hash_of(v, a) & (RECENT - 1)] = *a;
+}
+
+bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
+		 struct addr *out)
+{
+	static const struct addr nobody = { { 0 } };
+	const struct addr *a = &r->addr[hash & (RECENT - 1)];
+
+	if (!v->has_memory || addr_eq(a, &nobody) || hash_of(v, a) != hash)
+		return false;
+	*out = *a;
+	return true;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+struct explaining {
+	struct walk walk;
+	struct asked asked;
+	struct explain what;
+	struct inside inside;
+	char code[CODE_MAX];
+	uint32_t hash; /* with a code */
+	bool found;
+	size_t at;
+};
+
+static void on_row(void *arg, const struct buf *fields)
+{
+	const struct asked *a = arg;
+
+	asked_row(a, fields);
+}
+
+static void tell(struct explaining *e)
+{
+	const struct sight *s = e->asked.sight;
+	struct explain_to to = { .row = on_row, .arg = &e->asked };
+
+	explain(&s->view, &e->what, loop_now(s->loop), loop_wall(s->loop), &to);
+	asked_done(&e->asked, "");
+}
+
+/* What is inside a prefix. */
+static bool inside_step(struct walk *w)
+{
+	struct explaining *e = (struct explaining *)w;
+	const struct sight *s = e->asked.sight;
+	const struct memory *m = &s->view.guard.memory;
+	struct guard_hot row;
+
+	for (int i = 0; i < ROWS_A_STEP; i++)
+		if (memory_at(m, e->at++, &row))
+			inside_add(&e->inside, &s->view, &row, loop_now(s->loop),
+				   loop_wall(s->loop));
+	return e->at < memory_places(m);
+}
+
+static void inside_end(struct walk *w, enum walk_end how)
+{
+	struct explaining *e = (struct explaining *)w;
+
+	if (how != WALK_DROPPED)
+		tell(e);
+	free(e);
+}
+
+/* Whose code it is: the row with that hash. */
+static bool code_step(struct walk *w)
+{
+	struct explaining *e = (struct explaining *)w;
+	const struct memory *m = &e->asked.sight->view.guard.memory;
+	struct guard_hot row;
+
+	for (int i = 0; i < ROWS_A_STEP && !e->found; i++) {
+		if (!memory_at(m, e->at++, &row) ||
+		    guard_key_level(row.key) != LEVEL_CLIENT ||
+		    code_hash(m, row.key) != e->hash)
+			continue;
+		e->what.net = guard_key_net(row.key);
+		e->found = true;
+	}
+	return !e->found && e->at < memory_places(m);
+}
+
+/* All that the code alone says. */
+static void tell_rule(const struct explaining *e)
+{
+	const struct rule_row *rule = &rule_table[e->what.code_rule];
+	uint8_t mem[1024];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	field_text(&out, "part", SPAN("code"));
+	field_text(&out, "code", span_str(e->code));
+	field_text(&out, "rule", span_str(rule->word));
+	field_text(&out, "rule-says", span_str(rule->doc));
+	asked_row(&e->asked, &out);
+	asked_done(&e->asked,
+		   "The client is not remembered any more, or the code is from an "
+		   "earlier life of the server. The sender can tell its address: "
+		   "holdfast explain ADDRESS");
+}
+
+static void code_end(struct walk *w, enum walk_end how)
+{
+	struct explaining *e = (struct explaining *)w;
+
+	if (how == WALK_DROPPED)
+		(void)how;
+	else if (e->found)
+		tell(e);
+	else
+		tell_rule(e);
+	free(e);
+}
+
+static void start(struct explaining *e, bool (*step)(struct walk *),
+		  void (*on_end)(struct walk *, enum walk_end))
+{
+	const struct sight *s = e->asked.sight;
+
+	e->walk.step = step;
+	e->walk.on_end = on_end;
+	if (s->view.has_memory)
+		walk_start(&e->walk, &e->asked.sight->walks, s->loop, WITHIN);
+	else
+		on_end(&e->walk, WALK_DONE);
+}
+
+static void explain_code(struct explaining *e, struct span text)
+{
+	const struct sight *s = e->asked.sight;
+	struct addr client;
+
+	for (size_t i = 0; i < text.n && i < sizeof(e->code) - 1; i++)
+		e->code[i] = (char)text.p[i];
+	e->what.code = e->code;
+	if (!recent_find(s->recent, &s->view, e->hash, &client)) {
+		start(e, code_step, code_end);
+		return;
+	}
+	e->what.net = (struct net){ .addr = client, .bits = 128 };
+	tell(e);
+	free(e);
+}
+
+static void explain_net(struct explaining *e)
+{
+	struct guard_key key = guard_key_of(&e->what.net.addr, LEVEL_CLIENT);
+
+	if (guard_key_net(key).bits > e->what.net.bits) {
+		e->what.inside = &e->inside;
+		e->inside.net = e->what.net;
+		start(e, inside_step, inside_end);
+		return;
+	}
+	tell(e);
+	free(e);
+}
+
+void explaining_say(const struct asked *a)
+{
+	struct explaining *e = calloc(1, sizeof(*e));
+	struct asked_words words;
+	struct err err = { 0 };
+
+	if (!e || !asked_read(a->rest, WORD_TARGET, &words, &err)) {
+		free(e);
+		asked_refuse(a, *err.text ? err.text : "Out of memory.");
+		return;
+	}
+	e->asked = (struct asked){ .sight = a->sight, .ask = a->ask };
+	if (asked_net(words.target, &e->what.net, &err)) {
+		explain_net(e);
+	} else if (code_parse(words.target, &e->what.code_rule, &e->hash)) {
+		explain_code(e, words.target);
+	} else {
+		free(e);
+		asked_refuse(a, err.text);
+	}
+}

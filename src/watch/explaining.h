@@ -1,0 +1,20 @@
+/*
+ * explaining - `explain ADDRESS|PREFIX|CODE`: find what is meant, then explain it
+ */
+#ifndef WATCH_EXPLAINING_H
+#define WATCH_EXPLAINING_H
+
+#include "watch/asked.h"
+
+struct recent;
+
+/* Clients that were recorded lately: a code of one of them is found at once. */
+MUST bool recent_open(struct recent **out, struct err *err);
+void recent_close(struct recent **r);
+void recent_hear(struct recent *r, const struct view *v, const struct addr *a);
+MUST bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
+		      struct addr *out);
+
+void explaining_say(const struct asked *a);
+
+#endif
