@@ -1,1 +1,388 @@
 #include "guard/guard.h"
+
+#include "guard/access.h"
+#include "guard/judge.h"
+
+#define GOOD_TIMES 10	/* the limits of a known-good client */
+#define US	   1000 /* of a millisecond */
+#define LEFT_TRIES 8	/* to lock a row, for what must not be lost: who is here */
+
+/* ---- one decision ----------------------------------------------------------------------- */
+
+/* What was forgiven, as guard seconds: the wall clock may be set, so it is never later. */
+static gsec_t pardon_of(const struct guard *g, const struct net *n, ms_t now, int64_t wall)
+{
+	int64_t since = orders_pardoned(g->orders, n);
+
+	if (since == 0)
+		return 0;
+	return memory_second(since < wall ? now - (wall - since) : now);
+}
+
+void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t now,
+		 int64_t wall)
+{
+	j->g = g;
+	j->now = now;
+	j->at = memory_second(now);
+	j->notes = 0;
+	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
+		j->key[l] = guard_key_of(a, l);
+		j->pardoned[l] = 0;
+	}
+	if (!g->orders)
+		return;
+	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
+		/* an address that was forgiven is, with all that shares its key */
+		struct net one = { .addr = *a, .bits = 128 };
+		struct net n = l == LEVEL_CLIENT ? one : guard_key_net(j->key[l]);
+
+		j->pardoned[l] = pardon_of(g, &n, now, wall);
+	}
+}
+
+struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known)
+{
+	const struct memory *m = &j->g->memory;
+	struct guard_hot *row = known ? memory_open_known(m, j->key[level], j->now)
+				      : memory_open_row(m, j->key[level], j->now);
+
+	if (!row)
+		return NULL;
+	ladder_pardon(j, row, j->pardoned[level]);
+	ladder_over(j, row);
+	score_fade(row, &j->g->limits, j->now);
+	return row;
+}
+
+void judge_close(struct judge *j, struct guard_hot *row)
+{
+	memory_close_row(&j->g->memory, row);
+	for (unsigned i = 0; i < j->notes; i++)
+		memory_note(&j->g->memory, &j->note[i]);
+	j->notes = 0;
+}
+
+uint64_t judge_chance(struct guard *g)
+{
+	uint64_t z = g->chance += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+/* ---- who may come in ---------------------------------------------------------------------- */
+
+/* Of several reasons the first one here is told. */
+static const uint8_t rank_of[RULE_COUNT] = {
+	[RULE_ORDER] = 1,    [RULE_DENIED] = 2, [RULE_POINTS] = 3,
+	[RULE_HISTORY] = 3,  [RULE_PREFIX] = 4, [RULE_LOCKDOWN] = 5,
+	[RULE_SESSIONS] = 6, [RULE_RATE] = 7,	[RULE_ROOM] = 8,
+};
+
+/* A reason to refuse, and whose row it stands in. */
+struct reason {
+	enum rule rule;
+	enum guard_level level;
+	ms_t until;
+	uint8_t step;
+};
+
+struct arrival {
+	struct judge j;
+	struct guard_visit *v;
+	struct reason meant, observed; /* the first of each; RULE_NONE: there is none */
+	bool spared;		       /* from bans of its prefix */
+	unsigned took; /* a bit for each level whose row counts it as here */
+	struct guard_verdict out;
+};
+
+static void object(struct arrival *a, enum rule rule, enum guard_level level,
+		   uint8_t step, ms_t until)
+{
+	struct reason *r = ladder_observed(a->j.g, rule) ? &a->observed : &a->meant;
+
+	if (r->rule == RULE_NONE || rank_of[rule] < rank_of[r->rule])
+		*r = (struct reason){ rule, level, until, step };
+}
+
+static ms_t wall_to_now(const struct arrival *a, int64_t until, int64_t wall)
+{
+	return until == INT64_MAX || until < wall || until - wall > INT64_MAX / 2
+		       ? MS_NEVER
+		       : a->j.now + (until - wall);
+}
+
+/* What the administrator said. */
+static void ask_administrator(struct arrival *a, const struct addr *from, int64_t wall)
+{
+	struct guard *g = a->j.g;
+	struct order order;
+	struct access_hit hit;
+	bool ordered = g->orders && orders_find(g->orders, from, wall, &order);
+
+	if (ordered && order.kind == ORDER_ALLOW) {
+		a->v->allowed = true;
+		return;
+	}
+	if (g->access) {
+		hit = access_client(g->access, g->access_n, from, wall);
+		if (hit.answer == ACCESS_PERMIT) {
+			a->v->allowed = true;
+			return;
+		}
+		if (hit.answer == ACCESS_DENY)
+			object(a, RULE_DENIED, LEVEL_CLIENT, STEP_REFUSE,
+			       wall_to_now(a, hit.until, wall));
+	}
+	if (ordered && order.kind == ORDER_BAN)
+		object(a, RULE_ORDER, LEVEL_CLIENT, STEP_REFUSE,
+		       wall_to_now(a, order.until, wall));
+}
+
+/* Of a rate, in microseconds: the interval, how far ahead of it one may be, or anybody is. */
+struct pace {
+	int64_t each, ahead, most;
+};
+
+/*
+ * A known-good client alone may be ten times as fast. In a prefix strangers can use up
+ * what is theirs, and the tenfold room of known-good clients is beyond that.
+ */
+static struct pace pace_of(const struct guard_limits *l, enum guard_level level,
+			   bool known_good)
+{
+	int64_t share = guard_key_share(level);
+	int64_t burst = (l->connect_burst > 0 ? l->connect_burst : 1) * share;
+	int64_t each = MS_MINUTE * US / (l->connect_rate * share);
+	int64_t good = (each + GOOD_TIMES - 1) / GOOD_TIMES;
+	int64_t wide = level == LEVEL_CLIENT ? burst * each : burst * each * GOOD_TIMES;
+
+	if (!known_good)
+		return (struct pace){ each, (burst - 1) * each, wide };
+	return (struct pace){ good, wide - good, wide };
+}
+
+/* GCRA: next_connect is when the next would come if all were evenly spaced. */
+static bool too_fast(struct guard_hot *row, const struct pace *p, int64_t now_us)
+{
+	/* further ahead than can be: a clock has stepped back, or the limit was changed */
+	if (row->next_connect - now_us > p->most + p->each)
+		row->next_connect = now_us;
+	return row->next_connect - now_us > p->ahead;
+}
+
+static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_level level)
+{
+	const struct guard_limits *l = &a->j.g->limits;
+	int64_t most = l->per_address * guard_key_share(level) *
+		       (a->v->known_good ? GOOD_TIMES : 1);
+	struct pace p;
+
+	if (most > 0 && (int64_t)row->sessions >= most)
+		object(a, RULE_SESSIONS, level, STEP_REFUSE, 0);
+	if (l->connect_rate <= 0)
+		return;
+	p = pace_of(l, level, a->v->known_good);
+	if (too_fast(row, &p, a->j.now * US))
+		object(a, RULE_RATE, level, STEP_REFUSE, 0);
+}
+
+static void judge_ban(struct arrival *a, struct guard_hot *row, enum guard_level level)
+{
+	ms_t left;
+
+	if (!ladder_holds(row, a->j.at) || (level != LEVEL_CLIENT && a->spared))
+		return;
+	left = (ms_t)(row->ban.until - a->j.at) * MS_SECOND;
+	ladder_tried(&a->j, row);
+	object(a, (enum rule)row->ban.rule, level,
+	       row->ban.step >= STEP_DROP ? STEP_DROP : STEP_REFUSE, a->j.now + left);
+}
+
+/* Let it count as here, from now on: until guard_left(), or until it is refused after all. */
+static void take(struct arrival *a, struct guard_hot *row, enum guard_level level)
+{
+	const struct guard_limits *l = &a->j.g->limits;
+	int64_t now_us = a->j.now * US;
+
+	row->sessions++;
+	a->took |= 1u << level;
+	if (a->v->allowed || l->connect_rate <= 0)
+		return;
+	if (row->next_connect < now_us)
+		row->next_connect = now_us;
+	row->next_connect += pace_of(l, level, a->v->known_good).each;
+}
+
+static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level level)
+{
+	const struct guard_limits *l = &a->j.g->limits;
+
+	row->sessions -= row->sessions > 0;
+	a->took &= ~(1u << level);
+	if (!a->v->allowed && l->connect_rate > 0)
+		row->next_connect -= pace_of(l, level, a->v->known_good).each;
+}
+
+/* What the client's own row says of it; whether its standing as known-good has changed. */
+static int know(struct arrival *a, struct guard_hot *row)
+{
+	const struct guard_limits *l = &a->j.g->limits;
+	bool was = row->flags & HOT_GOOD, good = score_is_good(row, l);
+
+	row->flags = (uint8_t)(good ? row->flags | HOT_GOOD : row->flags & ~HOT_GOOD);
+	a->v->known_good = good;
+	a->spared = good || score_is_shared(row, l);
+	a->out.passed = row->flags & HOT_PASSED;
+	return good - was;
+}
+
+static void change_good_inside(struct guard_hot *row, int by)
+{
+	if (by > 0)
+		row->good_inside++;
+	else if (by < 0 && row->good_inside > 0)
+		row->good_inside--;
+}
+
+static void arrive(struct arrival *a, enum guard_level level, int *good)
+{
+	struct guard_hot *row = judge_open(&a->j, level, false);
+
+	/* so busy that it cannot be locked: then it is let in */
+	if (!row)
+		return;
+	score_connection(row, a->j.at);
+	if (a->v->behind)
+		row->flags |= HOT_BEHIND;
+	if (level == LEVEL_CLIENT)
+		*good = know(a, row);
+	else
+		change_good_inside(row, *good);
+	if (!a->v->allowed) {
+		judge_ban(a, row, level);
+		judge_limits(a, row, level);
+	}
+	if (a->meant.rule == RULE_NONE)
+		take(a, row, level);
+	else
+		row->refused += row->refused < UINT32_MAX;
+	judge_close(&a->j, row);
+}
+
+static void judge_room(struct arrival *a)
+{
+	struct guard *g = a->j.g;
+
+	if (a->v->allowed)
+		return;
+	if (!a->v->known_good && g->orders && orders_in_lockdown(g->orders))
+		object(a, RULE_LOCKDOWN, LEVEL_CLIENT, STEP_REFUSE, 0);
+	if (!room_for(g, a->v->known_good))
+		object(a, RULE_ROOM, LEVEL_CLIENT, STEP_REFUSE, 0);
+}
+
+static enum event event_of(enum rule rule)
+{
+	if (rule == RULE_RATE)
+		return EV_TOO_FAST;
+	if (rule == RULE_SESSIONS)
+		return EV_TOO_MANY;
+	if (rule == RULE_ORDER || rule == RULE_DENIED)
+		return EV_DENIED;
+	return rule == RULE_POINTS || rule == RULE_HISTORY || rule == RULE_PREFIX
+		       ? EV_CAME_AGAIN
+		       : EV_NONE;
+}
+
+/*
+ * What follows from the reason in its own row, and, if it is refused, in those that had
+ * let it in before the reason was found.
+ */
+static void settle(struct arrival *a, const struct reason *r, bool refused)
+{
+	enum event e = event_of(r->rule);
+
+	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
+		bool took = refused && a->took & 1u << l, its = l == r->level;
+		struct guard_hot *row;
+
+		if (!took && !its)
+			continue;
+		row = judge_open(&a->j, l, true);
+		if (!row)
+			continue;
+		if (took) {
+			give_back(a, row, l);
+			row->refused += row->refused < UINT32_MAX;
+		}
+		if (its) {
+			a->out.worth_a_line = ladder_tells(row, &a->out.tries);
+			if (e == EV_CAME_AGAIN || e == EV_DENIED)
+				row->seen[e] += row->seen[e] < UINT32_MAX;
+		}
+		judge_close(&a->j, row);
+	}
+	if (e == EV_TOO_FAST || e == EV_TOO_MANY)
+		deeds_charge(&a->j, a->v, e);
+}
+
+static void decide(struct arrival *a)
+{
+	bool refused = a->meant.rule != RULE_NONE;
+	const struct reason *r = refused ? &a->meant : &a->observed;
+
+	a->out.allowed = a->v->allowed;
+	a->out.known_good = a->v->known_good;
+	a->out.rule = r->rule;
+	a->out.until = r->until;
+	a->out.observed = !refused && r->rule != RULE_NONE;
+	a->out.step = refused ? (enum guard_step)r->step : STEP_NONE;
+	if (r->rule != RULE_NONE)
+		settle(a, r, refused);
+	a->v->counted = (uint8_t)a->took;
+}
+
+struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
+				const struct addr *from, bool behind, ms_t now,
+				int64_t wall)
+{
+	struct arrival a = { .v = v };
+	int good = 0;
+
+	*v = (struct guard_visit){ .addr = *from, .behind = behind };
+	if (g->access)
+		access_expect(g->access, g->access_n, from);
+	judge_begin(&a.j, g, from, now, wall);
+	memory_expect(&g->memory, a.j.key, LEVEL_COUNT);
+	ask_administrator(&a, from, wall);
+	arrive(&a, LEVEL_CLIENT, &good);
+	judge_room(&a);
+	arrive(&a, LEVEL_NEAR, &good);
+	arrive(&a, LEVEL_WIDE, &good);
+	decide(&a);
+	return a.out;
+}
+
+void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,
+		ms_t now)
+{
+	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
+		struct guard_key k = guard_key_of(&v->addr, l);
+		struct guard_hot *row = NULL;
+
+		if (!(v->counted & 1u << l))
+			continue;
+		for (unsigned i = 0; i < LEFT_TRIES && !row; i++)
+			row = memory_open_known(&g->memory, k, now);
+		if (!row)
+			continue;
+		row->sessions -= row->sessions > 0;
+		row->bytes += bytes;
+		row->busy_us += busy_us;
+		memory_close_row(&g->memory, row);
+	}
+	v->counted = 0;
+}

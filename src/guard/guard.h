@@ -9,9 +9,11 @@
  * Points. An event adds its weight to the fast score of the client and its two prefixes
  * (half-life guard.half-life) and, at the end of each step, what of the session's heaviest
  * offence was not yet added to the slow one (guard.history-half-life): so a burst counts by
- * its size, and visits over weeks count one by one. Trying something that was tried before
- * (the same unknown recipient) adds nothing. A message that is accepted takes points off,
- * two and one for each recipient up to 50, but saves nothing up.
+ * its size, and visits over weeks count one by one. What weighs less than 5 is clumsiness,
+ * and no history. Trying something that was tried before (the same unknown recipient, the
+ * same wrong HELO) adds nothing, and facts (no PTR) count once. DNS blocklists raise the
+ * fast score to their weight, and not to a ban. A message that is accepted takes points
+ * off, two and one for each recipient up to 50, but saves nothing up.
  *
  * Known-good. good_after accepted messages (fading over months), and a fast score below
  * late_at and a slow one below ban_history_at. Such a client is never banned with its
@@ -20,12 +22,14 @@
  *
  * The ladder. delay_at, late_at; then a ban: refused at connect, after drop_after tries
  * dropped, after kernel_after given to the firewall. A ban lasts ban_first, doubled for
- * each one before it, at least four times the mean gap between the client's visits, at most
- * ban_max, give or take a fifth. What is tried meanwhile is counted against the rate
- * before it.
+ * each one before it (one is forgotten for each half-life of the history), at least four
+ * times the mean gap between the client's visits, at most ban_max, give or take a fifth.
+ * What is tried meanwhile is counted against the rate before it.
  *
  * Collateral. A prefix is banned only if prefix_offenders addresses of it offended, and
  * nobody known-good lives there (good_inside); else its addresses are judged one by one.
+ * An address with good_after accepted messages, and four for each session that offended,
+ * is shared by many: there the session that offends ends, and nobody else's.
  */
 #ifndef GUARD_GUARD_H
 #define GUARD_GUARD_H
@@ -50,28 +54,28 @@ struct guard {
 	const void *access; /* a blob that access_ok() found good; NULL: none */
 	size_t access_n;
 	const struct orders *orders; /* NULL: none */
-	uint64_t chance; /* for jitter: seed it with anything */
+	uint64_t chance;	     /* for jitter: seed it with anything */
 };
 
 /* ---- who may come in -------------------------------------------------------------------- */
 
 struct guard_verdict {
-	enum guard_step step; /* STEP_NONE: come in; REFUSE, DROP: not */
+	enum guard_step step; /* NONE: come in, also if only observed; REFUSE, DROP: not */
 	enum rule rule;	      /* why, also if only observed */
 	bool observed;	      /* would be refused */
-	bool allowed;	      /* the administrator lets it in: nothing it does is held against it */
+	bool allowed; /* the administrator lets it in: nothing it does is held against it */
 	bool known_good;
 	bool passed;	   /* has waited for our greeting before */
 	bool worth_a_line; /* log it: its first refusal for a while, or one of many */
-	uint64_t tries;	   /* with worth_a_line: so many since the last line, this included */
-	ms_t until;	   /* when the ban ends (now); 0: there is none */
+	uint64_t tries; /* with worth_a_line: so many since the last line, this included */
+	ms_t until;	/* when the ban ends (now); 0: there is none */
 };
 
 /* A client that is here, kept with its session. Members are for guard/ to write. */
 struct guard_visit {
 	struct addr addr;
-	bool counted; /* in the rows of its keys: guard_left() is due */
-	bool behind;  /* PROXY or XCLIENT told us who it is: never for the firewall */
+	uint8_t counted; /* in the rows of its keys, a bit each: guard_left() is due */
+	bool behind;	 /* PROXY or XCLIENT told us who it is: never for the firewall */
 	bool allowed, known_good, offended;
 	int32_t heaviest; /* offence of this session, as far as it is in the slow score */
 	uint32_t recipients; /* accepted since the last message */

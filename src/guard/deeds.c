@@ -1,0 +1,346 @@
+#include "guard/judge.h"
+
+#define SUSPECT	    5 /* what weighs less is clumsy: no matter for the history of weeks */
+#define CREDIT	    2 /* points that an accepted message takes off, */
+#define CREDIT_MOST 50 /* and one for each of its recipients, up to so many */
+
+/* What one step weighs, after the client's own row has been asked what is new. */
+struct weight {
+	double points;
+	double listed;	 /* by blocklists: at least so many, however often it comes */
+	int32_t history; /* what its heaviest offence adds to the slow score */
+	double credit;
+	uint32_t messages;
+	bool offends, first; /* the first time in this session */
+};
+
+/* ---- weighing ----------------------------------------------------------------------------- */
+
+/* Facts about who it is, and no deeds: told once, not at each visit. */
+static bool is_fact(enum event e)
+{
+	return e == EV_NO_PTR || e == EV_PTR_FORGED;
+}
+
+/* The same wrong name is one mistake, however often a program makes it. */
+static bool is_of_name(enum event e)
+{
+	return e == EV_HELO_SYNTAX || e == EV_HELO_ADDRESS || e == EV_HELO_NOT_FQDN;
+}
+
+/* A handshake takes two, so that it fails tells little of one. */
+static bool is_for_history(enum event e)
+{
+	return event_table[e].weight >= SUSPECT && e != EV_TLS_FAILED;
+}
+
+/* What a client tried for the first time. */
+struct news {
+	bool recipient, name;
+};
+
+static bool is_new(struct guard_hot *row, enum guard_variety which, uint64_t hash)
+{
+	return hash == 0 || distinct_add(&row->variety[which], hash);
+}
+
+static struct news learn(struct guard_hot *row, const struct guard_deeds *d)
+{
+	struct news n = { .recipient = is_new(row, VARIETY_RECIPIENTS, d->recipient),
+			  .name = is_new(row, VARIETY_NAMES, d->name) };
+
+	(void)is_new(row, VARIETY_SENDERS, d->sender);
+	return n;
+}
+
+/* How many of them count: what was tried before adds nothing. */
+static uint32_t that_count(const struct guard_hot *row, enum event e, uint32_t n,
+			   const struct news *news)
+{
+	if (is_fact(e))
+		return row->seen[e] == 0;
+	if (is_of_name(e))
+		return news->name && n > 0;
+	if (e == EV_UNKNOWN_USER && !news->recipient)
+		return n - 1;
+	return n;
+}
+
+static void weigh_events(const struct guard_hot *row, const struct guard_deeds *d,
+			 const struct news *news, struct weight *w, int32_t *heaviest)
+{
+	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++) {
+		int weight = event_table[e].weight;
+		uint32_t n = d->seen[e];
+
+		if (n == 0 || weight <= 0)
+			continue;
+		n = that_count(row, e, n, news);
+		w->points += (double)n * weight;
+		if (n > 0 && is_for_history(e) && weight > *heaviest)
+			*heaviest = weight;
+	}
+}
+
+static void weigh_good(struct guard_visit *v, const struct guard_deeds *d,
+		       struct weight *w)
+{
+	uint32_t recipients;
+
+	v->recipients += d->seen[EV_RECIPIENT_OK];
+	w->messages = d->seen[EV_MESSAGE_OK];
+	if (w->messages == 0)
+		return;
+	recipients = v->recipients < CREDIT_MOST ? v->recipients : CREDIT_MOST;
+	w->credit = (double)w->messages * CREDIT + recipients;
+	v->recipients = 0;
+}
+
+static void weigh(struct judge *j, struct guard_visit *v, const struct guard_hot *row,
+		  const struct guard_deeds *d, const struct news *news, struct weight *w)
+{
+	const struct guard_limits *l = &j->g->limits;
+	int32_t heaviest = v->heaviest;
+
+	*w = (struct weight){ 0 };
+	weigh_good(v, d, w);
+	if (v->allowed)
+		return;
+	weigh_events(row, d, news, w, &heaviest);
+	w->history = heaviest - v->heaviest;
+	v->heaviest = heaviest;
+	/* to be listed is no deed: it makes what follows weigh more, and bans nobody alone */
+	if (d->more_points > 0)
+		w->listed = d->more_points < l->ban_at ? d->more_points
+						       : (double)(l->ban_at - 1);
+	w->offends = w->points >= SUSPECT ||
+		     (w->points > 0 && row->fast >= (float)l->delay_at);
+	w->first = w->offends && !v->offended;
+	v->offended |= w->offends;
+}
+
+/* ---- charging ----------------------------------------------------------------------------- */
+
+static float at_least_0(double d)
+{
+	return d > 0 ? d < 1e9 ? (float)d : 1e9f : 0;
+}
+
+/* The part that is the same for a client and its prefixes. */
+static void charge(struct judge *j, struct guard_hot *row, const struct guard_deeds *d,
+		   const struct weight *w)
+{
+	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++)
+		if (d->seen[e])
+			row->seen[e] += row->seen[e] < UINT32_MAX - d->seen[e] ? d->seen[e]
+									       : 0;
+	row->fast = at_least_0((double)row->fast + w->points - w->credit);
+	row->slow = at_least_0((double)row->slow + w->history - w->credit);
+	row->good += row->good < UINT32_MAX / 2 ? w->messages : 0;
+	row->visits += w->first;
+	if (w->offends)
+		row->offended = j->at;
+}
+
+static void mark(struct guard_hot *row, const struct guard_deeds *d)
+{
+	row->flags |= (uint8_t)((d->passed ? HOT_PASSED : 0) |
+				(d->listed ? HOT_LISTED : 0) |
+				(d->no_ptr ? HOT_NO_PTR : 0));
+}
+
+static int note_standing(struct guard_hot *row, const struct guard_limits *l)
+{
+	bool was = row->flags & HOT_GOOD, good = score_is_good(row, l);
+
+	row->flags = (uint8_t)(good ? row->flags | HOT_GOOD : row->flags & ~HOT_GOOD);
+	return good - was;
+}
+
+/* ---- what follows ---------------------------------------------------------------------------- */
+
+struct outcome {
+	struct judge j;
+	struct guard_visit *v;
+	struct weight w;
+	enum rule over;	      /* RULE_NONE, or why the session must end */
+	enum guard_step step; /* DELAY or LATE, for its points */
+	int good;	      /* its standing: gained 1, lost -1 */
+	bool known_good, spared;
+	float points;
+};
+
+/* Points of its own bring a ban, unless others live there; then only this session ends. */
+static void judge_client(struct outcome *o, struct guard_hot *row)
+{
+	const struct guard_limits *l = &o->j.g->limits;
+	enum rule rule = o->w.points > 0 ? ladder_rule(row, l, o->w.history > 0)
+					 : RULE_NONE;
+	bool shared = score_is_shared(row, l);
+
+	o->spared = o->known_good || shared;
+	if (o->v->allowed)
+		return;
+	if (rule != RULE_NONE && !shared && !ladder_holds(row, o->j.at))
+		ladder_ban(&o->j, row, rule);
+	if (ladder_holds(row, o->j.at))
+		o->over = (enum rule)row->ban.rule;
+	else if (rule != RULE_NONE)
+		o->over = rule;
+}
+
+/*
+ * What the transaction under way has earned counts for these two already, so that a list
+ * with some members gone is not stopped in the middle of them.
+ */
+static void judge_points(struct outcome *o, const struct guard_hot *row)
+{
+	const struct guard_limits *l = &o->j.g->limits;
+	uint32_t earned = o->v->recipients < CREDIT_MOST ? o->v->recipients : CREDIT_MOST;
+	float points = row->fast - (float)earned;
+
+	if (o->v->allowed || o->known_good)
+		return;
+	if (score_is_shared(row, l) && !o->v->offended)
+		return;
+	if (points >= (float)l->late_at)
+		o->step = STEP_LATE;
+	else if (points >= (float)l->delay_at)
+		o->step = STEP_DELAY;
+}
+
+static bool hear_client(struct outcome *o, const struct guard_deeds *d)
+{
+	const struct guard_limits *l = &o->j.g->limits;
+	struct guard_hot *row = judge_open(&o->j, LEVEL_CLIENT, false);
+	struct news news;
+
+	if (!row)
+		return false;
+	news = learn(row, d);
+	weigh(&o->j, o->v, row, d, &news, &o->w);
+	charge(&o->j, row, d, &o->w);
+	if (o->w.listed > (double)row->fast)
+		row->fast = (float)o->w.listed;
+	mark(row, d);
+	o->good = note_standing(row, l);
+	o->known_good = row->flags & HOT_GOOD;
+	judge_client(o, row);
+	judge_points(o, row);
+	o->points = row->fast;
+	judge_close(&o->j, row);
+	return true;
+}
+
+static void hear_prefix(struct outcome *o, enum guard_level level,
+			const struct guard_deeds *d)
+{
+	struct guard_hot *row = judge_open(&o->j, level, false);
+	enum rule rule;
+
+	if (!row)
+		return;
+	(void)learn(row, d);
+	charge(&o->j, row, d, &o->w);
+	if (o->good > 0)
+		row->good_inside++;
+	else if (o->good < 0 && row->good_inside > 0)
+		row->good_inside--;
+	if (o->w.first)
+		(void)distinct_add(&row->variety[VARIETY_CLIENTS],
+				   memory_hash(&o->j.g->memory,
+					       span_of(&o->j.key[LEVEL_CLIENT].prefix,
+						       sizeof(uint64_t))));
+	if (o->w.points > 0 && !ladder_holds(row, o->j.at)) {
+		rule = ladder_rule(row, &o->j.g->limits, o->w.history > 0);
+		if (rule != RULE_NONE)
+			ladder_ban(&o->j, row, rule);
+	}
+	if (!o->v->allowed && !o->spared && o->over == RULE_NONE &&
+	    ladder_holds(row, o->j.at))
+		o->over = (enum rule)row->ban.rule;
+	judge_close(&o->j, row);
+}
+
+/* Nothing new: only what others of the same address may have brought about. */
+static bool look_again(struct outcome *o)
+{
+	struct guard_hot *row = judge_open(&o->j, LEVEL_CLIENT, true);
+
+	if (!row)
+		return false;
+	o->known_good = row->flags & HOT_GOOD;
+	if (!o->v->allowed && ladder_holds(row, o->j.at))
+		o->over = (enum rule)row->ban.rule;
+	judge_points(o, row);
+	o->points = row->fast;
+	judge_close(&o->j, row);
+	return true;
+}
+
+/* What is meant wins over what is only observed. */
+static struct guard_mood mood_of(const struct outcome *o)
+{
+	const struct guard *g = o->j.g;
+	struct guard_mood m = { .known_good = o->known_good,
+				.points = (int32_t)o->points };
+	bool over = o->over != RULE_NONE, late = o->step == STEP_LATE;
+
+	if (over && !ladder_observed(g, o->over)) {
+		m.step = STEP_REFUSE;
+		m.rule = o->over;
+	} else if (late && !ladder_observed(g, RULE_LATE)) {
+		m.step = STEP_LATE;
+		m.rule = RULE_LATE;
+	} else if (over || late) {
+		m.step = over ? STEP_REFUSE : STEP_LATE;
+		m.rule = over ? o->over : RULE_LATE;
+		m.observed = true;
+	} else if (o->step == STEP_DELAY) {
+		m.step = STEP_DELAY;
+		m.observed = g->limits.observe;
+	}
+	return m;
+}
+
+static bool is_quiet(const struct guard_deeds *d)
+{
+	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++)
+		if (d->seen[e])
+			return false;
+	return d->more_points <= 0 && !d->recipient && !d->sender && !d->name &&
+	       !d->passed && !d->listed && !d->no_ptr;
+}
+
+struct guard_mood guard_saw(struct guard *g, struct guard_visit *v,
+			    const struct guard_deeds *deeds, ms_t now, int64_t wall)
+{
+	struct outcome o = { .v = v, .known_good = v->known_good };
+	bool quiet = is_quiet(deeds);
+
+	judge_begin(&o.j, g, &v->addr, now, wall);
+	if (!quiet)
+		memory_expect(&g->memory, o.j.key, LEVEL_COUNT);
+	if (quiet ? !look_again(&o) : !hear_client(&o, deeds))
+		return (struct guard_mood){ .known_good = v->known_good };
+	if (!quiet)
+		for (enum guard_level l = LEVEL_NEAR; l < LEVEL_COUNT; l++)
+			hear_prefix(&o, l, deeds);
+	v->known_good = o.known_good;
+	return mood_of(&o);
+}
+
+/* It was no session, so it is no visit that offended either. */
+void deeds_charge(struct judge *j, struct guard_visit *v, enum event e)
+{
+	struct guard_visit outside = *v;
+	struct guard_deeds d = { 0 };
+	struct outcome o = { .j = *j, .v = &outside, .known_good = v->known_good };
+
+	outside.offended = true;
+	d.seen[e] = 1;
+	if (!hear_client(&o, &d))
+		return;
+	for (enum guard_level l = LEVEL_NEAR; l < LEVEL_COUNT; l++)
+		hear_prefix(&o, l, &d);
+}

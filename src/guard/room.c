@@ -1,0 +1,87 @@
+#include "guard/judge.h"
+
+#define DRAWN	  32  /* seats that are compared; all of them if there are no more */
+#define LOOKED_AT 512 /* at most, if most of those that are drawn are free */
+#define EASY	  50  /* of a hundred: until then nothing is shrunk */
+#define TIGHT	  90  /* from then on nothing can be shrunk any more */
+
+int64_t guard_fill(const struct guard *g)
+{
+	int64_t max = g->limits.sessions_max;
+
+	return max > 0 ? (int64_t)memory_sessions(&g->memory) * 100 / max : 0;
+}
+
+bool room_for(const struct guard *g, bool known_good)
+{
+	int64_t max = g->limits.sessions_max;
+
+	if (max <= 0)
+		return true;
+	if (!known_good)
+		max -= max * g->limits.reserved / 100;
+	return (int64_t)memory_sessions(&g->memory) < max;
+}
+
+int64_t guard_shrunk(const struct guard *g, int64_t whole, int64_t least, bool known_good)
+{
+	int64_t fill;
+
+	if (known_good || least >= whole)
+		return whole;
+	fill = guard_fill(g);
+	if (fill <= EASY)
+		return whole;
+	if (fill >= TIGHT)
+		return least;
+	return least + (whole - least) / (TIGHT - EASY) * (TIGHT - fill) +
+	       (whole - least) % (TIGHT - EASY) * (TIGHT - fill) / (TIGHT - EASY);
+}
+
+/* Worse standing, or the same and longer still. */
+static bool worse(const struct seat *a, const struct seat *b)
+{
+	if (a->points != b->points)
+		return a->points > b->points;
+	return a->moved < b->moved;
+}
+
+/* Of these seats, one after another from some place on, the worst; stops at `enough`. */
+static uint32_t worst_of(struct guard *g, uint32_t high, uint32_t looks, uint32_t enough,
+			 bool drawn)
+{
+	uint32_t worst = SEAT_NONE, met = 0, at = (uint32_t)(judge_chance(g) % high);
+	struct seat is = { 0 };
+
+	for (uint32_t i = 0; i < looks && met < enough; i++) {
+		const struct seat *s = seat_own(&g->memory, at);
+		uint32_t here = at;
+
+		at = drawn ? (uint32_t)(judge_chance(g) % high) : (at + 1) % high;
+		if (!s || s->state == SEAT_FREE || s->state >= SEAT_STATES ||
+		    s->known_good)
+			continue;
+		met++;
+		if (worst == SEAT_NONE || worse(s, &is)) {
+			worst = here;
+			is = *s;
+		}
+	}
+	return worst;
+}
+
+uint32_t guard_worst(struct guard *g, ms_t now)
+{
+	uint32_t high = seats_high(&g->memory, g->memory.worker);
+	uint32_t worst;
+
+	(void)now;
+	if (high == 0)
+		return SEAT_NONE;
+	if (high <= DRAWN)
+		return worst_of(g, high, high, high, false);
+	worst = worst_of(g, high, 4 * DRAWN, DRAWN, true);
+	return worst != SEAT_NONE
+		       ? worst
+		       : worst_of(g, high, high < LOOKED_AT ? high : LOOKED_AT, 1, false);
+}

@@ -1,0 +1,989 @@
+#include "tests/unit/yard.h"
+
+static struct yard y;
+
+static int set_up(void **unused)
+{
+	(void)unused;
+	yard_open(&y, 16384, 65536);
+	return 0;
+}
+
+static int tear_down(void **unused)
+{
+	(void)unused;
+	yard_close(&y);
+	return 0;
+}
+
+static void refused(const char *why, struct guard_verdict d, enum rule rule)
+{
+	if (d.step < STEP_REFUSE || d.rule != rule)
+		fail_msg("%s: step %s, rule %s", why, guard_step_word[d.step],
+			 rule_table[d.rule].word ? rule_table[d.rule].word : "none");
+}
+
+static void let_in(const char *why, struct guard_verdict d)
+{
+	if (d.step != STEP_NONE || d.rule != RULE_NONE || d.observed)
+		fail_msg("%s: step %s, rule %s", why, guard_step_word[d.step],
+			 rule_table[d.rule].word ? rule_table[d.rule].word : "none");
+}
+
+/* ---- the ladder ---------------------------------------------------------------------------- */
+
+static void a_stranger_comes_in(void **unused)
+{
+	struct guard_visit v;
+	struct guard_verdict d = come(&y, &v, at("192.0.2.7"));
+
+	(void)unused;
+	let_in("nothing is known", d);
+	expect_false("known", d.known_good);
+	expect_false("waited", d.passed);
+	expect_number("it is here", row_of(&y, v.addr, LEVEL_CLIENT).sessions, 1);
+	expect_number("in its prefix", row_of(&y, v.addr, LEVEL_WIDE).sessions, 1);
+	leave(&y, &v);
+	leave(&y, &v);
+	expect_number("it was here", row_of(&y, v.addr, LEVEL_CLIENT).sessions, 0);
+	expect_number("it came once", row_of(&y, v.addr, LEVEL_NEAR).connects, 1);
+}
+
+static void offences_are_delayed_then_answered_554_then_end_the_session(void **unused)
+{
+	struct guard_visit v;
+	struct guard_mood m;
+
+	(void)unused;
+	let_in("at first", come(&y, &v, at("192.0.2.7")));
+	m = did(&y, &v, EV_RELAY_DENIED, 1);
+	expect_number("10 points", m.step, STEP_NONE);
+	m = did(&y, &v, EV_RELAY_DENIED, 1);
+	expect_number("20 points", m.step, STEP_DELAY);
+	m = did(&y, &v, EV_RELAY_DENIED, 3);
+	expect_number("50 points", m.step, STEP_LATE);
+	expect_number("the rule", m.rule, RULE_LATE);
+	m = did(&y, &v, EV_RELAY_DENIED, 5);
+	expect_number("100 points", m.step, STEP_REFUSE);
+	expect_number("the rule", m.rule, RULE_POINTS);
+	leave(&y, &v);
+	refused("from now on", come(&y, &v, at("192.0.2.7")), RULE_POINTS);
+	leave(&y, &v);
+	expect_number("nobody is here", row_of(&y, v.addr, LEVEL_WIDE).sessions, 0);
+	let_in("its neighbour", come(&y, &v, at("192.0.2.8")));
+}
+
+static void waiting_makes_points_fade_by_half_each_half_life(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_hot row;
+
+	(void)unused;
+	visit(&y, a, EV_RELAY_DENIED, 8);
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_number("now", (int64_t)(guard_fast(&row, &y.g.limits, y.now) + 0.5), 80);
+	expect_number(
+		"later",
+		(int64_t)(guard_fast(&row, &y.g.limits, y.now + 20 * MS_MINUTE) + 0.5),
+		20);
+	expect_number("history", (int64_t)(guard_slow(&row, &y.g.limits, y.now) + 0.5),
+		      10);
+	expect_number("is never more by waiting less",
+		      (int64_t)(guard_fast(&row, &y.g.limits, 0) + 0.5), 80);
+}
+
+static void a_ban_is_refused_then_dropped_then_for_the_firewall(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d;
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	for (unsigned i = 1; i <= 60; i++) {
+		d = visit(&y, a, EV_NONE, 0);
+		refused("banned", d, RULE_POINTS);
+		expect_number("how", d.step, i < 10 ? STEP_REFUSE : STEP_DROP);
+		expect_number("the row's step", row_of(&y, a, LEVEL_CLIENT).ban.step,
+			      i < 10   ? STEP_REFUSE
+			      : i < 50 ? STEP_DROP
+				       : STEP_KERNEL);
+		yard_wait(&y, MS_SECOND);
+	}
+	expect_number("tries", row_of(&y, a, LEVEL_CLIENT).ban.tries, 60);
+	expect_number("counted", row_of(&y, a, LEVEL_CLIENT).seen[EV_CAME_AGAIN], 60);
+	expect_number("refused", row_of(&y, a, LEVEL_WIDE).refused, 60);
+}
+
+static void who_came_through_a_front_is_never_for_the_firewall(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v;
+
+	(void)unused;
+	(void)guard_came(&y.g, &v, &a, true, y.now, y.wall);
+	did(&y, &v, EV_TLS_PIPELINED, 1);
+	leave(&y, &v);
+	for (unsigned i = 0; i < 200; i++)
+		refused("banned", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+	expect_number("dropped", row_of(&y, a, LEVEL_CLIENT).ban.step, STEP_DROP);
+}
+
+static void a_ban_ends_and_the_next_is_twice_as_long(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	ms_t was = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 5; i++) {
+		struct guard_hot row;
+		ms_t length;
+
+		visit(&y, a, EV_TLS_PIPELINED, 1);
+		row = row_of(&y, a, LEVEL_CLIENT);
+		length = (ms_t)(row.ban.until - row.ban.since) * MS_SECOND;
+		expect_number("so many bans", row.ban.level, i + 1);
+		expect_true("about 10m, 20m, ...",
+			    length >= (8 * MS_MINUTE << i) - MS_SECOND);
+		expect_true("longer than the last", length > was);
+		refused("in force", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+		yard_wait(&y, length + 2 * MS_SECOND);
+		let_in("over", visit(&y, a, EV_NONE, 0));
+		was = length;
+	}
+}
+
+static void a_ban_is_never_longer_than_the_longest_and_a_fifth(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	ms_t least = MS_NEVER, most = 0;
+
+	(void)unused;
+	y.g.limits.ban_max = MS_HOUR;
+	y.g.limits.half_slow = 365 * MS_DAY;
+	for (unsigned i = 0; i < 60; i++) {
+		struct guard_hot row;
+		ms_t length;
+
+		visit(&y, a, EV_TLS_PIPELINED, 1);
+		row = row_of(&y, a, LEVEL_CLIENT);
+		length = (ms_t)(row.ban.until - row.ban.since) * MS_SECOND;
+		expect_true("the cap", length <= MS_HOUR * 6 / 5 + MS_SECOND);
+		if (i >= 5) {
+			least = length < least ? length : least;
+			most = length > most ? length : most;
+		}
+		yard_wait(&y, length + 2 * MS_SECOND);
+	}
+	expect_true("at least four fifths", least >= MS_HOUR * 4 / 5 - MS_SECOND);
+	expect_true("not all the same", most - least > MS_HOUR / 5);
+}
+
+static void a_ban_lasts_four_of_the_clients_own_pauses(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_hot row;
+
+	(void)unused;
+	for (unsigned i = 0; i < 3; i++) {
+		yard_wait(&y, 6 * MS_HOUR);
+		let_in("not yet", visit(&y, a, EV_RELAY_DENIED, 1));
+	}
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_true("a day, give or take",
+		    row.ban.until - row.ban.since >= 24 * 3600 * 4 / 5 - 1);
+}
+
+static void notes_tell_a_bans_beginning_its_steps_and_its_end(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct ban_note note;
+	uint64_t seen = 0;
+	bool lost;
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	for (unsigned i = 0; i < 60; i++)
+		visit(&y, a, EV_NONE, 0);
+	yard_wait(&y, MS_HOUR);
+	visit(&y, a, EV_NONE, 0);
+	for (enum guard_step step = STEP_REFUSE; step <= STEP_KERNEL; step++) {
+		expect_true("a note", memory_next_note(&y.g.memory, &seen, &note, &lost));
+		expect_number("its step", note.ban.step, step);
+		expect_false("over", note.over);
+	}
+	expect_true("the last", memory_next_note(&y.g.memory, &seen, &note, &lost));
+	expect_true("over", note.over);
+	expect_number("its tries", note.ban.tries, 60);
+	expect_false("no more", memory_next_note(&y.g.memory, &seen, &note, &lost));
+}
+
+static void a_flood_of_refusals_is_a_few_lines_whose_sum_is_exact(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	uint64_t lines = 0, told = 0;
+	struct guard_verdict d;
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	for (unsigned i = 0; i < 5000; i++) {
+		d = visit(&y, a, EV_NONE, 0);
+		if (i == 0)
+			expect_true("the first", d.worth_a_line);
+		if (!d.worth_a_line)
+			continue;
+		lines++;
+		told += d.tries;
+	}
+	expect_true("few", lines >= 10 && lines <= 14);
+	expect_number("exact", (int64_t)(told + row_of(&y, a, LEVEL_CLIENT).untold), 5000);
+}
+
+/* ---- history -------------------------------------------------------------------------------- */
+
+static void a_relay_bot_is_refused_at_its_4th_try_at_three_and_a_half_a_day(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_hot row;
+
+	(void)unused;
+	for (unsigned i = 0; i < 3; i++) {
+		let_in("one of three", visit(&y, a, EV_RELAY_DENIED, 1));
+		yard_wait(&y, MS_DAY * 10 / 37);
+	}
+	refused("the fourth", visit(&y, a, EV_RELAY_DENIED, 1), RULE_HISTORY);
+	yard_wait(&y, MS_DAY * 10 / 37);
+	refused("the fifth", visit(&y, a, EV_RELAY_DENIED, 1), RULE_HISTORY);
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_true("its rate before is told",
+		    row.ban.before > 0.1f && row.ban.before < 0.3f);
+}
+
+static void a_burst_in_one_session_is_one_visit_of_the_history(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	visit(&y, a, EV_RELAY_DENIED, 9);
+	yard_wait(&y, MS_DAY);
+	let_in("fast points are gone", visit(&y, a, EV_RELAY_DENIED, 9));
+}
+
+static void clumsiness_at_every_visit_never_makes_a_history(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	for (unsigned i = 0; i < 2000; i++) {
+		let_in("clumsy", visit(&y, a, EV_BAD_SEQUENCE, 1));
+		yard_wait(&y, 5 * MS_MINUTE);
+	}
+}
+
+static void tried_again_is_not_tried_anew(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	for (unsigned i = 0; i < 7 * 24 * 60; i++) {
+		struct guard_visit v;
+
+		let_in("it retries every minute", come(&y, &v, a));
+		expect_number("no delay", named(&y, &v, 17).step, STEP_NONE);
+		leave(&y, &v);
+		yard_wait(&y, MS_MINUTE);
+	}
+	expect_number("counted all the same",
+		      row_of(&y, a, LEVEL_CLIENT).seen[EV_UNKNOWN_USER], 7 * 24 * 60);
+}
+
+static void many_different_names_are_refused_soon(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v;
+	unsigned n = 0;
+
+	(void)unused;
+	let_in("at first", come(&y, &v, a));
+	while (named(&y, &v, ++n).step < STEP_REFUSE && n < 200)
+		continue;
+	expect_true("after some thirty", n >= 20 && n <= 60);
+	leave(&y, &v);
+	refused("at connect", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+}
+
+/* ---- honest ones ----------------------------------------------------------------------------- */
+
+static void accepted_messages_make_a_client_known_good(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d;
+
+	(void)unused;
+	become_good(&y, a);
+	d = deliver(&y, a);
+	expect_true("known", d.known_good);
+	expect_number("its prefix knows", row_of(&y, a, LEVEL_NEAR).good_inside, 1);
+	expect_number("and the wide one", row_of(&y, a, LEVEL_WIDE).good_inside, 1);
+	yard_wait(&y, 100 * MS_DAY);
+	d = visit(&y, a, EV_NONE, 0);
+	expect_false("forgotten after months", d.known_good);
+	expect_number("its prefix too", row_of(&y, a, LEVEL_NEAR).good_inside, 0);
+}
+
+static void standing_is_lost_by_own_deeds_and_comes_back(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	become_good(&y, a);
+	visit(&y, a, EV_RELAY_DENIED, 8);
+	expect_number("lost", row_of(&y, a, LEVEL_NEAR).good_inside, 0);
+	expect_false("lost", visit(&y, a, EV_NONE, 0).known_good);
+	yard_wait(&y, MS_HOUR);
+	expect_true("back", visit(&y, a, EV_NONE, 0).known_good);
+	expect_number("counted once", row_of(&y, a, LEVEL_NEAR).good_inside, 1);
+}
+
+/* Each message has twenty recipients of a large list, and one in twenty is gone. */
+static void a_list_server_with_dead_members_is_never_refused(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	uint64_t seed = 3;
+
+	(void)unused;
+	for (unsigned i = 0; i < 10000; i++) {
+		struct guard_visit v;
+
+		let_in("the list", come(&y, &v, a));
+		for (unsigned r = 0; r < 20; r++) {
+			struct guard_mood m =
+				dice_below(&seed, 20)
+					? did(&y, &v, EV_RECIPIENT_OK, 1)
+					: named(&y, &v, 1 + dice_below(&seed, 100000));
+
+			if (m.step >= STEP_LATE)
+				fail_msg("message %u: %s", i, guard_step_word[m.step]);
+		}
+		did(&y, &v, EV_MESSAGE_OK, 1);
+		leave(&y, &v);
+		yard_wait(&y, MS_SECOND);
+	}
+}
+
+static void a_monitoring_probe_every_ten_seconds_is_never_refused(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	for (unsigned i = 0; i < 20000; i++) {
+		struct guard_visit v;
+		struct guard_deeds d = { .name = 99, .no_ptr = true };
+
+		let_in("the probe", come(&y, &v, a));
+		d.seen[EV_NO_PTR] = d.seen[EV_HELO_NOT_FQDN] = d.seen[EV_NOTHING_SAID] = 1;
+		expect_number("unhindered", saw(&y, &v, &d).step, STEP_NONE);
+		leave(&y, &v);
+		yard_wait(&y, 10 * MS_SECOND);
+	}
+}
+
+/* A large sender: each retry of a message comes from another of its addresses. */
+static void a_sender_pool_is_never_refused(void **unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < 5000; i++) {
+		struct addr a = addr_v4(198, 51, (uint8_t)(100 + i % 4), (uint8_t)(i * 7));
+
+		let_in("the pool",
+		       i % 20 ? deliver(&y, a) : visit(&y, a, EV_UNKNOWN_USER, 1));
+		yard_wait(&y, MS_SECOND / 2);
+	}
+}
+
+/* Two hundred users behind an address; one of them has caught something. */
+static void a_known_good_gateway_is_not_banned_for_one_of_many(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	unsigned ended = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 400; i++) {
+		let_in("mail", deliver(&y, a));
+		yard_wait(&y, MS_MINUTE);
+	}
+	for (unsigned i = 0; i < 2000; i++) {
+		if (i % 40 == 0) {
+			struct guard_visit v;
+
+			let_in("the infected one", come(&y, &v, a));
+			ended += did(&y, &v, EV_RELAY_DENIED, 15).step == STEP_REFUSE;
+			leave(&y, &v);
+		} else {
+			struct guard_visit v;
+
+			let_in("the others", come(&y, &v, a));
+			expect_true("heard",
+				    did(&y, &v, EV_RECIPIENT_OK, 1).step < STEP_DELAY);
+			did(&y, &v, EV_MESSAGE_OK, 1);
+			leave(&y, &v);
+		}
+		yard_wait(&y, MS_MINUTE / 2);
+	}
+	expect_true("its sessions end", ended > 40);
+}
+
+static void a_gateway_that_turned_bad_altogether_is_banned(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	unsigned n = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 40; i++) {
+		(void)deliver(&y, a);
+		yard_wait(&y, MS_MINUTE);
+	}
+	while (in(visit(&y, a, EV_RELAY_DENIED, 20)) && n < 1000) {
+		yard_wait(&y, MS_SECOND);
+		n++;
+	}
+	expect_true("soon", n > 5 && n < 20);
+}
+
+/* ---- prefixes ---------------------------------------------------------------------------------- */
+
+/* Each of so many addresses of 192.0.2.0/26 offends, one after the other. */
+static void offend_from(unsigned first, unsigned count, enum event e, unsigned n)
+{
+	for (unsigned i = first; i < first + count; i++) {
+		visit(&y, addr_v4(192, 0, 2, (uint8_t)i), e, n);
+		yard_wait(&y, MS_SECOND);
+	}
+}
+
+static void a_prefix_of_offenders_is_banned(void **unused)
+{
+	(void)unused;
+	offend_from(1, 10, EV_RELAY_DENIED, 4);
+	refused("a new address of it", visit(&y, at("192.0.2.60"), EV_NONE, 0),
+		RULE_PREFIX);
+	let_in("beyond it", visit(&y, at("192.0.2.70"), EV_NONE, 0));
+}
+
+static void a_few_offenders_do_not_make_a_prefix(void **unused)
+{
+	(void)unused;
+	offend_from(1, 7, EV_RELAY_DENIED, 9);
+	let_in("a new address", visit(&y, at("192.0.2.60"), EV_NONE, 0));
+	visit(&y, at("192.0.2.1"), EV_RELAY_DENIED, 2);
+	refused("an offender", visit(&y, at("192.0.2.1"), EV_NONE, 0), RULE_POINTS);
+	let_in("the others are not", visit(&y, at("192.0.2.61"), EV_NONE, 0));
+}
+
+static void a_prefix_where_somebody_good_lives_is_not_banned(void **unused)
+{
+	(void)unused;
+	become_good(&y, at("192.0.2.50"));
+	offend_from(1, 20, EV_RELAY_DENIED, 8);
+	let_in("a stranger there", visit(&y, at("192.0.2.60"), EV_NONE, 0));
+	let_in("the good one", deliver(&y, at("192.0.2.50")));
+}
+
+static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
+{
+	struct guard_hot row;
+
+	(void)unused;
+	offend_from(1, 10, EV_RELAY_DENIED, 4);
+	row = row_of(&y, at("192.0.2.60"), LEVEL_NEAR);
+	expect_true("banned", guard_ban_holds(&row, y.now));
+	/* it was known before: put it there by its own row */
+	{
+		struct addr a = at("192.0.2.50");
+		struct guard_hot *own = memory_open_row(
+			&y.g.memory, guard_key_of(&a, LEVEL_CLIENT), y.now);
+
+		own->good = 20;
+		own->last = memory_second(y.now);
+		memory_close_row(&y.g.memory, own);
+	}
+	let_in("the good one", deliver(&y, at("192.0.2.50")));
+	refused("the others", visit(&y, at("192.0.2.60"), EV_NONE, 0), RULE_PREFIX);
+}
+
+static void all_of_an_ipv6_subscriber_is_one_client(void **unused)
+{
+	(void)unused;
+	visit(&y, at("2001:db8:1:2::1"), EV_TLS_PIPELINED, 1);
+	refused("the next address", visit(&y, at("2001:db8:1:2:ffff::9"), EV_NONE, 0),
+		RULE_POINTS);
+	let_in("the next subscriber", visit(&y, at("2001:db8:1:3::1"), EV_NONE, 0));
+}
+
+/* ---- the administrator ---------------------------------------------------------------------------- */
+
+static void an_order_to_ban_refuses(void **unused)
+{
+	(void)unused;
+	order(&y, ORDER_BAN, "192.0.2.0/24");
+	refused("banned", visit(&y, at("192.0.2.7"), EV_NONE, 0), RULE_ORDER);
+	let_in("outside", visit(&y, at("192.0.3.7"), EV_NONE, 0));
+}
+
+static void an_order_to_allow_wins_over_everything(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v;
+	struct guard_verdict d;
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	order(&y, ORDER_BAN, "192.0.2.7");
+	order(&y, ORDER_ALLOW, "192.0.2.0/24");
+	orders_lockdown(y.orders, true, y.wall);
+	y.g.limits.per_address = 1;
+	y.g.limits.connect_burst = 1;
+	y.g.limits.sessions_max = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		d = come(&y, &v, a);
+		let_in("allowed", d);
+		expect_true("and told so", d.allowed);
+		expect_number("whatever it does", did(&y, &v, EV_TLS_PIPELINED, 3).step,
+			      STEP_NONE);
+	}
+	expect_number("it is counted", row_of(&y, a, LEVEL_CLIENT).seen[EV_TLS_PIPELINED],
+		      301);
+	expect_true("and adds no points", row_of(&y, a, LEVEL_CLIENT).fast < 101);
+}
+
+static void a_pardon_lifts_what_was_before_and_nothing_after(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct ban_note note = { 0 };
+	uint64_t seen = 0;
+	bool lost;
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	refused("banned", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+	yard_wait(&y, 5 * MS_SECOND);
+	order(&y, ORDER_PARDON, "192.0.2.7");
+	yard_wait(&y, 5 * MS_SECOND);
+	let_in("pardoned", visit(&y, a, EV_NONE, 0));
+	expect_number("no points", (int64_t)row_of(&y, a, LEVEL_CLIENT).fast, 0);
+	expect_number("no history", (int64_t)row_of(&y, a, LEVEL_CLIENT).slow, 0);
+	while (memory_next_note(&y.g.memory, &seen, &note, &lost))
+		continue;
+	expect_true("told", note.over);
+	let_in("it comes", visit(&y, a, EV_TLS_PIPELINED, 1));
+	refused("and is banned anew", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+	expect_number("for the first time", row_of(&y, a, LEVEL_CLIENT).ban.level, 1);
+}
+
+static void a_pardon_holds_whatever_the_wall_clock_does(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	yard_wait(&y, 5 * MS_SECOND);
+	order(&y, ORDER_PARDON, "192.0.2.0/24");
+	y.wall -= 2 * MS_HOUR;
+	let_in("pardoned", visit(&y, a, EV_NONE, 0));
+}
+
+static void in_lockdown_only_known_good_clients_get_in(void **unused)
+{
+	struct guard_verdict d;
+
+	(void)unused;
+	become_good(&y, at("192.0.2.7"));
+	orders_lockdown(y.orders, true, y.wall);
+	d = deliver(&y, at("192.0.2.7"));
+	let_in("known", d);
+	refused("a stranger", visit(&y, at("192.0.2.8"), EV_NONE, 0), RULE_LOCKDOWN);
+	orders_lockdown(y.orders, false, y.wall);
+	let_in("over", visit(&y, at("192.0.2.8"), EV_NONE, 0));
+}
+
+static void observing_refuses_nothing_and_judges_everything(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d;
+	struct guard_visit v;
+	struct guard_mood m;
+
+	(void)unused;
+	y.g.limits.observe = true;
+	order(&y, ORDER_BAN, "198.51.100.0/24");
+	d = visit(&y, at("198.51.100.1"), EV_NONE, 0);
+	expect_true("let in", in(d));
+	expect_true("would be refused", d.observed && d.rule == RULE_ORDER);
+	expect_true("come in", in(come(&y, &v, a)));
+	m = did(&y, &v, EV_RELAY_DENIED, 2);
+	expect_true("would be delayed", m.step == STEP_DELAY && m.observed);
+	m = did(&y, &v, EV_RELAY_DENIED, 3);
+	expect_true("would be late", m.step == STEP_LATE && m.observed);
+	m = did(&y, &v, EV_RELAY_DENIED, 5);
+	expect_true("would end", m.step == STEP_REFUSE && m.observed);
+	leave(&y, &v);
+	for (unsigned i = 0; i < 100; i++) {
+		d = visit(&y, a, EV_NONE, 0);
+		expect_true("let in", in(d));
+		expect_true("would be refused", d.observed && d.rule == RULE_POINTS);
+	}
+	expect_number("the ban says so", row_of(&y, a, LEVEL_CLIENT).ban.observed, 1);
+	expect_true("and is not for the firewall",
+		    row_of(&y, a, LEVEL_CLIENT).ban.step < STEP_KERNEL);
+	expect_number("and nobody was refused", row_of(&y, a, LEVEL_CLIENT).refused, 0);
+}
+
+static void one_rule_can_be_observed_and_the_others_meant(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d;
+
+	(void)unused;
+	y.g.limits.observed[RULE_POINTS] = true;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	d = visit(&y, a, EV_NONE, 0);
+	expect_true("observed", in(d) && d.observed && d.rule == RULE_POINTS);
+	y.g.limits.connect_burst = 1;
+	d = visit(&y, a, EV_NONE, 0);
+	refused("meant", d, RULE_RATE);
+	y.g.limits.observed[RULE_POINTS] = false;
+	yard_wait(&y, MS_SECOND);
+	refused("now meant as well", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------------- */
+
+static void one_address_may_come_so_often_and_no_more(void **unused)
+{
+	unsigned came = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 40; i++)
+		came += in(visit(&y, at("192.0.2.7"), EV_NONE, 0));
+	expect_number("the burst", came, 20);
+	yard_wait(&y, MS_SECOND / 2);
+	let_in("two a second", visit(&y, at("192.0.2.7"), EV_NONE, 0));
+	refused("no more", visit(&y, at("192.0.2.7"), EV_NONE, 0), RULE_RATE);
+	expect_number("counted",
+		      row_of(&y, at("192.0.2.7"), LEVEL_CLIENT).seen[EV_TOO_FAST], 21);
+}
+
+static void a_prefix_may_come_three_times_as_often(void **unused)
+{
+	unsigned came = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 200; i++)
+		came += in(visit(&y, addr_v4(192, 0, 2, (uint8_t)(i % 60)), EV_NONE, 0));
+	expect_number("the burst of a /26", came, 60);
+}
+
+static void a_known_good_client_may_come_ten_times_as_often(void **unused)
+{
+	unsigned came = 0;
+
+	(void)unused;
+	become_good(&y, at("192.0.2.7"));
+	yard_wait(&y, MS_MINUTE);
+	for (unsigned i = 0; i < 200; i++)
+		came += in(
+			visit(&y, addr_v4(192, 0, 2, (uint8_t)(8 + i % 50)), EV_NONE, 0));
+	expect_number("strangers use up the prefix", came, 60);
+	came = 0;
+	for (unsigned i = 0; i < 300; i++)
+		came += in(visit(&y, at("192.0.2.7"), EV_NONE, 0));
+	expect_number("the tenfold burst", came, 200);
+}
+
+static void one_address_may_have_so_many_sessions(void **unused)
+{
+	struct guard_visit v[60];
+	unsigned n = 0;
+
+	(void)unused;
+	y.g.limits.connect_rate = 0;
+	for (unsigned i = 0; i < 60; i++)
+		n += in(come(&y, &v[i], at("192.0.2.7")));
+	expect_number("its limit", n, 50);
+	refused("full", come(&y, &v[59], at("192.0.2.7")), RULE_SESSIONS);
+	leave(&y, &v[0]);
+	let_in("one has left", come(&y, &v[0], at("192.0.2.7")));
+	expect_number("counted",
+		      row_of(&y, at("192.0.2.7"), LEVEL_CLIENT).seen[EV_TOO_MANY], 11);
+	expect_number("not more are here",
+		      row_of(&y, at("192.0.2.7"), LEVEL_WIDE).sessions, 50);
+}
+
+static void the_last_room_is_for_known_good_clients(void **unused)
+{
+	struct seat seat = { .session = 1, .state = SEAT_TALKS };
+	uint32_t last = SEAT_NONE;
+
+	(void)unused;
+	become_good(&y, at("192.0.2.7"));
+	y.g.limits.sessions_max = 100;
+	for (unsigned i = 0; i < 90; i++) {
+		last = seat_take(&y.g.memory, &seat);
+		expect_true("a seat", last != SEAT_NONE);
+	}
+	expect_number("full", guard_fill(&y.g), 90);
+	refused("a stranger", visit(&y, at("198.51.100.1"), EV_NONE, 0), RULE_ROOM);
+	let_in("known", deliver(&y, at("192.0.2.7")));
+	for (unsigned i = 0; i < 10; i++)
+		last = seat_take(&y.g.memory, &seat);
+	refused("known, but there is none", deliver(&y, at("192.0.2.7")), RULE_ROOM);
+	for (uint32_t i = 0; i <= last; i++)
+		seat_leave(&y.g.memory, i);
+	expect_number("empty", guard_fill(&y.g), 0);
+}
+
+static void limits_shrink_as_room_gets_short(void **unused)
+{
+	struct seat seat = { .session = 1, .state = SEAT_TALKS };
+
+	(void)unused;
+	y.g.limits.sessions_max = 100;
+	for (unsigned i = 0; i < 50; i++)
+		(void)seat_take(&y.g.memory, &seat);
+	expect_number("whole at half", guard_shrunk(&y.g, 300, 10, false), 300);
+	for (unsigned i = 0; i < 20; i++)
+		(void)seat_take(&y.g.memory, &seat);
+	expect_number("half way", guard_shrunk(&y.g, 300, 10, false), 155);
+	expect_number("never for the known-good", guard_shrunk(&y.g, 300, 10, true), 300);
+	for (unsigned i = 0; i < 25; i++)
+		(void)seat_take(&y.g.memory, &seat);
+	expect_number("the least", guard_shrunk(&y.g, 300, 10, false), 10);
+	expect_number("never more than it was", guard_shrunk(&y.g, 5, 10, false), 5);
+}
+
+static void the_worst_gives_up_its_seat_and_never_a_known_good(void **unused)
+{
+	struct seat seat = { .session = 1, .state = SEAT_TALKS, .moved = 1000 };
+	uint32_t worst, stillest;
+
+	(void)unused;
+	expect_number("nobody", guard_worst(&y.g, y.now), SEAT_NONE);
+	seat.known_good = 1;
+	seat.points = 500;
+	(void)seat_take(&y.g.memory, &seat);
+	expect_number("nobody else", guard_worst(&y.g, y.now), SEAT_NONE);
+	seat.known_good = 0;
+	seat.points = 3;
+	for (unsigned i = 0; i < 10; i++)
+		(void)seat_take(&y.g.memory, &seat);
+	seat.moved = 1;
+	stillest = seat_take(&y.g.memory, &seat);
+	expect_number("the longest still", guard_worst(&y.g, y.now), stillest);
+	seat.points = 40;
+	seat.moved = 5000;
+	worst = seat_take(&y.g.memory, &seat);
+	expect_number("the worst", guard_worst(&y.g, y.now), worst);
+	seat.points = 3;
+	for (unsigned i = 0; i < 1000; i++)
+		(void)seat_take(&y.g.memory, &seat);
+	for (unsigned i = 0; i < 100; i++) {
+		worst = guard_worst(&y.g, y.now);
+		expect_true("somebody of many", worst != SEAT_NONE && worst != 0);
+	}
+}
+
+/* ---- clocks --------------------------------------------------------------------------------------- */
+
+static void a_clock_that_steps_back_locks_nobody_up(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_hot row;
+
+	(void)unused;
+	visit(&y, at("192.0.2.99"), EV_TLS_PIPELINED, 1);
+	for (unsigned i = 0; i < 25; i++)
+		visit(&y, a, EV_UNKNOWN_VERB, 1);
+	y.now -= 20 * MS_HOUR;
+	let_in("not too fast for ever", visit(&y, a, EV_NONE, 0));
+	let_in("a ban of a time that is not yet", visit(&y, at("192.0.2.99"), EV_NONE, 0));
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_true("nothing is negative", guard_fast(&row, &y.g.limits, y.now) >= 0 &&
+						   guard_per_hour(&row, y.now) >= 0);
+	y.now += 300 * MS_DAY;
+	let_in("nor forward", visit(&y, a, EV_NONE, 0));
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_number("faded", (int64_t)guard_fast(&row, &y.g.limits, y.now), 0);
+	y.now = 0;
+	let_in("nor at the machine's start", visit(&y, a, EV_NONE, 0));
+}
+
+static void a_wall_clock_that_steps_changes_no_ban(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	y.wall += 300 * MS_DAY;
+	refused("forward", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+	y.wall = 0;
+	refused("back", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+}
+
+/* ---- without memory -------------------------------------------------------------------------------- */
+
+/* Another process holds every lock, for ever. */
+static void who_cannot_be_looked_up_comes_in_unless_an_order_says_no(void **unused)
+{
+	struct memory other = y.g.memory;
+	struct guard_hot *held;
+	struct guard_visit v;
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	order(&y, ORDER_BAN, "198.51.100.0/24");
+	held = memory_open_row(&other, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	let_in("it cannot be told", come(&y, &v, a));
+	expect_number("nothing follows", did(&y, &v, EV_TLS_PIPELINED, 1).step, STEP_NONE);
+	memory_close_row(&other, held);
+	leave(&y, &v);
+	expect_number("nothing is counted twice", row_of(&y, a, LEVEL_CLIENT).sessions, 0);
+	expect_number("nor in its prefix", row_of(&y, a, LEVEL_NEAR).sessions, 0);
+	a = at("198.51.100.1");
+	held = memory_open_row(&other, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	refused("an order needs no memory", come(&y, &v, a), RULE_ORDER);
+	memory_close_row(&other, held);
+}
+
+/* ---- the attacks that this is for --------------------------------------------------------------------- */
+
+/* A5: 2,000 addresses, 81 % of whose recipients do not exist. */
+static void dictionaries_from_many_addresses_run_dry(void **unused)
+{
+	enum { ADDRESSES = 2000, ROUNDS = 20 };
+	uint64_t seed = 11;
+	uint32_t first = 0, last = 0;
+
+	(void)unused;
+	for (unsigned round = 0; round < ROUNDS; round++)
+		for (unsigned i = 0; i < ADDRESSES; i++) {
+			struct guard_visit v;
+			uint32_t *n = round < 2		    ? &first
+				      : round >= ROUNDS - 2 ? &last
+							    : NULL;
+			bool over = false;
+
+			if (!in(come(&y, &v,
+				     addr_v4(10, (uint8_t)(i >> 3), 0, (uint8_t)(i & 7)))))
+				continue;
+			for (unsigned r = 0; r < 10 && !over; r++) {
+				struct guard_mood m = dice_below(&seed, 100) < 81
+							      ? named(&y, &v, dice(&seed))
+							      : did(&y, &v,
+								    EV_RECIPIENT_OK, 1);
+
+				over = m.step >= STEP_LATE;
+				if (n)
+					++*n;
+			}
+			leave(&y, &v);
+			yard_wait(&y, 10);
+		}
+	expect_true("at first they ask", first > 10000);
+	expect_true("in the end hardly", last < first / 20);
+}
+
+/* A9: 223 connections in 6 s, dropped after AUTH. */
+static void a_machine_gun_is_refused_after_at_most_twenty(void **unused)
+{
+	unsigned came = 0, bare = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < 223; i++) {
+		came += in(visit(&y, at("192.0.2.7"), EV_AUTH_NOT_OFFERED, 1));
+		bare += in(visit(&y, at("198.51.100.7"), EV_NONE, 0));
+		yard_wait(&y, 6000 / 223);
+	}
+	expect_true("with AUTH", came <= 4);
+	expect_true("without a word", bare <= 30);
+}
+
+/* A10: it talks before the greeting, is back after a second, from hundreds of sessions. */
+static void early_talkers_are_dropped_and_remembered(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d;
+
+	(void)unused;
+	for (unsigned i = 0; i < 4; i++) {
+		let_in("not yet", visit(&y, a, EV_EARLY_TALK, 1));
+		yard_wait(&y, MS_SECOND);
+		if (row_of(&y, a, LEVEL_CLIENT).ban.until)
+			break;
+	}
+	d = visit(&y, a, EV_NONE, 0);
+	expect_true("refused", d.step >= STEP_REFUSE);
+	for (unsigned i = 0; i < 300; i++)
+		d = visit(&y, a, EV_NONE, 0);
+	expect_number("dropped", d.step, STEP_DROP);
+	yard_wait(&y, 2 * MS_HOUR);
+	let_in("later it may try", visit(&y, a, EV_EARLY_TALK, 1));
+	d = visit(&y, a, EV_NONE, 0);
+	expect_true("and is remembered", d.step >= STEP_REFUSE);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(a_stranger_comes_in),
+		T(offences_are_delayed_then_answered_554_then_end_the_session),
+		T(waiting_makes_points_fade_by_half_each_half_life),
+		T(a_ban_is_refused_then_dropped_then_for_the_firewall),
+		T(who_came_through_a_front_is_never_for_the_firewall),
+		T(a_ban_ends_and_the_next_is_twice_as_long),
+		T(a_ban_is_never_longer_than_the_longest_and_a_fifth),
+		T(a_ban_lasts_four_of_the_clients_own_pauses),
+		T(notes_tell_a_bans_beginning_its_steps_and_its_end),
+		T(a_flood_of_refusals_is_a_few_lines_whose_sum_is_exact),
+		T(a_relay_bot_is_refused_at_its_4th_try_at_three_and_a_half_a_day),
+		T(a_burst_in_one_session_is_one_visit_of_the_history),
+		T(clumsiness_at_every_visit_never_makes_a_history),
+		T(tried_again_is_not_tried_anew),
+		T(many_different_names_are_refused_soon),
+		T(accepted_messages_make_a_client_known_good),
+		T(standing_is_lost_by_own_deeds_and_comes_back),
+		T(a_list_server_with_dead_members_is_never_refused),
+		T(a_monitoring_probe_every_ten_seconds_is_never_refused),
+		T(a_sender_pool_is_never_refused),
+		T(a_known_good_gateway_is_not_banned_for_one_of_many),
+		T(a_gateway_that_turned_bad_altogether_is_banned),
+		T(a_prefix_of_offenders_is_banned),
+		T(a_few_offenders_do_not_make_a_prefix),
+		T(a_prefix_where_somebody_good_lives_is_not_banned),
+		T(a_known_good_client_is_not_banned_with_its_prefix),
+		T(all_of_an_ipv6_subscriber_is_one_client),
+		T(an_order_to_ban_refuses),
+		T(an_order_to_allow_wins_over_everything),
+		T(a_pardon_lifts_what_was_before_and_nothing_after),
+		T(a_pardon_holds_whatever_the_wall_clock_does),
+		T(in_lockdown_only_known_good_clients_get_in),
+		T(observing_refuses_nothing_and_judges_everything),
+		T(one_rule_can_be_observed_and_the_others_meant),
+		T(one_address_may_come_so_often_and_no_more),
+		T(a_prefix_may_come_three_times_as_often),
+		T(a_known_good_client_may_come_ten_times_as_often),
+		T(one_address_may_have_so_many_sessions),
+		T(the_last_room_is_for_known_good_clients),
+		T(limits_shrink_as_room_gets_short),
+		T(the_worst_gives_up_its_seat_and_never_a_known_good),
+		T(a_clock_that_steps_back_locks_nobody_up),
+		T(a_wall_clock_that_steps_changes_no_ban),
+		T(who_cannot_be_looked_up_comes_in_unless_an_order_says_no),
+		T(dictionaries_from_many_addresses_run_dry),
+		T(a_machine_gun_is_refused_after_at_most_twenty),
+		T(early_talkers_are_dropped_and_remembered),
+	};
+#undef T
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
