@@ -22,7 +22,8 @@ static bool waits(const struct conn *c)
 {
 	enum session_phase p = c->session.phase;
 
-	return p == PHASE_VERIFY || p == PHASE_ROOM || p == PHASE_SUBMIT;
+	return p == PHASE_VERIFY || p == PHASE_ROOM || p == PHASE_SUBMIT ||
+	       p == PHASE_FACTS;
 }
 
 /* Our failure: nothing sensible can be said any more. */
@@ -90,6 +91,8 @@ static void carry_out(struct conn *c, const struct session_out *out)
 		letter_make_room(c);
 	if (out->orders & DO_SUBMIT)
 		store_submit(c);
+	if (out->orders & DO_FACTS)
+		facts_wait(c);
 	c->orders |= out->orders & (DO_CLOSE | DO_TLS | DO_ABORT);
 	letter_settle(c);
 }
@@ -360,6 +363,7 @@ static void end(struct conn *c)
 		pulse_gauge(c->edge->pulse, GAUGE_TLS, -1);
 	report_end(c);
 	store_drop(c);
+	facts_forget(c);
 	letter_give_back(c);
 	give_in(c);
 	timer_set(&c->timer, loop_now(c->edge->loop) + FLUSH_TIME);
@@ -446,7 +450,7 @@ static bool go_on(struct conn *c)
 		step_answer(c);
 		return true;
 	}
-	return c->waits == WAITS_NOT && take_in(c);
+	return c->waits == WAITS_NOT && c->session.phase != PHASE_DELAY && take_in(c);
 }
 
 static void be_hasty(struct conn *c)

@@ -59,6 +59,7 @@ struct edge {
 	struct rules *rules;
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
+	struct inquiry *inquiry; /* look-ups about clients */
 	struct timer beat, accept_again, drain_end, steps_again, stranded;
 
 	struct peer_link life, store, watcher;
@@ -107,6 +108,7 @@ enum conn_waits {
 	WAITS_WRITE, /* a thread writes to it */
 	WAITS_FINAL, /* likewise, the last of the body */
 	WAITS_SUBMITTED,
+	WAITS_FACTS, /* look-ups about the client */
 };
 
 /* A body that goes through a file. */
@@ -148,6 +150,9 @@ struct conn {
 	struct spool *spool;
 	struct letter letter; /* lent; memory NULL: none */
 	int64_t charged;      /* its part of edge->letter_memory */
+
+	struct inquest *inquest; /* what is asked about the client; NULL: nothing */
+	struct conn *next_asking; /* about the same client */
 
 	uint64_t number; /* of the session, as in the log */
 	int32_t points;
@@ -211,6 +216,25 @@ void ports_drop(struct edge *e, uint64_t id);
 void ports_accept(struct edge *e, bool on);
 void ports_close(struct edge *e);
 void ports_on_pause_over(void *arg);
+
+/* ---- facts.c --------------------------------------------------------------------------- */
+
+/* Before the sandbox closes. */
+MUST bool facts_open(struct edge *e, struct err *err);
+void facts_close(struct edge *e);
+/* There is a configuration: its zones are asked about their health, now and then. */
+void facts_adopt(struct edge *e);
+/*
+ * Look up the client of this session, whom we do not know; again if it turned out to be
+ * somebody else (PROXY, XCLIENT). Answers come while it talks.
+ */
+void facts_begin(struct conn *c);
+/* What is known now. */
+void facts_fill(const struct conn *c, struct facts *out);
+/* DO_FACTS: IN_FACTS comes when all is known, or too late. */
+void facts_wait(struct conn *c);
+/* It waits no more, and wants to know nothing more. One that never asked is fine. */
+void facts_forget(struct conn *c);
 
 /* ---- report.c -------------------------------------------------------------------------- */
 

@@ -294,6 +294,8 @@ static void deadline_passed(struct step *t)
 	case PHASE_SUBMIT:
 		mail_submitted(t, SUBMITTED_FAILED);
 		break;
+	case PHASE_FACTS:
+	case PHASE_DELAY:
 	case PHASE_OPEN:
 	case PHASE_OVER:
 		break;
@@ -369,6 +371,8 @@ static void happened(struct step *t)
 		break;
 	case IN_STOP:
 		stop(t);
+		break;
+	case IN_FACTS:
 		break;
 	}
 }

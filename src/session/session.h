@@ -14,9 +14,10 @@
  *   were received and not yet consumed, and with all members below `bytes` filled in.
  *   out is zeroed but for peer and letter.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS), and while out->peer has less room than REPLY_MAX. After the last
- *   of these, come back with IN_BYTES once what was said has been sent; after a question,
- *   its answer is the step that goes on.
+ *   ROOM, SUBMIT, TLS, FACTS), while an answer is held back (DELAY), and while out->peer
+ *   has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
+ *   what was said has been sent; after a question, its answer is the step that goes on;
+ *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
  * - An answer that comes when its question is no longer open is ignored (the session may
  *   have given up waiting); an answer to an older question of the same kind is for edge/
  *   to drop.
@@ -26,7 +27,7 @@
  * Orders come together like this, and edge/ carries them out from left to right:
  *
  *     [DO_DROP]  then at most one of  DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS,
- *                                     DO_CLOSE, DO_ABORT
+ *                                     DO_FACTS, DO_CLOSE, DO_ABORT
  *
  * DO_DROP is about the transaction that was under way when the step began: its spool file
  * and whatever else edge/ holds for it. What is in the letter after the step belongs to
@@ -39,6 +40,7 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "conf/conf.h"
+#include "session/standing.h"
 #include "spec/ends.h"
 #include "spec/events.h"
 #include "spec/messages.h"
@@ -58,6 +60,7 @@ enum session_in_kind {
 	IN_NO_ROOM, /* the same, but it cannot be had: the disk is full or the store is gone */
 	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted */
 	IN_STOP,      /* we are stopping: end at the next good moment */
+	IN_FACTS, /* the answer to DO_FACTS: standing->facts is as good as it will get */
 };
 
 struct session_tls {
@@ -78,6 +81,10 @@ struct session_in {
 	int64_t wall; /* wall clock, for the trace field */
 	/* The queue id that the next message will have: taken if queue_id is it afterwards. */
 	uint64_t next_id;
+	/* What is thought of the client now; NULL: nothing. */
+	const struct standing *standing;
+	/* A blob that access_ok() found good, for names; SPAN_NONE: there is none. */
+	struct span access;
 };
 
 /*
@@ -111,6 +118,7 @@ struct letter {
 /* The transaction is over without a message: forget its spool file. */
 #define DO_DROP	 (1u << 5)
 #define DO_ABORT (1u << 6) /* close without saying anything more (reset) */
+#define DO_FACTS (1u << 7) /* say when the look-ups about the client are over */
 
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
@@ -128,6 +136,10 @@ struct session_out {
 	struct span address;	    /* DO_VERIFY; good until the next step */
 	uint16_t seen[EVENT_COUNT]; /* what the peer did in this step */
 	struct session_refusal refused;
+	/* The rule of the guard that refused in this step; RULE_NONE: none did. */
+	enum rule refused_by;
+	bool only_observed; /* it would have, but guard.observe has it */
+	bool passed;	    /* the client has waited for our greeting */
 };
 
 enum session_phase {
@@ -139,6 +151,8 @@ enum session_phase {
 	PHASE_VERIFY, /* the store was asked about a recipient */
 	PHASE_ROOM,   /* waiting for room in the letter */
 	PHASE_SUBMIT, /* the store has the letter */
+	PHASE_FACTS,  /* waiting for look-ups about the client */
+	PHASE_DELAY,  /* an answer is held back */
 	PHASE_OVER,
 };
 

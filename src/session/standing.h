@@ -6,6 +6,7 @@
 #ifndef SESSION_STANDING_H
 #define SESSION_STANDING_H
 
+#include "base/buf.h"
 #include "base/time.h"
 #include "spec/limits.h"
 #include "spec/replies.h"
@@ -39,13 +40,22 @@ struct standing {
 	 */
 	enum rule late;
 	bool over;
-	char code[CODE_MAX]; /* of that rule */
-	ms_t delay;	     /* answers to offences are held back so long; 0: not */
+	/* the client's code, of whatever rule: the session puts the letter of the rule that
+	   refuses in its first place; "" for none */
+	char id[CODE_MAX];
+	ms_t delay; /* answers to offences are held back so long; 0: not */
 	/* as they are now, with little room (0: as configured) */
 	ms_t command_timeout, data_timeout, tls_timeout;
 	int64_t errors, junk;
 	bool handshake_over; /* STARTTLS gets 454 */
 	struct facts facts;
 };
+
+/*
+ * What follows the text of a rule's reply: "[P7K2Q9M] +49 30 123456", from a code of the
+ * client of whatever rule, and guard.contact; each may be empty.
+ */
+void standing_print_code(enum rule rule, const char *id, struct span contact,
+			 struct buf *out);
 
 #endif
