@@ -102,7 +102,7 @@ install_packages() {
 build_packages='
 	gcc libc6-dev meson ninja-build pkg-config
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
-	libseccomp-dev libsystemd-dev libcrypt-dev libjansson-dev scdoc ca-certificates'
+	libseccomp-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
 # For the tests; without the second list some of them skip.
 test_packages='
