@@ -1,1 +1,636 @@
 #include "guard/access.h"
+
+#include <stdalign.h>
+
+#include "base/siphash.h"
+#include "guard/access_blob.h"
+
+#define LISTS_CEILING \
+	128 /* numbers of lists have seven bits in the set of those that spoke */
+
+const uint8_t access_element[ACCESS_PARTS] = {
+	[PART_LISTS] = sizeof(struct access_file),
+	[PART_V4_INDEX] = sizeof(uint32_t),
+	[PART_V4_KEYS] = sizeof(uint16_t),
+	[PART_V4_VALUES] = sizeof(uint32_t),
+	[PART_V6_KEYS] = sizeof(uint64_t),
+	[PART_V6_VALUES] = sizeof(uint32_t),
+	[PART_DEEP_KEYS] = sizeof(struct access_wide),
+	[PART_DEEP_VALUES] = sizeof(uint32_t),
+	[PART_INFOS] = sizeof(struct access_info),
+	[PART_MORE] = sizeof(struct access_more),
+	[PART_CHAINS] = sizeof(struct access_chain),
+	[PART_SLOTS] = sizeof(uint32_t),
+	[PART_NAMES] = sizeof(struct access_name),
+	[PART_TEXT] = 1,
+};
+
+static const struct access_hit no_hit = { .until = INT64_MAX };
+
+static bool counts_ok(const struct access_place *part)
+{
+	uint64_t slots = part[PART_SLOTS].count;
+
+	return part[PART_LISTS].count <= LISTS_CEILING &&
+	       part[PART_V4_INDEX].count == ACCESS_BUCKETS + 1 &&
+	       part[PART_V4_KEYS].count == part[PART_V4_VALUES].count &&
+	       part[PART_V6_KEYS].count == part[PART_V6_VALUES].count &&
+	       part[PART_DEEP_KEYS].count == part[PART_DEEP_VALUES].count &&
+	       part[PART_V6_KEYS].count % ACCESS_V6_BLOCK == 0 &&
+	       part[PART_DEEP_KEYS].count % ACCESS_DEEP_BLOCK == 0 &&
+	       part[PART_MORE].count <= part[PART_INFOS].count &&
+	       (slots & (slots - 1)) == 0;
+}
+
+bool access_ok(const void *mem, size_t n)
+{
+	const struct access_head *h = mem;
+
+	if (n < sizeof(*h) || (uintptr_t)mem % alignof(struct access_head) != 0 ||
+	    h->magic != ACCESS_MAGIC || h->parts != ACCESS_PARTS || h->size != n)
+		return false;
+	for (size_t i = 0; i < ACCESS_PARTS; i++) {
+		const struct access_place *p = &h->part[i];
+
+		if (p->at % sizeof(uint64_t) != 0 || p->at < sizeof(*h) || p->at > n ||
+		    p->count > (n - p->at) / access_element[i] || p->count >= UINT32_MAX)
+			return false;
+	}
+	return counts_ok(h->part);
+}
+
+static const void *part(const struct access_head *h, enum access_part which)
+{
+	return (const uint8_t *)h + h->part[which].at;
+}
+
+/* An empty mapping holds no lists. */
+static const struct access_head *head_of(const void *mem, size_t n)
+{
+	return n >= sizeof(struct access_head) ? mem : NULL;
+}
+
+static struct span text_at(const struct access_head *h, uint32_t at)
+{
+	const uint8_t *text = part(h, PART_TEXT);
+	uint64_t n = h->part[PART_TEXT].count;
+	size_t length;
+
+	if (at + (uint64_t)2 > n)
+		return SPAN_NONE;
+	length = text[at] | (size_t)text[at + 1] << 8;
+	return length > n - at - 2 ? SPAN_NONE : span_of(text + at + 2, length);
+}
+
+static struct span file_of(const struct access_head *h, uint32_t list)
+{
+	const struct access_file *files = part(h, PART_LISTS);
+
+	return list < h->part[PART_LISTS].count ? text_at(h, files[list].file) : SPAN_NONE;
+}
+
+/* ---- addresses as numbers ---------------------------------------------------------------- */
+
+static uint64_t eight(const uint8_t *p)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | p[i];
+	return n;
+}
+
+static struct access_wide wide_of(const struct addr *a)
+{
+	return (struct access_wide){ eight(a->ip), eight(a->ip + 8) };
+}
+
+static uint64_t upper(unsigned bits)
+{
+	return bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : UINT64_MAX << (64 - bits);
+}
+
+static bool wide_same(struct access_wide a, struct access_wide b, unsigned bits)
+{
+	return ((a.hi ^ b.hi) & upper(bits)) == 0 &&
+	       (bits <= 64 || ((a.lo ^ b.lo) & upper(bits - 64)) == 0);
+}
+
+static struct net net_of(struct access_wide a, uint8_t bits)
+{
+	struct net out = { .bits = bits };
+	uint64_t hi = a.hi & upper(bits), lo = bits > 64 ? a.lo & upper(bits - 64u) : 0;
+
+	for (int i = 7; i >= 0; i--, hi >>= 8, lo >>= 8) {
+		out.addr.ip[i] = (uint8_t)hi;
+		out.addr.ip[i + 8] = (uint8_t)lo;
+	}
+	return out;
+}
+
+/* IPv4 addresses are ::ffff:a.b.c.d, but prefixes of IPv6 mean no IPv4. */
+static bool wide_is_v4(struct access_wide a)
+{
+	return a.hi == 0 && a.lo >> 32 == 0xffff;
+}
+
+/* ---- values ------------------------------------------------------------------------------- */
+
+struct asked {
+	const struct access_head *h;
+	struct access_wide a;
+	int64_t wall;
+	bool covered; /* by an entry, if only by one that has run out */
+};
+
+static int64_t until_of(uint32_t seconds)
+{
+	return seconds ? (int64_t)seconds * MS_SECOND : INT64_MAX;
+}
+
+/* Does this info cover the address, which lies in a segment that begins at start? */
+static bool speaks(struct asked *q, struct access_wide start, uint32_t number,
+		   struct access_hit *out)
+{
+	const struct access_head *h = q->h;
+	const struct access_info *infos = part(h, PART_INFOS), *i;
+	const struct access_more *more = part(h, PART_MORE);
+	struct access_hit hit = no_hit;
+
+	if (number >= h->part[PART_INFOS].count)
+		return false;
+	i = &infos[number];
+	if (i->bits > 128 || i->answer > ACCESS_DENY || !wide_same(q->a, start, i->bits))
+		return false;
+	q->covered = true;
+	if (number < h->part[PART_MORE].count) {
+		hit.until = until_of(more[number].until);
+		if (hit.until <= q->wall)
+			return false;
+		hit.why = text_at(h, more[number].why);
+	}
+	hit.answer = (enum access_answer)i->answer;
+	if (hit.answer != ACCESS_SILENT) {
+		hit.list = i->list;
+		hit.line = i->line;
+		hit.net = net_of(q->a, i->bits);
+		hit.file = file_of(h, i->list);
+	}
+	*out = hit;
+	return true;
+}
+
+/* False: nothing that the value stands for covers the address now. */
+static bool resolve(struct asked *q, struct access_wide start, uint32_t value,
+		    struct access_hit *out)
+{
+	const struct access_chain *chains = part(q->h, PART_CHAINS);
+	uint32_t before = (uint32_t)q->h->part[PART_CHAINS].count;
+
+	while (value & VALUE_CHAIN) {
+		uint32_t c = value & VALUE_NUMBER;
+
+		/* each leads to an earlier one, so this ends */
+		if (c >= before)
+			return false;
+		if (speaks(q, start, chains[c].info, out))
+			return true;
+		before = c;
+		value = chains[c].behind;
+	}
+	return speaks(q, start, value & VALUE_NUMBER, out);
+}
+
+/* ---- IPv4 ------------------------------------------------------------------------------------ */
+
+struct bucket {
+	size_t from, to;
+};
+
+static struct bucket bucket_at(const struct access_head *h, uint32_t number)
+{
+	const uint32_t *index = part(h, PART_V4_INDEX);
+	struct bucket b = { index[number], index[number + 1] };
+
+	if (b.from > b.to || b.to > h->part[PART_V4_KEYS].count)
+		b.from = b.to = 0;
+	return b;
+}
+
+/* How many keys of the bucket are not above the lower half of the address. */
+static size_t keys_up_to(const uint16_t *key, size_t n, uint16_t low)
+{
+	const uint16_t *base = key;
+
+	while (n > 1) {
+		size_t half = n / 2;
+
+		base = base[half - 1] <= low ? base + half : base;
+		n -= half;
+	}
+	return (size_t)(base - key) + (n == 1 && *base <= low);
+}
+
+static struct access_wide wide_v4(uint32_t a)
+{
+	return (struct access_wide){ 0, (uint64_t)0xffff << 32 | a };
+}
+
+static bool find_v4(struct asked *q, struct access_hit *out)
+{
+	const uint16_t *keys = part(q->h, PART_V4_KEYS);
+	const uint32_t *values = part(q->h, PART_V4_VALUES);
+	uint32_t a = (uint32_t)q->a.lo, start, value;
+	struct bucket b = bucket_at(q->h, a >> 16);
+	size_t n = b.to - b.from, at;
+
+	if (n == 0)
+		return false;
+	/* where its value will be, if the keys are spread evenly */
+	__builtin_prefetch(values + b.from + (n * (a & 0xffff) >> 16));
+	at = keys_up_to(keys + b.from, n, (uint16_t)a);
+	if (at == 0)
+		return false;
+	at += b.from - 1;
+	start = (a & 0xffff0000u) | keys[at];
+	value = values[at];
+	/* most are in no list: they are told from this alone */
+	if (((a ^ start) & (uint32_t)(upper(value >> VALUE_SHIFT) >> 32)) != 0)
+		return false;
+	return resolve(q, wide_v4(start), value, out);
+}
+
+/* ---- IPv6 ------------------------------------------------------------------------------------- */
+
+#define NOWHERE SIZE_MAX
+
+/* The last key that is not above `hi`. */
+static size_t last_v6(const uint64_t *keys, size_t blocks, uint64_t hi)
+{
+	size_t found = NOWHERE;
+
+	for (size_t k = 0, i; k < blocks; k = k * (ACCESS_V6_BLOCK + 1) + i + 1) {
+		const uint64_t *block = keys + k * ACCESS_V6_BLOCK;
+
+		i = 0;
+		for (size_t j = 0; j < ACCESS_V6_BLOCK; j++)
+			i += block[j] <= hi;
+		if (i)
+			found = k * ACCESS_V6_BLOCK + i - 1;
+	}
+	return found;
+}
+
+/* The first key that is above `hi`. */
+static size_t next_v6(const uint64_t *keys, size_t blocks, uint64_t hi)
+{
+	size_t found = NOWHERE;
+
+	for (size_t k = 0, i; k < blocks; k = k * (ACCESS_V6_BLOCK + 1) + i + 1) {
+		const uint64_t *block = keys + k * ACCESS_V6_BLOCK;
+
+		i = 0;
+		for (size_t j = 0; j < ACCESS_V6_BLOCK; j++)
+			i += block[j] <= hi;
+		if (i < ACCESS_V6_BLOCK)
+			found = k * ACCESS_V6_BLOCK + i;
+	}
+	return found;
+}
+
+static bool wide_up_to(struct access_wide a, struct access_wide b)
+{
+	return a.hi < b.hi || (a.hi == b.hi && a.lo <= b.lo);
+}
+
+/* Both of the above for the keys inside of /64s: *last and *next may be NULL. */
+static void around_deep(const struct access_head *h, struct access_wide a, size_t *last,
+			size_t *next)
+{
+	const struct access_wide *keys = part(h, PART_DEEP_KEYS);
+	size_t blocks = h->part[PART_DEEP_KEYS].count / ACCESS_DEEP_BLOCK;
+
+	*last = *next = NOWHERE;
+	for (size_t k = 0, i; k < blocks; k = k * (ACCESS_DEEP_BLOCK + 1) + i + 1) {
+		const struct access_wide *block = keys + k * ACCESS_DEEP_BLOCK;
+
+		i = 0;
+		for (size_t j = 0; j < ACCESS_DEEP_BLOCK; j++)
+			i += wide_up_to(block[j], a);
+		if (i)
+			*last = k * ACCESS_DEEP_BLOCK + i - 1;
+		if (i < ACCESS_DEEP_BLOCK)
+			*next = k * ACCESS_DEEP_BLOCK + i;
+	}
+}
+
+/* False: the table of /64s has to say. */
+static bool find_deep(struct asked *q, struct access_hit *out)
+{
+	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
+	const uint32_t *values = part(q->h, PART_DEEP_VALUES);
+	size_t at, unused;
+
+	around_deep(q->h, q->a, &at, &unused);
+	if (at == NOWHERE || keys[at].hi != q->a.hi || values[at] == VALUE_NONE)
+		return false;
+	if (resolve(q, keys[at], values[at], out))
+		return true;
+	*out = no_hit;
+	return q->covered;
+}
+
+static bool find_v6(struct asked *q, struct access_hit *out)
+{
+	const uint64_t *keys = part(q->h, PART_V6_KEYS);
+	const uint32_t *values = part(q->h, PART_V6_VALUES);
+	size_t at;
+
+	if (q->h->part[PART_DEEP_KEYS].count && find_deep(q, out))
+		return true;
+	at = last_v6(keys, q->h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, q->a.hi);
+	return at != NOWHERE &&
+	       resolve(q, (struct access_wide){ keys[at], 0 }, values[at], out);
+}
+
+static struct access_hit find(struct asked *q)
+{
+	struct access_hit hit;
+
+	if (wide_is_v4(q->a) ? find_v4(q, &hit) : find_v6(q, &hit))
+		return hit;
+	return no_hit;
+}
+
+struct access_hit access_client(const void *mem, size_t n, const struct addr *a,
+				int64_t wall)
+{
+	struct asked q = { .h = head_of(mem, n), .a = wide_of(a), .wall = wall };
+
+	return q.h ? find(&q) : no_hit;
+}
+
+void access_expect(const void *mem, size_t n, const struct addr *a)
+{
+	const struct access_head *h = head_of(mem, n);
+	struct access_wide w = wide_of(a);
+
+	if (!h)
+		return;
+	if (wide_is_v4(w))
+		__builtin_prefetch((const uint32_t *)part(h, PART_V4_INDEX) +
+				   ((uint32_t)w.lo >> 16));
+	else
+		__builtin_prefetch(part(h, PART_V6_KEYS));
+}
+
+/* ---- a whole block ------------------------------------------------------------------------------ */
+
+static bool permitted(struct asked *q, struct access_wide a)
+{
+	q->a = a;
+	q->covered = false;
+	return find(q).answer == ACCESS_PERMIT;
+}
+
+/* What holds at its first address, and at each segment that begins inside. */
+static bool permits_v4(struct asked *q, uint32_t first, uint32_t last)
+{
+	const uint16_t *keys = part(q->h, PART_V4_KEYS);
+
+	if (permitted(q, wide_v4(first)))
+		return true;
+	for (uint32_t number = first >> 16; number <= last >> 16; number++) {
+		struct bucket b = bucket_at(q->h, number);
+
+		for (size_t at = b.from; at < b.to; at++) {
+			uint32_t start = number << 16 | keys[at];
+
+			if (start > first && start <= last && permitted(q, wide_v4(start)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Where a prefix inside of a /64 ends, what the table of /64s says goes on. */
+static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
+			   struct access_wide last)
+{
+	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
+	const uint32_t *values = part(q->h, PART_DEEP_VALUES);
+	const struct access_chain *chains = part(q->h, PART_CHAINS);
+	const struct access_info *infos = part(q->h, PART_INFOS);
+	uint32_t value = values[at], before = (uint32_t)q->h->part[PART_CHAINS].count;
+	struct access_wide a = keys[at];
+
+	for (;;) {
+		uint32_t number = value & VALUE_NUMBER, info = number;
+
+		if (value & VALUE_CHAIN && number >= before)
+			return false;
+		if (value & VALUE_CHAIN)
+			info = chains[number].info;
+		if (info >= q->h->part[PART_INFOS].count || infos[info].bits <= 64 ||
+		    infos[info].bits > 128)
+			return false;
+		a.lo = (keys[at].lo | ~upper(infos[info].bits - 64u)) + 1;
+		if (a.lo && wide_up_to(first, a) && wide_up_to(a, last) && permitted(q, a))
+			return true;
+		if (!(value & VALUE_CHAIN))
+			return false;
+		before = number;
+		value = chains[number].behind;
+	}
+}
+
+static bool permits_deep(struct asked *q, struct access_wide first,
+			 struct access_wide last)
+{
+	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
+	struct access_wide a = first;
+	size_t at, next;
+
+	around_deep(q->h, a, &at, &next);
+	if (at != NOWHERE && permits_behind(q, at, first, last))
+		return true;
+	while (next != NOWHERE && wide_up_to(keys[next], last) &&
+	       !wide_up_to(keys[next], a)) {
+		a = keys[next];
+		if (permitted(q, a) || permits_behind(q, next, first, last))
+			return true;
+		around_deep(q->h, a, &at, &next);
+	}
+	return false;
+}
+
+static bool permits_v6(struct asked *q, struct access_wide first, struct access_wide last)
+{
+	const uint64_t *keys = part(q->h, PART_V6_KEYS);
+	size_t blocks = q->h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, at;
+	uint64_t hi = first.hi;
+
+	if (permitted(q, first))
+		return true;
+	while ((at = next_v6(keys, blocks, hi)) != NOWHERE && keys[at] > hi &&
+	       keys[at] <= last.hi) {
+		hi = keys[at];
+		if (permitted(q, (struct access_wide){ hi, 0 }))
+			return true;
+	}
+	return permits_deep(q, first, last);
+}
+
+bool access_permits_any(const void *mem, size_t n, const struct net *block, int64_t wall)
+{
+	struct asked q = { .h = head_of(mem, n), .wall = wall };
+	unsigned bits = block->bits > 128 ? 128 : block->bits;
+	struct access_wide first = wide_of(&block->addr), last;
+
+	if (!q.h)
+		return false;
+	first.hi &= upper(bits);
+	first.lo &= bits > 64 ? upper(bits - 64) : 0;
+	last.hi = first.hi | ~upper(bits);
+	last.lo = first.lo | ~(bits > 64 ? upper(bits - 64) : 0);
+	if (bits >= 96 && wide_is_v4(first))
+		return permits_v4(&q, (uint32_t)first.lo, (uint32_t)last.lo);
+	/* so wide that all of IPv4 is inside */
+	if (wide_same(first, wide_v4(0), bits) && permits_v4(&q, 0, UINT32_MAX))
+		return true;
+	return permits_v6(&q, first, last);
+}
+
+/* ---- names ---------------------------------------------------------------------------------------- */
+
+size_t access_name_key(enum access_of of, struct span name,
+		       uint8_t out[ACCESS_NAME_MAX + 1])
+{
+	if (name.n == 0 || name.n > ACCESS_NAME_MAX)
+		return 0;
+	out[0] = (uint8_t)of;
+	for (size_t i = 0; i < name.n; i++)
+		out[i + 1] = byte_lower(name.p[i]);
+	return name.n + 1;
+}
+
+struct naming {
+	const struct access_head *h;
+	enum access_of of;
+	int64_t wall;
+	uint64_t spoke[LISTS_CEILING / 64]; /* lists that have answered, perhaps with silence */
+	struct access_hit best;
+};
+
+/* A list's first answer is its answer, and of lists the first one counts. */
+static void consider(struct naming *q, const struct access_name *e)
+{
+	uint64_t *set = &q->spoke[e->list / 64 % (LISTS_CEILING / 64)];
+	uint64_t bit = (uint64_t)1 << e->list % 64;
+
+	if (e->answer > ACCESS_DENY || (*set & bit) || until_of(e->until) <= q->wall)
+		return;
+	*set |= bit;
+	if (e->answer == ACCESS_SILENT ||
+	    (q->best.answer != ACCESS_SILENT && q->best.list <= e->list))
+		return;
+	q->best = (struct access_hit){ .answer = (enum access_answer)e->answer,
+				       .list = e->list,
+				       .line = e->line,
+				       .until = until_of(e->until),
+				       .why = text_at(q->h, e->why),
+				       .file = file_of(q->h, e->list) };
+}
+
+/* All entries of exactly this text. */
+static void consider_text(struct naming *q, struct span key)
+{
+	const struct access_name *names = part(q->h, PART_NAMES);
+	const uint32_t *slots = part(q->h, PART_SLOTS);
+	uint64_t count = q->h->part[PART_NAMES].count,
+		 mask = q->h->part[PART_SLOTS].count - 1;
+	uint64_t at = siphash(q->h->key, key);
+
+	for (uint64_t tries = 0; tries <= mask; tries++, at++) {
+		uint32_t i = slots[at & mask];
+
+		if (i == 0 || i > count)
+			return;
+		if (names[i - 1].of != key.p[0] ||
+		    !span_eq(text_at(q->h, names[i - 1].text), span_skip(key, 1)))
+			continue;
+		/* each leads to a later one, so this ends */
+		for (uint32_t before = 0; i > before && i <= count;) {
+			before = i;
+			consider(q, &names[i - 1]);
+			i = names[i - 1].behind;
+		}
+		return;
+	}
+}
+
+/* The name itself, then .domain for each domain that it is below of. */
+static void consider_domain(struct naming *q, uint8_t *text, size_t n)
+{
+	uint8_t *dot;
+
+	for (; n; n = dot ? (size_t)(text + n - dot) : 0, text = dot) {
+		/* the byte before it is ours: what it is about */
+		uint8_t kept = text[-1];
+
+		text[-1] = (uint8_t)q->of;
+		consider_text(q, span_of(text - 1, n + 1));
+		text[-1] = kept;
+		dot = n > 1 ? memchr(text + 1, '.', n - 1) : NULL;
+	}
+}
+
+struct access_hit access_name(const void *mem, size_t n, enum access_of of,
+			      struct span name, int64_t wall)
+{
+	struct naming q = { .h = head_of(mem, n), .of = of, .wall = wall, .best = no_hit };
+	uint8_t key[ACCESS_NAME_MAX + 1];
+	size_t length = access_name_key(of, name, key), at;
+
+	if (!q.h || length == 0 || q.h->part[PART_SLOTS].count == 0)
+		return no_hit;
+	if (key[length - 1] == '.' && length > 2)
+		length--;
+	at = span_find_last(span_of(key, length), '@');
+	if (at == length) {
+		consider_domain(&q, key + 1, length - 1);
+		return q.best;
+	}
+	consider_text(&q, span_of(key, length));
+	if (at + 1 < length)
+		consider_domain(&q, key + at + 1, length - at - 1);
+	/* user@, of any domain */
+	if (at + 1 < length)
+		consider_text(&q, span_of(key, at + 1));
+	return q.best;
+}
+
+/* ---- what is in it ---------------------------------------------------------------------------------- */
+
+bool access_list(const void *mem, size_t n, uint32_t list, struct access_list *out)
+{
+	const struct access_head *h = head_of(mem, n);
+	const struct access_file *files;
+
+	if (!h || list >= h->part[PART_LISTS].count)
+		return false;
+	files = part(h, PART_LISTS);
+	if (files[list].of >= ACCESS_OF_COUNT)
+		return false;
+	*out = (struct access_list){ .of = (enum access_of)files[list].of,
+				     .file = text_at(h, files[list].file),
+				     .entries = files[list].entries };
+	return true;
+}
+
+uint64_t access_entries(const void *mem, size_t n)
+{
+	const struct access_head *h = head_of(mem, n);
+
+	return h ? h->entries : 0;
+}
