@@ -2,7 +2,7 @@
  * diagnosis - what a client is, judged by the evidence
  *
  * A pure function: the same evidence gives the same answer, and a labelled set of cases
- * (tests/unit/diagnosis.cases) says what it must be.
+ * (tests/unit/test_diagnosis.c) says what it must be.
  */
 #ifndef GUARD_DIAGNOSIS_H
 #define GUARD_DIAGNOSIS_H
