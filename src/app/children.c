@@ -284,6 +284,7 @@ static bool give_birth(struct child *c, int link, struct err *err)
 	snprintf(role, sizeof(role), "%s", role_word[c->role]);
 	if (s->owners.drop)
 		what.owner = &s->owners.of[c->role];
+	what.net_admin = what.owner && c->role == ROLE_FIREWALL;
 	c->pid = spawn(&what, err);
 	close(link);
 	return c->pid > 0;
@@ -456,6 +457,7 @@ static void vacate(struct post *post, struct child *c, const char *how)
 	post->again = now + wait;
 	say_ended(c, how, wait);
 	if (!s->complete && s->opt.resume < 0 && s->stage == STAGE_SERVING &&
+	    is_needed(c->role) &&
 	    (c->failed.text[0] || post->failures >= DEATHS_AT_START))
 		give_up_start(c, how);
 }

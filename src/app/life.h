@@ -2,7 +2,8 @@
  * life - what the supervisor knows: its children, the posts they fill, the ports it holds
  *
  * For app/ only. A post is a place that should always be filled: one store, one auth, one
- * watch, n edges. A child is a process. A child that drains has no post any more.
+ * watch, n edges, and one firewall if it is wanted. A child is a process. A child that
+ * drains has no post any more.
  */
 #ifndef APP_LIFE_H
 #define APP_LIFE_H
@@ -18,14 +19,14 @@
 #include "link/start.h"
 
 #define CHILDREN_MAX (ROLES_MAX + 4) /* the loader, and the new program on trial */
-#define POSTS_MAX    (EDGES_MAX + 3)
+#define POSTS_MAX    (EDGES_MAX + 4)
 
 /* How often heartbeats are looked at, and other things that depend on time alone. */
 #define LOOK_EVERY ((ms_t)500)
 /* A role that starts may be silent for longer: a database may have to be mended. */
 #define START_GRACE ((ms_t)60000)
 #define DRAIN_GRACE ((ms_t)10000)
-/* How long store, auth and watch have to finish once it is their turn. */
+/* How long firewall, store, auth and watch have to finish once it is their turn. */
 #define LAST_WORDS ((ms_t)10000)
 /* After this long in service a death is an accident, not a habit. */
 #define HEALTHY_AFTER ((ms_t)30000)
@@ -80,6 +81,7 @@ enum stage {
 	STAGE_LOADING, /* no configuration yet */
 	STAGE_SERVING,
 	STAGE_STOPPING_EDGES, /* one after the other, so that nothing is left half done */
+	STAGE_STOPPING_FIREWALL,
 	STAGE_STOPPING_STORE,
 	STAGE_STOPPING_AUTH,
 	STAGE_STOPPING_WATCH, /* last: it writes the log */
@@ -165,6 +167,12 @@ void life_give_up(struct supervisor *s, int exit_code, const struct err *err);
 void life_answer(struct supervisor *s, struct asked *asked, bool ok, const char *text);
 /* The configuration is there for the first time: open everything. */
 MUST bool life_begin(struct supervisor *s, struct err *err);
+
+/* Is there no server without this role? Without the firewall it refuses at connect. */
+static inline bool is_needed(enum role role)
+{
+	return role != ROLE_FIREWALL;
+}
 
 /* ---- say.c --------------------------------------------------------------------------- */
 

@@ -83,6 +83,10 @@ bool owners_find(struct owners *out, const struct settings *set, struct err *err
 		for (size_t i = 0; i < COUNT_OF(rows); i++)
 			if (!owner_find(rows[i].user, &o.of[rows[i].role], err))
 				return err_within(err, "%s", rows[i].key);
+		/* as whoever we are it would have all our rights: then rather none at all */
+		if (set->firewall &&
+		    !owner_find(set->user_firewall, &o.of[ROLE_FIREWALL], &o.no_firewall))
+			err_within(&o.no_firewall, "run.user-firewall");
 		o.control = o.of[ROLE_WATCH].gid;
 	}
 	if (set->control_group[0] && !group_find(set->control_group, &o.control, err))

@@ -20,7 +20,8 @@ struct owner {
 struct owners {
 	bool drop; /* we are root: roles change to their users */
 	struct owner of[ROLE_COUNT];
-	gid_t control; /* group of the control socket */
+	gid_t control;		/* group of the control socket */
+	struct err no_firewall; /* why there can be no firewall role, or empty */
 };
 
 /* A user's name, or "uid", or "uid:gid". */

@@ -6,6 +6,7 @@
 #include "app/life.h"
 #include "auth/auth.h"
 #include "edge/edge.h"
+#include "firewall/firewall.h"
 #include "store/store.h"
 #include "watch/watch.h"
 
@@ -20,7 +21,8 @@ static int serve(struct start *start)
 		return auth_main(start);
 	case ROLE_WATCH:
 		return watch_main(start);
-	case ROLE_FIREWALL: /* not there yet */
+	case ROLE_FIREWALL:
+		return firewall_main(start);
 	case ROLE_NONE:
 	case ROLE_SUPERVISOR:
 	case ROLE_LOADER:

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,43 @@ static bool drop_to(const struct owner *o)
 	       setresuid(o->uid, o->uid, o->uid) == 0;
 }
 
+/*
+ * CAP_NET_ADMIN alone, in all five sets: ambient, so that it survives exec (of this program
+ * and of nft) in spite of no_new_privs; the bounding set, so that nothing else ever comes
+ * back. Where we have not got it ourselves (a container), there is none to keep.
+ */
+static bool keep_net_admin(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, caps) != 0)
+		return false;
+	caps[0].permitted &= 1u << CAP_NET_ADMIN;
+	caps[0].effective = caps[0].inheritable = caps[0].permitted;
+	caps[1] = (struct __user_cap_data_struct){ 0 };
+	return syscall(SYS_capset, &head, caps) == 0 &&
+	       (caps[0].permitted == 0 ||
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0) == 0);
+}
+
+static bool drop_all_but_net_admin(const struct owner *o)
+{
+	/* it fails where there are no more capabilities, or none may be dropped */
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (cap != CAP_NET_ADMIN)
+			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && drop_to(o) && keep_net_admin();
+}
+
+static bool change_owner(const struct spawn *what)
+{
+	if (!what->owner)
+		return true;
+	return what->net_admin ? drop_all_but_net_admin(what->owner)
+			       : drop_to(what->owner);
+}
+
 static void reset_signals(void)
 {
 	sigset_t none;
@@ -68,8 +106,7 @@ static NORETURN void become(const struct spawn *what)
 	clean_environment();
 	(void)syscall(SYS_close_range, LINK_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (!arrange_fds(what->link, what->quiet) ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    (what->owner && !drop_to(what->owner))) {
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !change_owner(what)) {
 		dprintf(STDERR_FILENO, "holdfast: %s: %s\n", what->argv[0],
 			strerror(errno));
 		_exit(EXIT_CANNOT_RUN);

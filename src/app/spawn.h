@@ -17,7 +17,8 @@ struct spawn {
 	char *const *argv;	   /* argv[0] is what ps shows */
 	int link;		   /* becomes LINK_FD; -1: none */
 	const struct owner *owner; /* NULL: stay who we are */
-	bool quiet;		   /* what it prints is of no interest */
+	bool net_admin; /* keep CAP_NET_ADMIN, for it and its children; needs an owner */
+	bool quiet;	/* what it prints is of no interest */
 };
 
 /* -1 on failure, of which the child itself only notices what its exit code says. */

@@ -129,6 +129,10 @@ static void make_posts(struct supervisor *s)
 		s->posts[s->post_count++] = (struct post){ .role = one_each[i] };
 	for (int64_t i = 0; i < s->conf->set.edges && i < EDGES_MAX; i++)
 		s->posts[s->post_count++] = (struct post){ .role = ROLE_EDGE };
+	if (s->owners.no_firewall.text[0])
+		say(s, LOG_FIREWALL, "firewall", s->owners.no_firewall.text);
+	else if (s->conf->set.firewall)
+		s->posts[s->post_count++] = (struct post){ .role = ROLE_FIREWALL };
 }
 
 static void say_ports(struct supervisor *s)
@@ -176,6 +180,8 @@ static enum stage stops_at(enum role role)
 {
 	if (role == ROLE_EDGE)
 		return STAGE_STOPPING_EDGES;
+	if (role == ROLE_FIREWALL)
+		return STAGE_STOPPING_FIREWALL;
 	if (role == ROLE_STORE)
 		return STAGE_STOPPING_STORE;
 	if (role == ROLE_AUTH)
@@ -185,6 +191,7 @@ static enum stage stops_at(enum role role)
 
 static const enum role stage_role[] = {
 	[STAGE_STOPPING_EDGES] = ROLE_EDGE,
+	[STAGE_STOPPING_FIREWALL] = ROLE_FIREWALL,
 	[STAGE_STOPPING_STORE] = ROLE_STORE,
 	[STAGE_STOPPING_AUTH] = ROLE_AUTH,
 	[STAGE_STOPPING_WATCH] = ROLE_WATCH,
@@ -215,7 +222,7 @@ static void fill_posts(struct supervisor *s)
 			continue;
 		p->again = now + BACK_OFF_MAX;
 		say(s, LOG_TROUBLE, role_word[p->role], err.text);
-		if (!s->complete && s->opt.resume < 0) {
+		if (!s->complete && s->opt.resume < 0 && is_needed(p->role)) {
 			life_give_up(s, 1, &err);
 			return;
 		}
@@ -228,7 +235,8 @@ static void note_complete(struct supervisor *s)
 	if (s->complete || s->stage != STAGE_SERVING || s->post_count == 0)
 		return;
 	for (size_t i = 0; i < s->post_count; i++)
-		if (!s->posts[i].child || s->posts[i].child->state != CHILD_READY)
+		if (is_needed(s->posts[i].role) &&
+		    (!s->posts[i].child || s->posts[i].child->state != CHILD_READY))
 			return;
 	s->complete = true;
 	systemd_notify("READY=1\nMAINPID=%d\nSTATUS=Serving", (int)getpid());

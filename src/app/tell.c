@@ -10,6 +10,7 @@ static const enum role talk_table[][2] = {
 	{ ROLE_EDGE, ROLE_WATCH },
 	{ ROLE_STORE, ROLE_WATCH },
 	{ ROLE_AUTH, ROLE_WATCH },
+	{ ROLE_FIREWALL, ROLE_WATCH },
 };
 
 static bool talk(enum role a, enum role b)

@@ -413,7 +413,9 @@ void upgrade_go_on(struct supervisor *s)
 			continue;
 		old++;
 		if (c->role != ROLE_EDGE)
-			child_drain(c, c->role == ROLE_STORE ? LAST_WORDS : 0);
+			child_drain(c, c->role == ROLE_STORE || c->role == ROLE_FIREWALL
+					       ? LAST_WORDS
+					       : 0);
 	}
 	if (store_serves(s))
 		drain_edges(s);

@@ -1,8 +1,11 @@
 #include "link/calls.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,6 +18,7 @@ enum {
 	S = 1u << ROLE_STORE,
 	A = 1u << ROLE_AUTH,
 	W = 1u << ROLE_WATCH,
+	F = 1u << ROLE_FIREWALL,
 };
 
 static const struct call_row {
@@ -67,6 +71,39 @@ static bool allow_threads(scmp_filter_ctx f)
 	       add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, (struct scmp_arg_cmp){ 0 });
 }
 
+/* No namespaces for a child: CLONE_NEWNS and its like. */
+#define CLONE_NAMESPACES                                                               \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/*
+ * The firewall starts a program, which has the same list and loads its libraries: memory
+ * that is code, netlink to change tables and ask for addresses, the end of one that hangs.
+ * Which program it may be is Landlock's part.
+ */
+static bool allow_program(scmp_filter_ctx f)
+{
+	static const int protocols[] = { NETLINK_ROUTE, NETLINK_NETFILTER };
+	struct scmp_arg_cmp none = { 0 };
+	bool ok = allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NAMESPACES, 0)) &&
+		  allow_if(f, "kill", SCMP_A1(SCMP_CMP_EQ, SIGKILL, 0)) &&
+		  add(f, SCMP_ACT_ALLOW, "mmap", 0, none) &&
+		  add(f, SCMP_ACT_ALLOW, "mmap2", 0, none) &&
+		  add(f, SCMP_ACT_ALLOW, "mprotect", 0, none) &&
+		  allow_if(f, "prlimit64", SCMP_A0(SCMP_CMP_EQ, 0, 0));
+
+	for (size_t i = 0; ok && i < COUNT_OF(protocols); i++) {
+		struct scmp_arg_cmp args[] = {
+			SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
+			SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)protocols[i], 0),
+		};
+
+		ok = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+					    COUNT_OF(args), args) == 0;
+	}
+	return ok;
+}
+
 static bool allow_some(scmp_filter_ctx f, enum role role)
 {
 	bool ok = allow_threads(f);
@@ -83,10 +120,19 @@ static bool allow_some(scmp_filter_ctx f, enum role role)
 	     allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA, 0));
 	for (size_t i = 0; ok && i < COUNT_OF(ioctls); i++)
 		ok = allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_EQ, ioctls[i], 0));
+	if (ok && role == ROLE_FIREWALL)
+		ok = allow_program(f);
 	for (size_t i = 0; ok && role == ROLE_EDGE && i < COUNT_OF(families); i++)
 		ok = allow_if(f, "socket",
 			      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return ok;
+}
+
+/* Of the fatal ones, what the firewall needs all the same: see syscalls.def. */
+static bool starts_programs(const char *call)
+{
+	return strcmp(call, "execve") == 0 || strcmp(call, "fork") == 0 ||
+	       strcmp(call, "vfork") == 0;
 }
 
 static bool fill(scmp_filter_ctx f, enum role role)
@@ -98,7 +144,8 @@ static bool fill(scmp_filter_ctx f, enum role role)
 		if (calls[i].roles & (1u << role))
 			ok = add(f, SCMP_ACT_ALLOW, calls[i].name, 0, none);
 	for (size_t i = 0; ok && i < COUNT_OF(fatal_calls); i++)
-		ok = add(f, SCMP_ACT_KILL_PROCESS, fatal_calls[i], 0, none);
+		if (role != ROLE_FIREWALL || !starts_programs(fatal_calls[i]))
+			ok = add(f, SCMP_ACT_KILL_PROCESS, fatal_calls[i], 0, none);
 	if (ok && (role == ROLE_STORE || role == ROLE_AUTH))
 		ok = add(f, SCMP_ACT_KILL_PROCESS, "socket", 0, none) &&
 		     add(f, SCMP_ACT_KILL_PROCESS, "connect", 0, none) &&

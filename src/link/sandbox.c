@@ -70,6 +70,8 @@ struct rules_attr {
 	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |            \
 	 LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER | FS_TRUNCATE)
 
+#define FS_RUN (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE)
+
 /* Rights that a file, which is no directory, can have. */
 #define FS_FILE \
 	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
@@ -131,6 +133,9 @@ static bool allow_paths(int rules, const struct sandbox *box, uint64_t known,
 			return false;
 	for (size_t i = 0; box->read_only && box->read_only[i]; i++)
 		if (!allow_path(rules, box->read_only[i], FS_READ & known, err))
+			return false;
+	for (size_t i = 0; box->execute && box->execute[i]; i++)
+		if (!allow_path(rules, box->execute[i], FS_RUN, err))
 			return false;
 	/* SQLite asks it for chance; where it is not there, there is getrandom() */
 	if (box->read_write)

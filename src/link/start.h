@@ -83,6 +83,7 @@ struct sandbox {
 	enum role role;
 	const char *const *read_write; /* directories: files and directories below */
 	const char *const *read_only;
+	const char *const *execute; /* files: programs, and what loads them */
 };
 
 /* Which parts of the sandbox are in force, as READY tells. */
