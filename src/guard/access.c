@@ -91,13 +91,18 @@ static struct span file_of(const struct access_head *h, uint32_t list)
 
 /* ---- addresses as numbers ---------------------------------------------------------------- */
 
+/* The first byte counts most, whatever the machine thinks. */
+static uint64_t in_order(uint64_t n)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap64(n) : n;
+}
+
 static uint64_t eight(const uint8_t *p)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
-	for (int i = 0; i < 8; i++)
-		n = n << 8 | p[i];
-	return n;
+	memcpy(&n, p, sizeof(n));
+	return in_order(n);
 }
 
 static struct access_wide wide_of(const struct addr *a)
@@ -119,12 +124,11 @@ static bool wide_same(struct access_wide a, struct access_wide b, unsigned bits)
 static struct net net_of(struct access_wide a, uint8_t bits)
 {
 	struct net out = { .bits = bits };
-	uint64_t hi = a.hi & upper(bits), lo = bits > 64 ? a.lo & upper(bits - 64u) : 0;
+	uint64_t hi = in_order(a.hi & upper(bits));
+	uint64_t lo = in_order(bits > 64 ? a.lo & upper(bits - 64u) : 0);
 
-	for (int i = 7; i >= 0; i--, hi >>= 8, lo >>= 8) {
-		out.addr.ip[i] = (uint8_t)hi;
-		out.addr.ip[i + 8] = (uint8_t)lo;
-	}
+	memcpy(out.addr.ip, &hi, sizeof(hi));
+	memcpy(out.addr.ip + sizeof(hi), &lo, sizeof(lo));
 	return out;
 }
 
