@@ -194,22 +194,36 @@ static bool hear(int fd, struct answer *a, struct err *err)
 	}
 }
 
+/* A connection on which the command has been said; -1 and err. */
+static int say_at(const char *path, const char *const *words, size_t count,
+		  struct err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0) {
+		err_set(err, "socket: %s", strerror(errno));
+		return -1;
+	}
+	if (!connect_to(fd, path)) {
+		err_set(err, "%s", strerror(errno));
+		err_within(err, "no server answers at %s", path);
+	} else if (say(fd, words, count, err)) {
+		return fd;
+	}
+	close(fd);
+	return -1;
+}
+
 static bool ask_at(const char *path, const char *const *words, size_t count,
 		   struct answer *out, struct err *err)
 {
 	struct answer a = { 0 };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = say_at(path, words, count, err);
 	bool heard;
 
 	if (fd < 0)
-		return err_set(err, "socket: %s", strerror(errno));
-	if (!connect_to(fd, path)) {
-		err_set(err, "%s", strerror(errno));
-		err_within(err, "no server answers at %s", path);
-		close(fd);
 		return false;
-	}
-	heard = say(fd, words, count, err) && hear(fd, &a, err);
+	heard = hear(fd, &a, err);
 	close(fd);
 	if (!heard) {
 		answer_close(&a);
@@ -217,6 +231,59 @@ static bool ask_at(const char *path, const char *const *words, size_t count,
 	}
 	*out = a;
 	return true;
+}
+
+struct stream {
+	uint8_t mem[2 * CONTROL_FRAME_MAX];
+	size_t n;
+	void (*on_row)(void *arg, struct span row);
+	void *arg;
+	char *text;
+};
+
+/* Take whole frames. MORE: what is left is not one yet. */
+static enum control_kind take_frames(struct stream *st)
+{
+	struct span in = span_of(st->mem, st->n);
+	struct control_frame f;
+
+	while ((f = control_next(&in)).kind == CONTROL_A_ROW)
+		st->on_row(st->arg, f.body);
+	if (f.kind == CONTROL_THE_END) {
+		memcpy(st->text, f.body.p, f.body.n);
+		st->text[f.body.n] = '\0';
+	}
+	memmove(st->mem, in.p, in.n);
+	st->n = in.n;
+	return f.kind == CONTROL_WORDS ? CONTROL_BAD : f.kind;
+}
+
+bool ask_stream(const struct cli *c, const char *const *words, size_t count,
+		void (*on_row)(void *arg, struct span row), void *arg,
+		char text[CONTROL_TEXT_MAX + 1], struct err *err)
+{
+	struct stream st = { .on_row = on_row, .arg = arg, .text = text };
+	enum control_kind kind = CONTROL_MORE;
+	char path[TEXT_MAX];
+	int fd = ask_path(c, path, err) ? say_at(path, words, count, err) : -1;
+
+	if (fd < 0)
+		return false;
+	while (kind == CONTROL_MORE) {
+		ssize_t n = recv(fd, st.mem + st.n, sizeof(st.mem) - st.n, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		st.n += (size_t)n;
+		kind = take_frames(&st);
+	}
+	close(fd);
+	return kind == CONTROL_THE_END ||
+	       err_set(err, kind == CONTROL_BAD
+				    ? "the server gave an answer that is none"
+				    : "the server, or its watch role, ended. Ask again.");
 }
 
 bool ask(const struct cli *c, const char *const *words, size_t count, struct answer *out,
@@ -265,7 +332,7 @@ bool answer_next(const struct answer *a, size_t *at, struct span *row)
 	return true;
 }
 
-static int absent(const struct cli *c, const struct err *err)
+int ask_absent(const struct cli *c, const struct err *err)
 {
 	fprintf(stderr, "holdfast: %s\n", err->text);
 	if (ask_reached(c))
@@ -290,7 +357,7 @@ int ask_and_show(const struct cli *c, const char *const *words, size_t count)
 	bool ok;
 
 	if (!ask(c, words, count, &a, &err))
-		return absent(c, &err);
+		return ask_absent(c, &err);
 	if (c->json)
 		show_json(&a);
 	else if (c->command->shape == SHAPE_SHEET)

@@ -27,10 +27,20 @@ MUST bool ask_path(const struct cli *c, char path[TEXT_MAX], struct err *err);
 MUST bool ask(const struct cli *c, const char *const *words, size_t count,
 	      struct answer *out, struct err *err);
 bool ask_reached(const struct cli *c);
+/*
+ * Ask for an answer that has no end of its own: on_row gets each row as it comes. True:
+ * the server ended it, and text says why.
+ */
+MUST bool ask_stream(const struct cli *c, const char *const *words, size_t count,
+		     void (*on_row)(void *arg, struct span row), void *arg,
+		     char text[CONTROL_TEXT_MAX + 1], struct err *err);
 void answer_close(struct answer *a);
 
 /* Rows one after another; *at begins as 0. */
 MUST bool answer_next(const struct answer *a, size_t *at, struct span *row);
+
+/* Say why there is no answer; the exit code. */
+int ask_absent(const struct cli *c, const struct err *err);
 
 /* Ask, and show the answer as the command's row in the table says. The exit code. */
 int ask_and_show(const struct cli *c, const char *const *words, size_t count);

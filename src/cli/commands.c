@@ -57,6 +57,45 @@ const struct cli_command command_table[] = {
 	{ "counters", "", "show every count: events, ends of sessions, log records",
 	  command_pass, SHAPE_TABLE, false },
 	{ "roles", "", "show the processes of the server", command_pass, SHAPE_TABLE, false },
+	{ "sessions", "[--client ADDRESS|PREFIX] [--limit N]",
+	  "show who is here, the worst standing first",
+	  command_pass, SHAPE_TABLE, false },
+	{ "top", "[--by points|rate|sessions|refused|bytes|cpu] [--limit N]",
+	  "show who costs most, what is refused, and how much room is left\n"
+	  "On a terminal it stays and shows it anew every two seconds: s sorts by something\n"
+	  "else, q ends it. Elsewhere, and with --json, it says it once. Rates are per\n"
+	  "minute, beside those of the hour before.",
+	  command_top, SHAPE_TABLE, false },
+	{ "explain", "ADDRESS | PREFIX | CODE",
+	  "say who, why, since when, on what evidence, and how to lift it\n"
+	  "CODE is what stands in a refusal, such as P7K2Q9M.",
+	  command_order, SHAPE_SHEET, false },
+	{ "watch", "ADDRESS | PREFIX",
+	  "show what is recorded of it as it happens, until Ctrl-C\n"
+	  "Also what the log folds or leaves out.",
+	  command_watch, SHAPE_TABLE, false },
+	{ "bans", "[--limit N]",
+	  "list what is refused at connect, yours first, then the newest\n"
+	  "Those in lists of the configuration are in `holdfast access list`.",
+	  command_pass, SHAPE_TABLE, false },
+	{ "ban", "ADDRESS|PREFIX [--for TIME] [--why TEXT] [--force]",
+	  "refuse it at connect, from now on\n"
+	  "For good, or with --for: 30m, 12h, 7d. It outlives a restart. --force: also where\n"
+	  "known-good clients, a proxy of yours or this machine itself would be hit.",
+	  command_order, SHAPE_TABLE, false },
+	{ "unban", "ADDRESS | PREFIX",
+	  "lift a ban, yours or the guard's, and forget what is held against it",
+	  command_order, SHAPE_TABLE, false },
+	{ "allow", "[ADDRESS|PREFIX [--for TIME] [--why TEXT] | ADDRESS|PREFIX --remove]",
+	  "let it in, whatever it does; or list who is\n"
+	  "For good, or with --for. It wins over bans.",
+	  command_pass, SHAPE_TABLE, false },
+	{ "kick", "SESSION | ADDRESS | PREFIX", "end a session, or all from there",
+	  command_order, SHAPE_TABLE, false },
+	{ "lockdown", "[on | off]",
+	  "let only known-good and allowed clients in; or say whether that is so\n"
+	  "Strangers get 421 and come again later; those who are here are shed.",
+	  command_pass, SHAPE_SHEET, false },
 	{ "reload", "", "read the configuration again; no session is dropped",
 	  command_pass, SHAPE_TABLE, false },
 	{ "upgrade", "", "change to the program that is now on disk; no session is dropped",

@@ -11,6 +11,8 @@ int command_run(struct cli *c);
 int command_config(struct cli *c);
 /* pass.c: the server knows what the words mean */
 int command_pass(struct cli *c);
+/* the same, of commands that need a word behind them */
+int command_order(struct cli *c);
 /* users.c: commands with passwords */
 int command_user_add(struct cli *c);
 int command_user_passwd(struct cli *c);
@@ -18,6 +20,10 @@ int command_user_remove(struct cli *c);
 /* events.c: what this program knows itself */
 int command_events(struct cli *c);
 int command_version(struct cli *c);
+/* top.c */
+int command_top(struct cli *c);
+/* trace.c */
+int command_watch(struct cli *c);
 /* demo.c */
 int command_demo(struct cli *c);
 

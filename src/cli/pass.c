@@ -23,3 +23,10 @@ int command_pass(struct cli *c)
 		words[n++] = c->word[i];
 	return ask_and_show(c, words, n);
 }
+
+int command_order(struct cli *c)
+{
+	if (c->count == 0)
+		return cli_misused(c, "%s needs a word behind it", c->command->name);
+	return command_pass(c);
+}

@@ -98,17 +98,33 @@ static void put_line(const struct columns *all, struct span row)
 	}
 }
 
-void show_table(const struct answer *a)
+/* Take `part` off the front of a row. Is it this one? */
+static bool is_part(struct span *row, const char *part)
+{
+	struct field f;
+
+	return !part || (field_next(row, &f) && span_eq(f.name, SPAN("part")) &&
+			 span_eq(f.text, span_str(part)));
+}
+
+void show_part(const struct answer *a, const char *part)
 {
 	struct columns all = { 0 };
 	struct span row;
 
 	for (size_t at = 0; answer_next(a, &at, &row);)
-		measure(&all, row);
+		if (is_part(&row, part))
+			measure(&all, row);
 	for (size_t i = 0; i < all.count; i++)
 		put_place(&all.column[i], all.column[i].name, i + 1 == all.count);
 	for (size_t at = 0; answer_next(a, &at, &row);)
-		put_line(&all, row);
+		if (is_part(&row, part))
+			put_line(&all, row);
+}
+
+void show_table(const struct answer *a)
+{
+	show_part(a, NULL);
 }
 
 /* A value of one or more lines; those behind the first begin where it does. */

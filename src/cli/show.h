@@ -8,6 +8,8 @@
 
 /* One line per row, columns aligned, numbers to the right. */
 void show_table(const struct answer *a);
+/* The same, of rows whose `part` is that; its column is left out. */
+void show_part(const struct answer *a, const char *part);
 /* Each row as lines of name and value. */
 void show_sheet(const struct answer *a);
 /* One JSON object per row and line. */

@@ -20,7 +20,7 @@ void asked_refuse(const struct asked *a, const char *text)
 	control_end(a->sight->control, a->ask, ROLE_WATCH, false, span_str(text));
 }
 
-/* ---- addresses and prefixes ---------------------------------------------------------- */
+/* ---- addresses and prefixes -------------------------------------------------------- */
 
 void asked_print_net(const struct net *n, struct buf *out)
 {
@@ -97,7 +97,7 @@ void asked_field_real(struct buf *out, const char *name, double value)
 	field_number(out, name, counts ? (int64_t)(value + 0.5) : 0);
 }
 
-/* ---- words --------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------- */
 
 static bool plain(struct span s)
 {

@@ -32,7 +32,7 @@ struct bans {
 	bool walking;
 };
 
-/* ---- the table -------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------- */
 
 static size_t home_of(const struct bans *b, struct guard_key k)
 {
@@ -125,7 +125,7 @@ bool bans_next(const struct bans *b, size_t *at, struct ban_note *out)
 	return false;
 }
 
-/* ---- the log and the kernel ---------------------------------------------------------------- */
+/* ---- the log and the kernel -------------------------------------------------------- */
 
 static const char *rule_of(const struct guard_ban *ban)
 {
@@ -263,7 +263,7 @@ size_t bans_lift(struct bans *b, const struct net *net)
 	return n;
 }
 
-/* ---- what edges tell ------------------------------------------------------------------------ */
+/* ---- what edges tell --------------------------------------------------------------- */
 
 static void hear(struct bans *b, const struct ban_note *note)
 {
@@ -404,7 +404,7 @@ void bans_close(struct bans **bans)
 	free(b);
 }
 
-/* ---- the command ------------------------------------------------------------------------------ */
+/* ---- the command ------------------------------------------------------------------- */
 
 static void say_order(const struct asked *a, const struct order *o)
 {

@@ -216,7 +216,7 @@ bool control_stream(struct control *control, uint32_t ask)
 	return true;
 }
 
-bool control_asked(const struct control *control, uint32_t ask)
+bool control_has(const struct control *control, uint32_t ask)
 {
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
 		if (control->client[i].stage == STAGE_ANSWER &&

@@ -48,7 +48,7 @@ void control_end(struct control *c, uint32_t ask, enum role by, bool ok, struct 
  */
 MUST bool control_stream(struct control *c, uint32_t ask);
 /* Is anybody still there for that answer? */
-bool control_asked(const struct control *c, uint32_t ask);
+bool control_has(const struct control *c, uint32_t ask);
 /* Another role will answer. If it is silent for that long, the client is told so. */
 void control_wait(struct control *c, uint32_t ask, enum role by, ms_t within);
 /* Take nobody new, who waits for the next watch; is anybody still being answered? */

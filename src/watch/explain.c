@@ -50,7 +50,7 @@ static void put_until(struct telling *t, int64_t until)
 		field_time(&t->out, "until", until);
 }
 
-/* ---- the verdict ------------------------------------------------------------------------ */
+/* ---- the verdict ------------------------------------------------------------------- */
 
 static const char *state_of(const struct view_fate *f)
 {
@@ -184,7 +184,7 @@ static void tell_code(struct telling *t)
 	finish(t);
 }
 
-/* ---- what is remembered ------------------------------------------------------------------ */
+/* ---- what is remembered ------------------------------------------------------------ */
 
 static const struct {
 	enum guard_variety of;
@@ -335,7 +335,7 @@ static void tell_ban(struct telling *t)
 	finish(t);
 }
 
-/* ---- who else lives there ------------------------------------------------------------------ */
+/* ---- who else lives there ---------------------------------------------------------- */
 
 static void tell_prefix(struct telling *t, enum guard_level level)
 {
@@ -434,7 +434,7 @@ static void tell_inside(struct telling *t)
 		tell_client(t, &in->worst[i]);
 }
 
-/* ---- what it is ------------------------------------------------------------------------------ */
+/* ---- what it is -------------------------------------------------------------------- */
 
 static void tell_diagnosis(struct telling *t)
 {

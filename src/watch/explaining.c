@@ -11,7 +11,7 @@
 #define ROWS_A_STEP 256
 #define WITHIN	    (2 * MS_SECOND)
 
-/* ---- clients of late ----------------------------------------------------------------------- */
+/* ---- clients of late --------------------------------------------------------------- */
 
 struct recent {
 	struct addr addr[RECENT]; /* by the low bits of their hash */
@@ -52,7 +52,7 @@ bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
 	return true;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------- */
 
 struct explaining {
 	struct walk walk;

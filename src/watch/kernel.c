@@ -141,7 +141,7 @@ void kernel_unblock(struct kernel *k, const struct net *net)
 	add(k, &one);
 }
 
-/* ---- sending ----------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------- */
 
 /* The next batch: items of the same kind. How many. */
 static size_t pack_items(const struct kernel *k, size_t from, struct buf *items)
@@ -212,7 +212,7 @@ void kernel_flush(struct kernel *k)
 		drop(&k->waits);
 }
 
-/* ---- everything -------------------------------------------------------------------------- */
+/* ---- everything -------------------------------------------------------------------- */
 
 static bool allowed_inside(const struct refresh *r, const struct net *net)
 {
@@ -318,7 +318,7 @@ void kernel_refresh(struct kernel *k)
 	walk_start(&r->walk, &k->sight->walks, k->sight->loop, REFRESH_WITHIN);
 }
 
-/* ---- what it says ------------------------------------------------------------------------- */
+/* ---- what it says ------------------------------------------------------------------ */
 
 void kernel_told(struct kernel *k, const struct msg_BLOCKED *m)
 {

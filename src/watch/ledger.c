@@ -15,7 +15,7 @@
 #define FIRST_LINE "holdfast-orders 1"
 #define NEVER	   "never"
 
-/* ---- text ---------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------- */
 
 static const char *const kind_word[ORDER_KINDS] = {
 	[ORDER_NONE] = "none",
@@ -160,7 +160,7 @@ bool ledger_parse(struct span text, struct orders *orders, int64_t wall, struct 
 	return good;
 }
 
-/* ---- the file ---------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 struct ledger {
 	struct loop *loop;

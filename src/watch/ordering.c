@@ -35,7 +35,7 @@ struct ordering {
 	bool told; /* that the file cannot be written */
 };
 
-/* ---- answers that wait for the disk ------------------------------------------------------ */
+/* ---- answers that wait for the disk ------------------------------------------------ */
 
 static void answer(struct ordering *o, struct unsaved *u, const char *more)
 {
@@ -112,7 +112,7 @@ static void save_and_answer(const struct asked *a, const char *text)
 	asked_done(a, text);
 }
 
-/* ---- opening ------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------- */
 
 static void on_expire(void *arg)
 {
@@ -184,7 +184,7 @@ void ordering_counts(const struct sight *s, size_t *bans, size_t *allows)
 	}
 }
 
-/* ---- what all of them need ---------------------------------------------------------------------- */
+/* ---- what all of them need --------------------------------------------------------- */
 
 /* Read the words and the net; false: answered already. */
 static bool read_net(const struct asked *a, unsigned allowed, struct asked_words *w,
@@ -285,7 +285,7 @@ static void kick_all(const struct sight *s, const struct net *net)
 	orders_kick(s->view.orders, &kick);
 }
 
-/* ---- ban ------------------------------------------------------------------------------------------ */
+/* ---- ban --------------------------------------------------------------------------- */
 
 static bool overlaps(const struct net *a, const struct net *b)
 {
@@ -524,7 +524,7 @@ void ordering_ban(const struct asked *a)
 		count_then_ban(a, &net, &w);
 }
 
-/* ---- unban ------------------------------------------------------------------------------------------ */
+/* ---- unban ------------------------------------------------------------------------- */
 
 /* Is anything of the guard's against all of that net itself? */
 static bool has_points(const struct sight *s, const struct net *net)
@@ -603,7 +603,7 @@ void ordering_unban(const struct asked *a)
 	save_and_answer(a, text);
 }
 
-/* ---- allow --------------------------------------------------------------------------------------------- */
+/* ---- allow ------------------------------------------------------------------------- */
 
 static void say_allows(const struct asked *a)
 {
@@ -702,7 +702,7 @@ void ordering_allow(const struct asked *a)
 	save_and_answer(a, text);
 }
 
-/* ---- kick ------------------------------------------------------------------------------------------------ */
+/* ---- kick -------------------------------------------------------------------------- */
 
 struct kicking {
 	struct walk walk;
@@ -791,7 +791,7 @@ void ordering_kick(const struct asked *a)
 	walk_start(&k->walk, &a->sight->walks, a->sight->loop, COUNT_WITHIN);
 }
 
-/* ---- lockdown -------------------------------------------------------------------------------------------- */
+/* ---- lockdown ---------------------------------------------------------------------- */
 
 static void say_lockdown(const struct asked *a)
 {

@@ -15,7 +15,7 @@
 #define OFFENDERS   100
 #define PREFIXES    20
 
-/* ---- totals, and what became of them ----------------------------------------------------- */
+/* ---- totals, and what became of them ----------------------------------------------- */
 
 static uint64_t of_event(const struct pulses *p, int which)
 {
@@ -127,7 +127,7 @@ static double per_minute(const struct note *from, const struct note *to, size_t 
 	return (double)(to->total[i] - from->total[i]) / minutes;
 }
 
-/* ---- what is said -------------------------------------------------------------------------- */
+/* ---- what is said ------------------------------------------------------------------ */
 
 struct topping {
 	struct walk walk;
@@ -229,7 +229,7 @@ static void say_row(const struct topping *t, const char *part, const struct guar
 	asked_row(&t->asked, &out);
 }
 
-/* ---- those that matter most ------------------------------------------------------------------ */
+/* ---- those that matter most -------------------------------------------------------- */
 
 static double by_points(const struct topping *t, const struct guard_hot *row)
 {

@@ -56,7 +56,7 @@ static void on_record(void *arg, enum role role, unsigned number,
 
 		if (!one->ask || !net_has(&one->net, &r->from))
 			continue;
-		if (control_asked(t->sight->control, one->ask)) {
+		if (control_has(t->sight->control, one->ask)) {
 			say(t, one->ask, role, r);
 		} else {
 			one->ask = 0;
@@ -91,7 +91,7 @@ static struct trace_one *place(struct trace *t)
 	for (size_t i = 0; i < CONTROL_STREAMS; i++) {
 		struct trace_one *one = &t->one[i];
 
-		if (one->ask && !control_asked(t->sight->control, one->ask)) {
+		if (one->ask && !control_has(t->sight->control, one->ask)) {
 			one->ask = 0;
 			t->count--;
 		}

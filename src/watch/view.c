@@ -108,7 +108,7 @@ bool view_enforces(const struct view *v, enum rule rule)
 	return !l->observe && rule < RULE_COUNT && !l->observed[rule];
 }
 
-/* ---- what happens to whom ------------------------------------------------------------- */
+/* ---- what happens to whom ---------------------------------------------------------- */
 
 /* What the lists say about all of a net: an entry inside it says nothing about it. */
 static bool judge_access(const struct view *v, const struct net *net, int64_t wall,
