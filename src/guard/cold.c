@@ -60,6 +60,8 @@ static uint16_t says_of(const struct guard_hot *row)
 {
 	unsigned says = row->says;
 
+	if (!(row->flags & HOT_DETAIL))
+		return (uint16_t)says;
 	for (unsigned e = 0; e < EVENT_COUNT; e++)
 		if (row->seen[e])
 			says |= 1u << event_table[e].says;
@@ -144,80 +146,57 @@ void hot_tidy(struct guard_hot *row)
 
 /* ---- worth ------------------------------------------------------------------------------- */
 
-#define RANK_MAX ((UINT32_C(1) << 28) - 1)
-
-enum rank {
-	RANK_PASSER_BY,
-	RANK_PASSED,
-	RANK_OFFENDED,
-	RANK_GOOD,
-	RANK_KNOWN_GOOD,
-	RANK_BANNED,
-};
-
 static enum rank rank_of(unsigned flags, bool good, bool offended)
 {
-	if (flags & HOT_GOOD)
-		return RANK_KNOWN_GOOD;
-	if (good)
-		return RANK_GOOD;
-	if (offended)
-		return RANK_OFFENDED;
-	return flags & HOT_PASSED ? RANK_PASSED : RANK_PASSER_BY;
+	return flags & HOT_GOOD	    ? RANK_KNOWN_GOOD
+	       : good		    ? RANK_GOOD
+	       : offended	    ? RANK_OFFENDED
+	       : flags & HOT_PASSED ? RANK_PASSED
+				    : RANK_PASSER_BY;
+}
+
+struct brief brief_of(const struct guard_hot *row)
+{
+	gsec_t last = later(row->last, row->points_at);
+	enum rank after = rank_of(row->flags, row->good || row->good_inside,
+				  row->offended || row->visits || row->slow >= 1 ||
+					  row->ban.level);
+	bool banned = row->ban.until > last;
+
+	return (struct brief){
+		.rank = (uint8_t)(row->sessions ? RANK_OPEN
+				  : banned	? RANK_BANNED
+						: after),
+		.after = (uint8_t)after,
+		.time = banned ? row->ban.until : last,
+	};
 }
 
 /* Within a rank: who was here last; of bans, which lasts longest. */
-static uint32_t worth(enum rank c, gsec_t at, gsec_t now)
-{
-	gsec_t age = now > at ? now - at : 0;
-
-	return (uint32_t)c << 28 | (age < RANK_MAX ? RANK_MAX - age : 0);
-}
-
-static uint32_t worth_of_ban(gsec_t until, gsec_t now)
-{
-	gsec_t left = until - now;
-
-	return (uint32_t)RANK_BANNED << 28 | (left < RANK_MAX ? left : RANK_MAX);
-}
-
-brief_t brief_of(const struct guard_hot *row)
-{
-	gsec_t last = later(row->last, row->points_at);
-	enum rank c = rank_of(row->flags, row->good > 0 || row->good_inside > 0,
-			      row->offended || row->visits || row->slow >= 1 ||
-				      row->ban.level);
-	bool banned = row->ban.until > last;
-
-	return (brief_t)c << BRIEF_RANK | (banned ? BRIEF_BAN : 0) |
-	       (row->sessions ? BRIEF_OPEN : 0) | BRIEF_USED |
-	       (brief_t)(banned ? row->ban.until : last) << BRIEF_TIME;
-}
-
-uint32_t brief_worth(brief_t brief, gsec_t now)
-{
-	gsec_t at = (gsec_t)(brief >> BRIEF_TIME);
-	unsigned c = brief >> BRIEF_RANK & 7;
-
-	if (brief & BRIEF_OPEN)
-		return UINT32_MAX;
-	if (brief & BRIEF_BAN && at > now)
-		return worth_of_ban(at, now);
-	return worth(c <= RANK_BANNED ? (enum rank)c : RANK_PASSER_BY, at, now);
-}
-
 uint32_t memory_worth(const struct guard_hot *row, gsec_t now)
 {
-	return brief_worth(brief_of(row), now);
+	struct brief b = brief_of(row);
+	uint32_t rank = (uint32_t)(brief_order(b.rank, b.after, b.time, now) >> 32);
+	uint32_t most = (UINT32_C(1) << 28) - 1, in;
+	gsec_t age = now > b.time ? now - b.time : 0;
+
+	if (rank == RANK_OPEN)
+		return UINT32_MAX;
+	if (rank == RANK_BANNED)
+		in = b.time - now < most ? b.time - now : most;
+	else
+		in = age < most ? most - age : 0;
+	return rank << 28 | in;
 }
 
-uint32_t cold_worth(const struct guard_cold *c, gsec_t now)
+uint64_t cold_worth(const struct guard_cold *c, gsec_t now)
 {
-	if (c->until > now)
-		return worth_of_ban(c->until, now);
-	return worth(rank_of(c->flags, c->good > 0 || c->kind >> 3,
-			     c->slow >= SIXTEENTHS || c->level || c->visits),
-		     c->last, now);
+	bool banned = c->until > now;
+	enum rank after = rank_of(c->flags, c->good || c->kind >> 3,
+				  c->slow >= SIXTEENTHS || c->level || c->visits);
+
+	return (uint64_t)(banned ? RANK_BANNED : after) << 32 |
+	       (banned ? c->until : c->last);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -248,31 +227,22 @@ void cold_drop(const struct memory *m, const struct place *at, struct guard_cold
 		s->cold_used--;
 }
 
-/* The row of the same key, or a free or torn one, or the one that matters least. */
+/* The row of the same key, or a free one, or the one that matters least. */
 static struct guard_cold *room(const struct memory *m, const struct place *at,
 			       const struct guard_cold *new, gsec_t now)
 {
-	struct guard_cold *c = bucket(m, at), *least = NULL, *free = NULL;
-	struct memory_shard *s = &m->shard[at->shard];
-	uint32_t low = cold_worth(new, now);
+	struct guard_cold *c = bucket(m, at), *least = NULL;
+	uint64_t low = cold_worth(new, now);
 
 	for (unsigned i = 0; i < BUCKET; i++) {
-		uint32_t w;
+		uint64_t w = c[i].kind ? cold_worth(&c[i], now) : 0;
 
-		if (c[i].prefix == new->prefix && (c[i].kind & 7) == (new->kind & 7))
+		if (c[i].prefix == new->prefix && ((c[i].kind ^ new->kind) & 7) == 0)
 			return &c[i];
-		if (!c[i].kind) {
-			free = &c[i];
-		} else if (!cold_ok(&c[i])) {
-			s->mended++;
-			cold_drop(m, at, &c[i]);
-			free = &c[i];
-		} else if ((w = cold_worth(&c[i], now)) <= low) {
-			least = &c[i];
-			low = w;
-		}
+		least = w <= low ? &c[i] : least;
+		low = w <= low ? w : low;
 	}
-	return free ? free : least;
+	return least;
 }
 
 void cold_put(const struct memory *m, const struct place *at, const struct guard_cold *c,
@@ -287,7 +257,7 @@ void cold_put(const struct memory *m, const struct place *at, const struct guard
 	}
 	if (!to->kind)
 		s->cold_used++;
-	else if (to->prefix != c->prefix || (to->kind & 7) != (c->kind & 7))
+	else if (to->prefix != c->prefix || (to->kind ^ c->kind) & 7)
 		s->forgotten++;
 	*to = *c;
 }

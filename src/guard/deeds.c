@@ -41,7 +41,10 @@ struct news {
 
 static bool is_new(struct guard_hot *row, enum guard_variety which, uint64_t hash)
 {
-	return hash == 0 || distinct_add(&row->variety[which], hash);
+	if (hash == 0)
+		return true;
+	row->flags |= HOT_DETAIL;
+	return distinct_add(&row->variety[which], hash);
 }
 
 static struct news learn(struct guard_hot *row, const struct guard_deeds *d)
@@ -130,6 +133,7 @@ static float at_least_0(double d)
 static void charge(struct judge *j, struct guard_hot *row, const struct guard_deeds *d,
 		   const struct weight *w)
 {
+	row->flags |= HOT_DETAIL;
 	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++)
 		if (d->seen[e])
 			row->seen[e] += row->seen[e] < UINT32_MAX - d->seen[e] ? d->seen[e]

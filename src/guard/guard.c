@@ -320,8 +320,10 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 		}
 		if (its) {
 			a->out.worth_a_line = ladder_tells(row, &a->out.tries);
-			if (e == EV_CAME_AGAIN || e == EV_DENIED)
+			if (e == EV_CAME_AGAIN || e == EV_DENIED) {
+				row->flags |= HOT_DETAIL;
 				row->seen[e] += row->seen[e] < UINT32_MAX;
+			}
 		}
 		judge_close(&a->j, row);
 	}

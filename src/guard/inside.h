@@ -34,23 +34,33 @@ struct memory_shard {
 	uint32_t contended, mended;
 };
 
+enum rank {
+	RANK_PASSER_BY,
+	RANK_PASSED,
+	RANK_OFFENDED,
+	RANK_GOOD,
+	RANK_KNOWN_GOOD,
+	RANK_BANNED,
+	RANK_OPEN = 7, /* it has sessions: it stays */
+};
+
 /*
- * What choosing a place needs to know of a row, so that eight of them are one line; zero
- * if the place is free. From the low end: 16 bits of the hash, 3 of its rank, the marks
- * below, then 32 bits of a time: when the ban ends, else when it was last heard of.
+ * What finding and choosing a place needs to know of eight rows, in one line: 16 bits of
+ * the hash (0: the place is free), and what the row is worth: its rank, and within that a
+ * time, which is when the ban ends or else when it was last heard of.
  */
-typedef uint64_t brief_t;
-
-#define BRIEF_TAG   UINT64_C(0xffff)
-#define BRIEF_RANK  16
-#define BRIEF_BAN   (UINT64_C(1) << 19)
-#define BRIEF_OPEN  (UINT64_C(1) << 20) /* it has sessions */
-#define BRIEF_USED  (UINT64_C(1) << 21)
-#define BRIEF_STRAY (UINT64_C(1) << 22) /* not in its first bucket */
-#define BRIEF_TIME  32
-
 struct memory_tags {
-	_Alignas(LINE) brief_t brief[BUCKET];
+	_Alignas(LINE) uint16_t tag[BUCKET];
+	uint8_t rank[BUCKET];
+	uint8_t after[BUCKET]; /* its rank when the ban has ended; STRAY */
+	gsec_t time[BUCKET];
+};
+
+#define STRAY 0x80 /* it is not in its first bucket */
+
+struct brief {
+	uint8_t rank, after;
+	gsec_t time;
 };
 
 struct memory_note {
@@ -110,32 +120,74 @@ MUST bool memory_plan(const struct memory_shape *shape, struct memory_plan *out)
 struct place {
 	uint32_t shard, bucket, other,
 		cold; /* other: the hot bucket if the first is taken */
-	brief_t tag;
+	uint16_t tag;
 };
 
 struct place memory_place(const struct memory *m, struct guard_key k);
+/* The cold bucket follows from the hot one and the tag: it can be had before the row is. */
+uint32_t memory_cold_bucket(const struct memory *m, uint32_t bucket, uint16_t tag);
 struct memory_shard *memory_shard_of(const struct memory *m, uint32_t bucket);
 
 /* ---- locks ------------------------------------------------------------------------------- */
 
-MUST bool lock_take(struct memory_lock *lock, unsigned worker);
-void lock_free(struct memory_lock *lock);
+static inline void spin_once(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+MUST bool lock_wait(struct memory_lock *lock, unsigned worker);
+
+static inline bool lock_try(struct memory_lock *lock, unsigned worker)
+{
+	uint32_t nobody = GUARD_NOBODY;
+
+	if (!__atomic_compare_exchange_n(&lock->by, &nobody, worker + 1, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	__atomic_store_n(&lock->seq, lock->seq | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return true;
+}
+
+/* False: it could not be had, after some ten microseconds. */
+MUST static inline bool lock_take(struct memory_lock *lock, unsigned worker)
+{
+	return lock_try(lock, worker) || lock_wait(lock, worker);
+}
+
+static inline void lock_free(struct memory_lock *lock)
+{
+	__atomic_store_n(&lock->seq, (lock->seq | 1) + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&lock->by, GUARD_NOBODY, __ATOMIC_RELEASE);
+}
+
 /* Before and after reading what a lock guards: false if a writer was met. */
 MUST bool read_begins(const struct memory_lock *lock, uint32_t *seq);
 MUST bool read_held(const struct memory_lock *lock, uint32_t seq);
-void spin_once(void);
 
 /* ---- worth -------------------------------------------------------------------------------- */
 
-brief_t brief_of(const struct guard_hot *row);
-uint32_t brief_worth(brief_t brief, gsec_t now);
+struct brief brief_of(const struct guard_hot *row);
+
+/* The larger, the more it matters; a ban that has ended counts no more. */
+static inline uint64_t brief_order(uint8_t rank, uint8_t after, gsec_t time, gsec_t now)
+{
+	uint8_t is = rank == RANK_BANNED && time <= now ? after & 7 : rank;
+
+	return (uint64_t)is << 32 | time;
+}
 
 /* ---- cold rows ------------------------------------------------------------------------------ */
 
 uint16_t cold_check(const struct guard_cold *c);
 bool cold_ok(const struct guard_cold *c);
 struct guard_key cold_key(const struct guard_cold *c);
-uint32_t cold_worth(const struct guard_cold *c, gsec_t now);
+/* To be compared with that of other cold rows. */
+uint64_t cold_worth(const struct guard_cold *c, gsec_t now);
 void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold *out);
 /* Into a row of zeros. */
 void hot_of_cold(const struct guard_cold *c, struct guard_hot *out);

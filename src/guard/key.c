@@ -11,30 +11,27 @@ static bool is_v4(uint8_t kind)
 	return kind < LEVEL_COUNT;
 }
 
-static uint64_t mask(uint8_t kind)
+/* clang-format off */
+static const uint64_t key_mask[KEY_KINDS] = {
+	UINT32_C(0xffffffff), UINT32_C(0xffffffc0), UINT32_C(0xfffff800),
+	UINT64_MAX, UINT64_MAX << 16, UINT64_MAX << 32,
+};
+/* clang-format on */
+
+static uint64_t big_endian(const uint8_t *p)
 {
-	unsigned width = is_v4(kind) ? 32 : 64;
-	uint64_t ones = UINT64_MAX << (width - key_bits[kind]);
-
-	return is_v4(kind) ? ones & UINT32_MAX : ones;
-}
-
-static uint64_t big_endian(const uint8_t *p, size_t n)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
+	return (uint64_t)p[0] << 56 | (uint64_t)p[1] << 48 | (uint64_t)p[2] << 40 |
+	       (uint64_t)p[3] << 32 | (uint64_t)p[4] << 24 | (uint64_t)p[5] << 16 |
+	       (uint64_t)p[6] << 8 | p[7];
 }
 
 struct guard_key guard_key_of(const struct addr *a, enum guard_level level)
 {
 	bool v4 = addr_is_v4(a);
 	uint8_t kind = (uint8_t)(v4 ? level : level + LEVEL_COUNT);
-	uint64_t whole = v4 ? big_endian(a->ip + 12, 4) : big_endian(a->ip, 8);
+	uint64_t whole = big_endian(a->ip + (v4 ? 8 : 0));
 
-	return (struct guard_key){ .prefix = whole & mask(kind), .kind = kind };
+	return (struct guard_key){ .prefix = whole & key_mask[kind], .kind = kind };
 }
 
 enum guard_level guard_key_level(struct guard_key k)
@@ -83,5 +80,5 @@ bool guard_key_eq(struct guard_key a, struct guard_key b)
 
 bool guard_key_ok(struct guard_key k)
 {
-	return k.kind < KEY_KINDS && (k.prefix & ~mask(k.kind)) == 0;
+	return k.kind < KEY_KINDS && (k.prefix & ~key_mask[k.kind]) == 0;
 }

@@ -6,10 +6,8 @@
 static bool see_hot(const struct memory *m, uint32_t i, const struct guard_key *k,
 		    struct guard_hot *out)
 {
-	brief_t b = __atomic_load_n(&m->tags[i / BUCKET].brief[i % BUCKET],
-				    __ATOMIC_RELAXED);
-
-	if (!(b & BRIEF_USED) || (k && !guard_key_eq(m->hot[i].key, *k)))
+	if (!m->tags[i / BUCKET].tag[i % BUCKET] ||
+	    (k && !guard_key_eq(m->hot[i].key, *k)))
 		return false;
 	memcpy(out, &m->hot[i], sizeof(*out));
 	return guard_key_ok(out->key) && (!k || guard_key_eq(out->key, *k));

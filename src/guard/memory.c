@@ -117,6 +117,7 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 		.worker = worker,
 		.shape = shape,
 		.shards = plan.shard_count,
+		.aside = shape.hot / BUCKET / plan.shard_count - 1,
 		.key = { head->key[0], head->key[1] },
 		.shard = (struct memory_shard *)(base + plan.shards),
 		.notes = (struct memory_note *)(base + plan.notes),
@@ -163,22 +164,29 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+uint32_t memory_cold_bucket(const struct memory *m, uint32_t bucket, uint16_t tag)
+{
+	uint64_t hot = m->shape.hot / BUCKET;
+
+	return (uint32_t)((tag * hot | bucket) & (m->shape.cold / BUCKET - 1));
+}
+
 /* docs/decisions/0009: why not siphash here. */
 struct place memory_place(const struct memory *m, struct guard_key k)
 {
 	uint64_t h = fold(k.prefix ^ m->key[0],
 			  m->key[1] ^
 				  (k.kind + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15));
-	uint32_t hot = m->shape.hot / BUCKET, aside = hot / m->shards - 1;
 	struct place at;
 
 	h = fold(h ^ m->key[1], m->key[0] ^ UINT64_C(0xd6e8feb86659fd93));
-	at.bucket = (uint32_t)h & (hot - 1);
-	at.cold = (uint32_t)h & (m->shape.cold / BUCKET - 1);
-	at.shard = (uint32_t)h & (m->shards - 1);
+	at.bucket = (uint32_t)h & (m->shape.hot / BUCKET - 1);
+	at.tag = (uint16_t)(h >> 48);
+	at.tag = (uint16_t)(at.tag + (at.tag == 0));
+	at.cold = memory_cold_bucket(m, at.bucket, at.tag);
+	at.shard = at.bucket & (m->shards - 1);
 	/* an odd number of steps away, within the shard; if it has but one bucket, the same */
-	at.other = at.bucket ^ (((uint32_t)(h >> 32) | 1) & aside) * m->shards;
-	at.tag = h >> 48;
+	at.other = at.bucket ^ (((uint32_t)(h >> 32) | 1) & m->aside) * m->shards;
 	return at;
 }
 
@@ -199,35 +207,15 @@ struct memory_shard *memory_shard_of(const struct memory *m, uint32_t bucket)
 
 /* ---- locks ---------------------------------------------------------------------------------- */
 
-void spin_once(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-bool lock_take(struct memory_lock *lock, unsigned worker)
+bool lock_wait(struct memory_lock *lock, unsigned worker)
 {
 	for (unsigned i = 0; i < PATIENCE; i++) {
-		uint32_t free = GUARD_NOBODY;
-
-		if (__atomic_compare_exchange_n(&lock->by, &free, worker + 1, false,
-						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-			__atomic_store_n(&lock->seq, lock->seq | 1, __ATOMIC_RELAXED);
-			__atomic_thread_fence(__ATOMIC_RELEASE);
-			return true;
-		}
 		spin_once();
+		if (__atomic_load_n(&lock->by, __ATOMIC_RELAXED) == GUARD_NOBODY &&
+		    lock_try(lock, worker))
+			return true;
 	}
 	return false;
-}
-
-void lock_free(struct memory_lock *lock)
-{
-	__atomic_store_n(&lock->seq, (lock->seq | 1) + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&lock->by, GUARD_NOBODY, __ATOMIC_RELEASE);
 }
 
 bool read_begins(const struct memory_lock *lock, uint32_t *seq)

@@ -71,6 +71,7 @@ enum guard_variety {
 #define HOT_BEHIND (1u << 2) /* came through PROXY or XCLIENT, at least sometimes */
 #define HOT_NO_PTR (1u << 3)
 #define HOT_LISTED (1u << 4) /* by a DNS blocklist */
+#define HOT_DETAIL (1u << 5) /* must be set by whoever writes to `seen` or behind it */
 
 /* 512 bytes. Whoever changes it locks it: memory_open_row(). */
 struct guard_hot {
@@ -136,7 +137,7 @@ struct memory {
 
 	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
 	struct memory_shape shape;
-	uint32_t shards;
+	uint32_t shards, aside; /* hot buckets of a shard - 1 */
 	uint64_t key[2];
 	struct memory_shard *shard;
 	struct memory_tags *tags;

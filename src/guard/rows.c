@@ -2,69 +2,43 @@
 
 #include "base/bug.h"
 
-/* ---- bringing it on its way --------------------------------------------------------------- */
-
-/* First what every key needs; then, with the tags there, the row that has one's tag. */
-void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
-{
-	struct place at[LEVEL_COUNT];
-
-	if (n > LEVEL_COUNT)
-		n = LEVEL_COUNT;
-	for (size_t i = 0; i < n; i++) {
-		at[i] = memory_place(m, keys[i]);
-		__builtin_prefetch(&m->tags[at[i].bucket], 1);
-		__builtin_prefetch(&m->shard[at[i].shard], 1);
-	}
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t *cold = (const uint8_t *)(m->cold +
-							(size_t)at[i].cold * BUCKET);
-
-		for (size_t at_byte = 0; at_byte < BUCKET * sizeof(*m->cold);
-		     at_byte += LINE)
-			__builtin_prefetch(cold + at_byte, 1);
-	}
-	for (size_t i = 0; i < n; i++) {
-		const brief_t *brief = m->tags[at[i].bucket].brief;
-		const struct guard_hot *row = m->hot + (size_t)at[i].bucket * BUCKET;
-
-		for (unsigned j = 0; j < BUCKET; j++) {
-			brief_t b = __atomic_load_n(&brief[j], __ATOMIC_RELAXED);
-
-			if (b & BRIEF_USED && (b & BRIEF_TAG) == at[i].tag) {
-				__builtin_prefetch(&row[j], 1);
-				__builtin_prefetch((const uint8_t *)&row[j] + LINE, 1);
-			}
-		}
-	}
-}
-
 /* ---- places -------------------------------------------------------------------------------- */
 
-static void set_brief(const struct memory *m, uint32_t index, brief_t b)
+#define NOWHERE	  UINT32_MAX
+#define HEAD_PART offsetof(struct guard_hot, seen) /* of a row: what connecting needs */
+
+/* Eight comparisons at once, where the processor can. */
+typedef uint16_t eight __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+static bool any_tagged(const struct memory_tags *t, uint16_t tag)
 {
-	__atomic_store_n(&m->tags[index / BUCKET].brief[index % BUCKET], b,
-			 __ATOMIC_RELAXED);
+	eight tags, want = { tag, tag, tag, tag, tag, tag, tag, tag };
+	halves same;
+
+	memcpy(&tags, t->tag, sizeof(tags));
+	same = (halves)(tags == want);
+	return (same[0] | same[1]) != 0;
 }
 
-static brief_t get_brief(const struct memory *m, uint32_t index)
+/* The first place of the bucket, from `from` on, that has the tag; BUCKET: none. */
+static unsigned tagged(const struct memory_tags *t, uint16_t tag, unsigned from)
 {
-	return __atomic_load_n(&m->tags[index / BUCKET].brief[index % BUCKET],
-			       __ATOMIC_RELAXED);
+	if (from == 0 && !any_tagged(t, tag))
+		return BUCKET;
+	while (from < BUCKET && t->tag[from] != tag)
+		from++;
+	return from;
 }
 
-#define NOWHERE UINT32_MAX
-
-static uint32_t find_in(const struct memory *m, uint32_t bucket, brief_t tag,
+static uint32_t find_in(const struct memory *m, uint32_t bucket, uint16_t tag,
 			struct guard_key k)
 {
-	for (uint32_t i = bucket * BUCKET; i < (bucket + 1) * BUCKET; i++) {
-		brief_t b = get_brief(m, i);
+	const struct memory_tags *t = &m->tags[bucket];
 
-		if (b & BRIEF_USED && (b & BRIEF_TAG) == tag &&
-		    guard_key_eq(m->hot[i].key, k))
-			return i;
-	}
+	for (unsigned i = tagged(t, tag, 0); i < BUCKET; i = tagged(t, tag, i + 1))
+		if (guard_key_eq(m->hot[bucket * BUCKET + i].key, k))
+			return bucket * BUCKET + i;
 	return NOWHERE;
 }
 
@@ -77,48 +51,102 @@ static uint32_t find(const struct memory *m, const struct place *at, struct guar
 	return i;
 }
 
-/* Free, or what matters least; NOWHERE if all have open sessions. */
-static uint32_t least_in(const struct memory *m, uint32_t bucket, gsec_t now)
+/* The free place, or what matters least of the bucket. */
+static unsigned least_in(const struct memory_tags *t, gsec_t now)
 {
-	uint32_t least = NOWHERE, low = UINT32_MAX;
+	uint64_t low = UINT64_MAX;
+	unsigned at = 0;
 
-	for (uint32_t i = bucket * BUCKET; i < (bucket + 1) * BUCKET; i++) {
-		brief_t b = get_brief(m, i);
-		uint32_t w = b & BRIEF_USED ? brief_worth(b, now) : 0;
+	for (unsigned i = 0; i < BUCKET; i++) {
+		uint64_t w = t->tag[i] ? brief_order(t->rank[i], t->after[i], t->time[i],
+						     now)
+				       : 0;
 
-		if (!(b & BRIEF_USED))
-			return i;
-		if (w < low) {
-			least = i;
-			low = w;
-		}
+		at = w < low ? i : at;
+		low = w < low ? w : low;
 	}
-	return least;
+	return at;
 }
 
-/* The tags are only a summary: the row itself says whether it has sessions. */
+/*
+ * Free, or what may be forgotten; NOWHERE if all have open sessions. The tags are only a
+ * summary: the row itself says whether it has sessions.
+ */
 static uint32_t room_in(const struct memory *m, uint32_t bucket, gsec_t now)
 {
-	for (unsigned tries = 0; tries < BUCKET; tries++) {
-		uint32_t i = least_in(m, bucket, now);
-		brief_t b = i == NOWHERE ? 0 : get_brief(m, i);
+	struct memory_tags *t = &m->tags[bucket];
 
-		if (!(b & BRIEF_USED) || m->hot[i].sessions == 0)
-			return i;
-		set_brief(m, i, b | BRIEF_OPEN);
+	for (unsigned tries = 0; tries < BUCKET; tries++) {
+		unsigned i = least_in(t, now);
+
+		if (!t->tag[i])
+			return bucket * BUCKET + i;
+		if (t->rank[i] == RANK_OPEN)
+			return NOWHERE;
+		if (m->hot[bucket * BUCKET + i].sessions == 0)
+			return bucket * BUCKET + i;
+		t->rank[i] = RANK_OPEN;
 	}
 	return NOWHERE;
 }
 
+/* ---- bringing it on its way --------------------------------------------------------------- */
+
+static void fetch(const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += LINE)
+		__builtin_prefetch((const uint8_t *)p + i, 1);
+}
+
+static void fetch_cold(const struct memory *m, uint32_t bucket)
+{
+	fetch(m->cold + (size_t)bucket * BUCKET, BUCKET * sizeof(*m->cold));
+}
+
+/* With the tags there: the row that has one's tag, or what will make room for one. */
+static void fetch_row(const struct memory *m, const struct place *at)
+{
+	const struct memory_tags *t = &m->tags[at->bucket];
+	unsigned i = tagged(t, at->tag, 0);
+
+	if (i == BUCKET) {
+		i = least_in(t, 0);
+		fetch_cold(m, memory_cold_bucket(m, at->bucket, t->tag[i]));
+	}
+	fetch(&m->hot[at->bucket * BUCKET + i], HEAD_PART);
+}
+
+void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
+{
+	struct place at[LEVEL_COUNT];
+
+	if (n > LEVEL_COUNT)
+		n = LEVEL_COUNT;
+	for (size_t i = 0; i < n; i++) {
+		at[i] = memory_place(m, keys[i]);
+		__builtin_prefetch(&m->tags[at[i].bucket], 1);
+		__builtin_prefetch(&m->shard[at[i].shard], 1);
+	}
+	for (size_t i = 0; i < n; i++)
+		fetch_cold(m, at[i].cold);
+	for (size_t i = 0; i < n; i++)
+		fetch_row(m, &at[i]);
+}
+
+/* ---- making room ---------------------------------------------------------------------------- */
+
 /* The row is empty from here on; what was known is in cold memory, if that has room. */
 static void empty(const struct memory *m, struct memory_shard *s, uint32_t i)
 {
-	if (get_brief(m, i) & BRIEF_STRAY && s->strays)
+	struct memory_tags *t = &m->tags[i / BUCKET];
+
+	if (t->after[i % BUCKET] & STRAY && s->strays)
 		s->strays--;
 	if (s->hot_used)
 		s->hot_used--;
-	set_brief(m, i, 0);
-	memset(&m->hot[i], 0, sizeof(m->hot[i]));
+	t->tag[i % BUCKET] = 0;
+	memset(&m->hot[i], 0,
+	       m->hot[i].flags & HOT_DETAIL ? sizeof(m->hot[i]) : HEAD_PART);
 }
 
 static void evict(const struct memory *m, struct memory_shard *s, uint32_t i, gsec_t now)
@@ -145,22 +173,25 @@ static void evict(const struct memory *m, struct memory_shard *s, uint32_t i, gs
 static uint32_t make(const struct memory *m, const struct place *at, gsec_t now)
 {
 	struct memory_shard *s = &m->shard[at->shard];
-	brief_t stray = 0;
 	uint32_t i = room_in(m, at->bucket, now);
+	bool stray = i == NOWHERE && at->other != at->bucket;
+	struct memory_tags *t;
 
-	if (i == NOWHERE && at->other != at->bucket) {
+	if (stray)
 		i = room_in(m, at->other, now);
-		stray = BRIEF_STRAY;
-	}
 	if (i == NOWHERE)
 		return i;
 	__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (get_brief(m, i) & BRIEF_USED)
+	t = &m->tags[i / BUCKET];
+	if (t->tag[i % BUCKET])
 		evict(m, s, i, now);
 	s->hot_used++;
-	s->strays += stray != 0;
-	set_brief(m, i, at->tag | BRIEF_USED | stray | (brief_t)now << BRIEF_TIME);
+	s->strays += stray;
+	t->rank[i % BUCKET] = RANK_PASSER_BY;
+	t->after[i % BUCKET] = stray ? STRAY : 0;
+	t->time[i % BUCKET] = now;
+	t->tag[i % BUCKET] = at->tag;
 	return i;
 }
 
@@ -215,14 +246,16 @@ struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, 
 void memory_close_row(const struct memory *m, struct guard_hot *row)
 {
 	size_t i = (size_t)(row - m->hot);
+	struct memory_tags *t = &m->tags[i / BUCKET];
+	struct brief b = brief_of(row);
 	struct memory_shard *s;
-	brief_t was;
 
 	BUG_IF(row < m->hot || i >= m->shape.hot);
 	s = memory_shard_of(m, (uint32_t)i / BUCKET);
 	BUG_IF(__atomic_load_n(&s->lock.by, __ATOMIC_RELAXED) != m->worker + 1);
-	was = get_brief(m, (uint32_t)i);
-	set_brief(m, (uint32_t)i, brief_of(row) | (was & (BRIEF_TAG | BRIEF_STRAY)));
+	t->rank[i % BUCKET] = b.rank;
+	t->after[i % BUCKET] = (uint8_t)(b.after | (t->after[i % BUCKET] & STRAY));
+	t->time[i % BUCKET] = b.time;
 	__atomic_store_n(&s->open, 0, __ATOMIC_RELAXED);
 	lock_free(&s->lock);
 }
@@ -255,10 +288,10 @@ static void recount(const struct memory *m, uint32_t shard)
 
 	for (uint32_t b = shard; b < m->shape.hot / BUCKET; b += m->shards)
 		for (uint32_t i = b * BUCKET; i < (b + 1) * BUCKET; i++) {
-			brief_t brief = get_brief(m, i);
+			const struct memory_tags *t = &m->tags[b];
 
-			hot += (brief & BRIEF_USED) != 0;
-			strays += (brief & BRIEF_STRAY) != 0;
+			hot += t->tag[i % BUCKET] != 0;
+			strays += t->tag[i % BUCKET] && t->after[i % BUCKET] & STRAY;
 		}
 	for (uint32_t b = shard; b < m->shape.cold / BUCKET; b += m->shards)
 		for (uint32_t i = b * BUCKET; i < (b + 1) * BUCKET; i++) {
@@ -279,7 +312,7 @@ static void mend_shard(const struct memory *m, uint32_t shard)
 	uint32_t open = s->open;
 
 	if (open && open <= m->shape.hot && memory_shard_of(m, (open - 1) / BUCKET) == s) {
-		set_brief(m, open - 1, 0);
+		m->tags[(open - 1) / BUCKET].tag[(open - 1) % BUCKET] = 0;
 		memset(&m->hot[open - 1], 0, sizeof(m->hot[open - 1]));
 		s->mended++;
 	}
