@@ -26,7 +26,11 @@ from servers import (
     Bare,
     Canned,
     Holdfast,
+    HoldfastListedFew,
+    HoldfastListedMany,
+    HoldfastLists,
     HoldfastMaildir,
+    HoldfastObserve,
     Server,
     answering,
     fill,
@@ -411,5 +415,17 @@ PEERS = {
         DovecotFast,
     )
 }
-OURS = {kind.name: kind for kind in (Bare, Canned, Holdfast, HoldfastMaildir)}
+OURS = {
+    kind.name: kind
+    for kind in (
+        Bare,
+        Canned,
+        Holdfast,
+        HoldfastObserve,
+        HoldfastListedFew,
+        HoldfastListedMany,
+        HoldfastLists,
+        HoldfastMaildir,
+    )
+}
 KINDS = dict(OURS, **PEERS)

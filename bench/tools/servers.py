@@ -26,7 +26,7 @@ BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 # What Holdfast is told. If a setting is renamed, this is the place, and the only one.
 
 
-def holdfast_config(directory, port, deliver_to="discard", sessions=None, tls=False):
+def holdfast_config(directory, port, deliver_to="discard", sessions=None, tls=False, more=""):
     text = """
 hostname = "%(host)s";
 domains = [ "%(domain)s" ];
@@ -44,15 +44,16 @@ delivery: { to = "%(deliver_to)s"; };
     run = []
     if os.geteuid() == 0:
         # numbers of no user, as systemd takes them for dynamic ones: nothing to install
-        roles = ("edge", "store", "auth", "watch")
+        roles = ("edge", "store", "auth", "watch", "firewall")
         run += ['user-%s = "%d";' % (r, 61190 + i) for i, r in enumerate(roles)]
     if sessions:
         # each worker has an equal share, and chance does not fill them equally
         most = sessions * 3 // 2
         each = machine.descriptors() - machine.SPARE_DESCRIPTORS
         run.append("edges = %d;" % max(2, -(-most // each)))
-        text += "sessions: { max = %d; };\n" % most
-    text += "run: { %s };\n" % " ".join(run)
+        # how many are held is the question, not from how many addresses
+        text += "sessions: { max = %d; per-address = 0; };\n" % most
+    text += "run: { %s };\n" % " ".join(run) + more
     if tls:
         text += (
             'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
@@ -327,9 +328,11 @@ class Holdfast(Server):
     summary = "defaults, 20 users, the queue is durable, then everything is discarded"
     deliver_to = "discard"
     has_tls = True
+    more = ""  # of its configuration
 
-    def __init__(self, directory, program=None, sessions=None, tls=False):
+    def __init__(self, directory, program=None, sessions=None, tls=False, more=""):
         super().__init__(directory)
+        self.more += more
         self.program = program or built("holdfast")
         self.sessions, self.tls = sessions, tls
 
@@ -340,9 +343,15 @@ class Holdfast(Server):
             make_certificate(d)
         write(
             self.config,
-            holdfast_config(d, self.port, self.deliver_to, self.sessions, self.tls),
+            holdfast_config(
+                d, self.port, self.deliver_to, self.sessions, self.tls, self.settings()
+            ),
         )
         return [self.program, "run", "--config", self.config]
+
+    def settings(self):
+        """What its configuration has besides what all have."""
+        return self.more
 
     def introduce(self):
         for recipient in RECIPIENTS:
@@ -364,6 +373,52 @@ class Holdfast(Server):
             text=True,
         )
         return r.stdout.strip()
+
+
+class HoldfastObserve(Holdfast):
+    name = "holdfast-observe"
+    summary = "as holdfast, but the guard only observes, and strangers need not wait"
+    more = 'guard: { mode = "observe"; };\nsmtp: { greet-delay = "0s"; };\n'
+
+
+class HoldfastListed(Holdfast):
+    """Everybody but 127.0.0.1 is in the last of so many listed networks."""
+
+    networks = 0
+
+    def settings(self):
+        path = os.path.join(self.directory, "listed")
+        with open(path, "w") as f:
+            for i in range(self.networks - 1):
+                # /24s from 128.0.0.0 on
+                high, low = divmod(i, 256)
+                f.write("%d.%d.%d.0/24\n" % (128 + high // 256, high % 256, low))
+            f.write("127.0.0.0/8\n")
+        return 'allow = [ "127.0.0.1" ];\naccess = ( { file = "%s"; } );\n' % path
+
+
+class HoldfastListedFew(HoldfastListed):
+    name = "holdfast-listed-10"
+    summary = "as holdfast, everybody in the last of 10 listed networks"
+    networks = 10
+
+
+class HoldfastListedMany(HoldfastListed):
+    name = "holdfast-listed-million"
+    summary = "as holdfast, everybody in the last of 1,000,000 listed networks"
+    networks = 1000000
+
+
+class HoldfastLists(HoldfastListed):
+    name = "holdfast-lists"
+    summary = "as holdfast-observe, with a list of 1,000,000 networks of others"
+    networks = 1000000
+
+    def settings(self):
+        text = super().settings() + HoldfastObserve.more
+        path = os.path.join(self.directory, "listed")
+        write(path, read(path).replace("127.0.0.0/8\n", ""))
+        return text
 
 
 class HoldfastMaildir(Holdfast):
