@@ -2,7 +2,8 @@
  * inside - what the parts of an inbound session share
  *
  * session.c knows when a session begins, waits and ends; mx.c what a peer may say and what
- * is answered; mail.c what becomes of a message. Nobody else includes this.
+ * is answered; triage.c what is thought of it; mail.c what becomes of a message. Nobody
+ * else includes this.
  */
 #ifndef SESSION_INSIDE_H
 #define SESSION_INSIDE_H
@@ -20,27 +21,42 @@
 #define MARK_XCLIENT   (1u << 7) /* XCLIENT is allowed */
 #define MARK_RCPT_OVER (1u << 8) /* too many recipients was said in this transaction */
 #define MARK_NO_ROOM   (1u << 9) /* the envelope cannot grow */
+#define MARK_ASKED     (1u << 10) /* we waited for look-ups, and shall not again */
+#define MARK_FACTS     (1u << 11) /* what they told was reported */
+/* what access lists say */
+#define MARK_HELO_BAD  (1u << 12)
+#define MARK_HELO_GOOD (1u << 13)
+#define MARK_PTR_BAD   (1u << 14)
+#define MARK_PTR_GOOD  (1u << 15)
+#define MARK_FROM_GOOD (1u << 16) /* of the sender under way */
 
 /* How long we wait for another role before the peer hears that we failed. */
 #define ROLE_WAIT     (60 * MS_SECOND)
 #define PROXY_WAIT    (10 * MS_SECOND)
 #define RATE_GRACE    (30 * MS_SECOND) /* no minimum rate before this */
 #define BODY_ROOM_MIN 512	       /* with less room in the body, more is asked for */
+#define CHUNK_SLACK   (16u << 20) /* a chunk may be so far above the limit and is swallowed */
+#define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
 
 /* One step under way. */
 struct step {
 	struct session *s;
 	const struct session_in *in;
-	struct span left; /* not yet consumed */
+	const struct standing *standing; /* never NULL */
+	struct span left;		 /* not yet consumed */
 	ms_t now;
 	struct session_out *out;
 };
 
 /* Report what the peer did: the one place for it. */
 void session_see(struct step *t, enum event e);
+/* Likewise, if it is the first time in this session. */
+void session_see_once(struct step *t, enum event e);
 /* End the session, in silence or with a last word. */
 void session_end(struct step *t, enum end why);
 void session_end_with(struct step *t, enum reply r, enum end why);
+/* A rule of the guard ends it. */
+void session_end_by(struct step *t, enum rule r);
 /* We wait in this phase until then. */
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline);
 struct span session_host(const struct session *s);
@@ -53,8 +69,38 @@ void mx_greet(struct step *t);
 void mx_start_over(struct step *t);
 /* Answer what was asked last, and count it. */
 void mx_answer(struct step *t, enum reply r, struct span what);
+/* Likewise, because of a rule of the guard. */
+void mx_answer_by(struct step *t, enum rule r, struct span what);
+/* Say now what was held back. */
+void mx_say_held(struct step *t);
 /* The answer to a question about a recipient. */
 void mx_verdict(struct step *t, enum verdict v);
+
+/* Limits as they are now. */
+ms_t triage_command_time(const struct step *t);
+ms_t triage_data_time(const struct step *t);
+ms_t triage_tls_time(const struct step *t);
+/* Does it come in without waiting for our greeting? */
+bool triage_greets_at_once(const struct step *t);
+/* Is this rule watched only? Then it is noted that it would have refused. */
+bool triage_observes(struct step *t, enum rule r);
+/* What follows the text of its reply. mem: RULE_TEXT_MAX. */
+struct span triage_rule_text(const struct step *t, enum rule r, void *mem);
+/* It is time to end this session for what is thought of the client. */
+bool triage_is_over(const struct step *t);
+/* Report what look-ups told, as soon as they have. */
+void triage_learn(struct step *t);
+/* Must we wait for look-ups before we read on? Then it was ordered. */
+bool triage_waits(struct step *t);
+/* The look-ups are over, or took too long. */
+void triage_waited(struct step *t, bool too_long);
+/* The client turned out to be somebody else. */
+void triage_start_over(struct step *t);
+/* What is to be thought of the name that it gave? */
+void triage_hello(struct step *t);
+/* True: refused, and answered. */
+bool triage_sender(struct step *t, struct span address, struct span as_said);
+bool triage_rcpt(struct step *t, struct span address, struct span as_said);
 
 /* MAIL was accepted: from is the first item of the envelope. */
 void mail_begin(struct step *t, struct span from, unsigned flags);

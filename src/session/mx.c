@@ -18,23 +18,54 @@ static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r,
 	return true;
 }
 
+/* With little room, fewer. */
 static bool too_many_errors(struct step *t, uint32_t *count, int64_t max)
 {
+	int64_t now = t->standing->errors;
+
+	if (now > 0 && now < max)
+		max = now;
 	return too_many(t, count, max, RE_TOO_MANY_ERRORS, EV_TOO_MANY_ERRORS, END_ERRORS);
 }
 
 /* Commands that bring no mail nearer. */
 static bool too_much_junk(struct step *t)
 {
-	return too_many(t, &t->s->junk, t->s->conf->set.junk, RE_TOO_MANY_JUNK,
-			EV_TOO_MANY_JUNK, END_JUNK);
+	int64_t now = t->standing->junk;
+
+	return too_many(t, &t->s->junk, now > 0 ? now : t->s->conf->set.junk,
+			RE_TOO_MANY_JUNK, EV_TOO_MANY_JUNK, END_JUNK);
 }
 
 /* Print the reply; the peer has anew its time for a command. */
 static void say(struct step *t, enum reply r, struct span more)
 {
 	smtp_reply(&t->s->smtp, r, more, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + t->s->conf->set.command_timeout);
+	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+}
+
+static void say_by(struct step *t, enum reply r, enum rule by)
+{
+	uint8_t mem[RULE_TEXT_MAX];
+
+	say(t, r, by == RULE_NONE ? SPAN_NONE : triage_rule_text(t, by, mem));
+}
+
+/* Who offends waits for the answer, if its standing says so. */
+static void say_in_time(struct step *t, enum reply r, enum rule by)
+{
+	if (t->standing->delay <= 0 || reply_table[r].code < 400) {
+		say_by(t, r, by);
+		return;
+	}
+	t->s->held = r;
+	t->s->held_by = by;
+	session_wait(t, PHASE_DELAY, t->now + t->standing->delay);
+}
+
+void mx_say_held(struct step *t)
+{
+	say_by(t, t->s->held, t->s->held_by);
 }
 
 static void note_refusal(struct step *t, enum reply r, struct span what)
@@ -44,7 +75,7 @@ static void note_refusal(struct step *t, enum reply r, struct span what)
 }
 
 /* 4xx are our troubles and limits; only 5xx are the peer's mistakes. */
-void mx_answer(struct step *t, enum reply r, struct span what)
+static void answer(struct step *t, enum reply r, enum rule by, struct span what)
 {
 	struct session *s = t->s;
 
@@ -52,7 +83,18 @@ void mx_answer(struct step *t, enum reply r, struct span what)
 	if (reply_table[r].code >= 500 &&
 	    too_many_errors(t, &s->errors, s->conf->set.errors))
 		return;
-	say(t, r, SPAN_NONE);
+	say_in_time(t, r, by);
+}
+
+void mx_answer(struct step *t, enum reply r, struct span what)
+{
+	answer(t, r, RULE_NONE, what);
+}
+
+void mx_answer_by(struct step *t, enum rule r, struct span what)
+{
+	t->out->refused_by = r;
+	answer(t, rule_table[r].reply, r, what);
 }
 
 /* Which offence is it to be answered like this? */
@@ -88,7 +130,7 @@ void mx_start_over(struct step *t)
 	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, offers(s));
 	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
-	session_wait(t, PHASE_TALK, t->now + s->conf->set.command_timeout);
+	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
 void mx_greet(struct step *t)
@@ -129,6 +171,7 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	}
 	mail_drop(t);
 	keep_helo(s, ev->text);
+	triage_hello(t);
 	s->marks &= ~MARK_ESMTP;
 	if (ev->verb == SMTP_HELO) {
 		say(t, RE_HELO, ehlo.host);
@@ -136,7 +179,7 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	}
 	s->marks |= MARK_ESMTP;
 	smtp_reply_ehlo(&s->smtp, &ehlo, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + s->conf->set.command_timeout);
+	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
 /* What came in the clear behind STARTTLS was never meant for us (RFC 3207, 6). */
@@ -150,13 +193,15 @@ static void starttls(struct step *t)
 		refuse(t, RE_NOT_HERE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
 	} else if (!(s->smtp.offers & SMTP_OFFERS_TLS)) {
 		mx_answer(t, RE_TLS_UNAVAILABLE, SPAN_NONE);
+	} else if (t->standing->handshake_over) {
+		refuse(t, RE_TLS_UNAVAILABLE, EV_HANDSHAKE_OVER, SPAN("STARTTLS"));
 	} else if (t->left.n) {
 		session_see(t, EV_TLS_PIPELINED);
 		session_end_with(t, RE_GO_AWAY, END_ABUSE);
 	} else {
 		say(t, RE_TLS_GO, SPAN_NONE);
 		t->out->orders |= DO_TLS;
-		session_wait(t, PHASE_TLS, t->now + s->conf->set.tls_timeout);
+		session_wait(t, PHASE_TLS, t->now + triage_tls_time(t));
 	}
 }
 
@@ -180,6 +225,7 @@ static void xclient(struct step *t, struct span text)
 		s->peer.port = x.port;
 	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
+	triage_start_over(t);
 	if (x.has_helo)
 		keep_helo(s, span_of(x.helo, x.helo_n));
 	say(t, RE_GREETING, session_host(s));
@@ -213,7 +259,9 @@ static void mail(struct step *t, const struct smtp_event *ev)
 		refuse(t, RE_TOO_BIG, EV_TOO_BIG, ev->text);
 	} else if (t->in->storage_full || !t->out->letter) {
 		mx_answer(t, RE_NO_ROOM, ev->text);
-	} else {
+	} else if (!triage_sender(t, address_span(&m.from), ev->text)) {
+		if (m.from.n == 0)
+			session_see(t, EV_NULL_SENDER);
 		s->smtp.binary = m.body == BODY_BINARYMIME;
 		mail_begin(t, address_span(&m.from), mail_flags(s, &m));
 		say(t, RE_SENDER_OK, SPAN_NONE);
@@ -293,14 +341,17 @@ static struct span last_rcpt(const struct step *t, size_t n)
 
 static void judge_rcpt(struct step *t, struct span address, struct span as_said)
 {
-	enum rcpt_answer answer = look_up(t, address);
+	enum rcpt_answer who;
 
-	if (answer < RCPT_IS_KNOWN || answer == RCPT_IS_FULL) {
-		rcpt_refused(t, answer, as_said);
+	if (triage_rcpt(t, address, as_said))
+		return;
+	who = look_up(t, address);
+	if (who < RCPT_IS_KNOWN || who == RCPT_IS_FULL) {
+		rcpt_refused(t, who, as_said);
 		return;
 	}
 	mail_put_rcpt(t, address);
-	if (answer == RCPT_IS_KNOWN) {
+	if (who == RCPT_IS_KNOWN) {
 		rcpt_accepted(t);
 		return;
 	}
@@ -370,7 +421,7 @@ void mx_verdict(struct step *t, enum verdict v)
 static void begin_text(struct step *t)
 {
 	mail_begin_text(t);
-	session_wait(t, PHASE_TALK, t->now + t->s->conf->set.data_timeout);
+	session_wait(t, PHASE_TALK, t->now + triage_data_time(t));
 }
 
 static void data(struct step *t)
@@ -383,16 +434,32 @@ static void data(struct step *t)
 	begin_text(t);
 }
 
+/* Nobody wants to read through a chunk of an exabyte to say no at its end. */
+static bool is_impossible(const struct step *t, uint64_t size)
+{
+	return size > (uint64_t)t->s->conf->set.message_max + CHUNK_SLACK;
+}
+
+static void end_for_size(struct step *t)
+{
+	session_see(t, EV_TOO_BIG);
+	session_end_with(t, RE_TOO_BIG, END_ABUSE);
+}
+
 /* The chunk follows, whatever we think of it; what was decided is said at its end. */
 static void bdat(struct step *t, const struct smtp_event *ev)
 {
 	struct session *s = t->s;
 	uint64_t max = (uint64_t)s->conf->set.message_max;
 
+	if (is_impossible(t, ev->size)) {
+		end_for_size(t);
+		return;
+	}
 	if (s->smtp.state == SMTP_RCPT_OK)
 		mail_begin_text(t);
 	smtp_reply(&s->smtp, RE_NONE, SPAN_NONE, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + s->conf->set.data_timeout);
+	session_wait(t, PHASE_TALK, t->now + triage_data_time(t));
 	if (ev->size > max || s->body_size - s->trace_n + ev->size > max)
 		mail_fault(t, RE_TOO_BIG, EV_TOO_BIG);
 }
@@ -489,6 +556,8 @@ static void bad(struct step *t, const struct smtp_event *ev)
 		say(t, ev->say, SPAN_NONE);
 	} else {
 		mx_answer(t, ev->say, ev->text);
+		if (ev->lost && s->phase == PHASE_DELAY)
+			mx_say_held(t); /* it ends here: nobody would hear it later */
 		if (ev->lost && s->phase != PHASE_OVER)
 			session_end(t, END_ABUSE);
 	}
@@ -532,7 +601,7 @@ static struct smtp_event next(struct step *t)
 		t->left = span_skip(t->left, used);
 		if (in_text && used) {
 			s->text_bytes += used;
-			s->deadline = t->now + s->conf->set.data_timeout;
+			s->deadline = t->now + triage_data_time(t);
 		}
 	} while (ev.kind == SMTP_MORE && used && t->left.n > view.n);
 	return ev;
@@ -574,11 +643,17 @@ void mx_talk(struct step *t)
 			session_end_with(t, RE_STOPPING, END_SHUTDOWN);
 			return;
 		}
+		if (triage_waits(t))
+			return;
 		if (wants_room(t)) {
 			ask_for_room(t);
 			return;
 		}
 		ev = next(t);
+		if (s->smtp.swallowing && is_impossible(t, s->smtp.left)) {
+			end_for_size(t);
+			return;
+		}
 		if (mail_goes_on_too_long(t)) {
 			session_end_with(t, RE_TOO_BIG, END_ABUSE);
 			return;

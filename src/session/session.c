@@ -13,6 +13,16 @@ void session_see(struct step *t, enum event e)
 		t->out->seen[e]++;
 }
 
+void session_see_once(struct step *t, enum event e)
+{
+	uint8_t *bits = &t->s->once[e / 8], bit = (uint8_t)(1u << e % 8);
+
+	if (*bits & bit)
+		return;
+	*bits |= bit;
+	session_see(t, e);
+}
+
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline)
 {
 	t->s->phase = phase;
@@ -58,10 +68,22 @@ static void close_transaction(struct step *t, enum end why)
 	mail_drop(t);
 }
 
+/* Did it leave of its own will, without a command but QUIT? */
+static bool said_nothing(const struct session *s, enum end why)
+{
+	bool left = why == END_QUIT || why == END_HUNG_UP || why == END_RESET ||
+		    why == END_TIMEOUT;
+
+	return left && s->commands == (why == END_QUIT) && s->phase != PHASE_PROXY &&
+	       !(s->marks & MARK_EARLY);
+}
+
 static void end_by(struct step *t, enum end why, unsigned order)
 {
 	if (t->s->phase == PHASE_OVER)
 		return;
+	if (said_nothing(t->s, why))
+		session_see(t, EV_NOTHING_SAID);
 	close_transaction(t, why);
 	t->s->phase = PHASE_OVER;
 	t->s->end = why;
@@ -74,12 +96,26 @@ void session_end(struct step *t, enum end why)
 	end_by(t, why, DO_CLOSE);
 }
 
-void session_end_with(struct step *t, enum reply r, enum end why)
+static void last_word(struct step *t, enum reply r, struct span more)
 {
 	t->out->refused.reply = r;
-	if (buf_room(t->out->peer) >= LAST_WORD_MAX)
-		reply_print(r, SPAN_NONE, t->out->peer);
+	if (buf_room(t->out->peer) >= LAST_WORD_MAX + more.n)
+		reply_print(r, more, t->out->peer);
+}
+
+void session_end_with(struct step *t, enum reply r, enum end why)
+{
+	last_word(t, r, SPAN_NONE);
 	session_end(t, why);
+}
+
+void session_end_by(struct step *t, enum rule r)
+{
+	uint8_t mem[RULE_TEXT_MAX];
+
+	t->out->refused_by = r;
+	last_word(t, rule_table[r].reply, triage_rule_text(t, r, mem));
+	session_end(t, END_REFUSED);
 }
 
 /* ---- beginnings -------------------------------------------------------------------- */
@@ -99,6 +135,7 @@ void session_init(struct session *s, const struct session_setup *setup)
 		.listener = setup->listener,
 		.peer = setup->peer,
 		.via = setup->peer,
+		.local = setup->local.addr,
 		.opened_at = setup->now,
 		.deadline = MS_NEVER,
 		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
@@ -109,12 +146,21 @@ void session_init(struct session *s, const struct session_setup *setup)
 /* Greet now, or listen for a while who cannot wait. */
 static void welcome(struct step *t)
 {
-	const struct settings *set = &t->s->conf->set;
-
-	if (set->greet_delay == 0)
+	if (triage_greets_at_once(t))
 		mx_greet(t);
 	else
-		session_wait(t, PHASE_WAIT, t->now + set->greet_delay);
+		session_wait(t, PHASE_WAIT, t->now + t->s->conf->set.greet_delay);
+}
+
+static void start_tls(struct step *t)
+{
+	if (t->standing->handshake_over) {
+		session_see(t, EV_HANDSHAKE_OVER);
+		session_end(t, END_TLS);
+		return;
+	}
+	t->out->orders |= DO_TLS;
+	session_wait(t, PHASE_TLS, t->now + triage_tls_time(t));
 }
 
 /* We know who the client is. */
@@ -127,8 +173,7 @@ static void begin(struct step *t)
 	if (s->listener->tls != TLS_IMPLICIT) {
 		welcome(t);
 	} else if (s->marks & MARK_TLS_READY) {
-		t->out->orders |= DO_TLS;
-		session_wait(t, PHASE_TLS, t->now + s->conf->set.tls_timeout);
+		start_tls(t);
 	} else {
 		session_end(t, END_TLS);
 	}
@@ -170,9 +215,19 @@ static void read_proxy(struct step *t)
 /* Whoever speaks before our greeting speaks to nobody, and hears so when it is due. */
 static void read_early(struct step *t)
 {
-	if (t->left.n && !(t->s->marks & MARK_EARLY)) {
+	bool early = t->s->marks & MARK_EARLY;
+
+	if (!early && triage_greets_at_once(t)) {
+		mx_greet(t);
+		return;
+	}
+	if (!early && t->left.n) {
 		t->s->marks |= MARK_EARLY;
 		session_see(t, EV_EARLY_TALK);
+		if (triage_observes(t, RULE_EARLY)) {
+			mx_greet(t);
+			return;
+		}
 	}
 	t->left = span_skip(t->left, t->left.n);
 	if (t->s->marks & MARK_EOF)
@@ -181,10 +236,12 @@ static void read_early(struct step *t)
 
 static void end_wait(struct step *t)
 {
-	if (t->s->marks & MARK_EARLY)
-		session_end_with(t, RE_GO_AWAY, END_REFUSED);
-	else
+	if (t->s->marks & MARK_EARLY) {
+		session_end_by(t, RULE_EARLY);
+	} else {
+		t->out->passed = true;
 		mx_greet(t);
+	}
 }
 
 /* ---- answers to our questions ------------------------------------------------------ */
@@ -199,8 +256,7 @@ static void room(struct step *t, bool got)
 		return;
 	s->text_since += t->now - s->asked_at;
 	session_wait(t, PHASE_TALK,
-		     t->now + (in_text ? s->conf->set.data_timeout
-				       : s->conf->set.command_timeout));
+		     t->now + (in_text ? triage_data_time(t) : triage_command_time(t)));
 	if (in_text && (!got || mail_wants_room(t)))
 		mail_fault(t, RE_NO_ROOM, EV_NONE);
 	if (!in_text && (!got || !mail_has_envelope_room(t)))
@@ -295,7 +351,11 @@ static void deadline_passed(struct step *t)
 		mail_submitted(t, SUBMITTED_FAILED);
 		break;
 	case PHASE_FACTS:
+		triage_waited(t, true);
+		break;
 	case PHASE_DELAY:
+		mx_say_held(t);
+		break;
 	case PHASE_OPEN:
 	case PHASE_OVER:
 		break;
@@ -373,6 +433,8 @@ static void happened(struct step *t)
 		stop(t);
 		break;
 	case IN_FACTS:
+		if (s->phase == PHASE_FACTS)
+			triage_waited(t, false);
 		break;
 	}
 }
@@ -393,10 +455,17 @@ static void read_on(struct step *t)
 void session_step(struct session *s, const struct session_in *in, ms_t now,
 		  struct session_out *out)
 {
+	static const struct standing nothing;
 	struct step t = { .s = s, .in = in, .left = in->bytes, .now = now, .out = out };
 
+	t.standing = in->standing ? in->standing : &nothing;
+	triage_learn(&t);
 	if (s->phase != PHASE_OVER)
 		happened(&t);
+	if (triage_is_over(&t)) {
+		session_see(&t, EV_REFUSED_LATE);
+		session_end_by(&t, t.standing->late);
+	}
 	read_on(&t);
 	out->used = in->bytes.n - t.left.n;
 	out->wake = wake_at(s);

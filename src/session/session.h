@@ -21,6 +21,8 @@
  * - An answer that comes when its question is no longer open is ignored (the session may
  *   have given up waiting); an answer to an older question of the same kind is for edge/
  *   to drop.
+ * - If session.peer is somebody else after a step (PROXY, XCLIENT), come back at once with
+ *   IN_BYTES and with what is thought of that client.
  * - IN_EOF once; what was received before it is still served, so steps may follow.
  * - After DO_CLOSE or DO_ABORT there are no more steps.
  *
@@ -198,6 +200,10 @@ struct session {
 	ms_t text_since;     /* when it began, later by what we took for ourselves */
 	ms_t asked_at;	     /* when the open question was asked */
 	ms_t deadline;	     /* of what is waited for in this phase */
+	struct addr local;   /* where it came to */
+	enum reply held;     /* what is said when the delay is over */
+	enum rule held_by;
+	uint8_t once[(EVENT_COUNT + 7) / 8]; /* bits: events that are reported once */
 };
 
 void session_init(struct session *s, const struct session_setup *setup);

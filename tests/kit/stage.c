@@ -9,7 +9,7 @@
 
 #define SAID_MAX   ((size_t)4 << 20)
 #define UNSENT_MAX ((size_t)64 << 20)
-#define QUESTIONS  (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS)
+#define QUESTIONS  (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS | DO_FACTS)
 
 static void put(struct stage *g, const char *address, unsigned flags)
 {
@@ -46,11 +46,13 @@ void stage_open(struct stage *g)
 	g->conf.magic = CONF_MAGIC;
 	g->conf.size = sizeof(g->conf);
 	settings_init(&g->conf.set);
+	g->conf.set.greet_delay = 0;
 	memcpy(g->conf.set.hostname, "mx.here.example", sizeof("mx.here.example"));
 	g->conf.listener_count = 1;
 	g->listener = &g->conf.listeners[0];
 	g->listener->tls = TLS_START;
 	g->listener->at.port = 25;
+	memcpy(g->standing.id, "X7K2Q9M", sizeof("X7K2Q9M"));
 	g->local = (struct endpoint){ addr_v4(198, 51, 100, 1), 25 };
 	open_map(g);
 }
@@ -153,6 +155,8 @@ void stage_answer(struct stage_peer *p)
 		in.kind = g->room ? IN_ROOM : IN_NO_ROOM;
 		if (g->room)
 			make_room(p);
+	} else if (asks == DO_FACTS && g->standing.facts.state != FACTS_PENDING) {
+		in.kind = IN_FACTS;
 	} else {
 		return;
 	}
@@ -167,12 +171,20 @@ static bool is_one(unsigned bits)
 	return (bits & (bits - 1)) == 0;
 }
 
+/* Nothing is read while a question is open or an answer held back. */
+static bool reads(enum session_phase at)
+{
+	return at != PHASE_VERIFY && at != PHASE_ROOM && at != PHASE_SUBMIT &&
+	       at != PHASE_TLS && at != PHASE_FACTS && at != PHASE_DELAY;
+}
+
 static void check(const struct stage_peer *p, const struct session_in *in,
-		  const struct session_out *out)
+		  const struct session_out *out, enum session_phase before)
 {
 	unsigned orders = out->orders & ~DO_DROP;
 
 	BUG_IF(out->used > in->bytes.n);
+	BUG_IF(!reads(before) && in->kind == IN_BYTES && out->used);
 	BUG_IF(out->peer->full || p->letter.body.full || p->letter.envelope.full);
 	BUG_IF(!is_one(orders));
 	BUG_IF((orders & (DO_CLOSE | DO_ABORT)) && p->session.phase != PHASE_OVER);
@@ -181,6 +193,8 @@ static void check(const struct stage_peer *p, const struct session_in *in,
 	BUG_IF((orders & (DO_VERIFY | DO_ROOM | DO_SUBMIT)) &&
 	       !session_has_letter(&p->session));
 	BUG_IF(p->session.phase != PHASE_OVER && out->wake == MS_NEVER);
+	BUG_IF((orders & DO_FACTS) && p->session.phase != PHASE_FACTS);
+	BUG_IF(out->only_observed && out->refused_by == RULE_NONE);
 }
 
 static void obey(struct stage_peer *p, const struct session_out *out)
@@ -217,6 +231,7 @@ static void forget_question(struct stage_peer *p)
 	if ((p->asks == DO_VERIFY && at != PHASE_VERIFY) ||
 	    (p->asks == DO_ROOM && at != PHASE_ROOM) ||
 	    (p->asks == DO_SUBMIT && at != PHASE_SUBMIT) ||
+	    (p->asks == DO_FACTS && at != PHASE_FACTS) ||
 	    (p->asks == DO_TLS && at != PHASE_TLS))
 		p->asks = 0;
 }
@@ -227,6 +242,11 @@ static void note(struct stage_peer *p, const struct session_out *out)
 
 	for (enum event e = EV_NONE; e < EVENT_COUNT; e++)
 		p->stage->seen[e] += out->seen[e];
+	p->passed = p->passed || out->passed;
+	if (out->refused_by != RULE_NONE) {
+		p->refused_by = out->refused_by;
+		p->only_observed = out->only_observed;
+	}
 	if (out->refused.reply == RE_NONE)
 		return;
 	p->refusal = out->refused.reply;
@@ -239,6 +259,7 @@ static void step(struct stage_peer *p, struct session_in *in)
 {
 	struct stage *g = p->stage;
 	struct session_out out = { .peer = &p->peer, .letter = &p->letter };
+	enum session_phase before = p->session.phase;
 
 	if (p->closed)
 		return;
@@ -249,8 +270,10 @@ static void step(struct stage_peer *p, struct session_in *in)
 	in->storage_full = g->storage_full;
 	in->wall = g->wall;
 	in->next_id = g->next_id;
+	in->standing = g->no_guard ? NULL : &g->standing;
+	in->access = g->access;
 	session_step(&p->session, in, g->now, &out);
-	check(p, in, &out);
+	check(p, in, &out, before);
 	note(p, &out);
 	buf_drop(&p->in, out.used);
 	if (p->session.queue_id == g->next_id)
@@ -294,12 +317,18 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Is there no sense in reading on? */
+static bool waits(const struct stage_peer *p)
+{
+	return p->closed || p->asks || p->session.phase == PHASE_DELAY;
+}
+
 /* Hand over what the peer sent, as far as the session takes it. */
 static void feed(struct stage_peer *p)
 {
 	size_t chop = p->stage->chop ? p->stage->chop : IN_MAX;
 
-	while (!p->closed && !p->asks) {
+	while (!waits(p)) {
 		size_t n = smaller(smaller(p->unsent.len, chop), IN_MAX - p->in.len);
 
 		if (n)
@@ -309,9 +338,9 @@ static void feed(struct stage_peer *p)
 		else
 			break;
 	}
-	if (!p->closed && !p->asks)
+	if (!waits(p))
 		step_again(p);
-	BUG_IF(!p->closed && !p->asks && !p->deaf && p->in.len == IN_MAX);
+	BUG_IF(!waits(p) && !p->deaf && p->in.len == IN_MAX);
 }
 
 void stage_send(struct stage_peer *p, struct span bytes)

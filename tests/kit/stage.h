@@ -27,8 +27,10 @@ struct stage_peer {
 	struct letter letter;
 	char refused[ADDRESS_MAX]; /* the text of the last refusal, cut */
 	enum reply refusal;
+	enum rule refused_by; /* the last one */
+	bool only_observed, passed;
 	ms_t wake;
-	unsigned asks; /* the open question: DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS */
+	unsigned asks; /* the open question: DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS, DO_FACTS */
 	char asked[ADDRESS_MAX + 1];
 	bool deaf;  /* does not read what we say */
 	bool offer; /* the last step stopped for want of room to answer */
@@ -46,6 +48,9 @@ struct stage {
 	int64_t wall;
 	uint64_t next_id;
 	bool tls_ready, storage_full, no_letters;
+	struct standing standing; /* of all peers */
+	bool no_guard;		  /* no standing at all */
+	struct span access;	  /* borrowed */
 	size_t chop; /* how many bytes arrive at once; 0: all */
 	/* what the store answers, or STAGE_NO_ANSWER */
 	int verdict, submitted, room;
@@ -55,7 +60,7 @@ struct stage {
 };
 
 /*
- * here.example has alice, bob and full (over quota); any.example is a catch-all, and
+ * Nobody waits for the greeting. here.example has alice, bob and full (over quota); any.example is a catch-all, and
  * ask.example is asked about.
  */
 void stage_open(struct stage *g);
@@ -68,7 +73,7 @@ void stage_peer_close(struct stage_peer *p);
 void stage_send(struct stage_peer *p, struct span bytes);
 /* Something else happens. */
 void stage_happen(struct stage_peer *p, enum session_in_kind kind);
-/* Answer what is open, as g->verdict, g->submitted and g->room say. */
+/* Answer what is open, as g->verdict, g->submitted, g->room and g->standing.facts say. */
 void stage_answer(struct stage_peer *p);
 /* Time goes by; IN_TIME happens when it was asked for. */
 void stage_pass(struct stage *g, struct stage_peer **peers, size_t count, ms_t time);
