@@ -258,6 +258,14 @@ ms_t loop_now_exact(struct loop *l)
 	return l->now = clock_ms(CLOCK_MONOTONIC);
 }
 
+uint64_t loop_clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 ms_t loop_wall(const struct loop *l)
 {
 	(void)l;

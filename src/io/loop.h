@@ -44,6 +44,8 @@ void loop_stop(struct loop *l);
 ms_t loop_now(const struct loop *l);
 /* The same, asked anew. */
 ms_t loop_now_exact(struct loop *l);
+/* Microseconds of the same clock, asked anew: to tell how long something took. */
+uint64_t loop_clock_us(void);
 /* Milliseconds since 1970. */
 ms_t loop_wall(const struct loop *l);
 
