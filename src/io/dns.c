@@ -14,6 +14,7 @@
 #define HOSTS_MAX     65536 /* of a hosts file; what is behind is not read */
 #define TRIES	      3
 #define TIMEOUT	      (2 * MS_SECOND)
+#define CLASS_IN      1
 #define NOTHING_FOUND "has no address"
 
 struct dns_socket {
@@ -26,14 +27,18 @@ struct dns {
 	ares_channel channel;
 	struct timer timer;
 	struct dns_socket sockets[SOCKETS_MAX];
+	size_t asked; /* for records */
 	size_t hosts_n;
 	uint8_t hosts[HOSTS_MAX];
 };
 
 /* A query that c-ares knows. It cannot forget one of many, so this is cut off from ours. */
 struct dns_asked {
-	struct dns_query *query; /* NULL: cancelled */
-	bool calling;		 /* inside ares_getaddrinfo() */
+	struct dns *dns;
+	struct dns_query *query;   /* NULL: cancelled */
+	struct dns_lookup *lookup; /* likewise */
+	unsigned type;
+	bool calling; /* inside ares_getaddrinfo() */
 };
 
 /* ---- c-ares on our loop --------------------------------------------------------------- */
@@ -278,7 +283,73 @@ void dns_cancel(struct dns_query *q)
 	q->asked = NULL;
 }
 
+/* ---- records -------------------------------------------------------------------------------- */
+
+static void on_record(void *arg, int status, int timeouts, unsigned char *packet, int n)
+{
+	struct dns_asked *asked = arg;
+	struct dns_lookup *l = asked->lookup;
+	struct dns_answer answer = { 0 };
+
+	(void)timeouts;
+	(void)status; /* with a packet, it says no more than that */
+	asked->dns->asked--;
+	if (l) {
+		l->asked = NULL;
+		dns_answer_parse(span_of(packet, packet && n > 0 ? (size_t)n : 0),
+				 asked->type, &answer);
+	}
+	free(asked);
+	if (l && status != ARES_EDESTRUCTION)
+		l->on_answer(l->arg, &answer);
+}
+
+static void no_answer(struct dns_lookup *l)
+{
+	struct dns_answer none = { .result = DNS_FAILED, .ttl = UINT32_MAX };
+
+	l->on_answer(l->arg, &none);
+}
+
+void dns_look_up(struct dns *d, struct dns_lookup *l, unsigned type, struct span name,
+		 void (*on_answer)(void *arg, const struct dns_answer *a), void *arg)
+{
+	char text[DNS_NAME_MAX + 1] = "";
+	struct dns_asked *asked;
+
+	*l = (struct dns_lookup){ .on_answer = on_answer, .arg = arg };
+	asked = d->asked < DNS_ASKED_MAX ? malloc(sizeof(*asked)) : NULL;
+	if (!asked || !name.n || name.n > DNS_NAME_MAX) {
+		free(asked);
+		no_answer(l);
+		return;
+	}
+	memcpy(text, name.p, name.n);
+	*asked = (struct dns_asked){ .dns = d, .lookup = l, .type = type };
+	l->asked = asked;
+	d->asked++;
+	ares_query(d->channel, text, CLASS_IN, (int)type, on_record, asked);
+	set_timer(d);
+}
+
+void dns_forget(struct dns_lookup *l)
+{
+	if (l->asked)
+		l->asked->lookup = NULL;
+	l->asked = NULL;
+}
+
 /* ---- open and close ------------------------------------------------------------------------ */
+
+static void without_blanks(const char *text, char *to, size_t room)
+{
+	for (; *text && room > 1; text++)
+		if (*text != ' ' && *text != '\t') {
+			*to++ = *text;
+			room--;
+		}
+	*to = '\0';
+}
 
 static bool open_channel(struct dns *d, const struct dns_setup *setup, struct err *err)
 {
@@ -289,15 +360,17 @@ static bool open_channel(struct dns *d, const struct dns_setup *setup, struct er
 					.lookups = from_dns,
 					.sock_state_cb = on_state,
 					.sock_state_cb_data = d };
+	char servers[512];
 	int rc = ares_init_options(&d->channel, &options,
 				   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
 					   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
 
 	if (rc != ARES_SUCCESS)
 		return err_set(err, "resolver: %s", ares_strerror(rc));
-	if (!setup->servers)
+	if (!setup->servers || !*setup->servers)
 		return true;
-	rc = ares_set_servers_ports_csv(d->channel, setup->servers);
+	without_blanks(setup->servers, servers, sizeof(servers));
+	rc = ares_set_servers_ports_csv(d->channel, servers);
 	if (rc != ARES_SUCCESS) {
 		ares_destroy(d->channel);
 		return err_set(err, "resolver: %s: %s", setup->servers, ares_strerror(rc));

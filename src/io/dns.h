@@ -1,5 +1,5 @@
 /*
- * dns - what addresses a host has, asked without waiting
+ * dns - what addresses a host has, and what else the DNS knows, asked without waiting
  *
  * Over c-ares. dns_open() reads /etc/resolv.conf and /etc/hosts, once, and seeds the
  * choice of query ids: call it before the sandbox closes, and start the role again when
@@ -12,16 +12,19 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "io/loop.h"
+#include "wire/dns.h"
 
-#define DNS_ADDRESSES 16  /* kept of an answer */
-#define DNS_NAME_MAX  255 /* of a host */
+#define DNS_ADDRESSES 16   /* kept of an answer */
+#define DNS_NAME_MAX  255  /* of a host */
+#define DNS_ASKED_MAX 8192 /* records asked for at once; more fail */
 
 struct dns;
 
 struct dns_setup {
-	const char *servers; /* "192.0.2.1:53,192.0.2.2"; NULL: those of resolv.conf */
-	const char *hosts;   /* the path of the hosts file; NULL: /etc/hosts */
-	ms_t timeout;	     /* for the first try with each server; 0: 2 s */
+	/* "192.0.2.1:53, 192.0.2.2"; NULL or empty: those of resolv.conf */
+	const char *servers;
+	const char *hosts; /* the path of the hosts file; NULL: /etc/hosts */
+	ms_t timeout;	   /* for the first try with each server; 0: 2 s */
 };
 
 /* Embed it, zeroed. */
@@ -47,5 +50,21 @@ MUST bool dns_address(struct dns *d, struct dns_query *q, struct span host,
 		      void (*on_answer)(void *arg), void *arg);
 /* on_answer will not be called. One that is not under way is fine. */
 void dns_cancel(struct dns_query *q);
+
+/* Embed it, zeroed. Members are for io/ only. */
+struct dns_lookup {
+	struct dns_asked *asked;
+	void (*on_answer)(void *arg, const struct dns_answer *a);
+	void *arg;
+};
+
+/*
+ * The records of one type (DNS_A, DNS_AAAA, DNS_PTR) of just this name: no hosts file, no
+ * other domains to try. on_answer is called once, possibly before this returns.
+ */
+void dns_look_up(struct dns *d, struct dns_lookup *l, unsigned type, struct span name,
+		 void (*on_answer)(void *arg, const struct dns_answer *a), void *arg);
+/* on_answer will not be called. One that is not under way is fine. */
+void dns_forget(struct dns_lookup *l);
 
 #endif

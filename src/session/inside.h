@@ -18,9 +18,9 @@
 #define MARK_EOF       (1u << 4) /* the peer will send nothing more */
 #define MARK_STOP      (1u << 5) /* we are stopping */
 #define MARK_TLS_READY (1u << 6)
-#define MARK_XCLIENT   (1u << 7) /* XCLIENT is allowed */
-#define MARK_RCPT_OVER (1u << 8) /* too many recipients was said in this transaction */
-#define MARK_NO_ROOM   (1u << 9) /* the envelope cannot grow */
+#define MARK_XCLIENT   (1u << 7)  /* XCLIENT is allowed */
+#define MARK_RCPT_OVER (1u << 8)  /* too many recipients was said in this transaction */
+#define MARK_NO_ROOM   (1u << 9)  /* the envelope cannot grow */
 #define MARK_ASKED     (1u << 10) /* we waited for look-ups, and shall not again */
 #define MARK_FACTS     (1u << 11) /* what they told was reported */
 /* what access lists say */
@@ -35,7 +35,8 @@
 #define PROXY_WAIT    (10 * MS_SECOND)
 #define RATE_GRACE    (30 * MS_SECOND) /* no minimum rate before this */
 #define BODY_ROOM_MIN 512	       /* with less room in the body, more is asked for */
-#define CHUNK_SLACK   (16u << 20) /* a chunk may be so far above the limit and is swallowed */
+#define CHUNK_SLACK \
+	(16u << 20) /* a chunk may be so far above the limit and is swallowed */
 #define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
 
 /* One step under way. */

@@ -26,9 +26,9 @@ struct facts {
 	bool failed;	 /* some look-up had no answer */
 	uint8_t name_n;	 /* of the verified name; 0: none */
 	char name[DOMAIN_MAX];
-	int32_t weight;	    /* of blocklists, less that of allow lists */
+	int32_t weight;	       /* of blocklists, less that of allow lists */
 	bool listed, welcomed; /* by one of either */
-	char zone[64];	    /* the heaviest that lists it; "" for none */
+	char zone[64];	       /* the heaviest that lists it; "" for none */
 };
 
 struct standing {

@@ -30,7 +30,7 @@ struct stage_peer {
 	enum rule refused_by; /* the last one */
 	bool only_observed, passed;
 	ms_t wake;
-	unsigned asks; /* the open question: DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS, DO_FACTS */
+	unsigned asks; /* the open question: an order */
 	char asked[ADDRESS_MAX + 1];
 	bool deaf;  /* does not read what we say */
 	bool offer; /* the last step stopped for want of room to answer */
@@ -51,7 +51,7 @@ struct stage {
 	struct standing standing; /* of all peers */
 	bool no_guard;		  /* no standing at all */
 	struct span access;	  /* borrowed */
-	size_t chop; /* how many bytes arrive at once; 0: all */
+	size_t chop;		  /* how many bytes arrive at once; 0: all */
 	/* what the store answers, or STAGE_NO_ANSWER */
 	int verdict, submitted, room;
 	uint64_t seen[EVENT_COUNT];

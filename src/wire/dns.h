@@ -1,0 +1,50 @@
+/*
+ * dns - what an answer of a name server says, and the names that addresses have there
+ *
+ * The answer comes from whoever runs the zone: it may lie, and it may be broken.
+ */
+#ifndef WIRE_DNS_H
+#define WIRE_DNS_H
+
+#include "base/addr.h"
+#include "spec/limits.h"
+
+#define DNS_A	 1
+#define DNS_PTR	 12
+#define DNS_AAAA 28
+
+#define DNS_ANSWER_ADDRESSES 16 /* kept of an answer */
+#define DNS_ANSWER_NAMES     4
+#define DNS_RECORDS_MAX	     256 /* looked at in one */
+
+enum dns_result {
+	DNS_FAILED, /* nobody knows: no answer, a broken one, or the server could not say */
+	DNS_NO_NAME, /* the name does not exist */
+	DNS_NO_DATA, /* it does, but has no such record */
+	DNS_FOUND,
+};
+
+struct dns_name {
+	uint8_t n;
+	char text[DOMAIN_MAX]; /* lower case, no dot at the end, not terminated */
+};
+
+struct dns_answer {
+	enum dns_result result;
+	uint32_t ttl; /* seconds, the shortest; of the negative answer (RFC 2308), if it is one
+			 and says so; else UINT32_MAX */
+	size_t count;
+	struct addr addresses[DNS_ANSWER_ADDRESSES];
+	size_t name_count;
+	struct dns_name names[DNS_ANSWER_NAMES]; /* of hosts: others are left out */
+};
+
+/* What an answer to a question about that type says. Aliases were followed by the server. */
+void dns_answer_parse(struct span packet, unsigned type, struct dns_answer *out);
+
+/* "7.2.0.192" or 32 nibbles, then a dot and the zone. */
+void dns_print_reverse(const struct addr *a, struct span zone, struct buf *out);
+/* The name under which the address has its own name: in in-addr.arpa or ip6.arpa. */
+void dns_print_ptr(const struct addr *a, struct buf *out);
+
+#endif
