@@ -14,6 +14,7 @@
 
 #define BUCKET	    8
 #define SHARDS_MAX  1024
+#define BESIDE_MAX  7
 #define LINE	    64
 #define NOTES	    8192 /* of the ring; a power of two */
 #define PATIENCE    2000 /* turns that a lock is waited for: some ten microseconds */
@@ -118,10 +119,16 @@ MUST bool memory_plan(const struct memory_shape *shape, struct memory_plan *out)
 
 /* Where a key can be. */
 struct place {
-	uint32_t shard, bucket, other,
-		cold; /* other: the hot bucket if the first is taken */
+	uint32_t shard, bucket, cold;
 	uint16_t tag;
 };
+
+/* Its bucket, then those of the same shard that lend a place: nth up to m->beside. */
+static inline uint32_t place_bucket(const struct memory *m, const struct place *at,
+				    uint32_t nth)
+{
+	return at->bucket ^ nth * m->shards;
+}
 
 struct place memory_place(const struct memory *m, struct guard_key k);
 /* The cold bucket follows from the hot one and the tag: it can be had before the row is. */

@@ -29,10 +29,12 @@ static bool see_cold(const struct memory *m, size_t i, const struct guard_key *k
 static bool look(const struct memory *m, const struct place *at, struct guard_key k,
 		 struct guard_hot *out)
 {
-	for (uint32_t i = 0; i < BUCKET; i++)
-		if (see_hot(m, at->bucket * BUCKET + i, &k, out) ||
-		    see_hot(m, at->other * BUCKET + i, &k, out))
-			return true;
+	uint32_t beside = m->shard[at->shard].strays ? m->beside : 0;
+
+	for (uint32_t j = 0; j <= beside; j++)
+		for (uint32_t i = 0; i < BUCKET; i++)
+			if (see_hot(m, place_bucket(m, at, j) * BUCKET + i, &k, out))
+				return true;
 	for (uint32_t i = 0; i < BUCKET; i++)
 		if (see_cold(m, (size_t)at->cold * BUCKET + i, &k, out))
 			return true;

@@ -117,7 +117,7 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 		.worker = worker,
 		.shape = shape,
 		.shards = plan.shard_count,
-		.aside = shape.hot / BUCKET / plan.shard_count - 1,
+		.beside = shape.hot / BUCKET / plan.shard_count - 1,
 		.key = { head->key[0], head->key[1] },
 		.shard = (struct memory_shard *)(base + plan.shards),
 		.notes = (struct memory_note *)(base + plan.notes),
@@ -128,6 +128,8 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 		.seats_full = (uint64_t *)(base + plan.full),
 		.seat = (struct seat_place *)(base + plan.seat),
 	};
+	if (m->beside > BESIDE_MAX)
+		m->beside = BESIDE_MAX;
 	return true;
 }
 
@@ -185,8 +187,6 @@ struct place memory_place(const struct memory *m, struct guard_key k)
 	at.tag = (uint16_t)(at.tag + (at.tag == 0));
 	at.cold = memory_cold_bucket(m, at.bucket, at.tag);
 	at.shard = at.bucket & (m->shards - 1);
-	/* an odd number of steps away, within the shard; if it has but one bucket, the same */
-	at.other = at.bucket ^ (((uint32_t)(h >> 32) | 1) & m->aside) * m->shards;
 	return at;
 }
 

@@ -137,7 +137,8 @@ struct memory {
 
 	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
 	struct memory_shape shape;
-	uint32_t shards, aside; /* hot buckets of a shard - 1 */
+	uint32_t shards,
+		beside; /* so many other hot buckets can take what one has no room for */
 	uint64_t key[2];
 	struct memory_shard *shard;
 	struct memory_tags *tags;

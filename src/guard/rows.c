@@ -46,8 +46,10 @@ static uint32_t find(const struct memory *m, const struct place *at, struct guar
 {
 	uint32_t i = find_in(m, at->bucket, at->tag, k);
 
-	if (i == NOWHERE && m->shard[at->shard].strays && at->other != at->bucket)
-		i = find_in(m, at->other, at->tag, k);
+	if (i != NOWHERE || !m->shard[at->shard].strays)
+		return i;
+	for (uint32_t j = 1; i == NOWHERE && j <= m->beside; j++)
+		i = find_in(m, place_bucket(m, at, j), at->tag, k);
 	return i;
 }
 
@@ -174,11 +176,11 @@ static uint32_t make(const struct memory *m, const struct place *at, gsec_t now)
 {
 	struct memory_shard *s = &m->shard[at->shard];
 	uint32_t i = room_in(m, at->bucket, now);
-	bool stray = i == NOWHERE && at->other != at->bucket;
+	bool stray = i == NOWHERE;
 	struct memory_tags *t;
 
-	if (stray)
-		i = room_in(m, at->other, now);
+	for (uint32_t j = 1; i == NOWHERE && j <= m->beside; j++)
+		i = room_in(m, place_bucket(m, at, j), now);
 	if (i == NOWHERE)
 		return i;
 	__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
