@@ -4,9 +4,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "app/files.h"
+#include "app/lists_blob.h"
 #include "app/loader_walk.h"
 #include "app/sources.h"
 #include "conf/certs.h"
@@ -23,6 +26,7 @@ struct loader_memory {
 	struct walk walk;
 	struct problems problems;
 	struct grow certs, tables;
+	struct lists lists;
 };
 
 static struct origin whole_file(const struct loader_request *r)
@@ -213,6 +217,71 @@ static void read_source(struct loaded *l, const struct source_file *f)
 	grow_free(&text);
 }
 
+/* ---- access lists ---- */
+
+static int64_t clock_ms(clockid_t which)
+{
+	struct timespec t;
+
+	clock_gettime(which, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void read_texts(struct loaded *l, const char *section,
+		       const struct access_text *texts, size_t count,
+		       enum access_answer answer)
+{
+	struct lists *lists = &l->memory->lists;
+	const char *file = count && texts[0].at.file ? texts[0].at.file : section;
+
+	lists_begin(lists, ACCESS_CLIENT, LIST_PLAIN, file);
+	for (size_t i = 0; i < count; i++)
+		lists_text(lists, texts[i].text, answer, texts[i].at);
+}
+
+static void read_list(struct loaded *l, const struct access_source *f)
+{
+	struct lists *lists = &l->memory->lists;
+	struct problems *p = &l->memory->problems;
+	char path[PATH_CAP];
+	const char *name;
+	struct list_source src = { .of = f->of, .action = f->action, .file = path };
+
+	src.format = list_format_of(f->file, &name);
+	if (!*name || !absolute(l->memory->dir, name, path)) {
+		problem(p, f->at,
+			"access: \"%s\" names no file, or one with a path too long",
+			f->file);
+		return;
+	}
+	lists_begin(lists, f->of, src.format, path);
+	lists_file(lists, &src);
+}
+
+static void read_access(struct loaded *l)
+{
+	struct loader_memory *m = l->memory;
+	struct loaded_access *a = &l->access;
+	int64_t began = clock_ms(CLOCK_MONOTONIC);
+	uint64_t key[2];
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key)) {
+		problem(&m->problems, (struct origin){ 0 },
+			"access lists: no random numbers");
+		return;
+	}
+	lists_init(&m->lists, key, clock_ms(CLOCK_REALTIME), &m->problems);
+	read_texts(l, "allow", a->allow, a->allow_count, ACCESS_PERMIT);
+	read_texts(l, "deny", a->deny, a->deny_count, ACCESS_DENY);
+	for (size_t i = 0; i < a->file_count; i++)
+		read_list(l, &a->files[i]);
+	/* with errors in it, nobody will use it */
+	if (m->problems.fatal == 0 && lists_make(&m->lists))
+		a->blob = span_of(m->lists.blob, m->lists.blob_n);
+	a->repeated = m->lists.repeated;
+	a->took = clock_ms(CLOCK_MONOTONIC) - began;
+}
+
 static void read_files(struct loaded *l)
 {
 	struct loader_memory *m = l->memory;
@@ -260,6 +329,15 @@ static struct loaded *make(const struct loader_request *r)
 	return l;
 }
 
+static void say_how_many(const struct loader_request *r, unsigned fatal)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text), "%u more problems, which are not shown",
+		 fatal - PROBLEMS_MAX);
+	r->on_problem(r->arg, true, text);
+}
+
 bool loader_load(const struct loader_request *r, struct loaded **out)
 {
 	struct loaded *l = make(r);
@@ -278,12 +356,22 @@ bool loader_load(const struct loader_request *r, struct loaded **out)
 	for (size_t i = 0; i < r->set_count; i++)
 		override(l, r->set[i]);
 	fill_in(l);
+	l->access = (struct loaded_access){ .allow = m->walk.allow,
+					    .deny = m->walk.deny,
+					    .files = m->walk.access,
+					    .allow_count = m->walk.allow_count,
+					    .deny_count = m->walk.deny_count,
+					    .file_count = m->walk.access_count };
 	/* of a file that could not be parsed, nothing more can be said */
 	if (readable) {
 		conf_check(&l->conf, &l->origins, &m->problems);
-		if (!r->conf_only)
+		if (!r->conf_only && !r->access_only)
 			read_files(l);
+		if (!r->conf_only)
+			read_access(l);
 	}
+	if (m->problems.fatal > PROBLEMS_MAX)
+		say_how_many(r, m->problems.fatal);
 	l->fatal = m->problems.fatal;
 	l->warnings = m->problems.warnings;
 	return l->fatal == 0;
@@ -300,6 +388,7 @@ void loader_close(struct loaded **loaded)
 		explicit_bzero(l->memory->certs.buf.mem, l->memory->certs.buf.cap);
 	grow_free(&l->memory->certs);
 	grow_free(&l->memory->tables);
+	lists_free(&l->memory->lists);
 	config_destroy(&l->memory->tree);
 	free(l->memory);
 	free(l);
@@ -333,13 +422,19 @@ static void send_problem(void *arg, bool fatal, const char *text)
 
 static bool send_loaded(struct link *life, const struct loaded *l)
 {
-	struct msg_LOADED m = { .warnings = l->warnings };
+	struct msg_LOADED m = {
+		.warnings = l->warnings,
+		.lists = (uint32_t)l->access.file_count,
+		.entries = access_entries(l->access.blob.p, l->access.blob.n),
+		.bytes = l->access.blob.n,
+		.took = (uint32_t)l->access.took,
+	};
 	struct err err;
 	int fds[4] = {
 		file_seal("holdfast-conf", span_of(&l->conf, sizeof(l->conf)), &err),
 		file_seal("holdfast-certs", l->certs, &err),
 		file_seal("holdfast-tables", l->tables, &err),
-		file_seal("holdfast-access", SPAN(""), &err),
+		file_seal("holdfast-access", l->access.blob, &err),
 	};
 	bool good = fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0 && fds[3] >= 0;
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/files.h"
+#include "conf/dnsbl.h"
 #include "conf/hop.h"
 
 #define KEY_MAX 100
@@ -146,7 +147,9 @@ static bool member_ok(struct walk *w, enum section section, const config_setting
 			near ? "\"?" : "");
 		return false;
 	}
-	want = row->kind == SETTING_FLAG ? CONFIG_TYPE_BOOL : CONFIG_TYPE_STRING;
+	want = row->kind == SETTING_FLAG    ? CONFIG_TYPE_BOOL
+	       : row->kind == SETTING_COUNT ? CONFIG_TYPE_INT
+					    : CONFIG_TYPE_STRING;
 	if (config_setting_type(s) != want) {
 		problem(w->problems, origin_of(s),
 			"%s: %s: this is %s, but wanted is %s%s", key, name, kind_word(s),
@@ -297,6 +300,64 @@ static void add_net(struct walk *w, const config_setting_t *s, enum section sect
 			SPAN_ARG(span_head(string_of(s), 100)));
 }
 
+static struct access_text access_text(const config_setting_t *s)
+{
+	return (struct access_text){ config_setting_get_string(s), origin_of(s) };
+}
+
+static void add_access(struct walk *w, const config_setting_t *s)
+{
+	/* the words are in the order of the enum, and deny is the first */
+	w->access[w->access_count++] = (struct access_source){
+		.file = text_of(s, "file"),
+		.of = (enum access_of)word_index(s, SECTION_ACCESS, "of", ACCESS_CLIENT),
+		.action = word_index(s, SECTION_ACCESS, "action", 0) == 0 ? ACCESS_DENY
+									  : ACCESS_PERMIT,
+		.at = origin_of(s),
+	};
+}
+
+static void add_dnsbl(struct walk *w, const config_setting_t *s)
+{
+	const config_setting_t *weight = config_setting_get_member(s, "weight");
+	const char *answers = text_of(s, "answers");
+	struct span zone = span_str(text_of(s, "zone"));
+	struct dnsbl d = { .weight = 100, .allows = flag_of(s, "allows") };
+	struct err err;
+
+	if (zone.n && zone.p[zone.n - 1] == '.')
+		zone.n--;
+	if (!take_domain(w, s, zone, d.zone))
+		return;
+	if (weight)
+		d.weight = config_setting_get_int(weight);
+	if (d.weight < 1 || d.weight > DNSBL_WEIGHT_MAX) {
+		problem(w->problems, origin_of(s),
+			"dnsbl: %s: the weight %d is outside 1 to %d", d.zone, d.weight,
+			DNSBL_WEIGHT_MAX);
+		return;
+	}
+	if (!dnsbl_answers_parse(span_str(answers ? answers : "127.0.0.2-254"), &d, &err)) {
+		problem(w->problems, origin_of(s), "dnsbl: %s: %s", d.zone, err.text);
+		return;
+	}
+	w->origins->dnsbls[w->conf->dnsbl_count] = origin_of(s);
+	w->conf->dnsbls[w->conf->dnsbl_count++] = d;
+}
+
+static void add_observed(struct walk *w, const config_setting_t *s)
+{
+	enum rule rule = rule_named(string_of(s));
+
+	if (rule == RULE_NONE)
+		problem(w->problems, origin_of(s),
+			"guard.observe: there is no rule \"%.*s\"; `holdfast events --rules` lists "
+			"them",
+			SPAN_ARG(span_head(string_of(s), 100)));
+	else
+		w->conf->observed[rule] = true;
+}
+
 static void add(struct walk *w, enum section section, const config_setting_t *s)
 {
 	switch (section) {
@@ -320,10 +381,20 @@ static void add(struct walk *w, enum section section, const config_setting_t *s)
 		add_net(w, s, section);
 		break;
 	case SECTION_ALLOW:
+		w->allow[w->allow_count++] = access_text(s);
+		break;
 	case SECTION_DENY:
+		w->deny[w->deny_count++] = access_text(s);
+		break;
 	case SECTION_ACCESS:
+		add_access(w, s);
+		break;
 	case SECTION_DNSBLS:
+		add_dnsbl(w, s);
+		break;
 	case SECTION_OBSERVE:
+		add_observed(w, s);
+		break;
 	case SECTION_COUNT:
 		break;
 	}
@@ -333,7 +404,9 @@ static const int section_max[SECTION_COUNT] = {
 	[SECTION_LISTEN] = LISTENERS_MAX,  [SECTION_CERTIFICATES] = CERTIFICATES_MAX,
 	[SECTION_DOMAINS] = DOMAINS_MAX,   [SECTION_ROUTES] = ROUTES_MAX,
 	[SECTION_SOURCES] = SOURCES_MAX,   [SECTION_PROXY_FROM] = NETS_MAX,
-	[SECTION_XCLIENT_FROM] = NETS_MAX,
+	[SECTION_XCLIENT_FROM] = NETS_MAX, [SECTION_ALLOW] = ACCESS_TEXTS_MAX,
+	[SECTION_DENY] = ACCESS_TEXTS_MAX, [SECTION_ACCESS] = ACCESS_MAX,
+	[SECTION_DNSBLS] = DNSBLS_MAX,	   [SECTION_OBSERVE] = RULE_COUNT,
 };
 
 static bool text_ok(struct walk *w, enum section section, const config_setting_t *s)

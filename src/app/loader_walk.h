@@ -1,7 +1,7 @@
 /*
  * loader_walk - from libconfig's tree to struct conf
  *
- * Inside the loader only. Certificates and sources are noted here, and read by loader.c.
+ * Inside the loader only. Certificates, sources and access lists are noted here, and read by loader.c.
  */
 #ifndef APP_LOADER_WALK_H
 #define APP_LOADER_WALK_H
@@ -30,9 +30,11 @@ struct walk {
 	const char *dir; /* for relative paths */
 	bool given[SECTION_COUNT];
 	bool tls_given[LISTENERS_MAX];
-	size_t certificate_count, source_count;
+	size_t certificate_count, source_count, allow_count, deny_count, access_count;
 	struct certificate_files certificates[CERTIFICATES_MAX];
 	struct source_file sources[SOURCES_MAX];
+	struct access_text allow[ACCESS_TEXTS_MAX], deny[ACCESS_TEXTS_MAX];
+	struct access_source access[ACCESS_MAX];
 };
 
 void walk_tree(struct walk *w, const config_setting_t *root);

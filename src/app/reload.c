@@ -65,7 +65,9 @@ void reload_start(struct supervisor *s, struct asked asked)
 		argv[n++] = set;
 		argv[n++] = (char *)(uintptr_t)s->opt.sets[i];
 	}
-	*l = (struct loading){ .asked = asked, .fds = { -1, -1, -1, -1 }, .again = MS_NEVER };
+	*l = (struct loading){ .asked = asked,
+			       .fds = { -1, -1, -1, -1 },
+			       .again = MS_NEVER };
 	if (s->conf)
 		systemd_reloading();
 	if (!child_helper(s, &l->loader, ROLE_LOADER, argv, &err)) {
@@ -94,6 +96,22 @@ static void on_problem(struct supervisor *s, const struct frame *f)
 		l->doubts++;
 }
 
+static void say_lists(struct supervisor *s, const struct frame *f)
+{
+	struct msg_LOADED m;
+	struct buf *b;
+
+	if (!msg_LOADED_unpack(f->bytes, &m) || m.entries == 0)
+		return;
+	b = say_begin(s);
+	field_text(b, "key", SPAN("access"));
+	field_number(b, "files", m.lists);
+	field_number(b, "entries", (int64_t)m.entries);
+	field_number(b, "bytes", (int64_t)m.bytes);
+	field_number(b, "took_ms", m.took);
+	say_end(s, LOG_LISTS);
+}
+
 void reload_message(struct supervisor *s, struct frame *f)
 {
 	struct loading *l = &s->loading;
@@ -103,6 +121,7 @@ void reload_message(struct supervisor *s, struct frame *f)
 	if (f->kind != MSG_LOADED || l->loaded)
 		return;
 	l->loaded = true;
+	say_lists(s, f);
 	for (size_t i = 0; i < LOADED_FDS; i++) {
 		l->fds[i] = f->fds[i];
 		f->fds[i] = -1;

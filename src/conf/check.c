@@ -8,6 +8,7 @@
 
 #define SOCKET_PATH_MAX 107 /* struct sockaddr_un, without its NUL */
 #define DETAIL_MAX	7   /* struct rcptmap_head */
+#define TABLE_NAME_MAX	31
 
 PRINTF(4, 0)
 static void report(struct problems *p, bool fatal, struct origin at, const char *fmt,
@@ -84,6 +85,11 @@ static void check_order(const struct check *c)
 	AT_MOST(c, line_max, auth_line_max);
 	AT_MOST(c, greet_delay, session_timeout);
 	AT_MOST(c, command_timeout, session_timeout);
+	AT_MOST(c, delay_at, late_at);
+	AT_MOST(c, late_at, ban_at);
+	AT_MOST(c, ban_first, ban_max);
+	AT_MOST(c, half_fast, half_slow);
+	AT_MOST(c, drop_after, kernel_after);
 }
 
 static void check_path(const struct check *c, enum setting which, const char *path)
@@ -142,6 +148,76 @@ static void check_texts(const struct check *c)
 			problem(c->problems, c->origins->set[SET_detail],
 				"recipients.detail: \"%c\" cannot separate", detail.p[i]);
 	}
+}
+
+/* It becomes part of a reply, whatever the client understands. */
+static void check_contact(const struct check *c)
+{
+	struct span text = setting_text(c->conf->set.contact);
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] >= ' ' && text.p[i] < 0x7f)
+			continue;
+		problem(c->problems, c->origins->set[SET_contact],
+			"guard.contact: printable ASCII characters only, replies have no others");
+		return;
+	}
+}
+
+/* "192.0.2.1, 192.0.2.2:5353, [2001:db8::1]:53" */
+static void check_dns_servers(const struct check *c)
+{
+	struct span left = setting_text(c->conf->set.dns_servers);
+
+	while (left.n) {
+		struct span word = span_trim(span_cut(&left, ','));
+		struct endpoint with_port;
+		struct addr a;
+
+		if (!addr_parse(word, &a) && !endpoint_parse(word, &with_port))
+			problem(c->problems, c->origins->set[SET_dns_servers],
+				"dns.servers: \"%.*s\" is neither an address nor one with a port, "
+				"such as 192.0.2.2:5353",
+				SPAN_ARG(word));
+	}
+}
+
+static bool table_name_ok(struct span name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		uint8_t b = byte_lower(name.p[i]);
+
+		if (!(b >= 'a' && b <= 'z') && b != '_' &&
+		    (i == 0 || !((b >= '0' && b <= '9') || b == '-')))
+			return false;
+	}
+	return name.n > 0 && name.n <= TABLE_NAME_MAX;
+}
+
+static void check_firewall(const struct check *c)
+{
+	const struct settings *s = &c->conf->set;
+
+	if (!s->firewall)
+		return;
+	check_path(c, SET_firewall_nft, s->firewall_nft);
+	if (!table_name_ok(setting_text(s->firewall_table)))
+		problem(c->problems, c->origins->set[SET_firewall_table],
+			"firewall.table: \"%s\" is not a name of up to %d letters, digits, _ and -, a "
+			"letter or _ first",
+			s->firewall_table, TABLE_NAME_MAX);
+}
+
+static void check_dnsbls(const struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->dnsbl_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(conf->dnsbls[i].zone, conf->dnsbls[j].zone) == 0)
+				doubt(c->problems, c->origins->dnsbls[i],
+				      "dnsbl: %s is there twice, and is asked twice",
+				      conf->dnsbls[i].zone);
 }
 
 static bool is_any(const struct addr *a)
@@ -249,7 +325,11 @@ void conf_check(struct conf *conf, const struct origins *origins, struct problem
 	check_order(&c);
 	check_paths(&c);
 	check_texts(&c);
+	check_contact(&c);
+	check_dns_servers(&c);
+	check_firewall(&c);
 	check_listeners(&c);
 	check_routes(&c);
 	check_domains(&c);
+	check_dnsbls(&c);
 }

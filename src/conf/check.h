@@ -22,6 +22,7 @@ struct origins {
 	struct origin listeners[LISTENERS_MAX];
 	struct origin routes[ROUTES_MAX];
 	struct origin domains[DOMAINS_MAX];
+	struct origin dnsbls[DNSBLS_MAX];
 };
 
 /* Counts problems, and hands the first PROBLEMS_MAX on. */

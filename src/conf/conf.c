@@ -1,5 +1,6 @@
 #include "conf/conf.h"
 
+#include "conf/dnsbl.h"
 #include "conf/settings.h"
 
 static bool ends_with_nul(const char *text, size_t cap)
@@ -50,7 +51,8 @@ bool conf_ok(const void *mem, size_t n)
 	    !ends_with_nul(c->deliver_target, sizeof(c->deliver_target)))
 		return false;
 	if (c->listener_count > LISTENERS_MAX || c->route_count > ROUTES_MAX ||
-	    c->domain_count > DOMAINS_MAX || c->certificate_count > CERTIFICATES_MAX)
+	    c->domain_count > DOMAINS_MAX || c->certificate_count > CERTIFICATES_MAX ||
+	    c->dnsbl_count > DNSBLS_MAX)
 		return false;
 	for (size_t i = 0; i < c->listener_count; i++)
 		if (!listener_ok(&c->listeners[i]))
@@ -60,6 +62,12 @@ bool conf_ok(const void *mem, size_t n)
 			return false;
 	for (size_t i = 0; i < c->domain_count; i++)
 		if (!ends_with_nul(c->domains[i], sizeof(c->domains[i])))
+			return false;
+	for (size_t i = 0; i < c->dnsbl_count; i++)
+		if (!dnsbl_ok(&c->dnsbls[i]))
+			return false;
+	for (size_t i = 0; i < RULE_COUNT; i++)
+		if (!flag_ok(&c->observed[i]))
 			return false;
 	return nets_ok(c->proxy_from, c->proxy_count) &&
 	       nets_ok(c->xclient_from, c->xclient_count);

@@ -64,7 +64,8 @@ struct route {
 };
 
 /* dnsbl = ( { zone = "zen.spamhaus.org"; weight = 100; answers = "127.0.0.2-11"; } ) */
-#define DNSBL_ANSWERS 16
+#define DNSBL_ANSWERS	 16
+#define DNSBL_WEIGHT_MAX 1000
 
 struct dnsbl {
 	char zone[DOMAIN_MAX + 1]; /* lower case, no dot at the end */

@@ -47,6 +47,7 @@
 #define KICKS_MAX	 64	/* kicks that edges may not have seen yet */
 #define DNSBLS_MAX	 32
 #define ACCESS_MAX	 64	/* lists in the configuration */
+#define ACCESS_TEXTS_MAX 1024	/* entries of allow, and of deny */
 #define FIREWALL_BATCH	 1000	/* prefixes in one message to the firewall */
 
 /* configuration */
