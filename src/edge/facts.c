@@ -267,45 +267,6 @@ static void note_error(struct zone *z)
 	set_health(z, HEALTH_ILL, "answers with an error code: it counts for nothing");
 }
 
-static bool are_same(const struct zones *z, const struct conf *conf)
-{
-	if (z->count != conf->dnsbl_count)
-		return false;
-	for (uint32_t i = 0; i < z->count; i++)
-		if (memcmp(&z->zone[i].is, &conf->dnsbls[i], sizeof(struct dnsbl)) != 0)
-			return false;
-	return true;
-}
-
-void facts_adopt(struct edge *e)
-{
-	struct inquiry *q = e->inquiry;
-	const struct conf *conf = e->rules->conf;
-	struct zones *z;
-
-	if (!q || (q->zones && are_same(q->zones, conf)))
-		return;
-	z = calloc(1, sizeof(*z));
-	if (!z) {
-		report_trouble(e, "dns-zones",
-			       "out of memory: blocklists stay as they were");
-		return;
-	}
-	z->edge = e;
-	z->holders = 1;
-	z->count = conf->dnsbl_count;
-	while (q->oldest)
-		unkeep(q->oldest);
-	let_zones_go(&q->zones);
-	q->zones = z;
-	for (uint32_t i = 0; i < z->count; i++) {
-		z->zone[i].zones = z;
-		z->zone[i].is = conf->dnsbls[i];
-		timer_init(&z->zone[i].timer, e->loop, test_zone, &z->zone[i]);
-		timer_set(&z->zone[i].timer, loop_now(e->loop));
-	}
-}
-
 /* ---- what is kept -------------------------------------------------------------------------- */
 
 static struct inquest **bucket_of(struct inquiry *q, const struct addr *a)
@@ -717,6 +678,45 @@ void facts_forget(struct conn *c)
 }
 
 /* ---- open and close --------------------------------------------------------------------------- */
+
+static bool are_same(const struct zones *z, const struct conf *conf)
+{
+	if (z->count != conf->dnsbl_count)
+		return false;
+	for (uint32_t i = 0; i < z->count; i++)
+		if (memcmp(&z->zone[i].is, &conf->dnsbls[i], sizeof(struct dnsbl)) != 0)
+			return false;
+	return true;
+}
+
+void facts_adopt(struct edge *e)
+{
+	struct inquiry *q = e->inquiry;
+	const struct conf *conf = e->rules->conf;
+	struct zones *z;
+
+	if (!q || (q->zones && are_same(q->zones, conf)))
+		return;
+	z = calloc(1, sizeof(*z));
+	if (!z) {
+		report_trouble(e, "dns-zones",
+			       "out of memory: blocklists stay as they were");
+		return;
+	}
+	z->edge = e;
+	z->holders = 1;
+	z->count = conf->dnsbl_count;
+	while (q->oldest)
+		unkeep(q->oldest);
+	let_zones_go(&q->zones);
+	q->zones = z;
+	for (uint32_t i = 0; i < z->count; i++) {
+		z->zone[i].zones = z;
+		z->zone[i].is = conf->dnsbls[i];
+		timer_init(&z->zone[i].timer, e->loop, test_zone, &z->zone[i]);
+		timer_set(&z->zone[i].timer, loop_now(e->loop));
+	}
+}
 
 bool facts_open(struct edge *e, struct err *err)
 {
