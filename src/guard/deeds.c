@@ -221,6 +221,7 @@ static bool hear_client(struct outcome *o, const struct guard_deeds *d)
 
 	if (!row)
 		return false;
+	score_fade(row, l, o->j.now);
 	news = learn(row, d);
 	weigh(&o->j, o->v, row, d, &news, &o->w);
 	charge(&o->j, row, d, &o->w);
@@ -244,6 +245,7 @@ static void hear_prefix(struct outcome *o, enum guard_level level,
 
 	if (!row)
 		return;
+	score_fade(row, &o->j.g->limits, o->j.now);
 	(void)learn(row, d);
 	charge(&o->j, row, d, &o->w);
 	if (o->good > 0)
@@ -273,6 +275,7 @@ static bool look_again(struct outcome *o)
 
 	if (!row)
 		return false;
+	score_fade(row, &o->j.g->limits, o->j.now);
 	o->known_good = row->flags & HOT_GOOD;
 	if (!o->v->allowed && ladder_holds(row, o->j.at))
 		o->over = (enum rule)row->ban.rule;

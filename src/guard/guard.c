@@ -30,7 +30,7 @@ void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t no
 		j->key[l] = guard_key_of(a, l);
 		j->pardoned[l] = 0;
 	}
-	if (!g->orders)
+	if (!g->orders || !orders_any_pardon(g->orders))
 		return;
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
 		/* an address that was forgiven is, with all that shares its key */
@@ -49,9 +49,10 @@ struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known
 
 	if (!row)
 		return NULL;
-	ladder_pardon(j, row, j->pardoned[level]);
-	ladder_over(j, row);
-	score_fade(row, &j->g->limits, j->now);
+	if (j->pardoned[level])
+		ladder_pardon(j, row, j->pardoned[level]);
+	if (row->ban.step >= STEP_REFUSE)
+		ladder_over(j, row);
 	return row;
 }
 
@@ -89,12 +90,20 @@ struct reason {
 	uint8_t step;
 };
 
+/* Of a rate, in microseconds: the interval, how far ahead of it one may be, or anybody is. */
+struct pace {
+	int64_t each, ahead, most;
+};
+
 struct arrival {
 	struct judge j;
 	struct guard_visit *v;
 	struct reason meant, observed; /* the first of each; RULE_NONE: there is none */
 	bool spared;		       /* from bans of its prefix */
-	unsigned took; /* a bit for each level whose row counts it as here */
+	bool told;		       /* the reason has been noted in its row */
+	int64_t each;	  /* microseconds between connections of a client; 0: any */
+	struct pace pace; /* of the level that is looked at */
+	unsigned took;	  /* a bit for each level whose row counts it as here */
 	struct guard_verdict out;
 };
 
@@ -141,27 +150,32 @@ static void ask_administrator(struct arrival *a, const struct addr *from, int64_
 		       wall_to_now(a, order.until, wall));
 }
 
-/* Of a rate, in microseconds: the interval, how far ahead of it one may be, or anybody is. */
-struct pace {
-	int64_t each, ahead, most;
-};
-
 /*
  * A known-good client alone may be ten times as fast. In a prefix strangers can use up
  * what is theirs, and the tenfold room of known-good clients is beyond that.
  */
-static struct pace pace_of(const struct guard_limits *l, enum guard_level level,
-			   bool known_good)
+static struct pace pace_of(const struct arrival *a, enum guard_level level)
 {
-	int64_t share = guard_key_share(level);
-	int64_t burst = (l->connect_burst > 0 ? l->connect_burst : 1) * share;
-	int64_t each = MS_MINUTE * US / (l->connect_rate * share);
+	const struct guard_limits *l = &a->j.g->limits;
+	int64_t burst = (l->connect_burst > 0 ? l->connect_burst : 1) *
+			guard_key_share(level);
+	/* by numbers that are known beforehand: a division costs as much as the rest of it */
+	int64_t each = level == LEVEL_CLIENT ? a->each
+		       : level == LEVEL_NEAR ? a->each / 3
+					     : a->each / 9;
 	int64_t good = (each + GOOD_TIMES - 1) / GOOD_TIMES;
 	int64_t wide = level == LEVEL_CLIENT ? burst * each : burst * each * GOOD_TIMES;
 
-	if (!known_good)
+	if (!a->v->known_good)
 		return (struct pace){ each, (burst - 1) * each, wide };
 	return (struct pace){ good, wide - good, wide };
+}
+
+static int64_t interval_of(const struct guard_limits *l)
+{
+	if (l->connect_rate <= 0 || l->connect_rate > UINT32_MAX)
+		return 0;
+	return (uint32_t)(MS_MINUTE * US) / (uint32_t)l->connect_rate;
 }
 
 /* GCRA: next_connect is when the next would come if all were evenly spaced. */
@@ -178,14 +192,12 @@ static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_le
 	const struct guard_limits *l = &a->j.g->limits;
 	int64_t most = l->per_address * guard_key_share(level) *
 		       (a->v->known_good ? GOOD_TIMES : 1);
-	struct pace p;
 
 	if (most > 0 && (int64_t)row->sessions >= most)
 		object(a, RULE_SESSIONS, level, STEP_REFUSE, 0);
-	if (l->connect_rate <= 0)
+	if (a->each == 0)
 		return;
-	p = pace_of(l, level, a->v->known_good);
-	if (too_fast(row, &p, a->j.now * US))
+	if (too_fast(row, &a->pace, a->j.now * US))
 		object(a, RULE_RATE, level, STEP_REFUSE, 0);
 }
 
@@ -204,33 +216,35 @@ static void judge_ban(struct arrival *a, struct guard_hot *row, enum guard_level
 /* Let it count as here, from now on: until guard_left(), or until it is refused after all. */
 static void take(struct arrival *a, struct guard_hot *row, enum guard_level level)
 {
-	const struct guard_limits *l = &a->j.g->limits;
 	int64_t now_us = a->j.now * US;
 
 	row->sessions++;
 	a->took |= 1u << level;
-	if (a->v->allowed || l->connect_rate <= 0)
+	if (a->v->allowed)
 		return;
 	if (row->next_connect < now_us)
 		row->next_connect = now_us;
-	row->next_connect += pace_of(l, level, a->v->known_good).each;
+	row->next_connect += a->pace.each;
 }
 
 static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level level)
 {
-	const struct guard_limits *l = &a->j.g->limits;
-
 	row->sessions -= row->sessions > 0;
 	a->took &= ~(1u << level);
-	if (!a->v->allowed && l->connect_rate > 0)
-		row->next_connect -= pace_of(l, level, a->v->known_good).each;
+	if (!a->v->allowed)
+		row->next_connect -= pace_of(a, level).each;
 }
 
 /* What the client's own row says of it; whether its standing as known-good has changed. */
 static int know(struct arrival *a, struct guard_hot *row)
 {
 	const struct guard_limits *l = &a->j.g->limits;
-	bool was = row->flags & HOT_GOOD, good = score_is_good(row, l);
+	bool was = row->flags & HOT_GOOD, good = false;
+
+	if (row->good >= l->good_after) {
+		score_fade(row, l, a->j.now);
+		good = score_is_good(row, l);
+	}
 
 	row->flags = (uint8_t)(good ? row->flags | HOT_GOOD : row->flags & ~HOT_GOOD);
 	a->v->known_good = good;
@@ -247,6 +261,35 @@ static void change_good_inside(struct guard_hot *row, int by)
 		row->good_inside--;
 }
 
+static enum event event_of(enum rule rule)
+{
+	if (rule == RULE_RATE)
+		return EV_TOO_FAST;
+	if (rule == RULE_SESSIONS)
+		return EV_TOO_MANY;
+	if (rule == RULE_ORDER || rule == RULE_DENIED)
+		return EV_DENIED;
+	return rule == RULE_POINTS || rule == RULE_HISTORY || rule == RULE_PREFIX
+		       ? EV_CAME_AGAIN
+		       : EV_NONE;
+}
+
+static void note_reason(struct arrival *a, struct guard_hot *row, enum event e)
+{
+	a->told = true;
+	a->out.worth_a_line = ladder_tells(row, &a->out.tries);
+	if (e != EV_CAME_AGAIN && e != EV_DENIED)
+		return;
+	row->flags |= HOT_DETAIL;
+	row->seen[e] += row->seen[e] < UINT32_MAX;
+}
+
+/* No other row can have a reason that comes before this one. */
+static bool is_final(const struct reason *r)
+{
+	return r->rule != RULE_NONE && rank_of[r->rule] <= rank_of[RULE_POINTS];
+}
+
 static void arrive(struct arrival *a, enum guard_level level, int *good)
 {
 	struct guard_hot *row = judge_open(&a->j, level, false);
@@ -261,6 +304,7 @@ static void arrive(struct arrival *a, enum guard_level level, int *good)
 		*good = know(a, row);
 	else
 		change_good_inside(row, *good);
+	a->pace = pace_of(a, level);
 	if (!a->v->allowed) {
 		judge_ban(a, row, level);
 		judge_limits(a, row, level);
@@ -269,6 +313,8 @@ static void arrive(struct arrival *a, enum guard_level level, int *good)
 		take(a, row, level);
 	else
 		row->refused += row->refused < UINT32_MAX;
+	if (level == LEVEL_CLIENT && is_final(&a->meant))
+		note_reason(a, row, event_of(a->meant.rule));
 	judge_close(&a->j, row);
 }
 
@@ -284,19 +330,6 @@ static void judge_room(struct arrival *a)
 		object(a, RULE_ROOM, LEVEL_CLIENT, STEP_REFUSE, 0);
 }
 
-static enum event event_of(enum rule rule)
-{
-	if (rule == RULE_RATE)
-		return EV_TOO_FAST;
-	if (rule == RULE_SESSIONS)
-		return EV_TOO_MANY;
-	if (rule == RULE_ORDER || rule == RULE_DENIED)
-		return EV_DENIED;
-	return rule == RULE_POINTS || rule == RULE_HISTORY || rule == RULE_PREFIX
-		       ? EV_CAME_AGAIN
-		       : EV_NONE;
-}
-
 /*
  * What follows from the reason in its own row, and, if it is refused, in those that had
  * let it in before the reason was found.
@@ -306,7 +339,7 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 	enum event e = event_of(r->rule);
 
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
-		bool took = refused && a->took & 1u << l, its = l == r->level;
+		bool took = refused && a->took & 1u << l, its = l == r->level && !a->told;
 		struct guard_hot *row;
 
 		if (!took && !its)
@@ -318,13 +351,8 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 			give_back(a, row, l);
 			row->refused += row->refused < UINT32_MAX;
 		}
-		if (its) {
-			a->out.worth_a_line = ladder_tells(row, &a->out.tries);
-			if (e == EV_CAME_AGAIN || e == EV_DENIED) {
-				row->flags |= HOT_DETAIL;
-				row->seen[e] += row->seen[e] < UINT32_MAX;
-			}
-		}
+		if (its)
+			note_reason(a, row, e);
 		judge_close(&a->j, row);
 	}
 	if (e == EV_TOO_FAST || e == EV_TOO_MANY)
@@ -351,7 +379,7 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 				const struct addr *from, bool behind, ms_t now,
 				int64_t wall)
 {
-	struct arrival a = { .v = v };
+	struct arrival a = { .v = v, .each = interval_of(&g->limits) };
 	int good = 0;
 
 	*v = (struct guard_visit){ .addr = *from, .behind = behind };

@@ -2,8 +2,9 @@
  * judge - one decision of the guard, between its parts; for guard/ only
  *
  * guard.c asks who may come in, deeds.c weighs what they do, ladder.c bans, score.c
- * reckons, room.c knows how full it is. A row is opened and closed here, so that it is
- * always up to date when somebody looks: faded, pardoned, and without a ban that is over.
+ * reckons, room.c knows how full it is. Rows are opened here, so that nobody sees what was
+ * pardoned, or a ban that is over. Scores are as they were when they last changed: who
+ * needs them fades them (score_fade), as most decisions do not.
  */
 #ifndef GUARD_JUDGE_H
 #define GUARD_JUDGE_H

@@ -254,6 +254,11 @@ static int64_t newest_pardon(const struct orders *o, const struct net *n)
 	return newest;
 }
 
+bool orders_any_pardon(const struct orders *o)
+{
+	return any(&o->pardons);
+}
+
 int64_t orders_pardoned(const struct orders *o, const struct net *n)
 {
 	int64_t newest = 0;

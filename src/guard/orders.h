@@ -65,6 +65,8 @@ MUST bool orders_next(const struct orders *o, size_t *at, struct order *out);
  */
 MUST bool orders_find(const struct orders *o, const struct addr *a, int64_t wall,
 		      struct order *out);
+/* Is there any pardon? If not, nobody needs to ask further. */
+bool orders_any_pardon(const struct orders *o);
 /* Was what is held against this address or prefix forgiven? When, else 0. */
 int64_t orders_pardoned(const struct orders *o, const struct net *n);
 /* Since when; 0: there is none. */

@@ -55,12 +55,23 @@ static uint32_t good_left(const struct guard_hot *row, gsec_t at)
 	return halves < 32 ? row->good >> halves : 0;
 }
 
+/* Who comes often has been away for minutes at most: then three terms of the series do. */
+static double hourly(float per_hour, int64_t away)
+{
+	double t = (double)away * (1.0 / 3600);
+
+	if (away > 900)
+		return faded(per_hour, away, HOUR_HALF);
+	return (double)per_hour * (1 - t * (1 - t * (0.5 - t * (1.0 / 6))));
+}
+
 void score_connection(struct guard_hot *row, gsec_t at)
 {
 	int64_t away = score_age(row->last, at);
 
-	row->per_hour = (float)(faded(row->per_hour, away, HOUR_HALF) + 1);
-	row->good = good_left(row, at);
+	row->per_hour = (float)(hourly(row->per_hour, away) + 1);
+	if (row->good)
+		row->good = good_left(row, at);
 	/* nobody says so when a known-good client is forgotten; this bounds how long it counts */
 	if (row->good == 0)
 		row->good_inside = 0;
