@@ -271,6 +271,14 @@ static bool tune(struct sql *s, const struct sql_setup *setup, struct err *err)
 	return true;
 }
 
+static bool add_tables(struct sql *s, const struct sql_setup *setup, struct err *err)
+{
+	if (!setup->additions ||
+	    sqlite3_exec(s->db, setup->additions, NULL, NULL, NULL) == SQLITE_OK)
+		return true;
+	return unusable(s, setup, err);
+}
+
 /* Is it free? A lock that somebody holds on it shows here, not in the first commit. */
 static bool is_free(struct sql *s, const struct sql_setup *setup, struct err *err)
 {
@@ -312,7 +320,7 @@ static bool open_writer(struct sql *s, const struct sql_setup *setup, struct err
 	sqlite3_busy_timeout(s->db, LOCK_WAIT_MS);
 	if (!is_ours(s, setup, &empty, err) || (unclean && !is_whole(s, setup, err)) ||
 	    !tune(s, setup, err) || (empty && !create(s, setup, err)) ||
-	    !is_free(s, setup, err))
+	    !is_free(s, setup, err) || !add_tables(s, setup, err))
 		return false;
 	sqlite3_wal_hook(s->db, on_wal, s);
 	return true;

@@ -45,6 +45,8 @@ struct sql_setup {
 	uint32_t application; /* "HFQU" and the like: whose file it is */
 	int version;	      /* of the schema; a newer one is refused */
 	const char *schema;
+	/* Tables that came later, "create table if not exists"; older programs ignore them. */
+	const char *additions; /* NULL: none */
 	int cache_kib;
 };
 

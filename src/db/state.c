@@ -10,6 +10,9 @@
 #define STATE_CACHE_KIB	  4096
 #define STATE_LOG_PAGES	  1024
 
+/* So much of a snapshot in one row: what is torn there costs no more. */
+#define MEMORY_PIECE ((size_t)65536)
+
 struct state {
 	struct sql sql;
 };
@@ -23,6 +26,9 @@ static const char schema[] =
 	" at integer not null) without rowid;"
 	"create index verified_at on verified (at);";
 
+static const char additions[] = "create table if not exists guard_memory"
+				" (part integer primary key, bytes blob not null);";
+
 bool state_open(struct state **out, const char *path, struct err *err)
 {
 	struct sql_setup setup = {
@@ -31,6 +37,7 @@ bool state_open(struct state **out, const char *path, struct err *err)
 		.application = STATE_APPLICATION,
 		.version = STATE_VERSION,
 		.schema = schema,
+		.additions = additions,
 		.cache_kib = STATE_CACHE_KIB,
 	};
 	struct state *s = calloc(1, sizeof(*s));
@@ -185,6 +192,25 @@ bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_befo
 	return sql_run(&s->sql, st, "forgetting answers", err);
 }
 
+bool state_put_memory(struct state *s, struct span snapshot, struct err *err)
+{
+	int64_t part = 0;
+
+	if (!sql_plain(&s->sql, Q_MEMORY_DROP, "forgetting the last snapshot", err))
+		return false;
+	while (snapshot.n) {
+		sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY_PUT);
+		struct span piece = span_head(snapshot, MEMORY_PIECE);
+
+		sql_bind(st, 1, part++);
+		sql_bind_blob(st, 2, piece);
+		if (!sql_run(&s->sql, st, "storing the guard's memory", err))
+			return false;
+		snapshot = span_skip(snapshot, piece.n);
+	}
+	return true;
+}
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 bool state_each_user(struct state *s,
@@ -249,5 +275,20 @@ bool state_each_verified(struct state *s, size_t limit,
 			return true;
 		each(arg, sql_text(st, 0), sqlite3_column_int(st, 1) != 0,
 		     sqlite3_column_int64(st, 2));
+	}
+}
+
+bool state_each_memory(struct state *s, void (*each)(void *arg, struct span piece),
+		       void *arg, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&s->sql, st, &row, "reading the guard's memory", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sql_text(st, 0));
 	}
 }

@@ -1,5 +1,6 @@
 /*
- * state - users, aliases, domains, and what next hops said about recipients
+ * state - users, aliases, domains, what next hops said about recipients, and the guard's
+ * memory as it was some minutes ago
  *
  * The store has all of it in memory and reads it once, at start; this is where changes
  * survive. Addresses and names are in lower case. One thread at a time may use it.
@@ -41,6 +42,12 @@ MUST bool state_drop_verified(struct state *s, struct span address, struct err *
 /* Forget what was accepted or refused before that; some at a time. */
 MUST bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before,
 			       size_t limit, struct err *err);
+
+/* A snapshot of the guard's memory (guard/snapshot.h) instead of the last one. */
+MUST bool state_put_memory(struct state *s, struct span snapshot, struct err *err);
+/* It comes in pieces, in order. */
+MUST bool state_each_memory(struct state *s, void (*each)(void *arg, struct span piece),
+			    void *arg, struct err *err);
 
 /* Spans are good until the callback returns. */
 MUST bool state_each_user(struct state *s,

@@ -1,6 +1,7 @@
 #include "store/edges.h"
 
 #include "store/inner.h"
+#include "store/remember.h"
 #include "store/spool.h"
 #include "store/submit.h"
 #include "store/verify.h"
@@ -193,6 +194,7 @@ void edges_meet(struct store *s, struct link *link)
 		return;
 	}
 	tell_room(s, e);
+	remember_tell(s->remember, e); /* first: it accepts once it has recipients */
 	tell_recipients(s, e);
 }
 

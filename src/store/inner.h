@@ -57,6 +57,7 @@ struct store {
 	unsigned spools_opening;
 
 	struct verify *verify;
+	struct remember *remember;
 	struct stream *streams;
 	size_t quota_at; /* where the round of looking at mailboxes is */
 	bool quota_busy;

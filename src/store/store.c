@@ -11,6 +11,7 @@
 
 #include "store/control.h"
 #include "store/inner.h"
+#include "store/remember.h"
 #include "store/spool.h"
 #include "store/upkeep.h"
 #include "store/verify.h"
@@ -55,7 +56,8 @@ static void on_batch(void *arg, const struct err *err)
 static bool is_drained(const struct store *s)
 {
 	if (!writer_is_idle(s->writer) || s->line.first || s->line.jobs || s->reading ||
-	    s->measuring || s->quota_busy || s->syncing || s->spools_opening)
+	    s->measuring || s->quota_busy || s->syncing || s->spools_opening ||
+	    remember_busy(s->remember))
 		return false;
 	return s->jobs.deliveries == 0 || loop_now(s->loop) >= s->drain_by;
 }
@@ -77,6 +79,7 @@ static void drain(struct store *s, ms_t within)
 	if (s->draining)
 		return;
 	s->draining = true;
+	remember_drain(s->remember);
 	writer_hurry(s->writer);
 	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
 }
@@ -367,6 +370,7 @@ static bool enter(struct store *s, struct err *err)
 	note_hostname(s);
 	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
 	    !load_queue(s, err) || !verify_open(&s->verify, s, err) ||
+	    !remember_open(&s->remember, s, err) ||
 	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
 	    !close_in(s, err))
 		return false;
@@ -397,6 +401,7 @@ static void close_all(struct store *s)
 		loop_close(&s->loop);
 	verify_close(&s->verify);
 	writer_close(&s->writer);
+	remember_close(&s->remember);
 	queue_reader_close(&s->reader);
 	queue_close(&s->queue);
 	state_close(&s->state);

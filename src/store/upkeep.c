@@ -7,6 +7,7 @@
 #include "store/control.h"
 #include "store/inner.h"
 #include "store/quota.h"
+#include "store/remember.h"
 #include "store/spool.h"
 #include "store/verify.h"
 
@@ -309,6 +310,7 @@ static void on_tick(void *arg)
 	verify_tick(s, now);
 	if (s->draining)
 		return;
+	remember_tick(s->remember);
 	writer_rest(s->writer);
 	quota_tick(s, now);
 	pull_in(s);

@@ -150,6 +150,47 @@ static void the_newest_answers_are_read_and_the_oldest_pruned(void **state)
 	tells(&s, "a@x=0@4 c@x=1@3 a@x=0@4 c@x=1@3 ");
 }
 
+struct gathered {
+	uint8_t mem[200000];
+	struct buf out;
+	int pieces;
+};
+
+static void on_piece(void *arg, struct span piece)
+{
+	struct gathered *g = arg;
+
+	buf_put(&g->out, piece);
+	g->pieces++;
+}
+
+static void only_the_last_snapshot_is_kept_and_it_comes_in_pieces(void **state)
+{
+	static uint8_t first[200000], last[150000];
+	static struct gathered g;
+	struct place *p = *state;
+
+	for (size_t i = 0; i < sizeof(last); i++)
+		last[i] = (uint8_t)(i * 7 + i / 251);
+	buf_init(&g.out, g.mem, sizeof(g.mem));
+	assert_true(state_put_memory(p->s, span_of(first, sizeof(first)), &err));
+	assert_true(state_put_memory(p->s, span_of(last, sizeof(last)), &err));
+	state_close(&p->s);
+	assert_true(state_open(&p->s, p->path, &err));
+	assert_true(state_each_memory(p->s, on_piece, &g, &err));
+	assert_int_equal(g.pieces, 3);
+	assert_true(span_eq(buf_span(&g.out), span_of(last, sizeof(last))));
+}
+
+static void a_database_without_snapshots_has_none(void **state)
+{
+	static struct gathered g;
+	struct place *p = *state;
+
+	assert_true(state_each_memory(p->s, on_piece, &g, &err));
+	assert_int_equal(g.pieces, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -158,6 +199,8 @@ int main(void)
 		TEST(an_alias_gets_new_targets_instead_of_the_old),
 		TEST(domains_have_a_catch_all_or_none),
 		TEST(the_newest_answers_are_read_and_the_oldest_pruned),
+		TEST(only_the_last_snapshot_is_kept_and_it_comes_in_pieces),
+		TEST(a_database_without_snapshots_has_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
