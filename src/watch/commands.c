@@ -1,34 +1,19 @@
 #include "watch/commands.h"
 
+#include <stdio.h>
+
 #include "base/fields.h"
 #include "base/list.h"
 #include "base/number.h"
+#include "watch/bans.h"
+#include "watch/explaining.h"
+#include "watch/ordering.h"
+#include "watch/sessions.h"
+#include "watch/top.h"
+#include "watch/trace.h"
 
 #define ROLE_ANSWERS_WITHIN   (5 * MS_SECOND)
 #define ORDER_ANSWERED_WITHIN MS_MINUTE
-
-/* One command that was asked. */
-struct asked {
-	struct sight *sight;
-	uint32_t ask;
-	struct span words; /* all of them */
-	struct span rest;  /* behind the first */
-};
-
-static void done(const struct asked *a, const char *text)
-{
-	control_end(a->sight->control, a->ask, ROLE_WATCH, true, span_str(text));
-}
-
-static void refuse(const struct asked *a, const char *text)
-{
-	control_end(a->sight->control, a->ask, ROLE_WATCH, false, span_str(text));
-}
-
-static void row(const struct asked *a, const struct buf *fields)
-{
-	control_row(a->sight->control, a->ask, ROLE_WATCH, buf_span(fields));
-}
 
 static size_t serving(const struct sight *s, enum role role)
 {
@@ -67,6 +52,54 @@ static const struct status_row {
 	{ "dead", ROLE_STORE, GAUGE_DEAD },
 };
 
+static void put_firewall(struct buf *out, const struct sight *s)
+{
+	struct kernel_state k;
+	char text[300];
+
+	kernel_state(s->kernel, &k);
+	if (k.state == FIREWALL_OFF || !k.there)
+		snprintf(text, sizeof(text), "%s",
+			 k.state == FIREWALL_OFF ? "off"
+						 : "the firewall role is not there");
+	else
+		snprintf(text, sizeof(text), "%s%s%.200s", kernel_state_word[k.state],
+			 *k.why ? ": " : "", k.why);
+	field_text(out, "firewall", span_str(text));
+	field_number(out, "in-kernel", k.held);
+	field_number(out, "kernel-dropped", (int64_t)(k.packets & INT64_MAX));
+}
+
+static const char *guard_state(const struct sight *s)
+{
+	if (!s->view.has_memory)
+		return "its memory is not there";
+	return s->conf->set.guard_mode == GUARD_OBSERVE ? "observes" : "enforces";
+}
+
+static void put_guard(struct buf *out, const struct sight *s)
+{
+	const char *trouble = ordering_trouble(s->ordering);
+	struct memory_counts m = { 0 };
+	size_t bans, allows;
+
+	if (s->view.has_memory)
+		memory_counts(&s->view.guard.memory, &m);
+	ordering_counts(s, &bans, &allows);
+	field_text(out, "guard", span_str(guard_state(s)));
+	field_number(out, "guard-rows", m.hot_used);
+	field_number(out, "guard-rows-max", m.hot_rows);
+	field_number(out, "guard-memory", m.cold_used);
+	field_number(out, "guard-memory-max", m.cold_rows);
+	field_number(out, "refused", (int64_t)pulses_ends(s->pulses, END_REFUSED));
+	field_number(out, "bans", (int64_t)(bans_count(s->bans) + bans));
+	field_number(out, "bans-ordered", (int64_t)bans);
+	field_number(out, "allowed", (int64_t)allows);
+	field_flag(out, "lockdown", s->view.orders && orders_in_lockdown(s->view.orders));
+	put_firewall(out, s);
+	field_text(out, "orders-file", span_str(*trouble ? trouble : "ok"));
+}
+
 static void say_status(const struct asked *a)
 {
 	const struct sight *s = a->sight;
@@ -84,12 +117,13 @@ static void say_status(const struct asked *a)
 
 		field_number(&out, r->name, pulses_gauge(s->pulses, r->role, r->gauge));
 	}
+	put_guard(&out, s);
 	field_text(&out, "log", span_str(*trouble ? trouble : "ok"));
 	field_number(&out, "log-lines", (int64_t)log_written(s->log));
 	field_number(&out, "log-only-counted", (int64_t)log_unwritten(s->log));
 	field_number(&out, "log-bytes-left", log_budget_left(s->log));
-	row(a, &out);
-	done(a, "");
+	asked_row(a, &out);
+	asked_done(a, "");
 }
 
 static void count_row(const struct asked *a, const char *kind, const char *name,
@@ -102,7 +136,7 @@ static void count_row(const struct asked *a, const char *kind, const char *name,
 	field_text(&out, "kind", span_str(kind));
 	field_text(&out, "name", span_str(name));
 	field_number(&out, "count", (int64_t)n);
-	row(a, &out);
+	asked_row(a, &out);
 }
 
 static void say_counters(const struct asked *a)
@@ -117,7 +151,7 @@ static void say_counters(const struct asked *a)
 	for (int i = LOG_NONE + 1; i < RECORD_COUNT; i++)
 		count_row(a, "record", record_table[i].word,
 			  pulses_records(p, (enum record)i));
-	done(a, "");
+	asked_done(a, "");
 }
 
 static void say_roles(const struct asked *a)
@@ -140,9 +174,9 @@ static void say_roles(const struct asked *a)
 		field_number(&out, "connections", pulse_gauge_now(r, GAUGE_CONNECTIONS));
 		field_number(&out, "messages", pulse_gauge_now(r, GAUGE_MESSAGES));
 		field_number(&out, "deliveries", pulse_gauge_now(r, GAUGE_DELIVERIES));
-		row(a, &out);
+		asked_row(a, &out);
 	}
-	done(a, "");
+	asked_done(a, "");
 }
 
 static void order(const struct asked *a, enum life_order what, enum role role,
@@ -158,7 +192,7 @@ static void order(const struct asked *a, enum life_order what, enum role role,
 	if (sight_send(&s->life))
 		control_wait(s->control, a->ask, ROLE_SUPERVISOR, ORDER_ANSWERED_WITHIN);
 	else
-		refuse(a, "The supervisor cannot be reached.");
+		asked_refuse(a, "The supervisor cannot be reached.");
 }
 
 static void say_reload(const struct asked *a)
@@ -191,10 +225,12 @@ static void say_restart(const struct asked *a)
 	uint64_t n = 0;
 
 	if (role == ROLE_NONE)
-		refuse(a, "restart ROLE [NUMBER]: the roles are edge, store, auth and "
-			  "watch.");
+		asked_refuse(a,
+			     "restart ROLE [NUMBER]: the roles are edge, store, auth and "
+			     "watch.");
 	else if (list_next(&rest, &number) && !number_parse(number, EDGES_MAX - 1, &n))
-		refuse(a, "restart ROLE [NUMBER]: `holdfast roles` shows the numbers.");
+		asked_refuse(a,
+			     "restart ROLE [NUMBER]: `holdfast roles` shows the numbers.");
 	else
 		order(a, LIFE_RESTART, role, (unsigned)n);
 }
@@ -216,9 +252,10 @@ static void forward(const struct asked *a, struct sight_peer *to, enum role role
 			return;
 		}
 	}
-	refuse(a, role == ROLE_STORE
-			  ? "The store is not there now. Try again in a moment."
-			  : "The auth role is not there now. Try again in a moment.");
+	asked_refuse(a,
+		     role == ROLE_STORE
+			     ? "The store is not there now. Try again in a moment."
+			     : "The auth role is not there now. Try again in a moment.");
 }
 
 static void to_store(const struct asked *a)
@@ -235,10 +272,32 @@ static const struct command {
 	const char *word;
 	void (*say)(const struct asked *a);
 } commands[] = {
-	{ "status", say_status },   { "counters", say_counters }, { "roles", say_roles },
-	{ "reload", say_reload },   { "upgrade", say_upgrade },	  { "stop", say_stop },
-	{ "restart", say_restart }, { "user", to_store },	  { "alias", to_store },
-	{ "domain", to_store },	    { "queue", to_store },	  { "passwd", to_auth },
+	/* how it is */
+	{ "status", say_status },
+	{ "counters", say_counters },
+	{ "roles", say_roles },
+	{ "sessions", sessions_say },
+	{ "bans", bans_say },
+	{ "explain", explaining_say },
+	{ "top", top_say },
+	{ "watch", trace_say },
+	/* orders to the guard */
+	{ "ban", ordering_ban },
+	{ "unban", ordering_unban },
+	{ "allow", ordering_allow },
+	{ "kick", ordering_kick },
+	{ "lockdown", ordering_lockdown },
+	/* orders to the supervisor */
+	{ "reload", say_reload },
+	{ "upgrade", say_upgrade },
+	{ "stop", say_stop },
+	{ "restart", say_restart },
+	/* for others to answer */
+	{ "user", to_store },
+	{ "alias", to_store },
+	{ "domain", to_store },
+	{ "queue", to_store },
+	{ "passwd", to_auth },
 };
 
 void commands_on_command(void *arg, uint32_t ask, struct span words)
@@ -254,5 +313,7 @@ void commands_on_command(void *arg, uint32_t ask, struct span words)
 			return;
 		}
 	}
-	refuse(&a, "There is no such command. The server may be older than this program.");
+	asked_refuse(
+		&a,
+		"There is no such command. The server may be older than this program.");
 }

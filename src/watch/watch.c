@@ -9,8 +9,13 @@
 
 #include "base/fields.h"
 #include "base/number.h"
+#include "watch/bans.h"
 #include "watch/commands.h"
+#include "watch/explaining.h"
+#include "watch/ordering.h"
 #include "watch/sight.h"
+#include "watch/top.h"
+#include "watch/trace.h"
 
 #define BEAT_EVERY   ((ms_t)250)
 #define DRAIN_WITHIN (3 * MS_SECOND) /* for the clients that are being answered */
@@ -50,17 +55,24 @@ static void drop_peer(struct sight_peer *p)
 	watch_stop(&p->watch);
 	link_close(&p->link);
 	p->paused = false;
-	if (p->sight->control)
+	if (p == &p->sight->firewall)
+		kernel_lost(p->sight->kernel);
+	else if (p->sight->control)
 		control_lost(p->sight->control, role);
 }
 
-/* ---- what store and auth say -------------------------------------------------------- */
+/* ---- what store, auth and firewall say -------------------------------------------------------- */
 
 static bool take_answer(struct sight *s, enum role by, const struct frame *f)
 {
 	struct msg_CONTROL_ROW one;
 	struct msg_CONTROL_END end;
+	struct msg_BLOCKED blocked;
 
+	if (f->kind == MSG_BLOCKED && msg_BLOCKED_unpack(f->bytes, &blocked)) {
+		kernel_told(s->kernel, &blocked);
+		return true;
+	}
 	if (f->kind == MSG_CONTROL_ROW && msg_CONTROL_ROW_unpack(f->bytes, &one) &&
 	    fields_ok(one.row)) {
 		if (s->control)
@@ -103,7 +115,7 @@ static void on_peer(void *arg, unsigned ready)
 		drop_peer(p);
 	if (!p->link)
 		return;
-	p->paused = s->control && control_full(s->control, by);
+	p->paused = p != &s->firewall && s->control && control_full(s->control, by);
 	watch_mask(&p->watch, sight_mask(p));
 }
 
@@ -127,9 +139,12 @@ static void on_room(void *arg)
 
 static void add_peer(struct sight *s, enum role role, struct link *link)
 {
-	struct sight_peer *p = role == ROLE_STORE ? &s->store : &s->auth;
+	struct sight_peer *p = role == ROLE_STORE      ? &s->store
+			       : role == ROLE_AUTH     ? &s->auth
+			       : role == ROLE_FIREWALL ? &s->firewall
+						       : NULL;
 
-	if (role != ROLE_STORE && role != ROLE_AUTH) {
+	if (!p) {
 		link_close(&link);
 		return;
 	}
@@ -158,7 +173,22 @@ static bool take_conf(struct sight *s, struct frame *f, struct err *err)
 	s->conf = conf;
 	s->start->conf = conf;
 	log_conf(s->log, conf);
+	view_conf(&s->view, conf);
+	/* what is enforced, and how wide the kernel's prefixes are, may be another now */
+	kernel_refresh(s->kernel);
 	start_unmap_conf(&old);
+	return true;
+}
+
+static bool take_access(struct sight *s, struct frame *f, struct err *err)
+{
+	struct start_mapping fresh = { 0 };
+
+	if (!start_map_access(take_fd(f, 0), &fresh, err))
+		return false;
+	view_access(&s->view, fresh.mem, fresh.n);
+	start_unmap(&s->start->access);
+	s->start->access = fresh;
 	return true;
 }
 
@@ -241,6 +271,8 @@ static bool take(struct sight *s, struct frame *f, struct err *err)
 {
 	if (f->kind == MSG_CONF)
 		return take_conf(s, f, err);
+	if (f->kind == MSG_ACCESS)
+		return take_access(s, f, err);
 	if (f->kind == MSG_PEER)
 		return take_peer(s, f, err);
 	if (f->kind == MSG_PULSE_OF)
@@ -368,6 +400,16 @@ static int64_t life_of_server(void)
 	return (int64_t)(ticks << 24) + getppid();
 }
 
+/* What watch does with the guard: after the log and the pulses, before anybody can ask. */
+static bool open_guard(struct sight *s, const char *directory, struct err *err)
+{
+	view_init(&s->view, s->start, s->conf);
+	return recent_open(&s->recent, err) && trace_open(&s->trace, s, err) &&
+	       history_open(&s->history, s, err) && kernel_open(&s->kernel, s, err) &&
+	       ordering_open(&s->ordering, s, directory, err) &&
+	       bans_open(&s->bans, s, err);
+}
+
 static bool open_eyes(struct sight *s, struct err *err)
 {
 	char directory[PATH_MAX];
@@ -385,7 +427,8 @@ static bool open_eyes(struct sight *s, struct err *err)
 		return err_set(err, "watch: out of memory");
 	if (!log_open(&s->log, s->loop, s->conf, s->keep, err) ||
 	    !pulses_open(&s->pulses, s->loop, s->log, s->keep, err) ||
-	    !open_control(s, err) || !close_in(s, directory, err))
+	    !open_control(s, err) || !close_in(s, directory, err) ||
+	    !open_guard(s, directory, err))
 		return false;
 	if (*no_file.text)
 		trouble(s, LOG_TROUBLE, "watch.state", no_file.text);
@@ -408,13 +451,21 @@ static bool open_eyes(struct sight *s, struct err *err)
 static void close_eyes(struct sight *s)
 {
 	pulses_drain(s->pulses);
+	walks_drop(&s->walks);
 	control_close(&s->control);
 	drop_peer(&s->store);
 	drop_peer(&s->auth);
+	drop_peer(&s->firewall);
+	bans_close(&s->bans);
+	history_close(&s->history);
 	pulses_close(&s->pulses);
 	if (!log_finish(s->log))
 		_exit(0);
 	loop_close(&s->loop);
+	ordering_close(&s->ordering);
+	kernel_close(&s->kernel);
+	trace_close(&s->trace);
+	recent_close(&s->recent);
 	log_close(&s->log);
 	keep_close(&s->keep);
 }
@@ -431,7 +482,7 @@ int watch_main(struct start *start)
 	}
 	s->start = start;
 	s->conf = start->conf;
-	s->life.sight = s->store.sight = s->auth.sight = s;
+	s->life.sight = s->store.sight = s->auth.sight = s->firewall.sight = s;
 	if (!open_eyes(s, &err)) {
 		start_failed(start, &err);
 		return 1;
