@@ -13,6 +13,9 @@
 
 #define TITLE_MAX 64
 
+/* After this long everybody has heard of an edge's death, or is dead as well. */
+#define NUMBER_RESTS ((ms_t)60000)
+
 /* How a role ends that was told to. */
 #define FINISHED "exit code 0"
 
@@ -246,24 +249,38 @@ static void on_life(void *arg, unsigned ready)
 
 /* ---- birth ------------------------------------------------------------------------- */
 
-/* The least number that no living edge has. */
+static bool number_taken(const struct supervisor *s, unsigned n)
+{
+	for (const struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
+		if (c->state != CHILD_NONE && c->role == ROLE_EDGE && c->number == n)
+			return true;
+	return false;
+}
+
+/*
+ * The least number that no living edge has, but rather none of an edge that has died a
+ * moment ago: others may still have to hear of it, and would mend, which is to take away,
+ * what the next of that number holds. If there is no other, the one that is dead longest.
+ */
 static bool free_number(const struct supervisor *s, unsigned *out)
 {
+	ms_t now = loop_now(s->loop), oldest = MS_NEVER;
+	bool found = false;
+
 	for (unsigned n = 0; n < EDGES_MAX; n++) {
-		bool taken = false;
+		ms_t ended = s->edge_ended[n];
 
-		for (size_t i = 0; i < CHILDREN_MAX; i++) {
-			const struct child *c = &s->children[i];
-
-			taken |= c->state != CHILD_NONE && c->role == ROLE_EDGE &&
-				 c->number == n;
-		}
-		if (!taken) {
-			*out = n;
-			return true;
-		}
+		if (number_taken(s, n))
+			continue;
+		if (ended && now - ended >= NUMBER_RESTS)
+			ended = 0;
+		if (found && ended >= oldest)
+			continue;
+		found = true;
+		oldest = ended;
+		*out = n;
 	}
-	return false;
+	return found;
 }
 
 /* The process (or thread) itself, with the other end of the link. Takes over link. */
@@ -478,6 +495,8 @@ static void child_ended(struct child *c, const char *how)
 		vacate(post, c, how);
 	if (role != ROLE_NONE && role != ROLE_LOADER)
 		tell_gone(s, c);
+	if (role == ROLE_EDGE)
+		s->edge_ended[c->number] = loop_now(s->loop);
 	child_forget(c);
 	if (role == ROLE_LOADER)
 		reload_ended(s, how);

@@ -110,6 +110,12 @@ struct trial {
 	struct asked asked;
 };
 
+/* A mapping that roles share (shared.c). */
+struct shared {
+	int rw, ro; /* for who may write to it, and for who may not; -1: there is none */
+	bool fresh; /* made by this start, and not everybody has been there yet */
+};
+
 struct run_options {
 	const char *config;
 	size_t set_count;
@@ -137,6 +143,8 @@ struct supervisor {
 	struct owners owners;
 	struct ports ports;
 	int control, lock;
+	struct shared guard, orders;
+	ms_t edge_ended[EDGES_MAX]; /* when an edge of that number died; 0: none since */
 
 	enum stage stage;
 	bool complete; /* every post was filled once */
@@ -213,6 +221,17 @@ void tell_conf(struct child *c);
 void tell_port(struct child *c, const struct port *p);
 void tell_unlisten(struct child *c, const struct port *p);
 void tell_gone(struct supervisor *s, const struct child *gone);
+
+/* ---- shared.c ------------------------------------------------------------------------ */
+
+void shared_init(struct supervisor *s);
+/* Make the guard's memory and the orders, unless the program before us left usable ones. */
+MUST bool shared_begin(struct supervisor *s, struct err *err);
+/* Take over a descriptor that the program before us left; -1: it left none. */
+void shared_take(struct shared *m, int fd);
+/* Every role has been there once: for whoever starts now, they are not fresh. */
+void shared_settled(struct supervisor *s);
+void shared_close(struct supervisor *s);
 
 /* ---- reload.c ------------------------------------------------------------------------ */
 

@@ -165,6 +165,8 @@ bool life_begin(struct supervisor *s, struct err *err)
 		if (given.socket[i].fd >= 0)
 			say(s, LOG_CAPACITY, "socket-activation",
 			    "systemd handed over a socket that no listener is configured for");
+	if (!shared_begin(s, err))
+		return false;
 	compare_limit(s);
 	if (!resumed)
 		say_ports(s);
@@ -239,6 +241,7 @@ static void note_complete(struct supervisor *s)
 		    (!s->posts[i].child || s->posts[i].child->state != CHILD_READY))
 			return;
 	s->complete = true;
+	shared_settled(s);
 	systemd_notify("READY=1\nMAINPID=%d\nSTATUS=Serving", (int)getpid());
 }
 
@@ -474,6 +477,7 @@ static void close_all(struct supervisor *s)
 		if (c->state != CHILD_NONE)
 			child_forget(c);
 	pulse_close(&s->pulse);
+	shared_close(s);
 	start_unmap_conf(&s->conf);
 	loop_close(&s->loop);
 }
@@ -490,6 +494,7 @@ int supervisor_main(int argc, char **argv)
 	for (size_t i = 0; i < LOADED_FDS; i++)
 		s->conf_fds[i] = -1;
 	s->loading.again = s->watchdog = MS_NEVER;
+	shared_init(s);
 	if (!parse(&s->opt, argc, argv)) {
 		free(s);
 		return 64;

@@ -43,6 +43,16 @@ static bool tell(struct child *c, const int *fds, size_t fd_count)
 	return false;
 }
 
+static void tell_access(struct child *c)
+{
+	struct msg_ACCESS m = { c->s->generation };
+
+	if (c->role != ROLE_EDGE && c->role != ROLE_WATCH && c->role != ROLE_FIREWALL)
+		return;
+	msg_ACCESS_pack(&m, link_begin(c->life));
+	(void)tell(c, &c->s->conf_fds[3], 1);
+}
+
 void tell_conf(struct child *c)
 {
 	struct msg_CONF conf;
@@ -58,6 +68,7 @@ void tell_conf(struct child *c)
 		msg_CERTS_pack(&certs, link_begin(c->life));
 		(void)tell(c, &c->s->conf_fds[1], 1);
 	}
+	tell_access(c);
 	if (c->role == ROLE_STORE) {
 		msg_TABLES_pack(&tables, link_begin(c->life));
 		(void)tell(c, &c->s->conf_fds[2], 1);
@@ -101,6 +112,41 @@ static void tell_control(struct child *c)
 
 	msg_LISTENER_pack(&m, link_begin(c->life));
 	(void)tell(c, &c->s->control, 1);
+}
+
+/* What is shared: one may write to it, the others only read. */
+static void tell_shared(struct child *c)
+{
+	const struct shared *guard = &c->s->guard, *orders = &c->s->orders;
+	struct msg_GUARD g = { guard->fresh };
+	struct msg_ORDERS o = { orders->fresh };
+
+	if (c->role == ROLE_EDGE || c->role == ROLE_STORE || c->role == ROLE_WATCH) {
+		msg_GUARD_pack(&g, link_begin(c->life));
+		(void)tell(c, c->role == ROLE_EDGE ? &guard->rw : &guard->ro, 1);
+	}
+	if (c->role == ROLE_EDGE || c->role == ROLE_WATCH) {
+		msg_ORDERS_pack(&o, link_begin(c->life));
+		(void)tell(c, c->role == ROLE_WATCH ? &orders->rw : &orders->ro, 1);
+	}
+}
+
+/*
+ * To a new edge: these died before it was there to hear of it. If it has the number of one
+ * of them, nobody else will mend what that one left.
+ */
+static void tell_dead_edges(struct child *c)
+{
+	for (unsigned n = 0; c->role == ROLE_EDGE && n < EDGES_MAX; n++) {
+		struct msg_GONE m = { ROLE_EDGE, (uint16_t)n };
+
+		if (!c->s->edge_ended[n])
+			continue;
+		msg_GONE_pack(&m, link_begin(c->life));
+		(void)tell(c, NULL, 0);
+	}
+	if (c->role == ROLE_EDGE)
+		c->s->edge_ended[c->number] = 0;
 }
 
 /* To a watch: there is another one whose records and counts are to be read. */
@@ -173,6 +219,8 @@ bool tell_all(struct child *c, int pulse, struct err *err)
 	if (!tell(c, fds, 2))
 		return err_set(err, "it took nothing");
 	tell_conf(c);
+	tell_shared(c);
+	tell_dead_edges(c);
 	for (size_t i = 0; c->role == ROLE_EDGE && i < s->ports.count; i++)
 		tell_port(c, &s->ports.port[i]);
 	if (c->role == ROLE_WATCH)
@@ -186,13 +234,20 @@ bool tell_all(struct child *c, int pulse, struct err *err)
 	return tell(c, NULL, 0) || err_set(err, "it took nothing");
 }
 
+/* Does a role of this kind want to know that one of that kind has ended? */
+static bool cares(enum role role, enum role gone)
+{
+	/* edges share the guard's memory: the living mend what a dead one was writing */
+	return role == ROLE_WATCH || (role == ROLE_EDGE && gone == ROLE_EDGE) ||
+	       talk(role, gone);
+}
+
 void tell_gone(struct supervisor *s, const struct child *gone)
 {
 	struct msg_GONE m = { (uint8_t)gone->role, (uint16_t)gone->number };
 
 	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++) {
-		if (o == gone || !listens(o) ||
-		    (o->role != ROLE_WATCH && !talk(o->role, gone->role)))
+		if (o == gone || !listens(o) || !cares(o->role, gone->role))
 			continue;
 		msg_GONE_pack(&m, link_begin(o->life));
 		(void)tell(o, NULL, 0);

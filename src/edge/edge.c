@@ -219,6 +219,8 @@ static bool take_life(struct edge *e, struct frame *f)
 		return take_peer(e, f);
 	case MSG_GONE:
 		return take_gone(e, f);
+	case MSG_ACCESS: /* nothing is looked up there yet */
+		return true;
 	case MSG_DRAIN:
 		return take_drain(e, f);
 	default:

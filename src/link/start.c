@@ -10,7 +10,8 @@
 /* How long the supervisor may take to hand over what a role needs. */
 #define GO_WITHIN 30000
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS	   (SIZE_SEALS | F_SEAL_WRITE)
 
 const struct conf *start_map_conf(int fd, struct err *err)
 {
@@ -43,6 +44,46 @@ void start_unmap_conf(const struct conf **conf)
 	if (*conf)
 		munmap((void *)(uintptr_t)*conf, sizeof(struct conf));
 	*conf = NULL;
+}
+
+static bool map_shared(int fd, int seals, bool writable, const char *name,
+		       struct start_mapping *out, struct err *err)
+{
+	struct start_mapping m = { 0 };
+	int has = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (has < 0 || (has & seals) != seals) {
+		close(fd);
+		return err_set(err, "%s: not sealed", name);
+	}
+	if (fstat(fd, &st) != 0 || st.st_size < 0) {
+		close(fd);
+		return err_set(err, "%s: %s", name, strerror(errno));
+	}
+	m.n = (size_t)st.st_size;
+	if (m.n)
+		m.mem = mmap(NULL, m.n, PROT_READ | (writable ? PROT_WRITE : 0),
+			     MAP_SHARED, fd, 0);
+	close(fd);
+	if (m.mem == MAP_FAILED)
+		return err_set(err, "%s: cannot map %zu bytes: %s", name, m.n,
+			       strerror(errno));
+	start_unmap(out);
+	*out = m;
+	return true;
+}
+
+bool start_map_access(int fd, struct start_mapping *out, struct err *err)
+{
+	return map_shared(fd, SEALS, false, "access lists", out, err);
+}
+
+void start_unmap(struct start_mapping *m)
+{
+	if (m->mem)
+		munmap(m->mem, m->n);
+	*m = (struct start_mapping){ 0 };
 }
 
 static int take_fd(struct frame *f, size_t i)
@@ -136,6 +177,43 @@ static bool take_pulse_of(struct start *s, struct frame *f, struct err *err)
 	return true;
 }
 
+static bool take_guard(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_GUARD m;
+
+	if (!msg_GUARD_unpack(f->bytes, &m))
+		return nonsense(f, err);
+	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_EDGE,
+			"the guard's memory", &s->guard, err))
+		return false;
+	s->guard.fresh = m.fresh == 1;
+	return true;
+}
+
+static bool take_orders(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_ORDERS m;
+
+	if (!msg_ORDERS_unpack(f->bytes, &m))
+		return nonsense(f, err);
+	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_WATCH, "the orders",
+			&s->orders, err))
+		return false;
+	s->orders.fresh = m.fresh == 1;
+	return true;
+}
+
+static bool take_gone(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_GONE m;
+
+	if (!msg_GONE_unpack(f->bytes, &m))
+		return nonsense(f, err);
+	if (m.role == ROLE_EDGE && m.number < EDGES_MAX)
+		s->dead_edges |= UINT32_C(1) << m.number;
+	return true;
+}
+
 /* One message before GO. What is not known here is for later versions: refused. */
 static bool take(struct start *s, struct frame *f, struct err *err)
 {
@@ -149,11 +227,19 @@ static bool take(struct start *s, struct frame *f, struct err *err)
 		return take_pulse(s, f, err);
 	if (f->kind == MSG_PULSE_OF)
 		return take_pulse_of(s, f, err);
+	if (f->kind == MSG_GUARD)
+		return take_guard(s, f, err);
+	if (f->kind == MSG_ORDERS)
+		return take_orders(s, f, err);
+	if (f->kind == MSG_ACCESS)
+		return start_map_access(take_fd(f, 0), &s->access, err);
+	if (f->kind == MSG_GONE)
+		return take_gone(s, f, err);
 	if (f->kind == MSG_CERTS)
 		replace_fd(&s->certs_fd, take_fd(f, 0));
 	else if (f->kind == MSG_TABLES)
 		replace_fd(&s->tables_fd, take_fd(f, 0));
-	else if (f->kind != MSG_GONE)
+	else
 		return err_set(err, "supervisor: %s before go",
 			       message_table[f->kind].word);
 	return true;

@@ -58,6 +58,12 @@ struct start {
 	struct start_mapping guard;  /* edge: writable; store, watch: read-only */
 	struct start_mapping orders; /* watch: writable; edge: read-only */
 	struct start_mapping access; /* edge, watch, firewall: read-only; again at reloads */
+	/*
+	 * For an edge: a bit for each number whose edge has died and may have left locks and
+	 * seats behind. Mend them before taking any; this may be one's own number. Of later
+	 * deaths a GONE tells.
+	 */
+	uint32_t dead_edges;
 	bool alone;	  /* --one-process: a thread among others, with no sandbox */
 	unsigned sandbox; /* SANDBOX_HAS_ bits, set by start_sandbox() */
 };
