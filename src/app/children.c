@@ -474,8 +474,7 @@ static void vacate(struct post *post, struct child *c, const char *how)
 	post->again = now + wait;
 	say_ended(c, how, wait);
 	if (!s->complete && s->opt.resume < 0 && s->stage == STAGE_SERVING &&
-	    is_needed(c->role) &&
-	    (c->failed.text[0] || post->failures >= DEATHS_AT_START))
+	    is_needed(c->role) && (c->failed.text[0] || post->failures >= DEATHS_AT_START))
 		give_up_start(c, how);
 }
 

@@ -216,7 +216,9 @@ static struct batch_item item_of(const struct block *row, ms_t now)
 
 	item.op = !row->wanted ? BATCH_DROP : row->known ? BATCH_RENEW : BATCH_ADD;
 	if (row->until != MS_NEVER)
-		item.seconds = left <= MS_SECOND ? 1 : (uint32_t)(left / MS_SECOND);
+		item.seconds = left <= MS_SECOND
+				       ? 1
+				       : (uint32_t)((left + MS_SECOND - 1) / MS_SECOND);
 	return item;
 }
 

@@ -27,7 +27,10 @@ struct blocks {
 void blocks_init(struct blocks *b, size_t max, const uint64_t key[2]);
 void blocks_close(struct blocks *b);
 
-/* until: MS_NEVER is for good; two seconds more or less are the same. False: that length is full, or there is no memory. */
+/*
+ * until: MS_NEVER is for good; two seconds more or less are the same. False: that length is
+ * full, or there is no memory.
+ */
 MUST bool blocks_put(struct blocks *b, const struct net *n, ms_t until);
 void blocks_drop(struct blocks *b, const struct net *n);
 /* All are to go, unless they are put again before they are taken. */

@@ -32,11 +32,15 @@ static void close_fds(struct nft *n)
 
 /* ---- the child ------------------------------------------------------------------------- */
 
-static void limit(int what, rlim_t most)
+static void limit_all(void)
 {
-	struct rlimit l = { most, most };
+	const struct rlimit prints = { PRINTS_MAX, PRINTS_MAX };
+	const struct rlimit computes = { COMPUTES_MAX, COMPUTES_MAX };
+	const struct rlimit none = { 0, 0 };
 
-	(void)setrlimit(what, &l);
+	(void)setrlimit(RLIMIT_FSIZE, &prints);
+	(void)setrlimit(RLIMIT_CPU, &computes);
+	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
 static NORETURN void become(const struct nft *n, enum nft_how how)
@@ -51,9 +55,7 @@ static NORETURN void become(const struct nft *n, enum nft_how how)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	limit(RLIMIT_FSIZE, PRINTS_MAX);
-	limit(RLIMIT_CPU, COMPUTES_MAX);
-	limit(RLIMIT_CORE, 0);
+	limit_all();
 	if (dup2(n->in, STDIN_FILENO) < 0 || dup2(n->out, STDOUT_FILENO) < 0 ||
 	    dup2(n->errors, STDERR_FILENO) < 0)
 		_exit(EXIT_CANNOT_RUN);

@@ -5,7 +5,7 @@
 #include "firewall/judge.h"
 
 #define RUN_WITHIN  (5 * MS_SECOND)
-#define LOOK_EVERY  (5 * MS_SECOND)
+#define LOOK_EVERY  (3 * MS_SECOND)
 #define PAUSE_FIRST MS_SECOND
 #define PAUSE_MAX   MS_MINUTE
 
