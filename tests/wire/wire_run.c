@@ -30,6 +30,10 @@
  *     stored to alice@here.example bob@here.example
  *     stored has TEXT | stored lacks TEXT      in its body; with escapes
  *     stored ends TEXT               it ends with this
+ *     a passed                       it has waited for our greeting
+ *     a refused by RULE              the guard did, at last
+ *     a would be refused by RULE     likewise, but it only observes
+ *     guard ... | facts ... | access ...     see wire_guard.h
  *     event early-talk 1             this happened so often
  *
  * * at the end of a pattern stands for anything. A script fails at the first line that is
@@ -46,6 +50,7 @@
 #include "base/number.h"
 #include "conf/settings.h"
 #include "tests/kit/stage.h"
+#include "tests/wire/wire_guard.h"
 
 #define PEERS_MAX 16
 #define BYTES_MAX 65536
@@ -58,6 +63,7 @@ struct script {
 	size_t count;
 	char names[PEERS_MAX][32];
 	struct stage_peer *peers[PEERS_MAX];
+	struct wire_lists lists;
 	uint64_t announced[EVENT_COUNT];
 	bool about[EVENT_COUNT];
 	char why[512];
@@ -254,6 +260,22 @@ static void turn_deaf(struct stage_peer *p, bool deaf)
 		stage_happen(p, IN_BYTES);
 }
 
+static bool is_refused(struct script *s, const struct stage_peer *p, struct span text)
+{
+	bool would = is(next_word(&text), "be");
+
+	if (would) {
+		(void)next_word(&text); /* refused */
+		(void)next_word(&text); /* by */
+	}
+	text = span_trim(text);
+	if (!is(text, rule_table[p->refused_by].word) || would != p->only_observed)
+		return wrong(s, "%s by \"%s\"",
+			     p->only_observed ? "it would be" : "refused",
+			     rule_table[p->refused_by].word);
+	return true;
+}
+
 static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		      unsigned number)
 {
@@ -280,6 +302,10 @@ static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		return shake_hands(s, p, IN_TLS_FAILED);
 	else if (is(word, "is"))
 		return is_from(s, p, text);
+	else if (is(word, "refused") || is(word, "would"))
+		return is_refused(s, p, text);
+	else if (is(word, "passed"))
+		return p->passed || wrong(s, "it did not wait");
 	else
 		return wrong(s, "what does it do?");
 	return true;
@@ -351,6 +377,15 @@ static bool pass(struct script *s, struct span text)
 	return true;
 }
 
+static void answer_all(struct script *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		stage_answer(s->peers[i]);
+		if (!s->peers[i]->closed)
+			stage_happen(s->peers[i], IN_BYTES);
+	}
+}
+
 static bool store(struct script *s, struct span text)
 {
 	static const char *const verdicts[] = { "yes", "no", "full", "unknown",
@@ -367,11 +402,7 @@ static bool store(struct script *s, struct span text)
 		s->stage.room = find_word(word, rooms, COUNT_OF(rooms));
 	else
 		return wrong(s, "the store does what?");
-	for (size_t i = 0; i < s->count; i++) {
-		stage_answer(s->peers[i]);
-		if (!s->peers[i]->closed)
-			stage_happen(s->peers[i], IN_BYTES);
-	}
+	answer_all(s);
 	return true;
 }
 
@@ -467,8 +498,26 @@ static bool repeat(struct script *s, struct span text)
 	return true;
 }
 
+/* NULL: it was one of them, and all is well. */
+static const char *opinion(struct script *s, struct span word, struct span text)
+{
+	const char *why;
+
+	if (is(word, "access"))
+		return wire_access(&s->stage, &s->lists, text);
+	if (!is(word, "guard") && !is(word, "facts"))
+		return "what is this?";
+	why = is(word, "guard") ? wire_guard(&s->stage, text)
+				: wire_facts(&s->stage, text);
+	if (!why)
+		answer_all(s);
+	return why;
+}
+
 static bool line(struct script *s, struct span text, unsigned number)
 {
+	const char *why;
+
 	struct span word = next_word(&text);
 
 	if (word.n == 0 || word.p[0] == '#')
@@ -504,8 +553,8 @@ static bool line(struct script *s, struct span text, unsigned number)
 		s->stage.storage_full = is(span_trim(text), "full");
 	else if (is(word, "stop"))
 		stop_all(s);
-	else
-		return wrong(s, "what is this?");
+	else if ((why = opinion(s, word, text)) != NULL)
+		return wrong(s, "%s", why);
 	return true;
 }
 
@@ -556,6 +605,7 @@ static bool run_once(const char *path, struct span text, size_t chop, bool *whol
 		free(s->peers[i]);
 	}
 	stage_close(&s->stage);
+	wire_lists_close(&s->lists);
 	free(s);
 	return ok;
 }
