@@ -29,6 +29,7 @@ struct server {
 	unsigned commands;
 	uint32_t streaming; /* the command whose rows are many */
 	size_t streamed;
+	uint32_t watched; /* an answer without an end */
 };
 
 static void on_stop(void *arg)
@@ -94,6 +95,8 @@ static void on_command(void *arg, uint32_t ask, struct span words)
 		answer_many(s, ask, 10000);
 	else if (span_eq(word, SPAN("store")))
 		control_wait(s->control, ask, ROLE_STORE, 50);
+	else if (span_eq(word, SPAN("watch")))
+		s->watched = control_stream(s->control, ask) ? ask : 0;
 	else if (span_eq(word, SPAN("stream"))) {
 		control_wait(s->control, ask, ROLE_STORE, 5000);
 		s->streaming = ask;
@@ -274,6 +277,94 @@ static void an_answer_of_any_size_waits_for_its_reader(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* What was read of an answer without an end, and not yet taken. */
+struct heard {
+	uint8_t mem[1 << 20];
+	size_t n;
+	uint64_t rows, lost; /* so far */
+};
+
+/* Read what is there. False: there is nothing now. */
+static bool hear_stream(int fd, struct heard *h)
+{
+	struct control_frame f;
+	struct span in;
+	ssize_t n = recv(fd, h->mem + h->n, sizeof(h->mem) - h->n, MSG_DONTWAIT);
+
+	if (n <= 0)
+		return false;
+	h->n += (size_t)n;
+	in = span_of(h->mem, h->n);
+	while ((f = control_next(&in)).kind == CONTROL_A_ROW) {
+		struct field field;
+
+		if (field_find(f.body, "lost", &field))
+			h->lost += (uint64_t)field.number;
+		else
+			h->rows++;
+	}
+	assert_int_equal(f.kind, CONTROL_MORE);
+	memmove(h->mem, in.p, in.n);
+	h->n = in.n;
+	return true;
+}
+
+static void put_rows(struct server *s, uint32_t ask, int n)
+{
+	for (int i = 0; i < n; i++) {
+		uint8_t mem[1024];
+		struct buf row;
+
+		buf_init(&row, mem, sizeof(mem));
+		field_text(&row, "text", span_of(s->at.sun_path, 100));
+		field_number(&row, "i", i);
+		control_row(s->control, ask, ROLE_WATCH, buf_span(&row));
+	}
+}
+
+static void who_watches_slowly_loses_rows_and_is_told_how_many(void **state)
+{
+	struct server *s = *state;
+	int fd = connect_to(s);
+	static struct heard heard;
+
+	say(fd, "watch");
+	run_for(s, 20);
+	assert_int_not_equal(s->watched, 0);
+	put_rows(s, s->watched, 20000);
+	/* what it does not read waits, up to a ceiling, and no deadline ends it */
+	for (run_for(s, 20); hear_stream(fd, &heard); run_for(s, 5))
+		continue;
+	assert_true(heard.rows > 0 && heard.rows < 20000);
+	put_rows(s, s->watched, 1);
+	run_for(s, 20);
+	assert_true(hear_stream(fd, &heard));
+	assert_int_equal(heard.rows + heard.lost, 20001);
+	assert_true(control_has(s->control, s->watched));
+	close(fd);
+	run_for(s, 10);
+	assert_false(control_has(s->control, s->watched));
+}
+
+static void there_are_only_so_many_watchers_and_they_are_told_of_the_end(void **state)
+{
+	struct server *s = *state;
+	int fd[CONTROL_STREAMS + 1];
+
+	for (size_t i = 0; i <= CONTROL_STREAMS; i++) {
+		fd[i] = connect_to(s);
+		say(fd[i], "watch");
+		run_for(s, 10);
+		assert_int_equal(s->watched != 0, i < CONTROL_STREAMS);
+	}
+	control_drain(s->control);
+	run_for(s, 10);
+	for (size_t i = 0; i < CONTROL_STREAMS; i++)
+		assert_int_equal(hear(fd[i], false, "being replaced"), 0);
+	for (size_t i = 0; i <= CONTROL_STREAMS; i++)
+		close(fd[i]);
+}
+
 static void a_silent_role_is_named(void **state)
 {
 	struct server *s = *state;
@@ -377,6 +468,8 @@ int main(void)
 		TEST(rows_come_before_the_end),
 		TEST(a_client_that_does_not_read_is_cut_off_at_the_ceiling),
 		TEST(an_answer_of_any_size_waits_for_its_reader),
+		TEST(who_watches_slowly_loses_rows_and_is_told_how_many),
+		TEST(there_are_only_so_many_watchers_and_they_are_told_of_the_end),
 		TEST(a_silent_role_is_named),
 		TEST(a_role_that_ended_is_named_at_once),
 		TEST(a_role_cannot_answer_what_another_was_asked),
