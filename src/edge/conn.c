@@ -130,6 +130,21 @@ static void keep_input(struct conn *c, struct span left)
 	c->in_n = (uint16_t)left.n;
 }
 
+/*
+ * Has a front told for whom it comes? The session has said nothing yet to that client, and
+ * waits for one more step: with our standing, or the last one.
+ */
+static bool is_told(const struct conn *c)
+{
+	return !addr_eq(&c->session.peer.addr, &c->visit.addr);
+}
+
+static void meet_again(struct conn *c)
+{
+	if (visit_told(c))
+		c->again = true;
+}
+
 /* Something happened; in->bytes are all that are in hand. How many did the session take? */
 static size_t step(struct conn *c, struct session_in *in)
 {
@@ -140,6 +155,9 @@ static size_t step(struct conn *c, struct session_in *in)
 	if (c->orders & (DO_CLOSE | DO_ABORT))
 		return 0;
 	buf_init(&said, e->out, sizeof(e->out));
+	visit_prepare(c, in);
+	in->standing = &e->standing;
+	in->access = span_of(e->guard.access, e->guard.access_n);
 	out.letter = letter_lend(c) ? &c->letter : NULL;
 	in->recipients = e->recipients;
 	in->storage_full = e->storage_full;
@@ -148,12 +166,15 @@ static size_t step(struct conn *c, struct session_in *in)
 	session_step(&c->session, in, loop_now(e->loop), &out);
 	if (said.full)
 		fail(c);
-	report_step(c, &out);
+	visit_saw(c, &out, report_step(c, &out));
+	if (is_told(c))
+		meet_again(c);
 	timer_set(&c->timer, out.wake);
 	say(c, buf_span(&said));
 	carry_out(c, &out);
 	keep_input(c, span_skip(in->bytes, out.used));
 	c->offer = c->in_n && buf_room(&said) < REPLY_MAX;
+	visit_show(c);
 	return out.used;
 }
 
@@ -308,7 +329,7 @@ static void start_tls(struct conn *c)
 	give_in(c);
 	c->offer = false;
 	if (c->edge->tls && stream_tls_server(&c->stream, c->edge->tls))
-		c->state = CONN_HANDSHAKE;
+		c->state = CONN_HANDSHAKE; /* the seat shows it since DO_TLS */
 	else
 		handshake_failed(c);
 }
@@ -343,7 +364,7 @@ static void die(struct conn *c)
 	give_out(c);
 	unlink_conn(c);
 	link_conn(c, &e->dead);
-	crowd_leave(e->crowd, &c->session.via.addr);
+	visit_end(c);
 	rules_let_go(&c->rules);
 	pulse_gauge(e->pulse, GAUGE_SESSIONS, -1);
 	e->conn_count--;
@@ -366,6 +387,10 @@ static void end(struct conn *c)
 	facts_forget(c);
 	letter_give_back(c);
 	give_in(c);
+	if (c->evicted)
+		visit_end(c); /* its place is given to another already */
+	else
+		visit_show(c);
 	timer_set(&c->timer, loop_now(c->edge->loop) + FLUSH_TIME);
 }
 
@@ -374,7 +399,7 @@ static void part(struct conn *c)
 {
 	if (c->stream.ssl)
 		stream_finish(&c->stream);
-	if (c->stream.error || c->peer_ended || c->ended_well) {
+	if (c->stream.error || c->peer_ended || c->ended_well || c->evicted) {
 		die(c);
 		return;
 	}
@@ -407,6 +432,45 @@ void conn_abort(struct conn *c)
 	die(c);
 }
 
+/* ---- whom we send away ------------------------------------------------------------------- */
+
+/* Can the peer read what we would say now? */
+static bool can_hear(const struct conn *c)
+{
+	return c->state == CONN_TALKS && !(c->orders & DO_TLS) &&
+	       (c->session.in_tls || c->session.listener->tls != TLS_IMPLICIT);
+}
+
+static void send_away(struct conn *c)
+{
+	struct edge *e = c->edge;
+	enum rule why = c->dismissed;
+	struct refusal *r = c->kicked ? &e->kicked : &e->refusals[why];
+
+	if (can_hear(c))
+		say(c, edge_guard_refusal(e, r, why, &c->visit.addr));
+	c->orders = (c->orders & DO_ABORT) | DO_CLOSE;
+}
+
+/* A message that the store has been given is waited for: its sender would bring it again. */
+static bool must_go(const struct conn *c)
+{
+	return c->dismissed != RULE_NONE && talks(c) && !(c->orders & DO_CLOSE) &&
+	       c->session.phase != PHASE_SUBMIT;
+}
+
+void conn_dismiss(struct conn *c, enum rule why)
+{
+	if (!talks(c) || c->dismissed != RULE_NONE || c->orders & (DO_CLOSE | DO_ABORT))
+		return;
+	c->dismissed = why;
+	if (why == RULE_ROOM) {
+		c->evicted = true;
+		report_evicted(c);
+	}
+	conn_go_on(c);
+}
+
 /* ---- going on --------------------------------------------------------------------------- */
 
 static void step_answer(struct conn *c)
@@ -432,6 +496,8 @@ static bool go_on(struct conn *c)
 		conn_abort(c);
 		return false;
 	}
+	if (must_go(c))
+		send_away(c);
 	if (c->orders & DO_CLOSE && talks(c))
 		end(c);
 	if (!flush(c))
@@ -448,6 +514,11 @@ static bool go_on(struct conn *c)
 	}
 	if (c->answer != IN_OPENED) {
 		step_answer(c);
+		return true;
+	}
+	if (c->again && !waits(c)) {
+		c->again = false;
+		step_event(c, IN_BYTES);
 		return true;
 	}
 	return c->waits == WAITS_NOT && c->session.phase != PHASE_DELAY && take_in(c);
@@ -467,10 +538,14 @@ static void be_hasty(struct conn *c)
 
 void conn_go_on(struct conn *c)
 {
-	for (int i = 0; i < STEPS_MAX; i++)
-		if (c->state == CONN_DEAD || !go_on(c))
-			return;
-	be_hasty(c);
+	bool more = true;
+
+	visit_busy(c);
+	for (int i = 0; i < STEPS_MAX && more; i++)
+		more = c->state != CONN_DEAD && go_on(c);
+	visit_idle(c);
+	if (more)
+		be_hasty(c);
 }
 
 void conn_answer_soon(struct conn *c, enum session_in_kind kind, uint8_t value)
@@ -550,15 +625,16 @@ static struct endpoint local_end(const struct conn *c, const struct listener *l)
 	return l->at;
 }
 
-static void begin(struct conn *c, const struct endpoint *peer, size_t listener)
+static void begin(struct conn *c, const struct arrival *a)
 {
 	struct edge *e = c->edge;
 	const struct conf *conf = e->rules->conf;
+	const struct listener *l = &conf->listeners[a->listener];
 	struct session_setup setup = {
 		.conf = conf,
-		.listener = &conf->listeners[listener],
-		.peer = *peer,
-		.local = local_end(c, &conf->listeners[listener]),
+		.listener = l,
+		.peer = a->peer,
+		.local = local_end(c, l),
 		.tls_ready = e->tls != NULL,
 		.now = loop_now(e->loop),
 	};
@@ -570,26 +646,39 @@ static void begin(struct conn *c, const struct endpoint *peer, size_t listener)
 	store_next_id(c);
 	link_conn(c, &e->conns);
 	e->conn_count++;
-	crowd_enter(e->crowd, &peer->addr);
 	pulse_gauge(e->pulse, GAUGE_SESSIONS, 1);
 	pulse_gauge(e->pulse, GAUGE_CONNECTIONS, 1);
+	visit_begin(c, a);
 }
 
-void conn_open(struct edge *e, int fd, const struct endpoint *peer, size_t listener)
+/* It came, and cannot stay. */
+static void leave_at_once(struct edge *e, const struct arrival *a)
+{
+	struct guard_visit v = a->visit;
+
+	if (a->judged)
+		guard_left(&e->guard, &v, 0, 0, loop_now(e->loop));
+}
+
+void conn_open(struct edge *e, int fd, const struct arrival *a)
 {
 	struct conn *c = pool_take(&e->conn_pool);
 
 	if (!c) {
 		close(fd);
+		leave_at_once(e, a);
 		return;
 	}
 	memset(c, 0, sizeof(*c));
 	c->edge = e;
+	c->seat = SEAT_NONE;
 	if (!stream_open(&c->stream, e->loop, fd, on_ready, c)) {
 		pool_give(&e->conn_pool, c);
+		leave_at_once(e, a);
 		return;
 	}
-	begin(c, peer, listener);
+	visit_busy(c);
+	begin(c, a);
 	step_event(c, IN_OPENED);
 	conn_go_on(c);
 }

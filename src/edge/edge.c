@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bug.h"
 #include "edge/inside.h"
 
 #define BEAT_EVERY ((ms_t)250)
+#define SPARED_MIN 64 /* descriptors that are no sessions */
 
 /* ---- configurations -------------------------------------------------------------------- */
 
@@ -39,30 +41,25 @@ static int64_t part_of(int64_t all, const struct conf *conf)
 	return (all + conf->set.edges - 1) / conf->set.edges;
 }
 
-/* The table of addresses must have room for all sessions: a larger one if need be. */
-static bool enlarge_crowd(struct edge *e, size_t sessions)
+/* As many as our descriptors and seats allow; all edges together: sessions.max. */
+static size_t most_sessions(const struct edge *e)
 {
-	struct crowd *crowd;
+	size_t seats = seats_room(&e->guard.memory), most = seats, spared;
+	struct rlimit limit;
 
-	if (e->crowd && sessions <= e->conn_max)
-		return true;
-	if (!crowd_open(&crowd, sessions, e->key))
-		return false;
-	for (struct conn *c = e->conns; c; c = c->next)
-		crowd_enter(crowd, &c->session.via.addr);
-	crowd_close(&e->crowd);
-	e->crowd = crowd;
-	return true;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most)
+		most = (size_t)limit.rlim_cur;
+	/* for links, lists, deliveries, and those who are on their way out */
+	spared = SPARED_MIN + most / 32;
+	return most > 2 * spared ? most - spared : most - most / 2;
 }
 
 /* Have this configuration in force for what begins from now on. */
 static bool adopt(struct edge *e, const struct conf *conf, struct err *err)
 {
-	size_t sessions = (size_t)part_of(conf->set.sessions, conf);
 	struct rules *r = calloc(1, sizeof(*r));
 
-	if (!r || !enlarge_crowd(e, sessions)) {
-		free(r);
+	if (!r) {
 		start_unmap_conf(&conf);
 		return err_set(err, "out of memory");
 	}
@@ -72,8 +69,8 @@ static bool adopt(struct edge *e, const struct conf *conf, struct err *err)
 		deliveries_reconf(e->deliveries, conf);
 	rules_let_go(&e->rules);
 	e->rules = r;
-	e->conn_max = sessions;
 	e->letter_memory_max = part_of(conf->set.body_memory, conf);
+	edge_guard_adopt(e);
 	return true;
 }
 
@@ -108,6 +105,7 @@ static bool take_conf(struct edge *e, struct frame *f)
 	}
 	e->start->conf = e->rules->conf;
 	ports_accept(e, e->accepting);
+	facts_adopt(e);
 	return true;
 }
 
@@ -173,6 +171,8 @@ static bool take_gone(struct edge *e, struct frame *f)
 		store_link_lost(e);
 		timer_stop(&e->stranded); /* another one comes */
 	}
+	if (m.role == ROLE_EDGE && m.number != e->start->number)
+		edge_guard_mend(e, m.number);
 	return true;
 }
 
@@ -219,8 +219,8 @@ static bool take_life(struct edge *e, struct frame *f)
 		return take_peer(e, f);
 	case MSG_GONE:
 		return take_gone(e, f);
-	case MSG_ACCESS: /* nothing is looked up there yet */
-		return true;
+	case MSG_ACCESS:
+		return edge_guard_take_access(e, f);
 	case MSG_DRAIN:
 		return take_drain(e, f);
 	default:
@@ -301,6 +301,14 @@ static void on_beat(void *arg)
 	timer_set(&e->beat, loop_now(e->loop) + BEAT_EVERY);
 }
 
+static void on_tick(void *arg)
+{
+	struct edge *e = arg;
+
+	edge_guard_tick(e);
+	timer_set(&e->tick, loop_now(e->loop) + TICK_EVERY);
+}
+
 static void on_steps_again(void *arg)
 {
 	struct edge *e = arg;
@@ -355,6 +363,7 @@ static void init_timers(struct edge *e)
 	timer_init(&e->drain_end, e->loop, on_drain_end, e);
 	timer_init(&e->steps_again, e->loop, on_steps_again, e);
 	timer_init(&e->stranded, e->loop, on_stranded, e);
+	timer_init(&e->tick, e->loop, on_tick, e);
 	loop_each_round(e->loop, on_round, e);
 }
 
@@ -372,8 +381,10 @@ static bool open_all(struct edge *e, struct err *err)
 
 	if (getrandom(e->key, sizeof(e->key), 0) != sizeof(e->key))
 		return err_set(err, "no random numbers");
-	if (!loop_open(&e->loop, err) || !adopt(e, s->conf, err))
+	if (!loop_open(&e->loop, err) || !edge_guard_open(e, err) ||
+	    !adopt(e, s->conf, err))
 		return false;
+	e->conn_max = most_sessions(e);
 	init_timers(e);
 	init_pools(e);
 	id_maker_init(&e->ids, s->number);
@@ -383,7 +394,10 @@ static bool open_all(struct edge *e, struct err *err)
 		return false;
 	e->spare_fd = fcntl(link_fd(s->life), F_DUPFD_CLOEXEC, 0);
 	deliveries.loop = e->loop;
-	return deliveries_open(&e->deliveries, &deliveries, err);
+	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err))
+		return false;
+	facts_adopt(e);
+	return true;
 }
 
 static void take_over(struct edge *e)
@@ -415,6 +429,7 @@ static bool serve(struct edge *e, struct err *err)
 	if (!start_ready(e->start, err))
 		return false;
 	on_beat(e);
+	on_tick(e);
 	loop_run(e->loop);
 	return true;
 }
@@ -428,10 +443,11 @@ static void close_all(struct edge *e)
 	ports_close(e);
 	store_link_lost(e);
 	deliveries_close(&e->deliveries);
+	facts_close(e);
 	loop_close(&e->loop);
 	tls_close(&e->tls);
 	rules_let_go(&e->rules);
-	crowd_close(&e->crowd);
+	edge_guard_close(e);
 	if (e->recipients.n)
 		munmap((void *)(uintptr_t)e->recipients.p, e->recipients.n);
 	if (e->spare_fd >= 0)

@@ -9,15 +9,16 @@
 #define EDGE_INSIDE_H
 
 #include "base/id.h"
-#include "edge/crowd.h"
 #include "edge/delivery.h"
 #include "edge/edge.h"
+#include "guard/guard.h"
 #include "io/loop.h"
 #include "io/pool.h"
 #include "io/stream.h"
 #include "session/session.h"
 
 #define ACCEPTS_MAX	  16 /* per wake-up: the other workers want some, too */
+#define REFUSALS_MAX	  64 /* likewise, of those who are not let in */
 #define STEPS_MAX	  32 /* per wake-up of one session, before others have their turn */
 #define WAITING_BUCKETS	  4096
 #define ENVELOPE_FIRST	  LETTER_ENVELOPE_MIN
@@ -33,10 +34,27 @@
 #define STRANDED_AFTER \
 	(5 * MS_SECOND) /* without a store, if nobody says that it is gone */
 
+#define TICK_EVERY	 ((ms_t)100) /* orders and moods are looked at */
+#define REFUSAL_LINE_MAX 384	     /* a refusal with its code and guard.contact */
+
+/* Time-outs and limits of strangers as they are now: 0 is as configured. */
+struct shrunk {
+	uint64_t tick; /* when it was reckoned */
+	ms_t command, data, tls;
+	int64_t errors, junk;
+};
+
 /* A configuration in force, for as long as a session uses it. */
 struct rules {
 	const struct conf *conf;
 	size_t holders;
+	struct shrunk shrunk;
+};
+
+/* A line that is printed already, but for the code in it. */
+struct refusal {
+	uint16_t n, code_at;
+	char line[REFUSAL_LINE_MAX];
 };
 
 struct peer_link {
@@ -60,7 +78,7 @@ struct edge {
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
 	struct inquiry *inquiry; /* look-ups about clients */
-	struct timer beat, accept_again, drain_end, steps_again, stranded;
+	struct timer beat, accept_again, drain_end, steps_again, stranded, tick;
 
 	struct peer_link life, store, watcher;
 	struct port ports[LISTENERS_MAX];
@@ -72,7 +90,19 @@ struct edge {
 	struct conn *dead;  /* freed at the end of the round */
 	size_t conn_count, conn_max;
 	struct conn *hasty; /* had their share of this round: go on in the next */
-	struct crowd *crowd;
+
+	struct guard guard;
+	struct conn **seated; /* by seat */
+	struct refusal refusals[RULE_COUNT];
+	struct refusal kicked;
+	struct standing standing; /* for one step */
+	uint64_t ticks;
+	bool tight; /* more than half of the sessions are taken */
+	uint64_t orders_version, kick_serial;
+	ms_t none_worse_until; /* nobody was found to give up for a stranger */
+	ms_t capacity_said;
+	struct conn *running;	/* whose time it is, */
+	uint64_t running_since; /* since when, in us */
 
 	struct conn *waiting[WAITING_BUCKETS]; /* for the store, by what they wait for */
 	size_t unsent; /* of them, what the store was not told yet */
@@ -151,19 +181,48 @@ struct conn {
 	struct letter letter; /* lent; memory NULL: none */
 	int64_t charged;      /* its part of edge->letter_memory */
 
-	struct inquest *inquest; /* what is asked about the client; NULL: nothing */
+	struct inquest *inquest;  /* what is asked about the client; NULL: nothing */
 	struct conn *next_asking; /* about the same client */
 
 	uint64_t number; /* of the session, as in the log */
 	int32_t points;
 	uint16_t seen[EVENT_COUNT];
+
+	/* what visit.c knows of the client */
+	struct guard_visit visit;
+	uint32_t seat; /* SEAT_NONE: it has none */
+	bool judged;   /* else it is a front, which has not said yet for whom it comes */
+	bool passed;
+	bool delays;	    /* answers to its offences are held back, */
+	uint8_t delayed;    /* so often already */
+	bool held_back;	    /* one is now: it is in memory_delayed() */
+	bool has_handshake; /* taken from this second's budget */
+	bool over;	    /* refused from now on: it ends at the next step */
+	enum rule late;
+	uint32_t would; /* rules that would have refused it, as far as they are logged */
+	char code[CODE_MAX]; /* the client's code, for whatever rule */
+	uint64_t busy_us;
+	ms_t moved;	     /* the last time that it got ahead */
+	enum rule dismissed; /* it has to go; NONE: it may stay */
+	bool again;	     /* the guard has news for it: one more step */
+	bool kicked, evicted;
+
 	struct session session;
+};
+
+/* A connection, and what the guard says to it. */
+struct arrival {
+	struct endpoint peer;
+	size_t listener;
+	bool judged; /* no: it is a front that we trust, and tells for whom it comes */
+	struct guard_visit visit;
+	struct guard_verdict verdict;
 };
 
 /* ---- conn.c ---------------------------------------------------------------------------- */
 
-/* Takes over fd. Whatever happens, the conn looks after itself from here. */
-void conn_open(struct edge *e, int fd, const struct endpoint *peer, size_t listener);
+/* Takes over fd and the visit. Whatever happens, the conn looks after itself from here. */
+void conn_open(struct edge *e, int fd, const struct arrival *a);
 /* Step it as far as it goes now. */
 void conn_go_on(struct conn *c);
 /* What it waited for has come: it goes on with this, at once. */
@@ -174,6 +233,8 @@ void conn_answer_soon(struct conn *c, enum session_in_kind kind, uint8_t value);
 void conn_stop(struct conn *c);
 /* Without another word. */
 void conn_abort(struct conn *c);
+/* With the reply of this rule, as soon as no message of it is with the store. */
+void conn_dismiss(struct conn *c, enum rule why);
 
 /* ---- letter.c -------------------------------------------------------------------------- */
 
@@ -217,6 +278,47 @@ void ports_accept(struct edge *e, bool on);
 void ports_close(struct edge *e);
 void ports_on_pause_over(void *arg);
 
+/* ---- guard.c --------------------------------------------------------------------------- */
+
+/* Before the sandbox closes: memory, orders and lists are in e->start. */
+MUST bool edge_guard_open(struct edge *e, struct err *err);
+void edge_guard_close(struct edge *e);
+/* e->rules are in force: take limits and texts from them. */
+void edge_guard_adopt(struct edge *e);
+/* MSG_ACCESS, MSG_REMEMBER. False: it makes no sense. */
+MUST bool edge_guard_take_access(struct edge *e, struct frame *f);
+MUST bool edge_guard_take_memory(struct edge *e, struct frame *f);
+/* An edge has died: what it held is free. */
+void edge_guard_mend(struct edge *e, unsigned dead);
+/* Kicks, lockdown; how tight it is. Every TICK_EVERY. */
+void edge_guard_tick(struct edge *e);
+/* The line for this client; good until the next call. */
+struct span edge_guard_refusal(struct edge *e, struct refusal *r, enum rule rule,
+			       const struct addr *a);
+/* Have somebody worse than this client leave. False: there is nobody. */
+bool edge_guard_make_room(struct edge *e, const struct addr *from, bool known_good);
+/* Do we trust this address to tell for whom it comes? */
+bool edge_guard_is_front(const struct edge *e, const struct listener *l,
+			 const struct addr *a);
+
+/* ---- visit.c --------------------------------------------------------------------------- */
+
+/* It takes a seat. */
+void visit_begin(struct conn *c, const struct arrival *a);
+/* The seat is free, and the guard knows that it has gone. Twice does no harm. */
+void visit_end(struct conn *c);
+/* What the session must know before a step: edge->standing. */
+void visit_prepare(struct conn *c, const struct session_in *in);
+/* A front has told for whom it comes. False: that one may not come in. */
+MUST bool visit_told(struct conn *c);
+/* What was seen in a step, of an offence or not. */
+void visit_saw(struct conn *c, const struct session_out *out, unsigned seen);
+/* Show on the scoreboard how it is. */
+void visit_show(struct conn *c);
+/* From here on time is spent on this session, and from here on not. */
+void visit_busy(struct conn *c);
+void visit_idle(struct conn *c);
+
 /* ---- facts.c --------------------------------------------------------------------------- */
 
 /* Before the sandbox closes. */
@@ -239,11 +341,17 @@ void facts_forget(struct conn *c);
 /* ---- report.c -------------------------------------------------------------------------- */
 
 /* What was seen in a step: counts, offences, a refusal. */
-void report_step(struct conn *c, const struct session_out *out);
+#define SEEN_ANY     (1u << 0)
+#define SEEN_OFFENCE (1u << 1)
+unsigned report_step(struct conn *c, const struct session_out *out);
 void report_accepted(struct conn *c);
 void report_end(struct conn *c);
-/* One that was refused before it was a session. */
-void report_busy(struct edge *e, const struct addr *from, const char *listener);
+/* One that was refused before it was a session, or that would have been. */
+void report_refused(struct edge *e, const struct arrival *a);
+/* The guard would have refused something in the session. Once for each rule. */
+void report_would(struct conn *c, enum rule rule);
+/* It has to leave, for somebody better. */
+void report_evicted(struct conn *c);
 void report_capacity(struct edge *e, const char *key, const char *text);
 void report_trouble(struct edge *e, const char *key, const char *text);
 

@@ -1,9 +1,13 @@
 /*
  * The listening sockets, which all edges share, and who may come in.
  *
- * Each wake-up accepts a few, so that the other workers get theirs. One that is nearly full
- * lets them go first, each time; one that is full leaves the ports to them, and refuses only
- * those whom they left, too. A refusal here costs an accept, a line and a close.
+ * The guard is asked first, before anything is spent on a connection: whom it refuses costs
+ * an accept, a line that was printed beforehand, and a close. Each wake-up lets in a few, so
+ * that the other workers get theirs, and refuses more than that.
+ *
+ * One that is nearly full (of what its descriptors and seats allow) lets the others go
+ * first, each time; one that is full leaves the ports to them, and refuses only those whom
+ * they left, too. How full all of them are together is for the guard to judge.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,18 +30,19 @@ static size_t listener_of(const struct edge *e, const struct port *p)
 
 /* ---- refusing ------------------------------------------------------------------------------ */
 
-static void refuse(struct edge *e, int fd, const struct endpoint *peer,
-		   const struct listener *l)
+static void refuse(struct edge *e, int fd, const struct arrival *a)
 {
-	uint8_t mem[REPLY_MAX];
-	struct buf out;
+	const struct guard_verdict *v = &a->verdict;
+	struct span line;
 
-	buf_init(&out, mem, sizeof(mem));
-	reply_print(RE_BUSY, SPAN_NONE, &out);
-	if (l->tls != TLS_IMPLICIT)
-		(void)send(fd, out.mem, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (v->step == STEP_REFUSE &&
+	    e->rules->conf->listeners[a->listener].tls != TLS_IMPLICIT) {
+		line = edge_guard_refusal(e, &e->refusals[v->rule], v->rule,
+					  &a->peer.addr);
+		(void)send(fd, line.p, line.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
 	close(fd);
-	report_busy(e, &peer->addr, l->name);
+	report_refused(e, a);
 }
 
 static bool is_full(const struct edge *e)
@@ -45,18 +50,77 @@ static bool is_full(const struct edge *e)
 	return e->conn_count >= e->conn_max;
 }
 
-/* Every worker has the same share, and chance does not fill them evenly. */
+/* Chance does not fill all workers evenly. */
 static bool is_nearly_full(const struct edge *e)
 {
 	return e->rules->conf->set.edges > 1 &&
 	       e->conn_count >= e->conn_max - e->conn_max / NEARLY_FULL_SHARE;
 }
 
-static bool room_for(struct edge *e, const struct endpoint *peer)
-{
-	int64_t each = e->rules->conf->set.sessions_address;
+/* ---- who may come in ------------------------------------------------------------------------ */
 
-	return !is_full(e) && (each == 0 || crowd_count(e->crowd, &peer->addr) < each);
+static void ask_guard(struct edge *e, struct arrival *a, int64_t wall)
+{
+	a->verdict = guard_came(&e->guard, &a->visit, &a->peer.addr, false,
+				loop_now(e->loop), wall);
+}
+
+/* sessions.max holds also when the guard only observes: it is what the machine can do. */
+static bool beyond_all(const struct edge *e, const struct guard_verdict *v)
+{
+	const struct guard_limits *l = &e->guard.limits;
+
+	return (l->observe || l->observed[RULE_ROOM]) && !v->allowed &&
+	       memory_sessions(&e->guard.memory) >= l->sessions_max;
+}
+
+/* There is no place for it after all. */
+static void turn_back(struct edge *e, struct arrival *a)
+{
+	guard_left(&e->guard, &a->visit, 0, 0, loop_now(e->loop));
+	a->verdict.step = STEP_REFUSE;
+	a->verdict.rule = RULE_ROOM;
+	a->verdict.observed = a->verdict.worth_a_line = false;
+}
+
+static void judge(struct edge *e, struct arrival *a, int64_t wall)
+{
+	struct guard_verdict *v = &a->verdict;
+	bool full;
+
+	ask_guard(e, a, wall);
+	if (v->rule == RULE_ROOM && v->step >= STEP_REFUSE &&
+	    edge_guard_make_room(e, &a->peer.addr, v->known_good))
+		ask_guard(e, a, wall);
+	if (v->step >= STEP_REFUSE)
+		return;
+	full = is_full(e) || beyond_all(e, v);
+	if (full && !edge_guard_make_room(e, &a->peer.addr, v->known_good))
+		turn_back(e, a);
+	else if (v->observed)
+		report_refused(e, a);
+}
+
+/* Into the house or out of it. False: it was refused. */
+static bool receive(struct edge *e, int fd, struct arrival *a, int64_t wall)
+{
+	const struct listener *l = &e->rules->conf->listeners[a->listener];
+
+	a->visit = (struct guard_visit){ 0 };
+	a->verdict = (struct guard_verdict){ 0 };
+	a->judged = !edge_guard_is_front(e, l, &a->peer.addr);
+	if (a->judged)
+		judge(e, a, wall);
+	if (a->verdict.step < STEP_REFUSE) {
+		conn_open(e, fd, a);
+		return true;
+	}
+	if (a->verdict.rule == RULE_ROOM)
+		report_capacity(e, "sessions",
+				"as many sessions as sessions.max or the descriptors of "
+				"this edge allow: strangers are refused");
+	refuse(e, fd, a);
+	return false;
 }
 
 /* ---- accepting ----------------------------------------------------------------------------- */
@@ -90,19 +154,21 @@ static void have_spare(struct edge *e)
  * No descriptor is left. The spare one lets us refuse those who wait now, and then we
  * leave the port to the other workers for a moment.
  */
-static void out_of_descriptors(struct edge *e, const struct port *p,
-			       const struct listener *l)
+static void out_of_descriptors(struct edge *e, const struct port *p, size_t at)
 {
-	struct endpoint peer;
+	struct arrival a = { .listener = at };
 	int fd;
 
 	report_capacity(e, "descriptors",
 			"no descriptor left for a connection (ulimit -n)");
 	for (int i = 0; i < ACCEPTS_MAX && e->spare_fd >= 0; i++) {
 		close(e->spare_fd);
-		fd = take_one(p, &peer);
-		if (fd >= 0)
-			refuse(e, fd, &peer, l);
+		fd = take_one(p, &a.peer);
+		if (fd >= 0) {
+			a.verdict = (struct guard_verdict){ .step = STEP_REFUSE,
+							    .rule = RULE_ROOM };
+			refuse(e, fd, &a);
+		}
 		e->spare_fd = -1;
 		have_spare(e);
 		if (fd < 0)
@@ -122,31 +188,29 @@ static bool only_this_one(int error)
 /* Accept a few of those who wait. */
 static void take_some(struct edge *e, const struct port *p)
 {
-	size_t at = listener_of(e, p);
-	struct endpoint peer;
+	struct arrival a = { .listener = listener_of(e, p) };
+	int64_t wall = loop_wall(e->loop);
 
-	if (at == SIZE_MAX)
+	if (a.listener == SIZE_MAX)
 		return;
-	for (int i = 0; i < ACCEPTS_MAX && e->accepting; i++) {
-		const struct listener *l = &e->rules->conf->listeners[at];
+	for (int in = 0, out = 0; in < ACCEPTS_MAX && out < REFUSALS_MAX && e->accepting;) {
 		int fd;
 
 		if (is_full(e)) {
-			report_capacity(e, "sessions",
-					"as many sessions as sessions.max allows");
 			pause_ports(e, FULL_PAUSE);
 			return;
 		}
-		fd = take_one(p, &peer);
-
-		if (fd >= 0 && room_for(e, &peer))
-			conn_open(e, fd, &peer, at);
+		fd = take_one(p, &a.peer);
+		if (fd >= 0 && receive(e, fd, &a, wall))
+			in++;
 		else if (fd >= 0)
-			refuse(e, fd, &peer, l);
+			out++;
 		else if (errno == EMFILE || errno == ENFILE)
-			out_of_descriptors(e, p, l);
+			out_of_descriptors(e, p, a.listener);
 		else if (!only_this_one(errno))
 			return; /* EAGAIN, most often */
+		else
+			out++;
 	}
 }
 
@@ -185,17 +249,17 @@ void ports_accept(struct edge *e, bool on)
 }
 
 /* Who waited for so long was left by the other workers, too: they are full as well. */
-static bool refuse_waiting(struct edge *e, const struct port *p)
+static bool take_waiting(struct edge *e, const struct port *p)
 {
-	size_t at = listener_of(e, p);
-	struct endpoint peer;
+	struct arrival a = { .listener = listener_of(e, p) };
+	int64_t wall = loop_wall(e->loop);
 
-	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		int fd = p->fd >= 0 && at != SIZE_MAX ? take_one(p, &peer) : -1;
+	for (int i = 0; i < REFUSALS_MAX; i++) {
+		int fd = p->fd >= 0 && a.listener != SIZE_MAX ? take_one(p, &a.peer) : -1;
 
 		if (fd < 0)
 			return false;
-		refuse(e, fd, &peer, &e->rules->conf->listeners[at]);
+		(void)receive(e, fd, &a, wall);
 	}
 	return true; /* and there may be more */
 }
@@ -214,7 +278,7 @@ void ports_on_pause_over(void *arg)
 		return;
 	}
 	for (size_t i = 0; i < COUNT_OF(e->ports); i++)
-		more |= refuse_waiting(e, &e->ports[i]);
+		more |= take_waiting(e, &e->ports[i]);
 	pause_ports(e, more ? 0 : FULL_PAUSE);
 }
 

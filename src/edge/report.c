@@ -1,7 +1,10 @@
 #include "base/fields.h"
 #include "base/list.h"
 #include "edge/inside.h"
+#include "guard/code.h"
 #include "spec/replies.h"
+
+#define CAPACITY_EVERY MS_SECOND
 
 static void field_id(struct buf *out, const char *name, uint64_t id)
 {
@@ -69,22 +72,28 @@ static void report_rejected(struct conn *c, const struct session_refusal *r)
 	send(c, LOG_REJECTED, &out);
 }
 
-void report_step(struct conn *c, const struct session_out *out)
+unsigned report_step(struct conn *c, const struct session_out *out)
 {
+	unsigned seen = 0;
+
 	for (enum event ev = EV_NONE + 1; ev < EVENT_COUNT; ev++) {
 		uint16_t n = out->seen[ev];
 
 		if (!n)
 			continue;
+		seen |= SEEN_ANY;
 		pulse_count(c->edge->pulse, ev, n);
 		c->seen[ev] = (uint16_t)(c->seen[ev] > UINT16_MAX - n ? UINT16_MAX
 								      : c->seen[ev] + n);
 		c->points += event_table[ev].weight * n;
-		if (event_table[ev].weight > 0)
+		if (event_table[ev].weight > 0) {
+			seen |= SEEN_OFFENCE;
 			report_offence(c, ev, n, out->refused.text);
+		}
 	}
 	if (out->refused.reply != RE_NONE)
 		report_rejected(c, &out->refused);
+	return seen;
 }
 
 void report_accepted(struct conn *c)
@@ -132,10 +141,17 @@ static void field_seconds(struct buf *out, const char *name, ms_t t)
 	field_text(out, name, buf_span(&text));
 }
 
+static enum end end_of(const struct conn *c)
+{
+	if (c->dismissed != RULE_NONE)
+		return c->dismissed == RULE_ROOM ? END_BUSY : END_REFUSED;
+	return c->session.end == END_NONE ? END_OURS : c->session.end;
+}
+
 void report_end(struct conn *c)
 {
 	const struct session *s = &c->session;
-	enum end end = s->end == END_NONE ? END_OURS : s->end;
+	enum end end = end_of(c);
 	uint8_t mem[1536];
 	struct buf out;
 
@@ -154,18 +170,85 @@ void report_end(struct conn *c)
 	pulse_count_end(c->edge->pulse, end);
 }
 
-void report_busy(struct edge *e, const struct addr *from, const char *listener)
+/* ---- refused by the guard ----------------------------------------------------------------- */
+
+static void field_code(struct edge *e, struct buf *out, enum rule rule,
+		       const struct addr *a)
 {
-	uint8_t mem[256];
+	char code[CODE_MAX];
+
+	code_make(&e->guard.memory, rule, a, code);
+	field_text(out, "rule", span_str(rule_table[rule].word));
+	field_text(out, "code", span_str(code));
+}
+
+static enum event event_of(enum rule rule)
+{
+	switch (rule) {
+	case RULE_RATE:
+		return EV_TOO_FAST;
+	case RULE_SESSIONS:
+		return EV_TOO_MANY;
+	case RULE_ORDER:
+	case RULE_DENIED:
+		return EV_DENIED;
+	case RULE_POINTS:
+	case RULE_HISTORY:
+	case RULE_PREFIX:
+		return EV_CAME_AGAIN;
+	default: /* nothing that it did */
+		return EV_NONE;
+	}
+}
+
+void report_refused(struct edge *e, const struct arrival *a)
+{
+	const struct guard_verdict *v = &a->verdict;
+	const struct listener *l = &e->rules->conf->listeners[a->listener];
+	enum event ev = event_of(v->rule);
+	uint8_t mem[384];
 	struct buf out;
 
+	if (ev != EV_NONE)
+		pulse_count(e->pulse, ev, 1);
+	if (!v->observed)
+		pulse_count_end(e->pulse, v->rule == RULE_ROOM ? END_BUSY : END_REFUSED);
+	if (!v->worth_a_line)
+		return;
 	buf_init(&out, mem, sizeof(mem));
-	field_addr(&out, "peer", from);
-	field_text(&out, "listener", span_str(listener));
-	field_text(&out, "end", span_str(end_table[END_BUSY].word));
-	pulse_log(e->pulse, LOG_SESSION, loop_wall(e->loop), from, buf_span(&out));
-	pulse_count_end(e->pulse, END_BUSY);
+	field_addr(&out, "peer", &a->peer.addr);
+	field_text(&out, "listener", span_str(l->name));
+	field_code(e, &out, v->rule, &a->peer.addr);
+	field_text(&out, "step", span_str(guard_step_word[v->step]));
+	field_number(&out, "tries", (int64_t)v->tries);
+	pulse_log(e->pulse, v->observed ? LOG_WOULD_REFUSE : LOG_REFUSED,
+		  loop_wall(e->loop), &a->peer.addr, buf_span(&out));
 }
+
+void report_would(struct conn *c, enum rule rule)
+{
+	uint32_t bit = UINT32_C(1) << rule;
+	uint8_t mem[384];
+	struct buf out;
+
+	_Static_assert(RULE_COUNT <= 32, "a bit for each rule");
+	if (c->would & bit)
+		return;
+	c->would |= bit;
+	buf_init(&out, mem, sizeof(mem));
+	session_fields(c, &out);
+	field_code(c->edge, &out, rule, &c->session.peer.addr);
+	field_text(&out, "step", SPAN("late"));
+	send(c, LOG_WOULD_REFUSE, &out);
+}
+
+void report_evicted(struct conn *c)
+{
+	pulse_count(c->edge->pulse, EV_EVICTED, 1);
+	c->seen[EV_EVICTED]++;
+}
+
+/* ---- ourselves ------------------------------------------------------------------------------ */
 
 static void report(struct edge *e, enum record kind, const char *key, const char *text)
 {
@@ -180,8 +263,14 @@ static void report(struct edge *e, enum record kind, const char *key, const char
 	pulse_log(e->pulse, kind, loop_wall(e->loop), NULL, buf_span(&out));
 }
 
+/* Once in a while: it may come up at each connection. */
 void report_capacity(struct edge *e, const char *key, const char *text)
 {
+	ms_t now = loop_now(e->loop);
+
+	if (e->capacity_said && now - e->capacity_said < CAPACITY_EVERY)
+		return;
+	e->capacity_said = now;
 	report(e, LOG_CAPACITY, key, text);
 }
 

@@ -357,6 +357,8 @@ static bool take(struct edge *e, struct frame *f)
 		return take_spool(e, f);
 	case MSG_SUBMITTED:
 		return take_submitted(e, f);
+	case MSG_REMEMBER:
+		return edge_guard_take_memory(e, f);
 	case MSG_DELIVER:
 	case MSG_PROBE:
 		return deliveries_take(e->deliveries, f);

@@ -22,7 +22,10 @@ static const struct path paths[] = {
 	{ "edge-unknown",        "loop_run", edge_open, edge_unknown, 1 },
 	{ "edge-full",           "loop_run", edge_open_full, edge_refuse, CROWD },
 	{ "edge-crowded",        "loop_run", edge_open_crowded, edge_refuse, CROWD },
-	/* a decision of the guard: here, when there is one */
+	{ "edge-denied",         "loop_run", edge_open_denied, edge_refuse, CROWD },
+	{ "guard-stranger",      "guard_came,guard_left", guard_open, guard_stranger, 1 },
+	{ "guard-banned",        "guard_came", guard_open, guard_banned, 1 },
+	{ "guard-deed",          "guard_saw", guard_open, guard_deed, 1 },
 };
 /* clang-format on */
 

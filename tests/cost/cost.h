@@ -34,6 +34,16 @@ void session_transaction(void);
 /* Connect, EHLO, MAIL, RCPT of somebody unknown, 550, QUIT. */
 void session_unknown(void);
 
+/* ---- guard_paths.c: guard/ alone -------------------------------------------------------- */
+
+void guard_open(void);
+/* A stranger whom nothing is known of comes and goes; each time another one. */
+void guard_stranger(void);
+/* One who is banned comes. */
+void guard_banned(void);
+/* One who is here says RCPT for somebody unknown. */
+void guard_deed(void);
+
 /* ---- edge_paths.c: a whole edge, with sockets ------------------------------------------- */
 
 #define CROWD 16 /* as many as an edge takes at once */
@@ -44,6 +54,8 @@ void edge_unknown(void);
 /* An edge with room for one session, and one that stays; likewise, for each address. */
 void edge_open_full(void);
 void edge_open_crowded(void);
+/* An edge whose deny list has them. */
+void edge_open_denied(void);
 /* CROWD connections that are refused. */
 void edge_refuse(void);
 

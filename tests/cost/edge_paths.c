@@ -18,19 +18,21 @@
 #include "conf/settings.h"
 #include "edge/inside.h"
 #include "tests/cost/cost.h"
+#include "tests/unit/access_maker.h"
 
 #define PATIENCE 1000 /* rounds */
 
 static struct conf conf;
 static struct start start;
 static struct edge edge;
-static struct link *store; /* the store's end */
+static struct link *store;	       /* the store's end */
+static const char *refusal = "421 4."; /* what who is refused hears */
 static struct sockaddr_in at;
 static int port_fd;
 
 /*
  * In the place of libc's, for the loop, the log and the libraries: what is written with the
- * time in it has to be as long in every run. It goes on by a millisecond when it is asked.
+ * time in it has to be as long in every run. It goes on by 10 us when it is asked.
  */
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
@@ -38,8 +40,8 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 	static long asked;
 
 	asked++;
-	t->tv_sec = (clock == CLOCK_REALTIME ? wall : 1000) + asked / 1000;
-	t->tv_nsec = asked % 1000 * 1000000;
+	t->tv_sec = (clock == CLOCK_REALTIME ? wall : 1000) + asked / 100000;
+	t->tv_nsec = asked % 100000 * 10000;
 	return 0;
 }
 
@@ -71,10 +73,53 @@ static void init_conf(void)
 	settings_init(&conf.set);
 	set("hostname", "mx.here.example");
 	conf.set.edges = 1;
+	conf.set.greet_delay = 0;
+	conf.set.guard_mode = GUARD_OBSERVE; /* but for refusals */
 	conf.listener_count = 1;
 	l->at = (struct endpoint){ addr_v4(127, 0, 0, 1), ntohs(at.sin_port) };
 	l->id = 7;
 	memcpy(l->name, "smtp", 5);
+}
+
+static struct start_mapping make(size_t n)
+{
+	void *mem = aligned_alloc(4096, n);
+
+	BUG_IF(!mem);
+	memset(mem, 0, n);
+	return (struct start_mapping){ mem, n, true };
+}
+
+/* As large as it is without configuration, and with no orders. */
+static void make_guard(void)
+{
+	const struct memory_shape shape = { (uint32_t)conf.set.guard_hot,
+					    (uint32_t)conf.set.guard_cold, EDGES_MAX,
+					    1024 };
+	const uint64_t key[2] = { 1, 2 };
+
+	start.guard = make(memory_size(&shape));
+	memory_init(start.guard.mem, start.guard.n, &shape, key, 1000 * MS_SECOND);
+	start.orders = make((orders_size() + 4095) / 4096 * 4096);
+	orders_init(start.orders.mem);
+}
+
+/* A list that denies 127.0.0.0/8 and some thousand other networks. */
+static void deny_all(void)
+{
+	enum { COUNT = 4096 };
+	static struct made_entry entries[COUNT];
+	struct made list = { .entries = entries, .count = COUNT, .lists = 1 };
+
+	for (unsigned i = 0; i < COUNT; i++)
+		entries[i] = (struct made_entry){
+			.net = { addr_v4(198, (uint8_t)(i >> 8), (uint8_t)i, 0), 120 },
+			.line = i + 1,
+			.answer = ACCESS_DENY,
+		};
+	entries[0].net = (struct net){ addr_v4(127, 0, 0, 0), 104 };
+	BUG_IF(made_make(&list) != FLATTEN_DONE);
+	start.access = (struct start_mapping){ list.mem, list.n, true };
 }
 
 /* A log that has been written for a while: each record overwrites another. */
@@ -139,7 +184,7 @@ static void open_store(void)
 	store_link_set(&edge, link);
 }
 
-static void open_with(const char *key, const char *value)
+static void open_with(const char *key, const char *value, bool denies)
 {
 	static struct rules rules = { .conf = &conf, .holders = 1 };
 	struct edge *e = &edge;
@@ -153,9 +198,13 @@ static void open_with(const char *key, const char *value)
 	e->start = &start;
 	BUG_IF(!pulse_private(&e->pulse, &err) || !loop_open(&e->loop, &err));
 	fill_ring();
-	e->conn_max = (size_t)conf.set.sessions;
+	make_guard();
+	if (denies)
+		deny_all();
+	BUG_IF(!edge_guard_open(e, &err));
+	edge_guard_adopt(e);
+	e->conn_max = 1000;
 	e->letter_memory_max = conf.set.body_memory;
-	BUG_IF(!crowd_open(&e->crowd, e->conn_max, e->key));
 	init_pools(e);
 	id_maker_init(&e->ids, 0);
 	timer_init(&e->accept_again, e->loop, ports_on_pause_over, e);
@@ -240,7 +289,7 @@ static void expect_end(int fd)
 
 void edge_open(void)
 {
-	open_with(NULL, NULL);
+	open_with(NULL, NULL, false);
 }
 
 static int begin(void)
@@ -300,9 +349,20 @@ void edge_unknown(void)
 
 /* ---- refusals ------------------------------------------------------------------------------ */
 
+/* They all come from one address, which is to be refused for one reason only. */
+static void enforce(void)
+{
+	struct guard_limits *l = &edge.guard.limits;
+
+	l->observe = false;
+	l->connect_rate = 0;
+	l->delay_at = l->late_at = l->ban_at = l->ban_history_at = INT64_MAX / 16;
+}
+
 static void open_taken(const char *key)
 {
-	open_with(key, "1");
+	open_with(key, "1", false);
+	enforce();
 	hear(call(), "220 mx.here.example"); /* and stays */
 }
 
@@ -316,6 +376,13 @@ void edge_open_crowded(void)
 	open_taken("sessions.per-address");
 }
 
+void edge_open_denied(void)
+{
+	open_with(NULL, NULL, true);
+	enforce();
+	refusal = "554 5.7.1 Refused by policy [D";
+}
+
 void edge_refuse(void)
 {
 	int fd[CROWD];
@@ -325,8 +392,8 @@ void edge_refuse(void)
 	for (int i = 0; waiting() < CROWD; i++)
 		BUG_IF(i == PATIENCE);
 	for (int i = 0; i < CROWD; i++) {
-		hear(fd[i], "421 4.3.2");
+		hear(fd[i], refusal);
 		expect_end(fd[i]);
 	}
-	BUG_IF(edge.conn_count != 1);
+	BUG_IF(edge.conn_count > 1);
 }

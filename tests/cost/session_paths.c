@@ -23,6 +23,7 @@ void session_open(void)
 
 	settings_init(&conf.set);
 	BUG_IF(!settings_put(&conf.set, SPAN("hostname"), SPAN("mx.here.example"), &err));
+	conf.set.greet_delay = 0;
 	conf.listener_count = 1;
 	buf_init(&letter.envelope, envelope, sizeof(envelope));
 	buf_init(&letter.body, body, sizeof(body));

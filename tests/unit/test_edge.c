@@ -22,6 +22,8 @@
 #include "conf/certs.h"
 #include "conf/settings.h"
 #include "edge/edge.h"
+#include "guard/code.h"
+#include "guard/guard.h"
 
 #define PATIENCE 20000 /* ms: for a busy machine */
 
@@ -31,6 +33,8 @@ struct rig {
 	pid_t edge;
 	struct link *life, *store;
 	struct pulse_reader *pulse;
+	struct start_mapping guard, orders; /* shared with the edge */
+	struct memory memory;		    /* a view of it */
 };
 
 /* ---- the edge ------------------------------------------------------------------------------ */
@@ -61,6 +65,7 @@ static void init_conf(struct rig *r)
 	memcpy(r->conf.set.hostname, "mx.example.test", 16);
 	r->conf.set.edges = 1;
 	r->conf.set.sandbox = SANDBOX_OFF;
+	r->conf.set.greet_delay = 0;
 	r->conf.magic = CONF_MAGIC;
 	r->conf.size = sizeof(r->conf);
 	r->conf.deliver_hop = HOP_DISCARD;
@@ -85,6 +90,8 @@ static int be_edge(const struct rig *r, int life, int store, int pulse)
 	struct err err;
 	int code;
 
+	s.guard = r->guard;
+	s.orders = r->orders;
 	s.conf = start_map_conf(memfd_of(conf), &err);
 	s.listeners[s.listener_count++] = (struct start_listener){ 0, 7, dup(r->port_fd) };
 	s.peers[s.peer_count++].role = ROLE_STORE;
@@ -96,6 +103,28 @@ static int be_edge(const struct rig *r, int life, int store, int pulse)
 	link_close(&s.life);
 	pulse_close(&s.pulse);
 	return code;
+}
+
+static struct start_mapping share(size_t n)
+{
+	void *mem = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			 0);
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	return (struct start_mapping){ mem, n, true };
+}
+
+/* What the supervisor makes, once for all edges. */
+static void make_guard(struct rig *r)
+{
+	const struct memory_shape shape = { 1024, 1024, EDGES_MAX, 256 };
+	const uint64_t key[2] = { 1, 2 };
+
+	r->guard = share(memory_size(&shape));
+	memory_init(r->guard.mem, r->guard.n, &shape, key, 0);
+	assert_true(memory_open(&r->memory, r->guard.mem, r->guard.n, EDGES_MAX - 1));
+	r->orders = share(orders_size());
+	orders_init(r->orders.mem);
 }
 
 static void start_edge(struct rig *r)
@@ -191,6 +220,7 @@ static void open_rig(struct rig *r, const char *key, const char *value)
 	init_conf(r);
 	if (key)
 		set(r, key, value);
+	make_guard(r);
 	start_edge(r);
 	expect_frame(r->life, MSG_READY, &f);
 }
@@ -205,10 +235,13 @@ static void expect_exit(struct rig *r)
 	assert_int_equal(WEXITSTATUS(status), 0);
 	assert_int_equal(pulse_gauge_now(r->pulse, GAUGE_SESSIONS), 0);
 	assert_int_equal(pulse_gauge_now(r->pulse, GAUGE_BODY_BYTES), 0);
+	assert_int_equal(memory_sessions(&r->memory), 0);
 	link_close(&r->life);
 	link_close(&r->store);
 	pulse_reader_close(&r->pulse);
 	close(r->port_fd);
+	start_unmap(&r->guard);
+	start_unmap(&r->orders);
 }
 
 static void drain(struct rig *r, ms_t within)
@@ -583,7 +616,7 @@ static void a_question_to_a_dead_store_is_answered_for_now(void **state)
 	close_rig(&r);
 }
 
-static void check_turned_away(const char *key)
+static void check_turned_away(const char *key, const char *reply)
 {
 	int fd[3];
 	struct rig r;
@@ -592,7 +625,7 @@ static void check_turned_away(const char *key)
 	publish(&r);
 	for (int i = 0; i < 3; i++) {
 		fd[i] = call(&r);
-		hear(fd[i], 1, i < 2 ? "220" : "421 4.3.2");
+		hear(fd[i], 1, i < 2 ? "220" : reply);
 	}
 	expect_end(fd[2]);
 	quit(fd[0]);
@@ -606,13 +639,13 @@ static void check_turned_away(const char *key)
 static void more_sessions_than_allowed_are_turned_away(void **state)
 {
 	(void)state;
-	check_turned_away("sessions.max");
+	check_turned_away("sessions.max", "421 4.3.2");
 }
 
 static void more_sessions_of_one_address_are_turned_away(void **state)
 {
 	(void)state;
-	check_turned_away("sessions.per-address");
+	check_turned_away("sessions.per-address", "421 4.7.0");
 }
 
 static void a_reload_is_for_those_who_come_after(void **state)
