@@ -60,10 +60,9 @@ static unsigned least_in(const struct memory_tags *t, gsec_t now)
 	unsigned at = 0;
 
 	for (unsigned i = 0; i < BUCKET; i++) {
-		uint64_t w = t->tag[i] ? brief_order(t->rank[i], t->after[i], t->time[i],
-						     now)
-				       : 0;
+		uint64_t w = brief_order(t->rank[i], t->after[i], t->time[i], now) + 1;
 
+		w = t->tag[i] ? w : 0;
 		at = w < low ? i : at;
 		low = w < low ? w : low;
 	}
@@ -105,13 +104,17 @@ static void fetch_cold(const struct memory *m, uint32_t bucket)
 	fetch(m->cold + (size_t)bucket * BUCKET, BUCKET * sizeof(*m->cold));
 }
 
-/* With the tags there: the row that has one's tag, or what will make room for one. */
+/*
+ * With the tags there: the row that has one's tag, or what may have it else and what will
+ * make room for it. Only so many lines can be under way at once.
+ */
 static void fetch_row(const struct memory *m, const struct place *at)
 {
 	const struct memory_tags *t = &m->tags[at->bucket];
 	unsigned i = tagged(t, at->tag, 0);
 
 	if (i == BUCKET) {
+		fetch_cold(m, at->cold);
 		i = least_in(t, 0);
 		fetch_cold(m, memory_cold_bucket(m, at->bucket, t->tag[i]));
 	}
@@ -129,8 +132,6 @@ void memory_expect(const struct memory *m, const struct guard_key *keys, size_t 
 		__builtin_prefetch(&m->tags[at[i].bucket], 1);
 		__builtin_prefetch(&m->shard[at[i].shard], 1);
 	}
-	for (size_t i = 0; i < n; i++)
-		fetch_cold(m, at[i].cold);
 	for (size_t i = 0; i < n; i++)
 		fetch_row(m, &at[i]);
 }
