@@ -51,8 +51,10 @@ struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known
 		return NULL;
 	if (j->pardoned[level])
 		ladder_pardon(j, row, j->pardoned[level]);
-	if (row->ban.step >= STEP_REFUSE)
+	if (row->ban.step >= STEP_REFUSE) {
+		__builtin_prefetch(&row->seen[EV_CAME_AGAIN], 1);
 		ladder_over(j, row);
+	}
 	return row;
 }
 

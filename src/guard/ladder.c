@@ -184,7 +184,6 @@ bool ladder_tells(struct guard_hot *row, uint64_t *tries)
 {
 	unsigned lines = row->lines < LINES_MOST ? row->lines : LINES_MOST;
 
-	row->flags |= HOT_DETAIL;
 	row->untold += row->untold < UINT32_MAX;
 	if (row->untold < (lines < 2 ? UINT32_C(1) : UINT32_C(1) << (lines - 1)))
 		return false;

@@ -94,9 +94,9 @@ struct guard_hot {
 	gsec_t offended;      /* the last offence */
 	uint64_t bytes;	      /* received */
 	uint64_t busy_us;     /* our processor time */
+	uint32_t untold;      /* refusals that the log does not have yet */
 	uint32_t seen[64];    /* by enum event: exact */
 	struct distinct variety[VARIETY_COUNT];
-	uint32_t untold; /* refusals that the log does not have yet */
 };
 
 /* 32 bytes: what is left of one who has not been here for a while. */
