@@ -110,4 +110,4 @@ test_packages='
 	openssl curl valgrind'
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
-	libfuse3-dev fuse3 libfaketime iproute2 chromium'
+	libfuse3-dev fuse3 libfaketime iproute2 chromium rbldnsd nsd'
