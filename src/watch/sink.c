@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
-#include "link/journal.h"
+#include "link/journald.h"
 
 #define SINK_BYTES ((size_t)512 << 10) /* of lines, twice: gathering and being written */
 #define SINK_AGAIN MS_SECOND	       /* between two tries of a failed write */
@@ -77,7 +77,7 @@ static bool write_journal(struct batch *b)
 	struct span rest = span_skip(buf_span(&b->lines), b->done), line;
 
 	while (list_next(&rest, &line)) {
-		if (!journal_send(b->journal, (enum log_level)(line.p[0] - '0'),
+		if (!journald_send(b->journal, (enum log_level)(line.p[0] - '0'),
 				  span_skip(line, 1)))
 			return false;
 		b->done = b->lines.len - rest.n;
@@ -207,7 +207,7 @@ bool sink_open(struct sink **out, struct loop *loop, struct err *err)
 		return err_set(err, "log: out of memory");
 	s->loop = loop;
 	s->batch.fd = -1;
-	s->batch.journal = journal_open();
+	s->batch.journal = journald_open();
 	buf_init(&s->batch.lines, mem, SINK_BYTES);
 	buf_init(&s->gathered, mem + SINK_BYTES, SINK_BYTES);
 	timer_init(&s->again, loop, on_again, s);

@@ -1,4 +1,4 @@
-#include "link/journal.h"
+#include "link/journald.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -7,7 +7,7 @@
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-int journal_open(void)
+int journald_open(void)
 {
 	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
@@ -33,7 +33,7 @@ static struct iovec part(struct span s)
 	return (struct iovec){ (void *)(uintptr_t)s.p, s.n };
 }
 
-bool journal_send(int fd, enum log_level level, struct span line)
+bool journald_send(int fd, enum log_level level, struct span line)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
 	struct iovec parts[] = { part(span_str(before(level))), part(line),
