@@ -60,8 +60,8 @@ struct stage {
 };
 
 /*
- * Nobody waits for the greeting. here.example has alice, bob and full (over quota); any.example is a catch-all, and
- * ask.example is asked about.
+ * Nobody waits for the greeting. here.example has alice, bob and full (over quota);
+ * any.example is a catch-all, and ask.example is asked about.
  */
 void stage_open(struct stage *g);
 void stage_close(struct stage *g);
