@@ -54,6 +54,26 @@ def self_signed(directory, name, *more):
     return cert, key
 
 
+# What tests of other things need: one address makes all connections, and nobody waits for the DNS.
+QUIET = {
+    "smtp": {"greet-delay": '"0s"'},
+    "guard": {"mode": '"observe"', "lookups": "false"},
+}
+
+
+def with_defaults(settings, defaults):
+    """The settings, and of these groups what they do not set themselves; libconfig wants each group once."""
+    for group, members in defaults.items():
+        found = re.search(rf"^{group}: *\{{(.*?)\}};", settings, re.M | re.S)
+        said = found[1] if found else ""
+        more = "".join(f"  {k} = {v};\n" for k, v in members.items() if not re.search(rf"\b{k} *=", said))
+        if found:
+            settings = settings.replace(found[0], f"{group}: {{\n{more}{said}}};", 1)
+        else:
+            settings += f"\n{group}: {{\n{more}}};"
+    return settings
+
+
 class Server:
     """`holdfast run` on a directory of its own. Settings are extra lines of configuration."""
 
@@ -71,6 +91,7 @@ class Server:
         self.under = list(under)  # a program that starts the server: prlimit
         self.process = None
         self.password = "correct horse battery"
+        settings = with_defaults(settings, QUIET)
         certificates = ""
         if tls:
             self.cert, key = self_signed(self.home, "mx.example.test")
