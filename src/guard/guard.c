@@ -25,7 +25,6 @@ void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t no
 	j->g = g;
 	j->now = now;
 	j->at = memory_second(now);
-	j->notes = 0;
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
 		j->key[l] = guard_key_of(a, l);
 		j->pardoned[l] = 0;
@@ -61,9 +60,6 @@ struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known
 void judge_close(struct judge *j, struct guard_hot *row)
 {
 	memory_close_row(&j->g->memory, row);
-	for (unsigned i = 0; i < j->notes; i++)
-		memory_note(&j->g->memory, &j->note[i]);
-	j->notes = 0;
 }
 
 uint64_t judge_chance(struct guard *g)

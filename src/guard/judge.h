@@ -11,23 +11,18 @@
 
 #include "guard/guard.h"
 
-#define JUDGE_NOTES 4 /* that may come up while one row is open */
-
 struct judge {
 	struct guard *g;
 	struct guard_key key[LEVEL_COUNT];
 	gsec_t pardoned[LEVEL_COUNT]; /* 0: never */
 	ms_t now;
 	gsec_t at; /* the same, in guard seconds */
-	unsigned notes;
-	struct ban_note note[JUDGE_NOTES];
 };
 
 void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t now,
 		 int64_t wall);
 /* NULL: it could not be locked; with `known`: or nobody knows it. */
 struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known);
-/* What happened to its ban meanwhile is told to watch. */
 void judge_close(struct judge *j, struct guard_hot *row);
 /* The next of many numbers that nobody can tell beforehand. */
 uint64_t judge_chance(struct guard *g);
@@ -42,7 +37,10 @@ bool score_is_good(const struct guard_hot *row, const struct guard_limits *l);
 /* Much more good than bad came from here, so others than the offender live here too. */
 bool score_is_shared(const struct guard_hot *row, const struct guard_limits *l);
 /* How many guard seconds ago; never less than 0. */
-int64_t score_age(gsec_t then, gsec_t at);
+static inline int64_t score_age(gsec_t then, gsec_t at)
+{
+	return at > then ? (int64_t)(at - then) : 0;
+}
 
 /* ---- ladder.c --------------------------------------------------------------------------- */
 

@@ -34,16 +34,6 @@ struct guard_key guard_key_of(const struct addr *a, enum guard_level level)
 	return (struct guard_key){ .prefix = whole & key_mask[kind], .kind = kind };
 }
 
-enum guard_level guard_key_level(struct guard_key k)
-{
-	return (enum guard_level)(k.kind % LEVEL_COUNT);
-}
-
-int64_t guard_key_share(enum guard_level level)
-{
-	return level == LEVEL_CLIENT ? 1 : level == LEVEL_NEAR ? 3 : 9;
-}
-
 struct net guard_key_net(struct guard_key k)
 {
 	uint8_t kind = k.kind < KEY_KINDS ? k.kind : 0;

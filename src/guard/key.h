@@ -26,9 +26,17 @@ struct guard_key {
 };
 
 struct guard_key guard_key_of(const struct addr *a, enum guard_level level);
-enum guard_level guard_key_level(struct guard_key k);
+static inline enum guard_level guard_key_level(struct guard_key k)
+{
+	return (enum guard_level)(k.kind % LEVEL_COUNT);
+}
+
 /* 1, 3 or 9. */
-int64_t guard_key_share(enum guard_level level);
+static inline int64_t guard_key_share(enum guard_level level)
+{
+	return level == LEVEL_CLIENT ? 1 : level == LEVEL_NEAR ? 3 : 9;
+}
+
 struct net guard_key_net(struct guard_key k);
 /* Of exactly that length, or false: "explain 192.0.2.0/26". */
 MUST bool guard_key_from_net(const struct net *n, struct guard_key *out);

@@ -7,10 +7,9 @@
 
 static void tell(struct judge *j, const struct guard_hot *row, bool over)
 {
-	if (j->notes < JUDGE_NOTES)
-		j->note[j->notes++] = (struct ban_note){ .key = row->key,
-							 .ban = row->ban,
-							 .over = over };
+	struct ban_note note = { .key = row->key, .ban = row->ban, .over = over };
+
+	memory_note(&j->g->memory, &note);
 }
 
 bool ladder_observed(const struct guard *g, enum rule rule)

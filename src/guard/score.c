@@ -6,11 +6,6 @@
 #define A_WHILE	   3600 /* after so many seconds the log hears of a refusal anew */
 #define GOOD_SHARE 4	/* good messages for each session that offended: see below */
 
-int64_t score_age(gsec_t then, gsec_t at)
-{
-	return at > then ? (int64_t)(at - then) : 0;
-}
-
 static int64_t age_ms(gsec_t then, gsec_t at)
 {
 	return score_age(then, at) * MS_SECOND;
