@@ -18,7 +18,7 @@
 /* The server answers sooner, even if only that a role of it does not. */
 #define ANSWER_WITHIN 90000
 
-static bool config_path(const struct cli *c, char path[PATH_MAX], struct err *err)
+bool ask_config(const struct cli *c, char path[PATH_MAX], struct err *err)
 {
 	int n;
 
@@ -72,7 +72,7 @@ bool ask_path(const struct cli *c, char path[TEXT_MAX], struct err *err)
 		memcpy(path, c->control, strlen(c->control) + 1);
 		return true;
 	}
-	if (!config_path(c, config, err))
+	if (!ask_config(c, config, err))
 		return false;
 	/* Who may use the socket need not be allowed to read the configuration. */
 	if (is_default && access(config, R_OK) != 0) {

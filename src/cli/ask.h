@@ -4,6 +4,8 @@
 #ifndef CLI_ASK_H
 #define CLI_ASK_H
 
+#include <limits.h>
+
 #include "cli/cli.h"
 #include "spec/control.h"
 
@@ -16,6 +18,8 @@ struct answer {
 	size_t end; /* where the rows end */
 };
 
+/* Which configuration file is meant: --config, --dir, or the usual one. */
+MUST bool ask_config(const struct cli *c, char path[PATH_MAX], struct err *err);
 /* Where the server's control socket is: --control, or what the configuration says. */
 MUST bool ask_path(const struct cli *c, char path[TEXT_MAX], struct err *err);
 

@@ -105,6 +105,11 @@ const struct cli_command command_table[] = {
 	  command_pass, SHAPE_TABLE, false },
 	{ "events", "[--markdown]", "list everything a peer can do that is remembered",
 	  command_events, SHAPE_TABLE, false },
+	{ "journal export", "[FILE] [--since AGE] [--client ADDRESS | PREFIX]",
+	  "print what clients did, from the journal's file\n"
+	  "One line for each deed, the oldest first; AGE is 2h or 7d. Without FILE: that of\n"
+	  "the configuration. docs/journal.md says what the file looks like.",
+	  command_journal, SHAPE_TABLE, false },
 	{ "version", "", "print the version", command_version, SHAPE_TABLE, false },
 };
 /* clang-format on */

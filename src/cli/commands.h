@@ -19,6 +19,7 @@ int command_user_passwd(struct cli *c);
 int command_user_remove(struct cli *c);
 /* events.c: what this program knows itself */
 int command_events(struct cli *c);
+int command_journal(struct cli *c);
 int command_version(struct cli *c);
 /* top.c */
 int command_top(struct cli *c);
