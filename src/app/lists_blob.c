@@ -278,9 +278,18 @@ static bool read_file(int fd, size_t n, uint8_t *mem, size_t *got)
 	return true;
 }
 
-static void read_open(struct lists *l, struct list_source *src, int fd)
+void lists_bytes(struct lists *l, struct list_source *src, struct span text)
 {
 	const struct list_sink sink = sink_of(l);
+
+	src->wall = l->wall;
+	src->problems = l->problems;
+	if (!list_read(src, text, &sink))
+		(void)fail(l, "out of memory");
+}
+
+static void read_open(struct lists *l, struct list_source *src, int fd)
+{
 	struct origin at = { src->file, 0 };
 	size_t n = 0, got = 0;
 	struct stat st;
@@ -297,8 +306,6 @@ static void read_open(struct lists *l, struct list_source *src, int fd)
 	}
 	n = (size_t)st.st_size;
 	src->written = (int64_t)st.st_mtim.tv_sec * MS_SECOND;
-	src->wall = l->wall;
-	src->problems = l->problems;
 	mem = mmap(NULL, n + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		   0);
 	if (mem == MAP_FAILED) {
@@ -307,8 +314,8 @@ static void read_open(struct lists *l, struct list_source *src, int fd)
 	}
 	if (!read_file(fd, n, mem, &got))
 		problem(l->problems, at, "cannot be read: %s", strerror(errno));
-	else if (!list_read(src, span_of(mem, got), &sink))
-		(void)fail(l, "out of memory");
+	else
+		lists_bytes(l, src, span_of(mem, got));
 	munmap(mem, n + 1);
 }
 

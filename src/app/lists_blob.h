@@ -53,6 +53,8 @@ void lists_text(struct lists *l, const char *text, enum access_answer answer,
 		struct origin at);
 /* A file; src->file is its path. */
 void lists_file(struct lists *l, struct list_source *src);
+/* What is in one; src->written is when it was. */
+void lists_bytes(struct lists *l, struct list_source *src, struct span text);
 
 /* False: out of memory, which was reported. The blob is then there, until lists_free(). */
 MUST bool lists_make(struct lists *l);

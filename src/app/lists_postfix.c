@@ -332,12 +332,12 @@ static bool parse_octets(struct span text, struct net *out)
 	struct net n = { addr_v4(0, 0, 0, 0), 96 };
 
 	while (text.n) {
-		size_t dot = span_find(text, '.');
+		bool last = span_find(text, '.') == text.n;
 		struct span part = span_cut(&text, '.');
 		uint64_t value;
 
 		if (n.bits == 128 || part.n > 3 || (part.n > 1 && part.p[0] == '0') ||
-		    !number_parse(part, 255, &value) || (dot > part.n && text.n == 0))
+		    !number_parse(part, 255, &value) || (!last && text.n == 0))
 			return false;
 		n.addr.ip[n.bits / 8] = (uint8_t)value;
 		n.bits = (uint8_t)(n.bits + 8);
