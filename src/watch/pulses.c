@@ -20,6 +20,7 @@ struct pulses {
 	struct log *log;
 	struct keep *keep;
 	struct pulses_tap tap;
+	struct journal *journal; /* NULL: there is none */
 	struct timer again;
 	ms_t until; /* somebody who was heard may speak without a bell until then */
 	size_t count;
@@ -47,6 +48,25 @@ static bool only_goes_up(enum gauge g)
 	return false;
 }
 
+static void note_deed(struct journal *journal, const struct pulse_record *r)
+{
+	struct pulse_deed d;
+
+	if (!journal || r->kind != LOG_OFFENCE || !pulse_deed_read(r->fields, &d))
+		return;
+	journal_put(journal, &(struct journal_record){ .wall = r->wall,
+						       .session = d.session,
+						       .from = d.from,
+						       .event = d.event,
+						       .rule = d.rule,
+						       .observed = d.observed,
+						       .behind = d.behind,
+						       .count = d.count,
+						       .listener = d.listener,
+						       .points = d.points,
+						       .text = d.text });
+}
+
 /* The next few records to the log. Were there as many as we may take? */
 static bool read_some(struct one *o)
 {
@@ -58,6 +78,7 @@ static bool read_some(struct one *o)
 		if (lost)
 			log_overwritten(o->all->log, lost);
 		log_record(o->all->log, o->pub.role, o->pub.number, &record);
+		note_deed(o->all->journal, &record);
 		if (o->all->tap.on_record)
 			o->all->tap.on_record(o->all->tap.arg, o->pub.role, o->pub.number,
 					      &record);
@@ -199,6 +220,11 @@ void pulses_drop(struct pulses *p, enum role role, unsigned number)
 		memmove(&p->one[i], &p->one[i + 1], (p->count - i) * sizeof(p->one[0]));
 		return;
 	}
+}
+
+void pulses_journal(struct pulses *p, struct journal *journal)
+{
+	p->journal = journal;
 }
 
 void pulses_tap(struct pulses *p, const struct pulses_tap *tap)

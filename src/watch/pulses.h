@@ -9,6 +9,7 @@
 #define WATCH_PULSES_H
 
 #include "link/start.h"
+#include "watch/journal.h"
 #include "watch/keep.h"
 #include "watch/log.h"
 
@@ -31,6 +32,8 @@ struct pulses_tap {
 };
 
 void pulses_tap(struct pulses *p, const struct pulses_tap *tap);
+/* Deeds go to this journal as well; borrowed. */
+void pulses_journal(struct pulses *p, struct journal *journal);
 /* Read all there is: before the end. */
 void pulses_drain(struct pulses *p);
 

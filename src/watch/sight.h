@@ -33,6 +33,7 @@ struct sight {
 	struct keep *keep;
 	struct log *log;
 	struct pulses *pulses;
+	struct journal *journal;
 	struct control *control; /* NULL: no socket was given */
 	struct sight_peer life, store, auth, firewall;
 	/* the guard */

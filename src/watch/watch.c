@@ -414,7 +414,7 @@ static bool open_eyes(struct sight *s, struct err *err)
 {
 	char directory[PATH_MAX];
 	struct buf name;
-	struct err no_file = { 0 };
+	struct err no_file = { 0 }, no_journal = { 0 };
 	struct start *start = s->start;
 
 	buf_init(&name, directory, sizeof(directory) - 1);
@@ -427,11 +427,19 @@ static bool open_eyes(struct sight *s, struct err *err)
 		return err_set(err, "watch: out of memory");
 	if (!log_open(&s->log, s->loop, s->conf, s->keep, err) ||
 	    !pulses_open(&s->pulses, s->loop, s->log, s->keep, err) ||
-	    !open_control(s, err) || !close_in(s, directory, err) ||
-	    !open_guard(s, directory, err))
+	    !open_control(s, err))
+		return false;
+	if (!journal_open(&s->journal, s->loop, directory, s->conf->set.journal_size,
+			  &no_journal) &&
+	    !s->journal)
+		return err_set(err, "watch: out of memory");
+	pulses_journal(s->pulses, s->journal);
+	if (!close_in(s, directory, err) || !open_guard(s, directory, err))
 		return false;
 	if (*no_file.text)
 		trouble(s, LOG_TROUBLE, "watch.state", no_file.text);
+	if (*no_journal.text)
+		trouble(s, LOG_TROUBLE, "journal", no_journal.text);
 	for (size_t i = 0; i < start->pulse_count; i++)
 		if (!pulses_add(s->pulses, &start->pulses[i], err))
 			return false;
@@ -466,6 +474,7 @@ static void close_eyes(struct sight *s)
 	kernel_close(&s->kernel);
 	trace_close(&s->trace);
 	recent_close(&s->recent);
+	journal_close(&s->journal);
 	log_close(&s->log);
 	keep_close(&s->keep);
 }
