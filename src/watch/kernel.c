@@ -192,6 +192,9 @@ void kernel_flush(struct kernel *k)
 		drop(&k->waits);
 		return;
 	}
+	/* what is being gathered may not know of it, and would have it taken out again */
+	if (k->refresh)
+		return;
 	while ((k->all || sent < k->waits.n) && !link_full(k->sight->firewall.link)) {
 		bool blocks = k->all || k->waits.one[sent].blocks;
 		struct buf items;
