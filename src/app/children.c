@@ -301,7 +301,7 @@ static bool give_birth(struct child *c, int link, struct err *err)
 	snprintf(role, sizeof(role), "%s", role_word[c->role]);
 	if (s->owners.drop)
 		what.owner = &s->owners.of[c->role];
-	what.net_admin = what.owner && c->role == ROLE_FIREWALL;
+	what.net_admin = c->role == ROLE_FIREWALL;
 	c->pid = spawn(&what, err);
 	close(link);
 	return c->pid > 0;

@@ -65,15 +65,17 @@ static bool drop_all_but_net_admin(const struct owner *o)
 	for (unsigned long cap = 0; cap < 64; cap++)
 		if (cap != CAP_NET_ADMIN)
 			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && drop_to(o) && keep_net_admin();
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && (!o || drop_to(o)) &&
+	       keep_net_admin();
 }
 
 static bool change_owner(const struct spawn *what)
 {
-	if (!what->owner)
-		return true;
-	return what->net_admin ? drop_all_but_net_admin(what->owner)
-			       : drop_to(what->owner);
+	if (what->net_admin)
+		return drop_all_but_net_admin(what->owner);
+	/* what a service manager gave to the supervisor is for nobody else */
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return !what->owner || drop_to(what->owner);
 }
 
 static void reset_signals(void)

@@ -17,7 +17,7 @@ struct spawn {
 	char *const *argv;	   /* argv[0] is what ps shows */
 	int link;		   /* becomes LINK_FD; -1: none */
 	const struct owner *owner; /* NULL: stay who we are */
-	bool net_admin; /* keep CAP_NET_ADMIN, for it and its children; needs an owner */
+	bool net_admin; /* keep CAP_NET_ADMIN, if we have it, for it and its children */
 	bool quiet;	/* what it prints is of no interest */
 };
 

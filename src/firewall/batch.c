@@ -193,9 +193,13 @@ static void put_length(const struct table *t, size_t place, struct buf *out)
 		v4 ? "ipv4_addr" : "ipv6_addr", t->max + SPARE);
 	put_mark(t, "add element", place, out);
 	begin(t, "add rule", out);
-	buf_fmt(out, GROUP " %s saddr & ", v4 ? "ip" : "ip6");
-	put_mask(place, out);
-	buf_put(out, SPAN(" @"));
+	buf_fmt(out, GROUP " %s saddr ", v4 ? "ip" : "ip6");
+	if (place_length(place) < (v4 ? 32 : 128)) {
+		buf_put(out, SPAN("& "));
+		put_mask(place, out);
+		buf_byte(out, ' ');
+	}
+	buf_byte(out, '@');
 	put_set(place, out);
 	buf_put(out, SPAN(" counter name dropped drop\n"));
 }
