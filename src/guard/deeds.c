@@ -337,8 +337,12 @@ struct guard_mood guard_saw(struct guard *g, struct guard_visit *v,
 	return mood_of(&o);
 }
 
-/* It was no session, so it is no visit that offended either. */
-void deeds_charge(struct judge *j, struct guard_visit *v, enum event e)
+/*
+ * It was no session, so it is no visit that offended either. What a prefix as a whole did
+ * is not held against the one of it that came last.
+ */
+void deeds_charge(struct judge *j, struct guard_visit *v, enum event e,
+		  enum guard_level level)
 {
 	struct guard_visit outside = *v;
 	struct guard_deeds d = { 0 };
@@ -346,8 +350,10 @@ void deeds_charge(struct judge *j, struct guard_visit *v, enum event e)
 
 	outside.offended = true;
 	d.seen[e] = 1;
-	if (!hear_client(&o, &d))
+	o.w.points = event_table[e].weight;
+	if (level == LEVEL_CLIENT && !hear_client(&o, &d))
 		return;
-	for (enum guard_level l = LEVEL_NEAR; l < LEVEL_COUNT; l++)
+	for (enum guard_level l = level > LEVEL_NEAR ? level : LEVEL_NEAR;
+	     l < LEVEL_COUNT; l++)
 		hear_prefix(&o, l, &d);
 }

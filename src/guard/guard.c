@@ -354,7 +354,7 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 		judge_close(&a->j, row);
 	}
 	if (e == EV_TOO_FAST || e == EV_TOO_MANY)
-		deeds_charge(&a->j, a->v, e);
+		deeds_charge(&a->j, a->v, e, r->level);
 }
 
 static void decide(struct arrival *a)

@@ -61,8 +61,9 @@ bool ladder_tells(struct guard_hot *row, uint64_t *tries);
 
 /* ---- deeds.c ---------------------------------------------------------------------------- */
 
-/* Charge one event of no weight but its own to a client and its prefixes. */
-void deeds_charge(struct judge *j, struct guard_visit *v, enum event e);
+/* Charge one event to whose limit it was, a client or a prefix, and to all around it. */
+void deeds_charge(struct judge *j, struct guard_visit *v, enum event e,
+		  enum guard_level level);
 
 /* ---- room.c ----------------------------------------------------------------------------- */
 

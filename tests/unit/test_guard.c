@@ -682,6 +682,22 @@ static void a_prefix_may_come_three_times_as_often(void **unused)
 	expect_number("the burst of a /26", came, 60);
 }
 
+static void a_quiet_neighbour_is_not_charged_for_its_prefix(void **unused)
+{
+	struct addr a = at("192.0.2.61");
+
+	(void)unused;
+	for (unsigned i = 0; i < 60; i++)
+		visit(&y, addr_v4(192, 0, 2, (uint8_t)(i % 60)), EV_NONE, 0);
+	for (unsigned i = 0; i < 150; i++)
+		refused("its prefix is too fast", visit(&y, a, EV_NONE, 0), RULE_RATE);
+	expect_number("no points", (int64_t)row_of(&y, a, LEVEL_CLIENT).fast, 0);
+	expect_number("the prefix has them", row_of(&y, a, LEVEL_NEAR).seen[EV_TOO_FAST],
+		      150);
+	yard_wait(&y, MS_MINUTE);
+	let_in("when it is quiet", visit(&y, a, EV_NONE, 0));
+}
+
 static void a_known_good_client_may_come_ten_times_as_often(void **unused)
 {
 	unsigned came = 0;
@@ -971,6 +987,7 @@ int main(void)
 		T(one_rule_can_be_observed_and_the_others_meant),
 		T(one_address_may_come_so_often_and_no_more),
 		T(a_prefix_may_come_three_times_as_often),
+		T(a_quiet_neighbour_is_not_charged_for_its_prefix),
 		T(a_known_good_client_may_come_ten_times_as_often),
 		T(one_address_may_have_so_many_sessions),
 		T(the_last_room_is_for_known_good_clients),

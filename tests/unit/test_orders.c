@@ -1,5 +1,9 @@
 #include "guard/orders.h"
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/unit/expect.h"
 
 #define WALL INT64_C(1700000000000)
@@ -325,6 +329,58 @@ static void who_is_late_has_the_last_kicks(void **unused)
 	test_free(o);
 }
 
+/* Another process puts and drops two orders again and again; each says its own net. */
+static void busy(struct orders *o)
+{
+	struct order ban = order_of(ORDER_BAN, "192.0.2.0/24", INT64_MAX);
+	struct order allow = order_of(ORDER_ALLOW, "198.51.100.0/24", INT64_MAX);
+	bool fine = true;
+
+	for (size_t i = 0; i < 100000 && fine; i++) {
+		struct order *order = i & 1 ? &ban : &allow;
+
+		order->net.addr.ip[14] = (uint8_t)(i >> 1);
+		snprintf(order->why, sizeof(order->why), "%u", order->net.addr.ip[14]);
+		fine = orders_put(o, order, WALL) && orders_drop(o, &order->net);
+	}
+	_exit(fine ? 0 : 1);
+}
+
+static void nobody_reads_half_an_order(void **unused)
+{
+	struct orders *o = mmap(NULL, orders_size(), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t seed = 1;
+	int status = -1;
+	pid_t writer;
+
+	(void)unused;
+	expect_true("memory", o != MAP_FAILED);
+	orders_init(o);
+	writer = fork();
+	expect_true("a process", writer >= 0);
+	if (writer == 0)
+		busy(o);
+	while (waitpid(writer, &status, WNOHANG) == 0)
+		for (unsigned i = 0; i < 2000; i++) {
+			bool of_bans = dice(&seed) & 1;
+			struct addr a = of_bans ? addr_v4(192, 0, (uint8_t)dice(&seed), 1)
+						: addr_v4(198, 51, (uint8_t)dice(&seed),
+							  1);
+			struct order got;
+			char why[ORDER_WHY_MAX];
+
+			if (!orders_find(o, &a, WALL, &got))
+				continue;
+			snprintf(why, sizeof(why), "%u", a.ip[14]);
+			expect_span("its reason", span_str(got.why), span_str(why));
+			expect_number("its kind", got.kind,
+				      of_bans ? ORDER_BAN : ORDER_ALLOW);
+		}
+	expect_number("the writer", status, 0);
+	munmap(o, orders_size());
+}
+
 /* The counter is the first thing that changes after the two words of the head. */
 static void a_writer_that_died_at_work_is_mended_by_the_next(void **unused)
 {
@@ -394,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_lockdown_has_a_beginning),
 		cmocka_unit_test(kicks_come_once_and_in_order),
 		cmocka_unit_test(who_is_late_has_the_last_kicks),
+		cmocka_unit_test(nobody_reads_half_an_order),
 		cmocka_unit_test(a_writer_that_died_at_work_is_mended_by_the_next),
 		cmocka_unit_test(damaged_orders_are_read_without_harm),
 	};
