@@ -107,7 +107,7 @@ build_packages='
 # For the tests; without the second list some of them skip.
 test_packages='
 	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest
-	openssl curl valgrind'
+	openssl curl valgrind nftables iproute2'
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
-	libfuse3-dev fuse3 libfaketime iproute2 chromium rbldnsd nsd'
+	libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd'
