@@ -109,6 +109,25 @@ bool memory_at(const struct memory *m, size_t at, struct guard_hot *out)
 	return true;
 }
 
+bool memory_key_at(const struct memory *m, size_t at, struct guard_key *out)
+{
+	struct guard_cold c;
+
+	if (at >= memory_places(m))
+		return false;
+	if (at < m->shape.hot) {
+		if (!m->tags[at / BUCKET].tag[at % BUCKET])
+			return false;
+		memcpy(out, &m->hot[at].key, sizeof(*out));
+	} else {
+		memcpy(&c, &m->cold[at - m->shape.hot], sizeof(c));
+		if ((c.kind & 7) == 0)
+			return false;
+		*out = cold_key(&c);
+	}
+	return guard_key_ok(*out);
+}
+
 bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
 {
 	while (*at < memory_places(m))

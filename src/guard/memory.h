@@ -206,6 +206,11 @@ MUST bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
  */
 size_t memory_places(const struct memory *m);
 MUST bool memory_at(const struct memory *m, size_t at, struct guard_hot *out);
+/*
+ * Whose row that is, much faster, for whoever looks for a few among all. It may be wrong
+ * about a row that is being written; memory_at() then says so.
+ */
+MUST bool memory_key_at(const struct memory *m, size_t at, struct guard_key *out);
 
 struct memory_counts {
 	uint32_t hot_rows, hot_used, cold_rows, cold_used;

@@ -366,14 +366,23 @@ static void tell_prefix(struct telling *t, enum guard_level level)
 	finish(t);
 }
 
+bool inside_wants(const struct inside *in, struct guard_key key)
+{
+	struct net net;
+
+	if (guard_key_level(key) != LEVEL_CLIENT)
+		return false;
+	net = guard_key_net(key);
+	return net_inside(&net, &in->net);
+}
+
 void inside_add(struct inside *in, const struct view *v, const struct guard_hot *row,
 		ms_t now, int64_t wall)
 {
-	struct net net = guard_key_net(row->key);
 	double points;
 	size_t at;
 
-	if (guard_key_level(row->key) != LEVEL_CLIENT || !net_inside(&net, &in->net))
+	if (!inside_wants(in, row->key))
 		return;
 	points = guard_fast(row, &v->guard.limits, now) +
 		 guard_slow(row, &v->guard.limits, now);
@@ -429,6 +438,8 @@ static void tell_inside(struct telling *t)
 	field_number(&t->out, "sessions-now", (int64_t)in->sessions);
 	field_number(&t->out, "connections", (int64_t)in->connects);
 	field_number(&t->out, "refused-at-connect", (int64_t)in->refused);
+	if (in->partial)
+		field_flag(&t->out, "partial", true);
 	finish(t);
 	for (size_t i = 0; i < in->worst_count; i++)
 		tell_client(t, &in->worst[i]);

@@ -28,12 +28,15 @@
 struct inside {
 	struct net net;
 	uint64_t clients, offenders, known_good, banned, sessions, connects, refused;
+	bool partial; /* there was no time for all rows */
 	size_t worst_count;
 	struct guard_hot worst[EXPLAIN_CLIENTS]; /* those with the most points */
 	double points[EXPLAIN_CLIENTS];
 };
 
-/* Does this row count, and then count it. */
+/* Is that a client inside? */
+bool inside_wants(const struct inside *in, struct guard_key key);
+/* Count the row, if it is wanted. */
 void inside_add(struct inside *in, const struct view *v, const struct guard_hot *row,
 		ms_t now, int64_t wall);
 

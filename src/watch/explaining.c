@@ -9,7 +9,9 @@
 
 #define RECENT	    8192 /* a power of two */
 #define ROWS_A_STEP 256
-#define WITHIN	    (2 * MS_SECOND)
+#define CODE_WITHIN (2 * MS_SECOND)
+#define INSIDE_WITHIN \
+	((ms_t)70) /* the answer must come soon; what was seen by then counts */
 
 /* ---- clients of late --------------------------------------------------------------- */
 
@@ -88,9 +90,11 @@ static bool inside_step(struct walk *w)
 	const struct sight *s = e->asked.sight;
 	const struct memory *m = &s->view.guard.memory;
 	struct guard_hot row;
+	struct guard_key key;
 
-	for (int i = 0; i < ROWS_A_STEP; i++)
-		if (memory_at(m, e->at++, &row))
+	for (int i = 0; i < ROWS_A_STEP; i++, e->at++)
+		if (memory_key_at(m, e->at, &key) && inside_wants(&e->inside, key) &&
+		    memory_at(m, e->at, &row))
 			inside_add(&e->inside, &s->view, &row, loop_now(s->loop),
 				   loop_wall(s->loop));
 	return e->at < memory_places(m);
@@ -100,6 +104,7 @@ static void inside_end(struct walk *w, enum walk_end how)
 {
 	struct explaining *e = (struct explaining *)w;
 
+	e->inside.partial = how == WALK_LATE;
 	if (how != WALK_DROPPED)
 		tell(e);
 	free(e);
@@ -111,13 +116,14 @@ static bool code_step(struct walk *w)
 	struct explaining *e = (struct explaining *)w;
 	const struct memory *m = &e->asked.sight->view.guard.memory;
 	struct guard_hot row;
+	struct guard_key key;
 
-	for (int i = 0; i < ROWS_A_STEP && !e->found; i++) {
-		if (!memory_at(m, e->at++, &row) ||
-		    guard_key_level(row.key) != LEVEL_CLIENT ||
-		    code_hash(m, row.key) != e->hash)
+	for (int i = 0; i < ROWS_A_STEP && !e->found; i++, e->at++) {
+		if (!memory_key_at(m, e->at, &key) ||
+		    guard_key_level(key) != LEVEL_CLIENT || code_hash(m, key) != e->hash ||
+		    !memory_at(m, e->at, &row) || !guard_key_eq(row.key, key))
 			continue;
-		e->what.net = guard_key_net(row.key);
+		e->what.net = guard_key_net(key);
 		e->found = true;
 	}
 	return !e->found && e->at < memory_places(m);
@@ -155,7 +161,7 @@ static void code_end(struct walk *w, enum walk_end how)
 	free(e);
 }
 
-static void start(struct explaining *e, bool (*step)(struct walk *),
+static void start(struct explaining *e, ms_t within, bool (*step)(struct walk *),
 		  void (*on_end)(struct walk *, enum walk_end))
 {
 	const struct sight *s = e->asked.sight;
@@ -163,7 +169,7 @@ static void start(struct explaining *e, bool (*step)(struct walk *),
 	e->walk.step = step;
 	e->walk.on_end = on_end;
 	if (s->view.has_memory)
-		walk_start(&e->walk, &e->asked.sight->walks, s->loop, WITHIN);
+		walk_start(&e->walk, &e->asked.sight->walks, s->loop, within);
 	else
 		on_end(&e->walk, WALK_DONE);
 }
@@ -177,7 +183,7 @@ static void explain_code(struct explaining *e, struct span text)
 		e->code[i] = (char)text.p[i];
 	e->what.code = e->code;
 	if (!recent_find(s->recent, &s->view, e->hash, &client)) {
-		start(e, code_step, code_end);
+		start(e, CODE_WITHIN, code_step, code_end);
 		return;
 	}
 	e->what.net = (struct net){ .addr = client, .bits = 128 };
@@ -192,7 +198,7 @@ static void explain_net(struct explaining *e)
 	if (guard_key_net(key).bits > e->what.net.bits) {
 		e->what.inside = &e->inside;
 		e->inside.net = e->what.net;
-		start(e, inside_step, inside_end);
+		start(e, INSIDE_WITHIN, inside_step, inside_end);
 		return;
 	}
 	tell(e);

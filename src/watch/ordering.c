@@ -429,15 +429,17 @@ static bool count_step(struct walk *w)
 	const struct sight *s = c->asked.sight;
 	ms_t now = loop_now(s->loop);
 	struct guard_hot row;
+	struct guard_key key;
 
-	for (int i = 0; i < ROWS_A_STEP; i++) {
+	for (int i = 0; i < ROWS_A_STEP; i++, c->at++) {
 		struct net one;
 
-		if (!memory_at(&s->view.guard.memory, c->at++, &row))
+		if (!memory_key_at(&s->view.guard.memory, c->at, &key) ||
+		    guard_key_level(key) != LEVEL_CLIENT)
 			continue;
-		one = guard_key_net(row.key);
-		if (guard_key_level(row.key) != LEVEL_CLIENT ||
-		    !net_inside(&one, &c->net) ||
+		one = guard_key_net(key);
+		if (!net_inside(&one, &c->net) ||
+		    !memory_at(&s->view.guard.memory, c->at, &row) ||
 		    !guard_is_good(&row, &s->view.guard.limits, now))
 			continue;
 		c->good++;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/fields.h"
+#include "watch/deed.h"
 #include "watch/explaining.h"
 #include "watch/log.h"
 
@@ -18,9 +19,14 @@ struct trace {
 };
 
 /* A deed is a compact record; all others are fields. */
-static void put_fields(struct buf *out, const struct pulse_record *r)
+static void put_fields(const struct trace *t, struct buf *out,
+		       const struct pulse_record *r)
 {
-	if (fields_ok(r->fields))
+	struct pulse_deed deed;
+
+	if (r->kind == LOG_OFFENCE && pulse_deed_read(r->fields, &deed))
+		deed_fields(&deed, t->sight->conf, out);
+	else if (fields_ok(r->fields))
 		buf_put(out, r->fields);
 }
 
@@ -35,7 +41,7 @@ static void say(struct trace *t, uint32_t ask, enum role role,
 	field_text(&out, "log", span_str(record_table[r->kind].word));
 	field_text(&out, "role", span_str(role_word[role]));
 	asked_field_addr(&out, "from", &r->from);
-	put_fields(&out, r);
+	put_fields(t, &out, r);
 	if (!out.full)
 		control_row(t->sight->control, ask, ROLE_WATCH, buf_span(&out));
 }
