@@ -2,7 +2,7 @@
  * A session, come what may: bytes, answers good and bad and late, time, the end of either
  * side. It keeps its promises (tests/kit/stage.c checks them after each step), and it ends.
  *
- * Bytes 0 to 3 are the settings; then each byte is something that happens: below 64 the
+ * Bytes 0 to 3 are the settings, 4 to 6 what is thought of the client; then each byte is something that happens: below 64 the
  * peer sends a line from the list below, from 64 to 127 so many of the bytes that follow,
  * and above that what act() says.
  */
@@ -48,6 +48,8 @@ static const struct span lines[] = {
 	SPAN_INIT("GET / HTTP/1.1\r\n"),
 	SPAN_INIT("\x16\x03\x01"),
 	SPAN_INIT("XYZZY\r\n"),
+	SPAN_INIT("BDAT 9000000000000000000\r\n"),
+	SPAN_INIT("HELO mx.here.example\r\n"),
 	SPAN_INIT("RCPT TO:<" SIXTY SIXTY SIXTY "@any.example>\r\n"),
 };
 
@@ -74,7 +76,41 @@ static void pass(struct stage_peer *p, ms_t time)
 	stage_pass(p->stage, &p, 1, time);
 }
 
-static void act(struct stage_peer *p, uint8_t what)
+/* The guard changes its mind, and look-ups tell something: one byte each. */
+static void think(struct stage *g, uint8_t how)
+{
+	struct standing *st = &g->standing;
+
+	st->known_good = how % 16 == 1;
+	st->allowed = how % 16 == 2;
+	st->passed = how & 16;
+	st->late = how & 32 ? (enum rule)(how % RULE_COUNT) : RULE_NONE;
+	st->over = how & 64 && how & 128;
+	st->delay = how & 64 ? 1000 << how % 8 : 0;
+	st->command_timeout = how & 128 ? 5000 : 0;
+	st->data_timeout = how & 128 ? 3000 : 0;
+	st->tls_timeout = how & 128 ? 2000 : 0;
+	st->errors = how & 8;
+	st->junk = how & 4;
+	st->handshake_over = how % 16 == 3;
+}
+
+static void look_up(struct stage *g, uint8_t how)
+{
+	struct facts *f = &g->standing.facts;
+
+	f->state = (enum facts_state)(how % 3);
+	f->no_ptr = how & 4;
+	f->ptr_forged = how & 8;
+	f->failed = how & 16;
+	f->listed = how & 32;
+	f->weight = how & 32 ? 100 : 0;
+	f->welcomed = how & 64;
+	f->name_n = how & 128 ? 255 : 0;
+	memset(f->name, 'x', sizeof(f->name));
+}
+
+static void act(struct stage_peer *p, uint8_t what, uint8_t more)
 {
 	struct stage *g = p->stage;
 	static const ms_t times[] = { 1, 999, 5000, 30000, 60000, 300000, 600000, 3600000 };
@@ -108,8 +144,14 @@ static void act(struct stage_peer *p, uint8_t what)
 		g->chop = what & 8 ? 61 : 0;
 		break;
 	default: /* any time, and out of turn */
-		if (what % 16 != IN_OPENED && !p->closed)
-			stage_happen(p, (enum session_in_kind)(what % 12));
+		if (what % 16 == 15)
+			think(g, more);
+		else if (what % 16 == 14)
+			look_up(g, more);
+		else if (what % 16 != IN_OPENED && !p->closed)
+			stage_happen(p, (enum session_in_kind)(what % 13));
+		if (p->asks == DO_FACTS)
+			stage_answer(p);
 	}
 	if (!p->closed && !p->asks)
 		stage_happen(p, IN_BYTES);
@@ -142,6 +184,11 @@ static void setup(struct stage *g, const uint8_t *how)
 	set->mails = how[3] % 8 + 1;
 	set->data_rate = how[3] / 8;
 	set->line_max = how[3] & 1 ? 512 : 12288;
+	g->no_guard = how[4] % 8 == 7;
+	g->conf.observed[RULE_EARLY] = how[4] & 8;
+	g->conf.observed[RULE_DNSBL] = how[4] & 16;
+	think(g, how[5]);
+	look_up(g, how[6]);
 }
 
 static void finish(struct stage_peer *p)
@@ -156,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct stage stage;
 	struct stage_peer p;
 
-	if (size < 5 || size > 512)
+	if (size < 8 || size > 512)
 		return 0;
 	if (!stage.map)
 		stage_open(&stage);
@@ -164,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(struct net){ addr_v4(192, 0, 2, 0), 120 };
 	setup(&stage, data);
 	stage_peer_open(&stage, &p, addr_v4(192, 0, 2, 7));
-	for (size_t i = 4; i < size && !p.closed; i++) {
+	for (size_t i = 7; i < size && !p.closed; i++) {
 		size_t n = span_head(span_of(data + i + 1, size - i - 1), data[i] & 63).n;
 
 		if (data[i] < 64) {
@@ -173,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			stage_send(&p, span_of(data + i + 1, n));
 			i += n;
 		} else {
-			act(&p, data[i]);
+			act(&p, data[i], i + 1 < size ? data[i + 1] : 0);
 		}
 	}
 	finish(&p);

@@ -184,7 +184,8 @@ static void check(const struct stage_peer *p, const struct session_in *in,
 	unsigned orders = out->orders & ~DO_DROP;
 
 	BUG_IF(out->used > in->bytes.n);
-	BUG_IF(!reads(before) && in->kind == IN_BYTES && out->used);
+	BUG_IF(!reads(before) && in->kind == IN_BYTES && out->used &&
+	       p->session.phase != PHASE_OVER);
 	BUG_IF(out->peer->full || p->letter.body.full || p->letter.envelope.full);
 	BUG_IF(!is_one(orders));
 	BUG_IF((orders & (DO_CLOSE | DO_ABORT)) && p->session.phase != PHASE_OVER);
@@ -279,7 +280,9 @@ static void step(struct stage_peer *p, struct session_in *in)
 	if (p->session.queue_id == g->next_id)
 		g->next_id++;
 	p->wake = out.wake;
-	p->offer = buf_room(&p->peer) < REPLY_MAX;
+	/* a front may have told who it is, so that more is thought of it now */
+	p->offer = buf_room(&p->peer) < REPLY_MAX ||
+		   (before == PHASE_PROXY && p->session.phase != before);
 	obey(p, &out);
 	forget_question(p);
 	if (!p->deaf) {
