@@ -170,21 +170,35 @@ static void refuse(struct firewall *f, const struct net *n, enum refusal why)
 	log_fields(f, LOG_FIREWALL, &fields);
 }
 
-static bool may(void *arg, const struct net *n)
-{
-	struct firewall *f = arg;
-	struct judge j = judge_of(f);
-	enum refusal why = judge_net(&j, n);
+/* How many of those that are blocked may no longer be. */
+struct judging {
+	struct judge judge;
+	uint32_t dropped;
+};
 
-	if (why != REFUSAL_NONE)
-		refuse(f, n, why);
-	return why == REFUSAL_NONE;
+static bool may_stay(void *arg, const struct net *n)
+{
+	struct judging *j = arg;
+	bool may = judge_net(&j->judge, n) == REFUSAL_NONE;
+
+	j->dropped += may ? 0 : 1;
+	return may;
 }
 
 /* Addresses, lists or settings are others: what is there already is judged anew. */
 static void judge_all(struct firewall *f)
 {
-	blocks_judge(&f->sets.blocks, may, f);
+	struct judging j = { .judge = judge_of(f) };
+	char what[120];
+
+	blocks_judge(&f->sets.blocks, may_stay, &j);
+	if (j.dropped) {
+		snprintf(what, sizeof(what),
+			 "%u taken out: lists, addresses or settings have changed",
+			 (unsigned)j.dropped);
+		f->refused += j.dropped;
+		trouble(f, LOG_FIREWALL, what);
+	}
 	sets_go_on(&f->sets);
 }
 
