@@ -29,9 +29,10 @@ struct journal {
 	/* one is filled; the other one is being written, or was */
 	struct block block[2];
 	unsigned filling;
-	bool writing; /* a thread has blocks[!filling], or the beginning of the filling one */
-	struct span out; /* what the thread writes */
-	uint64_t out_at; /* and where */
+	bool writing;		   /* a thread has a part of... */
+	const struct block *taken; /* ...this block */
+	struct span out;	   /* what the thread writes */
+	uint64_t out_at;	   /* and where */
 	uint64_t out_records;
 	bool out_whole; /* the end of a block: sync */
 	int error;	/* of the last write */
@@ -179,6 +180,7 @@ static void take_out(struct journal *j, struct block *b, bool whole)
 	j->out_at = place_of(j, b->serial) + b->written;
 	j->out_records = b->records;
 	j->out_whole = whole;
+	j->taken = b;
 	b->written = b->bytes.len;
 	b->records = 0;
 }
@@ -214,7 +216,7 @@ static bool turn(struct journal *j)
 	struct block *next = &j->block[!j->filling];
 	uint64_t serial = j->block[j->filling].serial + 1;
 
-	if (j->writing || is_waiting(next))
+	if ((j->writing && j->taken == next) || is_waiting(next))
 		return false;
 	j->filling = !j->filling;
 	begin_block(next, serial);
@@ -232,12 +234,12 @@ void journal_put(struct journal *j, const struct journal_record *r)
 		return;
 	}
 	if (buf_room(&b->bytes) < JOURNAL_RECORD_MAX) {
-		write_some(j);
 		if (!turn(j)) {
 			j->lost++;
 			return;
 		}
 		b = &j->block[j->filling];
+		write_some(j);
 	}
 	journal_print(r, b->serial, &b->bytes);
 	b->records++;
@@ -289,7 +291,6 @@ void journal_close(struct journal **journal)
 	if (!j)
 		return;
 	*journal = NULL;
-	timer_stop(&j->timer);
 	for (int i = 0; i < 2 && j->fd >= 0; i++) {
 		struct block *b = &j->block[i == 0 ? !j->filling : j->filling];
 

@@ -23,7 +23,7 @@ struct journal;
  */
 MUST bool journal_open(struct journal **out, struct loop *loop, const char *directory,
 		       int64_t size, struct err *err);
-/* Write what is left; waits for the disk. After the loop has ended. */
+/* Write what is left; waits for the disk. After the loop is closed, which has the timer. */
 void journal_close(struct journal **j);
 
 void journal_put(struct journal *j, const struct journal_record *r);
