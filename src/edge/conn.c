@@ -131,18 +131,20 @@ static void keep_input(struct conn *c, struct span left)
 }
 
 /*
- * Has a front told for whom it comes? The session has said nothing yet to that client, and
- * waits for one more step: with our standing, or the last one.
+ * If a front has told in this step for whom it comes, the guard is asked about that one.
+ * Whatever the session has said or wants since then is for nobody if it may not come in; if
+ * it may, one more step with what is thought of it is due at once.
  */
-static bool is_told(const struct conn *c)
+static void note_told(struct conn *c, struct session_out *out)
 {
-	return !addr_eq(&c->session.peer.addr, &c->visit.addr);
-}
-
-static void meet_again(struct conn *c)
-{
-	if (visit_told(c))
+	if (addr_eq(&c->session.peer.addr, &c->visit.addr))
+		return;
+	if (visit_told(c)) {
 		c->again = true;
+		return;
+	}
+	buf_reset(out->peer);
+	out->orders &= DO_DROP | DO_ABORT;
 }
 
 /* Something happened; in->bytes are all that are in hand. How many did the session take? */
@@ -167,8 +169,7 @@ static size_t step(struct conn *c, struct session_in *in)
 	if (said.full)
 		fail(c);
 	visit_saw(c, &out, report_step(c, &out));
-	if (is_told(c))
-		meet_again(c);
+	note_told(c, &out);
 	timer_set(&c->timer, out.wake);
 	say(c, buf_span(&said));
 	carry_out(c, &out);

@@ -16,7 +16,7 @@ from conftest import PATIENCE, Talk, free_port, wait_for
 
 SETTINGS = """
 run: { edges = 2; };
-guard: { known-good-after = 2; lookups = false; };
+guard: { mode = "enforce"; known-good-after = 2; };
 firewall: { enabled = false; };
 proxy-from = [ "127.0.0.0/8" ];
 """

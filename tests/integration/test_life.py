@@ -169,7 +169,7 @@ def test_a_reload_opens_and_closes_ports_and_drops_no_session(server):
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(server):
     good = server.config.read_text()
-    configure(server, lambda text: text + "smtp: { recipients = 5; greet-dellay = \"1s\"; };\n")
+    configure(server, lambda text: text.replace("smtp: {", "smtp: { recipients = 5; greet-dellay = \"1s\";"))
     reload(server)
     server.wait_log(r"log=reload-failed.*smtp.recipients")
     server.wait_log(r"log=reload-failed.*greet-delay")
