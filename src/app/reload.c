@@ -108,7 +108,7 @@ static void say_lists(struct supervisor *s, const struct frame *f)
 	field_number(b, "files", m.lists);
 	field_number(b, "entries", (int64_t)m.entries);
 	field_number(b, "bytes", (int64_t)m.bytes);
-	field_number(b, "took_ms", m.took);
+	field_number(b, "ms", m.took);
 	say_end(s, LOG_LISTS);
 }
 

@@ -96,6 +96,22 @@ const struct cli_command command_table[] = {
 	  "let only known-good and allowed clients in; or say whether that is so\n"
 	  "Strangers get 421 and come again later; those who are here are shed.",
 	  command_pass, SHAPE_SHEET, false },
+	{ "access test", "ADDRESS | NAME [--of client|sender|recipient|helo|ptr]",
+	  "say which access list of the configuration answers for it, and in which line",
+	  command_access_test, SHAPE_TABLE, false },
+	{ "access list", "", "list the access lists of the configuration, and how many entries they have",
+	  command_access_list, SHAPE_TABLE, false },
+	{ "access export", "[--as plain|cidr|nft] [--of sender|recipient|helo|ptr]",
+	  "print what all access lists come to, as one list\n"
+	  "Prefixes do not overlap: each address is in one line, with the answer it gets.",
+	  command_access_export, SHAPE_TABLE, false },
+	{ "access import", "FILE [--as plain|cidr|hash|tcprules|ipset] [--of ...]\n"
+	  "                             [--until 7d|DATE] [--why TEXT] [--to FILE]",
+	  "read a list of any format, and write a plain one\n"
+	  "Without --as the format is seen from the first lines. --until and --why are for\n"
+	  "entries that have none. With --to a file is written, which `access` in the\n"
+	  "configuration can name, else it is printed.",
+	  command_access_import, SHAPE_TABLE, false },
 	{ "reload", "", "read the configuration again; no session is dropped",
 	  command_pass, SHAPE_TABLE, false },
 	{ "upgrade", "", "change to the program that is now on disk; no session is dropped",
@@ -103,7 +119,9 @@ const struct cli_command command_table[] = {
 	{ "stop", "", "finish what is under way, then stop", command_pass, SHAPE_TABLE, false },
 	{ "restart", "ROLE [NUMBER]", "let one process finish, and replace it",
 	  command_pass, SHAPE_TABLE, false },
-	{ "events", "[--markdown]", "list everything a peer can do that is remembered",
+	{ "events", "[--rules] [--markdown]",
+	  "list everything a peer can do that is remembered\n"
+	  "With --rules: why the guard refuses, as in guard.observe and in codes.",
 	  command_events, SHAPE_TABLE, false },
 	{ "journal export", "[FILE] [--since AGE] [--client ADDRESS | PREFIX]",
 	  "print what clients did, from the journal's file\n"

@@ -25,6 +25,11 @@ int command_version(struct cli *c);
 int command_top(struct cli *c);
 /* trace.c */
 int command_watch(struct cli *c);
+/* access.c: lists of the configuration, without a server */
+int command_access_test(struct cli *c);
+int command_access_list(struct cli *c);
+int command_access_export(struct cli *c);
+int command_access_import(struct cli *c);
 /* demo.c */
 int command_demo(struct cli *c);
 

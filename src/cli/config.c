@@ -5,6 +5,7 @@
 #include "app/loader.h"
 #include "base/fields.h"
 #include "cli/docs.h"
+#include "conf/dnsbl.h"
 #include "conf/sections.h"
 
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
@@ -244,6 +245,62 @@ static void put_nets(const struct args *a, const char *key, const struct net *ne
 	}
 }
 
+static void put_text(const struct args *a, const char *key, const char *text,
+		     struct origin at)
+{
+	struct line line = { .key = key, .value = span_str(text), .quoted = true, .at = at };
+
+	put_line(a, &line);
+}
+
+static void put_access(const struct args *a, const struct access_source *f)
+{
+	static const char *const words[] = { "client", "sender", "recipient", "helo",
+					     "ptr" };
+	uint8_t mem[TEXT_MAX + 100];
+	struct buf value;
+
+	buf_init(&value, mem, sizeof(mem));
+	buf_fmt(&value, "{ file = \"%s\"; of = \"%s\"; action = \"%s\"; }", f->file,
+		words[f->of], f->action == ACCESS_PERMIT ? "permit" : "deny");
+	put_entry(a, "access", &value, f->at);
+}
+
+static void put_dnsbl(const struct args *a, const struct dnsbl *d, struct origin at)
+{
+	uint8_t mem[DOMAIN_MAX + 800];
+	struct buf value;
+
+	buf_init(&value, mem, sizeof(mem));
+	buf_fmt(&value, "{ zone = \"%s\"; weight = %d; allows = %s; answers = \"",
+		d->zone, d->weight, d->allows ? "true" : "false");
+	dnsbl_answers_print(d, &value);
+	buf_put(&value, SPAN("\"; }"));
+	put_entry(a, "dnsbl", &value, at);
+}
+
+/* Who gets in, and who does not. */
+static size_t put_guard(const struct args *a, const struct loaded *l)
+{
+	const struct loaded_access *acc = &l->access;
+	const struct conf *c = &l->conf;
+	size_t count = 0;
+
+	for (size_t i = 0; chosen(a, "allow") && i < acc->allow_count; i++, count++)
+		put_text(a, "allow", acc->allow[i].text, acc->allow[i].at);
+	for (size_t i = 0; chosen(a, "deny") && i < acc->deny_count; i++, count++)
+		put_text(a, "deny", acc->deny[i].text, acc->deny[i].at);
+	for (size_t i = 0; chosen(a, "access") && i < acc->file_count; i++, count++)
+		put_access(a, &acc->files[i]);
+	for (size_t i = 0; chosen(a, "dnsbl") && i < c->dnsbl_count; i++, count++)
+		put_dnsbl(a, &c->dnsbls[i], l->origins.dnsbls[i]);
+	for (size_t i = 1; chosen(a, "guard.observe") && i < RULE_COUNT; i++)
+		if (c->observed[i] && ++count)
+			put_text(a, "guard.observe", rule_table[i].word,
+				 (struct origin){ a->path, 0 });
+	return count;
+}
+
 static size_t put_lists(const struct args *a, const struct loaded *l)
 {
 	const struct conf *c = &l->conf;
@@ -284,7 +341,8 @@ static int nothing_there(const struct args *a)
 static int show(const struct args *a)
 {
 	struct loaded *l = load(a, true, stderr);
-	size_t count = put_settings(a, &l->conf.set, &l->origins) + put_lists(a, l);
+	size_t count = put_settings(a, &l->conf.set, &l->origins) + put_lists(a, l) +
+		       put_guard(a, l);
 	bool good = l->fatal == 0;
 
 	loader_close(&l);

@@ -6,6 +6,7 @@
 #include "spec/ends.h"
 #include "spec/events.h"
 #include "spec/records.h"
+#include "spec/rules.h"
 
 #define TEXT_WIDTH 80
 
@@ -109,9 +110,10 @@ static void put_member(FILE *out, enum docs_form form, const struct section_row 
 
 	snprintf(name, sizeof(name), "%s: %s", s->key, m->name);
 	snprintf(facts, sizeof(facts), "%s%s",
-		 m->kind == SETTING_FLAG   ? "flag"
-		 : m->kind == SETTING_WORD ? m->words
-					   : "text",
+		 m->kind == SETTING_FLAG    ? "flag"
+		 : m->kind == SETTING_WORD  ? m->words
+		 : m->kind == SETTING_COUNT ? "number"
+					    : "text",
 		 m->needed ? ", needed" : "");
 	put_item(out, form, name, facts, m->doc);
 }
@@ -122,7 +124,7 @@ static bool put_sections(FILE *out, enum docs_form form, struct span key)
 
 	for (size_t i = 0; i < SECTION_COUNT; i++) {
 		const struct section_row *s = &section_table[i];
-		char doc[1000];
+		char doc[1500];
 
 		if (!wanted(s->key, key))
 			continue;
@@ -186,12 +188,25 @@ static const char *level_word(enum log_level level)
 	return "info";
 }
 
+void docs_rules(FILE *out, enum docs_form form)
+{
+	char facts[120];
+
+	put_heading(out, form, "Why the guard refuses");
+	for (size_t i = 1; i < RULE_COUNT; i++) {
+		const struct rule_row *r = &rule_table[i];
+
+		snprintf(facts, sizeof(facts), "codes begin with %c", r->letter);
+		put_item(out, form, r->word, facts, r->doc);
+	}
+}
+
 void docs_events(FILE *out, enum docs_form form)
 {
 	char facts[60];
 
 	if (form == DOCS_MARKDOWN)
-		fputs("# Events, ends and log records\n\nPrinted by `holdfast events "
+		fputs("# Events, rules, ends and log records\n\nPrinted by `holdfast events "
 		      "--markdown` from the tables in `src/spec/`.\n\n",
 		      out);
 	put_heading(out, form, "What a peer can do");
@@ -199,6 +214,7 @@ void docs_events(FILE *out, enum docs_form form)
 		snprintf(facts, sizeof(facts), "weight %d", event_table[i].weight);
 		put_item(out, form, event_table[i].word, facts, event_table[i].doc);
 	}
+	docs_rules(out, form);
 	put_heading(out, form, "Why a session ends");
 	for (size_t i = 1; i < END_COUNT; i++)
 		put_item(out, form, end_table[i].word, "", end_table[i].doc);

@@ -23,7 +23,9 @@ enum docs_form {
  */
 bool docs_settings(FILE *out, enum docs_form form, struct span key);
 
-/* What peers do, why sessions end, what the log says. */
+/* Why the guard refuses. */
+void docs_rules(FILE *out, enum docs_form form);
+/* What peers do, the rules, why sessions end, what the log says. */
 void docs_events(FILE *out, enum docs_form form);
 
 #endif

@@ -4,10 +4,11 @@
 int command_events(struct cli *c)
 {
 	bool markdown = cli_option(c, "--markdown", NULL);
+	bool rules = cli_option(c, "--rules", NULL);
 
 	if (c->count)
 		return cli_misused(c, "\"%s\" is too much", c->word[0]);
-	docs_events(stdout, markdown ? DOCS_MARKDOWN : DOCS_TEXT);
+	(rules ? docs_rules : docs_events)(stdout, markdown ? DOCS_MARKDOWN : DOCS_TEXT);
 	return EXIT_DONE;
 }
 

@@ -174,10 +174,10 @@ static bool speaks(struct asked *q, struct access_wide start, uint32_t number,
 		hit.why = text_at(h, more[number].why);
 	}
 	hit.answer = (enum access_answer)i->answer;
+	hit.net = net_of(q->a, i->bits);
 	if (hit.answer != ACCESS_SILENT) {
 		hit.list = i->list;
 		hit.line = i->line;
-		hit.net = net_of(q->a, i->bits);
 		hit.file = file_of(h, i->list);
 	}
 	*out = hit;
@@ -615,6 +615,76 @@ struct access_hit access_name(const void *mem, size_t n, enum access_of of,
 }
 
 /* ---- what is in it ---------------------------------------------------------------------------------- */
+
+static bool step_v4(const struct access_head *h, struct access_wide *a)
+{
+	const uint16_t *keys = part(h, PART_V4_KEYS);
+	uint32_t was = (uint32_t)a->lo;
+
+	for (uint32_t number = was >> 16; number < ACCESS_BUCKETS; number++) {
+		struct bucket b = bucket_at(h, number);
+		size_t at = b.from;
+
+		if (number == was >> 16)
+			at += keys_up_to(keys + b.from, b.to - b.from, (uint16_t)was);
+		if (at >= b.to)
+			continue;
+		*a = wide_v4(number << 16 | keys[at]);
+		/* damaged keys could lead backwards */
+		return (uint32_t)a->lo > was;
+	}
+	return false;
+}
+
+static bool step_v6(const struct access_head *h, struct access_wide *a)
+{
+	const uint64_t *keys = part(h, PART_V6_KEYS);
+	const struct access_wide *deep = part(h, PART_DEEP_KEYS);
+	size_t next = next_v6(keys, h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, a->hi);
+	struct access_wide best = { UINT64_MAX, UINT64_MAX };
+	size_t unused, below;
+
+	around_deep(h, *a, &unused, &below);
+	if (next == NOWHERE && below == NOWHERE)
+		return false;
+	if (next != NOWHERE)
+		best = (struct access_wide){ keys[next], 0 };
+	if (below != NOWHERE && wide_up_to(deep[below], best))
+		best = deep[below];
+	if (wide_up_to(best, *a))
+		return false;
+	*a = best;
+	return true;
+}
+
+bool access_step(const void *mem, size_t n, struct addr *at)
+{
+	const struct access_head *h = head_of(mem, n);
+	struct access_wide a = wide_of(at);
+
+	if (!h || !(wide_is_v4(a) ? step_v4(h, &a) : step_v6(h, &a)))
+		return false;
+	*at = net_of(a, 128).addr;
+	return true;
+}
+
+bool access_next_name(const void *mem, size_t n, size_t *at, struct access_named *out)
+{
+	const struct access_head *h = head_of(mem, n);
+	const struct access_name *names;
+
+	if (!h || *at >= h->part[PART_NAMES].count)
+		return false;
+	names = part(h, PART_NAMES);
+	*out = (struct access_named){
+		.of = (enum access_of)(names[*at].of % ACCESS_OF_COUNT),
+		.name = text_at(h, names[*at].text),
+		.list = names[*at].list,
+		.line = names[*at].line,
+	};
+	(*at)++;
+	return true;
+}
 
 bool access_list(const void *mem, size_t n, uint32_t list, struct access_list *out)
 {

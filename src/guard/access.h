@@ -36,12 +36,12 @@ enum access_answer {
 
 struct access_hit {
 	enum access_answer answer;
-	uint32_t list; /* its number */
-	uint32_t line; /* in its file, from 1; 0: the configuration itself */
-	int64_t until; /* wall ms; INT64_MAX: for good */
-	struct net net;	   /* of a client list: the prefix that matched */
-	struct span why;   /* the reason on that line, or empty; lives as long as the blob */
-	struct span file;  /* likewise */
+	uint32_t list;	 /* its number */
+	uint32_t line;	 /* in its file, from 1; 0: the configuration itself */
+	int64_t until;	 /* wall ms; INT64_MAX: for good */
+	struct net net;	 /* of a client list: the prefix that matched */
+	struct span why; /* the reason on that line, or empty; lives as long as the blob */
+	struct span file; /* likewise */
 };
 
 /* Is this a whole blob? Check once when it is mapped; looking up checks the rest. */
@@ -59,13 +59,29 @@ struct access_hit access_name(const void *mem, size_t n, enum access_of of,
 /* Bring the line that access_client() will need first on its way. */
 void access_expect(const void *mem, size_t n, const struct addr *a);
 
-/* What a list is, for `holdfast access list`. False: there is none of that number. */
 struct access_list {
 	enum access_of of;
 	struct span file; /* as in the configuration */
 	uint64_t entries;
 };
 
+/*
+ * To walk over all of it. The next address of the same family at which something else may
+ * be said: *at is that then. False: there is none. What a prefix says ends with it as well.
+ */
+MUST bool access_step(const void *mem, size_t n, struct addr *at);
+
+struct access_named {
+	enum access_of of;
+	struct span name;
+	uint32_t list, line;
+};
+
+/* All names, one after another; *at begins as 0. */
+MUST bool access_next_name(const void *mem, size_t n, size_t *at,
+			   struct access_named *out);
+
+/* What a list is, for `holdfast access list`. False: there is none of that number. */
 MUST bool access_list(const void *mem, size_t n, uint32_t list, struct access_list *out);
 uint64_t access_entries(const void *mem, size_t n);
 
