@@ -16,7 +16,10 @@ from conftest import PATIENCE, Talk, free_port, wait_for
 
 SETTINGS = """
 run: { edges = 2; };
-guard: { mode = "enforce"; known-good-after = 2; };
+guard: {
+  mode = "enforce"; known-good-after = 2; connect-rate = 0;
+  delay = "0s"; late-at = 100; /* straight to the ban */
+};
 firewall: { enabled = false; };
 proxy-from = [ "127.0.0.0/8" ];
 """
