@@ -167,7 +167,7 @@ struct brief brief_of(const struct guard_hot *row)
 		.rank = (uint8_t)(row->sessions ? RANK_OPEN
 				  : banned	? RANK_BANNED
 						: after),
-		.after = (uint8_t)after,
+		.after = (uint8_t)(after | (row->flags & HOT_DETAIL ? DETAIL : 0)),
 		.time = banned ? row->ban.until : last,
 	};
 }
@@ -176,7 +176,7 @@ struct brief brief_of(const struct guard_hot *row)
 uint32_t memory_worth(const struct guard_hot *row, gsec_t now)
 {
 	struct brief b = brief_of(row);
-	uint32_t rank = (uint32_t)(brief_order(b.rank, b.after, b.time, now) >> 32);
+	uint32_t rank = brief_rank(b.rank, b.after, b.time, now);
 	uint32_t most = (UINT32_C(1) << 28) - 1, in;
 	gsec_t age = now > b.time ? now - b.time : 0;
 

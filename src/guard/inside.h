@@ -20,6 +20,7 @@
 #define PATIENCE    2000 /* turns that a lock is waited for: some ten microseconds */
 #define READ_TRIES  100	 /* that a reader makes to meet no writer */
 #define WORKERS_MAX 64
+#define QUIET	    900 /* seconds: then two thirds of the fast score have faded */
 
 struct memory_lock {
 	uint32_t by;  /* GUARD_NOBODY, or the worker + 1 */
@@ -53,11 +54,12 @@ enum rank {
 struct memory_tags {
 	_Alignas(LINE) uint16_t tag[BUCKET];
 	uint8_t rank[BUCKET];
-	uint8_t after[BUCKET]; /* its rank when the ban has ended; STRAY */
+	uint8_t after[BUCKET]; /* its rank when the ban has ended; STRAY, DETAIL */
 	gsec_t time[BUCKET];
 };
 
-#define STRAY 0x80 /* it is not in its first bucket */
+#define STRAY  0x80 /* it is not in its first bucket */
+#define DETAIL 0x40 /* as HOT_DETAIL: all its lines are in use */
 
 struct brief {
 	uint8_t rank, after;
@@ -76,7 +78,8 @@ struct memory_head {
 	struct memory_shape shape;
 	uint64_t key[2];
 
-	_Alignas(LINE) int64_t half_slow;   /* ms */
+	_Alignas(LINE) int64_t half_slow; /* ms */
+	gsec_t second; /* the last that somebody told; only for guesses */
 	_Alignas(LINE) uint64_t handshakes; /* the second, and in the low half how many */
 	_Alignas(LINE) struct memory_lock notes_lock;
 	uint64_t notes_end; /* how many there ever were */
@@ -180,12 +183,23 @@ MUST bool read_held(const struct memory_lock *lock, uint32_t seq);
 
 struct brief brief_of(const struct guard_hot *row);
 
-/* The larger, the more it matters; a ban that has ended counts no more. */
+/* A ban that has ended counts no more. */
+static inline uint8_t brief_rank(uint8_t rank, uint8_t after, gsec_t time, gsec_t now)
+{
+	return rank == RANK_BANNED && time <= now ? after & 7 : rank;
+}
+
+/*
+ * The larger, the more it matters to have it in detail. Whoever was quiet for a while has
+ * no more of a claim than a passer-by: what matters of it is as good in cold memory, and
+ * hot memory is for those who are here.
+ */
 static inline uint64_t brief_order(uint8_t rank, uint8_t after, gsec_t time, gsec_t now)
 {
-	uint8_t is = rank == RANK_BANNED && time <= now ? after & 7 : rank;
+	uint8_t is = brief_rank(rank, after, time, now);
+	bool quiet = is < RANK_BANNED && now > time && now - time > QUIET;
 
-	return (uint64_t)is << 32 | time;
+	return (uint64_t)(quiet ? RANK_PASSER_BY : is) << 32 | time;
 }
 
 /* ---- cold rows ------------------------------------------------------------------------------ */

@@ -10,7 +10,9 @@
  *   seats  one for each open session (guard/seats.h)
  *
  * Hot and cold are tables of buckets with eight places each: looking up touches one
- * bucket, and what matters least of a full bucket makes room (memory_worth). Buckets are
+ * bucket, and what matters least of a full bucket makes room (memory_worth; in hot memory
+ * first whoever was quiet for a quarter of an hour, as cold memory has what matters of
+ * it). A hot bucket that is full of open sessions lends from those beside it. Buckets are
  * found by a keyed hash, so nobody can fill one at will. Buckets are locked by shard: the
  * lock word names the worker that holds it, waiting is bounded, and a lock that cannot be
  * had makes the caller go without (counted). Readers take no lock: they use the shard's

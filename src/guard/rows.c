@@ -113,12 +113,16 @@ static void fetch_row(const struct memory *m, const struct place *at)
 	const struct memory_tags *t = &m->tags[at->bucket];
 	unsigned i = tagged(t, at->tag, 0);
 
-	if (i == BUCKET) {
-		fetch_cold(m, at->cold);
-		i = least_in(t, 0);
-		fetch_cold(m, memory_cold_bucket(m, at->bucket, t->tag[i]));
+	if (i < BUCKET) {
+		fetch(&m->hot[at->bucket * BUCKET + i], HEAD_PART);
+		return;
 	}
-	fetch(&m->hot[at->bucket * BUCKET + i], HEAD_PART);
+	fetch_cold(m, at->cold);
+	i = least_in(t, __atomic_load_n(&m->head->second, __ATOMIC_RELAXED));
+	if (t->tag[i])
+		fetch_cold(m, memory_cold_bucket(m, at->bucket, t->tag[i]));
+	fetch(&m->hot[at->bucket * BUCKET + i],
+	      t->after[i] & DETAIL ? sizeof(*m->hot) : HEAD_PART);
 }
 
 void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
@@ -184,6 +188,8 @@ static uint32_t make(const struct memory *m, const struct place *at, gsec_t now)
 		i = room_in(m, place_bucket(m, at, j), now);
 	if (i == NOWHERE)
 		return i;
+	if (__atomic_load_n(&m->head->second, __ATOMIC_RELAXED) != now)
+		__atomic_store_n(&m->head->second, now, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	t = &m->tags[i / BUCKET];

@@ -350,8 +350,8 @@ static void a_row_shows_nothing_of_who_had_its_place_before(void **unused)
 
 static void random_row(uint64_t *dices, struct guard_hot *row)
 {
-	row->last = memory_second(NOW - (ms_t)dice_below(dices, 100) * MS_MINUTE);
-	row->points_at = row->last - (gsec_t)dice_below(dices, 100);
+	row->last = memory_second(NOW - (ms_t)dice_below(dices, 15) * MS_MINUTE);
+	row->points_at = row->last - (gsec_t)dice_below(dices, 60);
 	row->flags = (uint8_t)dice_below(dices, 32);
 	row->good = dice_below(dices, 3) ? 0 : 3;
 	row->visits = dice_below(dices, 3) ? 0 : 3;
@@ -398,6 +398,37 @@ static void what_matters_least_makes_room(void **unused)
 		}
 		remember_close(&r);
 	}
+}
+
+/* Hot memory is for those who are here; what they were is as good in cold memory. */
+static void whoever_was_quiet_for_long_makes_room_for_who_is_here(void **unused)
+{
+	struct remember r;
+
+	(void)unused;
+	remember_open(&r, one_bucket);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct guard_hot *row = memory_open_row(&r.m, nth_key(i), NOW);
+
+		row->last = memory_second(NOW);
+		row->visits = i < 6;
+		row->ban.until = i < 3 ? row->last + 7200 : 0;
+		memory_close_row(&r.m, row);
+	}
+	for (uint32_t i = 0; i < 100; i++) {
+		ms_t now = NOW + MS_HOUR + i * MS_SECOND;
+		struct guard_hot *row = memory_open_row(&r.m, nth_key(100 + i % 5), now);
+
+		assert_int_equal(row->connects, i / 5);
+		row->connects++;
+		row->last = memory_second(now);
+		memory_close_row(&r.m, row);
+	}
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(is_hot(&r, nth_key(i)), i < 3);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_true(is_hot(&r, nth_key(100 + i)));
+	remember_close(&r);
 }
 
 /* clang-format off */
@@ -787,6 +818,7 @@ int main(void)
 		cmocka_unit_test(the_slow_score_fades_to_when_the_client_was_last_here),
 		cmocka_unit_test(a_row_shows_nothing_of_who_had_its_place_before),
 		cmocka_unit_test(what_matters_least_makes_room),
+		cmocka_unit_test(whoever_was_quiet_for_long_makes_room_for_who_is_here),
 		cmocka_unit_test(a_ban_outlives_standing_that_outlives_offences),
 		cmocka_unit_test(a_full_bucket_lends_from_its_neighbour),
 		cmocka_unit_test(a_million_chosen_addresses_spread_as_any_others),
