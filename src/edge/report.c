@@ -41,19 +41,25 @@ static void send(struct conn *c, enum record kind, struct buf *fields)
 		  buf_span(fields));
 }
 
-static void report_offence(struct conn *c, enum event ev, uint16_t count, struct span text)
+/* Counted; told to watch if it weighs anything or a rule refused. */
+static void report_deed(struct conn *c, enum event ev, uint16_t count, enum rule rule,
+			const struct session_out *out)
 {
-	uint8_t mem[512 + LOG_TEXT_MAX];
-	struct buf out;
+	const struct session *s = &c->session;
 
-	buf_init(&out, mem, sizeof(mem));
-	session_fields(c, &out);
-	field_text(&out, "event", span_str(event_table[ev].word));
-	if (count > 1)
-		field_number(&out, "count", count);
-	if (text.n)
-		field_text(&out, "text", span_head(text, LOG_TEXT_MAX));
-	send(c, LOG_OFFENCE, &out);
+	pulse_deed(c->edge->pulse, loop_wall(c->edge->loop),
+		   &(struct pulse_deed){
+			   .session = c->number,
+			   .from = s->peer.addr,
+			   .event = ev,
+			   .rule = rule,
+			   .observed = rule != RULE_NONE && out->only_observed,
+			   .behind = c->visit.behind,
+			   .count = count,
+			   .listener = (uint16_t)(s->listener - s->conf->listeners),
+			   .points = c->points,
+			   .text = out->refused.text,
+		   });
 }
 
 static void report_rejected(struct conn *c, const struct session_refusal *r)
@@ -74,6 +80,7 @@ static void report_rejected(struct conn *c, const struct session_refusal *r)
 
 unsigned report_step(struct conn *c, const struct session_out *out)
 {
+	enum rule rule = out->refused_by; /* told once */
 	unsigned seen = 0;
 
 	for (enum event ev = EV_NONE + 1; ev < EVENT_COUNT; ev++) {
@@ -82,15 +89,19 @@ unsigned report_step(struct conn *c, const struct session_out *out)
 		if (!n)
 			continue;
 		seen |= SEEN_ANY;
-		pulse_count(c->edge->pulse, ev, n);
 		c->seen[ev] = (uint16_t)(c->seen[ev] > UINT16_MAX - n ? UINT16_MAX
 								      : c->seen[ev] + n);
 		c->points += event_table[ev].weight * n;
 		if (event_table[ev].weight > 0) {
 			seen |= SEEN_OFFENCE;
-			report_offence(c, ev, n, out->refused.text);
+			report_deed(c, ev, n, rule, out);
+			rule = RULE_NONE;
+		} else {
+			report_deed(c, ev, n, RULE_NONE, out);
 		}
 	}
+	if (rule != RULE_NONE)
+		report_deed(c, EV_NONE, 1, rule, out);
 	if (out->refused.reply != RE_NONE)
 		report_rejected(c, &out->refused);
 	return seen;

@@ -267,16 +267,16 @@ static uint64_t write_filler(struct shape *s, uint64_t at, uint64_t bytes)
 	return at + bytes;
 }
 
-static void write_record(struct shape *s, const union record_mem *r)
+static void write_record(struct shape *s, const uint64_t *words, uint64_t bytes)
 {
 	uint64_t at = atomic_load_explicit(&s->end, memory_order_relaxed);
 	uint64_t left = PULSE_RING_BYTES - at % PULSE_RING_BYTES;
-	uint64_t filler = left < r->head.bytes ? left : 0;
+	uint64_t filler = left < bytes ? left : 0;
 
-	make_room(s, at + filler + r->head.bytes);
+	make_room(s, at + filler + bytes);
 	if (filler)
 		at = write_filler(s, at, filler);
-	at = write_words(s, at, r->words, r->head.bytes / WORD);
+	at = write_words(s, at, words, bytes / WORD);
 	atomic_store_explicit(&s->end, at, memory_order_release);
 }
 
@@ -315,6 +315,17 @@ static void ring(struct pulse *p)
 		return;
 }
 
+/* head is the first of the words. */
+static void publish(struct pulse *p, struct record_head *head, const uint64_t *words)
+{
+	atomic_fetch_add_explicit(&p->shape->records[head->kind], 1, memory_order_relaxed);
+	pthread_mutex_lock(&p->lock);
+	head->seq = p->seq++;
+	write_record(p->shape, words, head->bytes);
+	ring(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct addr *from,
 	       struct span fields)
 {
@@ -322,7 +333,6 @@ void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct add
 	size_t padded;
 
 	BUG_IF(kind == LOG_NONE || kind >= RECORD_COUNT);
-	atomic_fetch_add_explicit(&p->shape->records[kind], 1, memory_order_relaxed);
 	fields = cut(fields, LOG_RECORD_MAX);
 	padded = (fields.n + WORD - 1) / WORD * WORD;
 	r.head.bytes = (uint32_t)(sizeof(r.head) + padded);
@@ -333,11 +343,100 @@ void pulse_log(struct pulse *p, enum record kind, int64_t wall, const struct add
 	}
 	if (fields.n)
 		memcpy(r.bytes + sizeof(r.head), fields.p, fields.n);
-	pthread_mutex_lock(&p->lock);
-	r.head.seq = p->seq++;
-	write_record(p->shape, &r);
-	ring(p);
-	pthread_mutex_unlock(&p->lock);
+	publish(p, &r.head, r.words);
+}
+
+/* ---- deeds: records without words -------------------------------------------------------- */
+
+#define DEED_MAGIC    0x31444548u /* no field begins like this */
+#define DEED_OBSERVED 1
+#define DEED_BEHIND   2
+
+struct deed_row {
+	uint32_t magic;
+	int32_t points;
+	uint64_t session;
+	uint8_t from[16];
+	uint16_t count, listener;
+	uint8_t event, rule, flags, text_n;
+};
+
+struct deed_record {
+	struct record_head head;
+	struct deed_row row;
+	uint8_t text[LOG_TEXT_MAX];
+};
+
+union deed_mem {
+	struct deed_record is;
+	uint64_t words[sizeof(struct deed_record) / WORD];
+};
+
+_Static_assert(sizeof(struct deed_row) == 40 && LOG_TEXT_MAX % 8 == 0 &&
+		       sizeof(union deed_mem) == sizeof(struct deed_record),
+	       "deeds are made of whole words");
+_Static_assert(EVENT_COUNT <= UINT8_MAX && RULE_COUNT <= UINT8_MAX &&
+		       LOG_TEXT_MAX <= UINT8_MAX,
+	       "fit deed_row");
+
+void pulse_deed(struct pulse *p, int64_t wall, const struct pulse_deed *d)
+{
+	struct span text = span_head(d->text, LOG_TEXT_MAX);
+	union deed_mem r;
+
+	BUG_IF(d->event >= EVENT_COUNT || d->rule >= RULE_COUNT);
+	if (d->event != EV_NONE)
+		pulse_count(p, d->event, d->count);
+	if (event_table[d->event].weight <= 0 && d->rule == RULE_NONE)
+		return;
+	r.is.head = (struct record_head){ .kind = LOG_OFFENCE, .has_from = 1, .wall = wall };
+	r.is.row = (struct deed_row){
+		.magic = DEED_MAGIC,
+		.points = d->points,
+		.session = d->session,
+		.count = d->count,
+		.listener = d->listener,
+		.event = (uint8_t)d->event,
+		.rule = (uint8_t)d->rule,
+		.flags = (uint8_t)((d->observed ? DEED_OBSERVED : 0) |
+				   (d->behind ? DEED_BEHIND : 0)),
+		.text_n = (uint8_t)text.n,
+	};
+	memcpy(r.is.head.from, d->from.ip, sizeof(d->from.ip));
+	memcpy(r.is.row.from, d->from.ip, sizeof(d->from.ip));
+	memset(r.is.text, 0, sizeof(r.is.text));
+	if (text.n)
+		memcpy(r.is.text, text.p, text.n);
+	r.is.head.fields = sizeof(r.is.row) + text.n;
+	r.is.head.bytes = (uint32_t)(sizeof(r.is.head) +
+				     (r.is.head.fields + WORD - 1) / WORD * WORD);
+	publish(p, &r.is.head, r.words);
+}
+
+bool pulse_deed_read(struct span fields, struct pulse_deed *out)
+{
+	struct deed_row row;
+
+	if (fields.n < sizeof(row))
+		return false;
+	memcpy(&row, fields.p, sizeof(row));
+	if (row.magic != DEED_MAGIC || row.event >= EVENT_COUNT ||
+	    row.rule >= RULE_COUNT || row.flags > (DEED_OBSERVED | DEED_BEHIND) ||
+	    row.text_n > LOG_TEXT_MAX || fields.n != sizeof(row) + row.text_n)
+		return false;
+	*out = (struct pulse_deed){
+		.session = row.session,
+		.event = (enum event)row.event,
+		.rule = (enum rule)row.rule,
+		.observed = row.flags & DEED_OBSERVED,
+		.behind = row.flags & DEED_BEHIND,
+		.count = row.count,
+		.listener = row.listener,
+		.points = row.points,
+		.text = span_skip(fields, sizeof(row)),
+	};
+	memcpy(out->from.ip, row.from, sizeof(row.from));
+	return true;
 }
 
 bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err)
@@ -480,6 +579,15 @@ static void start_over(struct pulse_reader *r)
 		r->at = end / WORD * WORD;
 }
 
+/* A role that was broken into writes what it likes; whoever reads on need not doubt. */
+static bool is_whole(enum record kind, struct span fields)
+{
+	struct pulse_deed deed;
+
+	return fields_ok(fields) ||
+	       (kind == LOG_OFFENCE && pulse_deed_read(fields, &deed));
+}
+
 /* What the copy says, as far as it can be believed. */
 static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *lost)
 {
@@ -487,7 +595,7 @@ static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *los
 	struct span fields = span_of(r->mem.bytes + sizeof(*h), h->fields);
 
 	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h) ||
-	    !fields_ok(fields))
+	    !is_whole((enum record)h->kind, fields))
 		return false;
 	*lost = r->seq_known && h->seq >= r->seq ? h->seq - r->seq : 0;
 	r->seq = h->seq + 1;

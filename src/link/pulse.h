@@ -77,7 +77,7 @@ struct pulse_deed {
 	bool observed, behind;
 	uint16_t count;
 	uint16_t listener; /* in conf.listeners */
-	int32_t points;	   /* of the client, afterwards */
+	int32_t points;	   /* of its session so far, with this */
 	struct span text;  /* what the peer said; cut at LOG_TEXT_MAX */
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/fields.h"
 #include "watch/budget.h"
+#include "watch/deed.h"
 #include "watch/fold.h"
 #include "watch/sink.h"
 
@@ -73,6 +74,7 @@ struct line {
 	unsigned number;
 	const struct addr *from; /* NULL: nobody */
 	struct span fields;
+	const struct pulse_deed *deed; /* instead of fields; NULL */
 };
 
 static void put_role(struct buf *row, const struct line *line)
@@ -111,7 +113,10 @@ static struct span print(struct log *l, const struct line *line)
 	put_role(&row, line);
 	if (line->from)
 		put_address(&row, line->from);
-	put_fields(&row, line->fields);
+	if (line->deed)
+		deed_fields(line->deed, l->conf, &row);
+	else
+		put_fields(&row, line->fields);
 	if (l->conf->set.log_format == LOG_JSON)
 		fields_print_json(buf_span(&row), most, &out);
 	else
@@ -253,7 +258,9 @@ static void take(struct log *l, const struct line *line)
 {
 	const struct settings *set = &l->conf->set;
 
-	if ((int)line->level > set->log_level) {
+	/* what a rule refused, and was no offence, has a line of its own: log=rejected */
+	if ((int)line->level > set->log_level ||
+	    (line->deed && line->deed->event == EV_NONE)) {
 		l->unwritten++;
 		return;
 	}
@@ -272,6 +279,9 @@ static void take(struct log *l, const struct line *line)
 void log_record(struct log *l, enum role role, unsigned number,
 		const struct pulse_record *r)
 {
+	struct pulse_deed deed;
+	bool is_deed = r->kind == LOG_OFFENCE && pulse_deed_read(r->fields, &deed);
+
 	take(l,
 	     &(struct line){ .kind = r->kind,
 			     .level = record_table[r->kind].level,
@@ -280,7 +290,8 @@ void log_record(struct log *l, enum role role, unsigned number,
 			     .role = role,
 			     .number = number,
 			     .from = r->has_from ? &r->from : NULL,
-			     .fields = r->fields });
+			     .fields = is_deed ? SPAN_NONE : r->fields,
+			     .deed = is_deed ? &deed : NULL });
 }
 
 void log_overwritten(struct log *l, uint64_t count)

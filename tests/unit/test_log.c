@@ -68,6 +68,8 @@ static int set_up(void **state)
 	snprintf(b->file, sizeof(b->file), "%s/log.txt", b->dir);
 	snprintf(b->conf->set.log_file, sizeof(b->conf->set.log_file), "%s", b->file);
 	b->conf->set.log_to = LOG_TO_FILE;
+	b->conf->listener_count = 1;
+	snprintf(b->conf->listeners[0].name, sizeof(b->conf->listeners[0].name), "mx");
 	b->conf->set.log_level = LEVEL_INFO;
 	b->conf->set.log_full = 3;
 	b->conf->set.log_interval = MS_HOUR;
@@ -163,18 +165,18 @@ static uint64_t counted(const char *path, const char *kind)
 	return sum;
 }
 
-static void offence(struct pulse *p, uint8_t host, struct span helo)
+static void offence(struct pulse *p, uint8_t host, struct span text)
 {
-	static int64_t wall; /* by which the doorbell counts its pauses */
-	struct addr from = addr_v4(192, 0, 2, host);
-	uint8_t mem[LOG_RECORD_MAX];
-	struct buf fields;
+	static int64_t wall;
 
-	buf_init(&fields, mem, sizeof(mem));
-	field_text(&fields, "event", SPAN("early-talk"));
-	field_text(&fields, "helo", helo);
 	wall += 1000;
-	pulse_log(p, LOG_OFFENCE, wall, &from, buf_span(&fields));
+	pulse_deed(p, wall,
+		   &(struct pulse_deed){ .session = 1,
+					 .from = addr_v4(192, 0, 2, host),
+					 .event = EV_EARLY_TALK,
+					 .count = 1,
+					 .points = 30,
+					 .text = text });
 }
 
 static void a_record_becomes_one_line(void **state)
@@ -185,7 +187,9 @@ static void a_record_becomes_one_line(void **state)
 	run_until(b, b->file, 1);
 	assert_int_equal(lines_with(b->file, "time=1970-01-01T00:00:01.000Z level=notice "
 					     "log=offence role=edge.1 from=192.0.2.7 "
-					     "event=early-talk helo=client.example"),
+					     "session=0000000000001 peer=192.0.2.7 "
+					     "listener=mx event=early-talk points=30 "
+					     "text=client.example"),
 			 1);
 }
 
@@ -253,6 +257,70 @@ static void a_flood_stays_within_the_budget_and_every_record_is_accounted_for(vo
 			 total);
 }
 
+/* Everything that strangers can have written about them, from very many of them. */
+static void very_many_addresses_stay_within_the_budget_and_no_count_is_lost(void **state)
+{
+	static const enum record kinds[] = { LOG_REFUSED, LOG_WOULD_REFUSE, LOG_REJECTED,
+					     LOG_SESSION, LOG_BANNED, LOG_BAN_ENDED };
+	const uint64_t addresses = 100000;
+	struct bench *b = *state;
+	uint64_t lines;
+	uint8_t mem[128];
+	struct buf fields;
+
+	buf_init(&fields, mem, sizeof(mem));
+	field_text(&fields, "rule", SPAN("points"));
+	field_text(&fields, "code", SPAN("P7K2Q9M"));
+	for (uint32_t i = 0; i < addresses; i++) {
+		struct addr from = addr_v4(10, (uint8_t)(i >> 16), (uint8_t)(i >> 8),
+					   (uint8_t)i);
+
+		pulse_deed(b->edge, i,
+			   &(struct pulse_deed){
+				   .from = from, .event = EV_RELAY_DENIED, .count = 2 });
+		for (size_t k = 0; k < 4; k++)
+			pulse_log(b->edge, kinds[k], i, &from, buf_span(&fields));
+		for (size_t k = 4; k < COUNT_OF(kinds); k++)
+			log_about(b->log, kinds[k], &from, buf_span(&fields));
+		if (i % 500 == 0)
+			pulses_drain(b->pulses);
+	}
+	pulses_drain(b->pulses);
+	assert_int_equal(pulses_events(b->pulses, EV_RELAY_DENIED), 2 * addresses);
+	assert_int_equal(pulses_records(b->pulses, LOG_OFFENCE), addresses);
+	for (size_t k = 0; k < COUNT_OF(kinds); k++)
+		assert_int_equal(pulses_records(b->pulses, kinds[k]), addresses);
+	finish(b);
+	assert_in_range(file_text(b->file).n, 1000, 32 << 10);
+	lines = lines_with(b->file, "log=offence");
+	for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+		char what[64];
+
+		snprintf(what, sizeof(what), "log=%s ", record_table[kinds[k]].word);
+		lines += lines_with(b->file, what);
+	}
+	assert_int_equal(lines + counted(b->file, "log=folded") +
+				 counted(b->file, "log=log-budget") +
+				 counted(b->file, "log=log-lost"),
+			 addresses * (1 + COUNT_OF(kinds)));
+}
+
+static void what_only_a_rule_refused_is_not_told_twice(void **state)
+{
+	struct bench *b = *state;
+
+	pulse_deed(b->edge, 1000,
+		   &(struct pulse_deed){ .from = addr_v4(192, 0, 2, 7),
+					 .rule = RULE_LATE,
+					 .count = 1 });
+	offence(b->edge, 8, SPAN("then"));
+	run_until(b, b->file, 1);
+	assert_int_equal(lines_with(b->file, "log=offence"), 1);
+	assert_int_equal(lines_with(b->file, "192.0.2.8"), 1);
+	assert_int_equal(pulses_records(b->pulses, LOG_OFFENCE), 2);
+	assert_int_equal(log_unwritten(b->log), 1);
+}
+
 static void what_was_overwritten_is_counted(void **state)
 {
 	struct bench *b = *state;
@@ -316,8 +384,10 @@ static void json_lines_are_json(void **state)
 	run_until(b, b->file, 1);
 	assert_int_equal(lines_with(b->file,
 				    "\"log\":\"offence\",\"role\":\"edge.1\","
-				    "\"from\":\"192.0.2.7\",\"event\":\"early-talk\","
-				    "\"helo\":\"a\\\"b\"}"),
+				    "\"from\":\"192.0.2.7\",\"session\":"
+				    "\"0000000000001\",\"peer\":\"192.0.2.7\","
+				    "\"listener\":\"mx\",\"event\":\"early-talk\","
+				    "\"points\":30,\"text\":\"a\\\"b\"}"),
 			 1);
 }
 
@@ -348,12 +418,13 @@ static void counts_outlive_the_role_and_the_watch(void **state)
 	b->edge = add_role(b, ROLE_EDGE, 1, 101);
 	pulse_count(b->edge, EV_EARLY_TALK, 1);
 	pulse_gauge(b->edge, GAUGE_CONNECTIONS, 1);
-	assert_int_equal(pulses_events(b->pulses, EV_EARLY_TALK), 6);
+	/* the offence itself is one */
+	assert_int_equal(pulses_events(b->pulses, EV_EARLY_TALK), 7);
 	assert_int_equal(pulses_gauge(b->pulses, ROLE_EDGE, GAUGE_CONNECTIONS), 8);
 	assert_int_equal(pulses_gauge(b->pulses, ROLE_EDGE, GAUGE_SESSIONS), 0);
 	assert_int_equal(pulses_records(b->pulses, LOG_OFFENCE), 1);
 	again = keep_open(b->dir, 1, 2000, &err);
-	assert_int_equal(again->past.events[EV_EARLY_TALK], 5);
+	assert_int_equal(again->past.events[EV_EARLY_TALK], 6);
 	assert_int_equal(again->began, 1000);
 	assert_true(again->budget_left < 32 << 10);
 	keep_close(&again);
@@ -374,6 +445,8 @@ int main(void)
 		TEST(a_role_cannot_write_the_fields_that_are_ours),
 		TEST(what_is_folded_is_summed_up_with_its_exact_count),
 		TEST(a_flood_stays_within_the_budget_and_every_record_is_accounted_for),
+		TEST(very_many_addresses_stay_within_the_budget_and_no_count_is_lost),
+		TEST(what_only_a_rule_refused_is_not_told_twice),
 		TEST(what_was_overwritten_is_counted),
 		TEST(a_rotated_file_is_opened_again_on_reload),
 		TEST(a_full_disk_holds_up_nothing_and_its_lines_come_later),

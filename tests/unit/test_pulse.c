@@ -181,6 +181,106 @@ static void the_bell_rings_for_the_first_record_and_seldom_for_more(void **state
 	close_both(&b);
 }
 
+static struct pulse_deed some_deed(struct span text)
+{
+	return (struct pulse_deed){ .session = 77,
+				    .from = { .ip = { 0x20, 1, 0x0d, 0xb8, [15] = 9 } },
+				    .event = EV_UNKNOWN_USER,
+				    .rule = RULE_LATE,
+				    .observed = true,
+				    .behind = true,
+				    .count = 3,
+				    .listener = 2,
+				    .points = -5,
+				    .text = text };
+}
+
+static void a_deed_arrives_whole_and_is_counted(void **state)
+{
+	struct both b = open_both();
+	struct pulse_record rec;
+	struct pulse_deed in, out;
+	char text[2 * LOG_TEXT_MAX];
+	uint64_t lost;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		size_t kept = n < LOG_TEXT_MAX ? n : LOG_TEXT_MAX;
+
+		in = some_deed(span_of(text, n));
+		pulse_deed(b.p, 1234, &in);
+		assert_true(pulse_next(b.r, &rec, &lost));
+		assert_int_equal(rec.kind, LOG_OFFENCE);
+		assert_int_equal(rec.wall, 1234);
+		assert_true(rec.has_from);
+		assert_memory_equal(&rec.from, &in.from, sizeof(in.from));
+		assert_true(pulse_deed_read(rec.fields, &out));
+		assert_int_equal(out.session, 77);
+		assert_memory_equal(&out.from, &in.from, sizeof(in.from));
+		assert_int_equal(out.event, EV_UNKNOWN_USER);
+		assert_int_equal(out.rule, RULE_LATE);
+		assert_true(out.observed && out.behind);
+		assert_int_equal(out.count, 3);
+		assert_int_equal(out.listener, 2);
+		assert_int_equal(out.points, -5);
+		assert_true(span_eq(out.text, span_of(text, kept)));
+	}
+	assert_int_equal(pulse_counted(b.r, EV_UNKNOWN_USER), 3 * (sizeof(text) + 1));
+	assert_int_equal(pulse_counted_record(b.r, LOG_OFFENCE), sizeof(text) + 1);
+	close_both(&b);
+}
+
+static void a_deed_that_weighs_nothing_is_only_counted(void **state)
+{
+	struct both b = open_both();
+	struct pulse_deed deed = some_deed(SPAN("x"));
+	struct pulse_record rec;
+	uint64_t lost;
+
+	(void)state;
+	deed.event = EV_RECIPIENT_FULL;
+	deed.rule = RULE_NONE;
+	pulse_deed(b.p, 1, &deed);
+	assert_false(pulse_next(b.r, &rec, &lost));
+	assert_int_equal(pulse_counted(b.r, EV_RECIPIENT_FULL), 3);
+	deed.event = EV_NONE;
+	deed.rule = RULE_HELO;
+	pulse_deed(b.p, 1, &deed);
+	assert_true(pulse_next(b.r, &rec, &lost));
+	assert_int_equal(pulse_counted(b.r, EV_NONE), 0);
+	close_both(&b);
+}
+
+static void half_a_deed_is_none(void **state)
+{
+	struct both b = open_both();
+	struct pulse_deed deed = some_deed(SPAN("some text")), out;
+	struct pulse_record rec;
+	uint64_t lost;
+	uint8_t mem[256];
+	size_t n;
+
+	(void)state;
+	pulse_deed(b.p, 1, &deed);
+	assert_true(pulse_next(b.r, &rec, &lost));
+	n = rec.fields.n;
+	memcpy(mem, rec.fields.p, n);
+	for (size_t i = 0; i < n; i++)
+		assert_false(pulse_deed_read(span_of(mem, i), &out));
+	assert_false(pulse_deed_read(span_of(mem, n + 1), &out));
+	for (size_t i = 0; i < n; i++)
+		for (int bit = 0; bit < 8; bit++) {
+			mem[i] ^= (uint8_t)(1 << bit);
+			if (pulse_deed_read(span_of(mem, n), &out))
+				assert_true(out.event < EVENT_COUNT &&
+					    out.rule < RULE_COUNT &&
+					    out.text.n <= LOG_TEXT_MAX);
+			mem[i] ^= (uint8_t)(1 << bit);
+		}
+	close_both(&b);
+}
+
 static void a_reader_cannot_write(void **state)
 {
 	struct err err;
@@ -290,7 +390,8 @@ static void a_mad_writer_neither_crashes_nor_stops_the_reader(void **state)
 			mem[i] = round % 2 ? seed : (seed >> 50) * 8;
 		}
 		for (int n = 0; n < 50 && pulse_next(r, &rec, &lost); n++)
-			assert_true(rec.kind < RECORD_COUNT && fields_ok(rec.fields));
+			assert_true(rec.kind < RECORD_COUNT &&
+				    (rec.kind == LOG_OFFENCE || fields_ok(rec.fields)));
 	}
 	munmap(mem, (size_t)size);
 	pulse_reader_close(&r);
@@ -305,6 +406,9 @@ int main(void)
 		cmocka_unit_test(a_record_that_is_too_long_loses_its_last_fields),
 		cmocka_unit_test(a_slow_reader_loses_text_and_knows_how_much),
 		cmocka_unit_test(the_bell_rings_for_the_first_record_and_seldom_for_more),
+		cmocka_unit_test(a_deed_arrives_whole_and_is_counted),
+		cmocka_unit_test(a_deed_that_weighs_nothing_is_only_counted),
+		cmocka_unit_test(half_a_deed_is_none),
 		cmocka_unit_test(a_reader_cannot_write),
 		cmocka_unit_test(the_next_reader_goes_on_where_one_ended),
 		cmocka_unit_test(a_racing_writer_never_shows_a_torn_record),
