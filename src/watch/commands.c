@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "watch/bans.h"
 #include "watch/explaining.h"
+#include "watch/journal.h"
 #include "watch/ordering.h"
 #include "watch/sessions.h"
 #include "watch/top.h"
@@ -100,6 +101,20 @@ static void put_guard(struct buf *out, const struct sight *s)
 	field_text(out, "orders-file", span_str(*trouble ? trouble : "ok"));
 }
 
+static void put_journal(struct buf *out, const struct sight *s)
+{
+	struct journal_facts j = { 0 };
+	const char *state = "off";
+
+	if (s->journal)
+		journal_tell(s->journal, &j);
+	if (s->conf->set.journal_size)
+		state = !s->journal ? "missing" : *j.trouble ? j.trouble : "ok";
+	field_text(out, "journal", span_str(state));
+	field_number(out, "journal-records", (int64_t)j.written);
+	field_number(out, "journal-lost", (int64_t)j.lost);
+}
+
 static void say_status(const struct asked *a)
 {
 	const struct sight *s = a->sight;
@@ -118,6 +133,7 @@ static void say_status(const struct asked *a)
 		field_number(&out, r->name, pulses_gauge(s->pulses, r->role, r->gauge));
 	}
 	put_guard(&out, s);
+	put_journal(&out, s);
 	field_text(&out, "log", span_str(*trouble ? trouble : "ok"));
 	field_number(&out, "log-lines", (int64_t)log_written(s->log));
 	field_number(&out, "log-only-counted", (int64_t)log_unwritten(s->log));

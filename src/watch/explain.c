@@ -54,6 +54,8 @@ static void put_until(struct telling *t, int64_t until)
 
 static const char *state_of(const struct view_fate *f)
 {
+	if (f->observed && f->by == BY_STANDING)
+		return "let in; would be answered worse, but the guard only observes";
 	if (f->observed)
 		return "let in; would be refused, but the guard only observes";
 	if (f->by == BY_STANDING)

@@ -200,8 +200,8 @@ static void judge_standing(const struct view *v, const struct guard_hot *row, ms
 		return;
 	out->by = BY_STANDING;
 	out->step = step;
-	out->rule = RULE_LATE;
-	out->observed = !view_enforces(v, RULE_LATE);
+	out->rule = step == STEP_LATE ? RULE_LATE : RULE_NONE;
+	out->observed = !view_enforces(v, out->rule);
 	out->net = guard_key_net(row->key);
 }
 

@@ -214,6 +214,27 @@ static void an_observed_ban_lets_in_and_says_so(void **state)
 	has(explain_it(b, "192.0.2.7"), "verdict", "only observes");
 }
 
+static void points_below_a_ban_delay_and_then_refuse_late(void **state)
+{
+	struct bench *b = *state;
+	struct guard_hot *row = row_of(b, "192.0.2.7");
+	const char *text;
+
+	row->points_at = memory_second(NOW);
+	row->fast = 30;
+	close_row(b, row);
+	text = explain_it(b, "192.0.2.7");
+	has(text, "verdict", "answers to offences are delayed");
+	assert_null(strstr(text, "rule=late"));
+	row = row_of(b, "192.0.2.7");
+	row->fast = 60;
+	close_row(b, row);
+	text = explain_it(b, "192.0.2.7");
+	has(text, "verdict", "senders and recipients are refused");
+	has(text, "verdict", "rule=late");
+	has(text, "verdict", "lift=\"holdfast unban 192.0.2.7\"");
+}
+
 static void a_pardon_lifts_what_came_before_it(void **state)
 {
 	struct bench *b = *state;
@@ -572,6 +593,7 @@ int main(void)
 		T(a_client_that_never_came_is_said_to_be_unknown),
 		T(a_ban_is_explained_with_its_rule_its_effect_and_what_lifts_it),
 		T(an_observed_ban_lets_in_and_says_so),
+		T(points_below_a_ban_delay_and_then_refuse_late),
 		T(a_pardon_lifts_what_came_before_it),
 		T(the_administrators_order_decides_and_tells_its_reason),
 		T(a_banned_prefix_refuses_its_strangers_and_no_known_good_client),
