@@ -389,7 +389,8 @@ void pulse_deed(struct pulse *p, int64_t wall, const struct pulse_deed *d)
 		pulse_count(p, d->event, d->count);
 	if (event_table[d->event].weight <= 0 && d->rule == RULE_NONE)
 		return;
-	r.is.head = (struct record_head){ .kind = LOG_OFFENCE, .has_from = 1, .wall = wall };
+	r.is.head =
+		(struct record_head){ .kind = LOG_OFFENCE, .has_from = 1, .wall = wall };
 	r.is.row = (struct deed_row){
 		.magic = DEED_MAGIC,
 		.points = d->points,

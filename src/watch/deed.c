@@ -29,8 +29,7 @@ void deed_fields(const struct pulse_deed *d, const struct conf *conf, struct buf
 		put_session(row, d->session);
 	put_peer(row, &d->from);
 	if (d->listener < conf->listener_count)
-		field_text(row, "listener",
-			   span_str(conf->listeners[d->listener].name));
+		field_text(row, "listener", span_str(conf->listeners[d->listener].name));
 	if (d->event != EV_NONE)
 		field_text(row, "event", span_str(event_table[d->event].word));
 	if (d->count > 1)

@@ -261,7 +261,7 @@ static void a_flood_stays_within_the_budget_and_every_record_is_accounted_for(vo
 static void very_many_addresses_stay_within_the_budget_and_no_count_is_lost(void **state)
 {
 	static const enum record kinds[] = { LOG_REFUSED, LOG_WOULD_REFUSE, LOG_REJECTED,
-					     LOG_SESSION, LOG_BANNED, LOG_BAN_ENDED };
+					     LOG_SESSION, LOG_BANNED,	    LOG_BAN_ENDED };
 	const uint64_t addresses = 100000;
 	struct bench *b = *state;
 	uint64_t lines;
@@ -310,9 +310,8 @@ static void what_only_a_rule_refused_is_not_told_twice(void **state)
 	struct bench *b = *state;
 
 	pulse_deed(b->edge, 1000,
-		   &(struct pulse_deed){ .from = addr_v4(192, 0, 2, 7),
-					 .rule = RULE_LATE,
-					 .count = 1 });
+		   &(struct pulse_deed){
+			   .from = addr_v4(192, 0, 2, 7), .rule = RULE_LATE, .count = 1 });
 	offence(b->edge, 8, SPAN("then"));
 	run_until(b, b->file, 1);
 	assert_int_equal(lines_with(b->file, "log=offence"), 1);
@@ -382,12 +381,11 @@ static void json_lines_are_json(void **state)
 	b->conf->set.log_format = LOG_JSON;
 	offence(b->edge, 7, SPAN("a\"b"));
 	run_until(b, b->file, 1);
-	assert_int_equal(lines_with(b->file,
-				    "\"log\":\"offence\",\"role\":\"edge.1\","
-				    "\"from\":\"192.0.2.7\",\"session\":"
-				    "\"0000000000001\",\"peer\":\"192.0.2.7\","
-				    "\"listener\":\"mx\",\"event\":\"early-talk\","
-				    "\"points\":30,\"text\":\"a\\\"b\"}"),
+	assert_int_equal(lines_with(b->file, "\"log\":\"offence\",\"role\":\"edge.1\","
+					     "\"from\":\"192.0.2.7\",\"session\":"
+					     "\"0000000000001\",\"peer\":\"192.0.2.7\","
+					     "\"listener\":\"mx\",\"event\":\"early-talk\","
+					     "\"points\":30,\"text\":\"a\\\"b\"}"),
 			 1);
 }
 
