@@ -99,6 +99,11 @@ static void weigh_good(struct guard_visit *v, const struct guard_deeds *d,
 	v->recipients = 0;
 }
 
+static double at_most(int64_t n, int64_t most)
+{
+	return (double)(n < most ? n : most > 0 ? most : 0);
+}
+
 static void weigh(struct judge *j, struct guard_visit *v, const struct guard_hot *row,
 		  const struct guard_deeds *d, const struct news *news, struct weight *w)
 {
@@ -112,10 +117,12 @@ static void weigh(struct judge *j, struct guard_visit *v, const struct guard_hot
 	weigh_events(row, d, news, w, &heaviest);
 	w->history = heaviest - v->heaviest;
 	v->heaviest = heaviest;
-	/* to be listed is no deed: it makes what follows weigh more, and bans nobody alone */
+	/*
+	 * To be listed is no deed: it makes what follows weigh more, and alone neither bans
+	 * nor refuses: that is for guard.dnsbl-at to say.
+	 */
 	if (d->more_points > 0)
-		w->listed = d->more_points < l->ban_at ? d->more_points
-						       : (double)(l->ban_at - 1);
+		w->listed = at_most(d->more_points, l->late_at - SUSPECT);
 	w->offends = w->points >= SUSPECT ||
 		     (w->points > 0 && row->fast >= (float)l->delay_at);
 	w->first = w->offends && !v->offended;
