@@ -11,8 +11,8 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "io/dns_answer.h"
 #include "io/loop.h"
-#include "wire/dns.h"
 
 #define DNS_ADDRESSES 16   /* kept of an answer */
 #define DNS_NAME_MAX  255  /* of a host */

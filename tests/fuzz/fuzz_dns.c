@@ -1,6 +1,6 @@
 /* An answer of a name server that may be anybody: the first byte says what was asked for. */
 #include "base/bug.h"
-#include "wire/dns.h"
+#include "io/dns_answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

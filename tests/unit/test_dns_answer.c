@@ -1,8 +1,8 @@
 #include "expect.h"
 
-#include "wire/dns.h"
+#include "io/dns_answer.h"
 
-/* wire/dns: what answers say, byte by byte. */
+/* io/dns_answer: what answers say, byte by byte. */
 
 #define QUESTION "\1q\4test\0\0\1\0\1"
 

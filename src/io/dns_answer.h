@@ -1,10 +1,10 @@
 /*
- * dns - what an answer of a name server says, and the names that addresses have there
+ * dns_answer - what an answer of a name server says, and the names that addresses have there
  *
  * The answer comes from whoever runs the zone: it may lie, and it may be broken.
  */
-#ifndef WIRE_DNS_H
-#define WIRE_DNS_H
+#ifndef IO_DNS_ANSWER_H
+#define IO_DNS_ANSWER_H
 
 #include "base/addr.h"
 #include "spec/limits.h"

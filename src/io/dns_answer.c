@@ -1,4 +1,4 @@
-#include "wire/dns.h"
+#include "io/dns_answer.h"
 
 #define HEAD	     12
 #define TYPE_SOA     6
