@@ -368,24 +368,12 @@ static void tell_prefix(struct telling *t, enum guard_level level)
 	finish(t);
 }
 
-bool inside_wants(const struct inside *in, struct guard_key key)
-{
-	struct net net;
-
-	if (guard_key_level(key) != LEVEL_CLIENT)
-		return false;
-	net = guard_key_net(key);
-	return net_inside(&net, &in->net);
-}
-
 void inside_add(struct inside *in, const struct view *v, const struct guard_hot *row,
 		ms_t now, int64_t wall)
 {
 	double points;
 	size_t at;
 
-	if (!inside_wants(in, row->key))
-		return;
 	points = guard_fast(row, &v->guard.limits, now) +
 		 guard_slow(row, &v->guard.limits, now);
 	in->clients++;

@@ -34,9 +34,7 @@ struct inside {
 	double points[EXPLAIN_CLIENTS];
 };
 
-/* Is that a client inside? */
-bool inside_wants(const struct inside *in, struct guard_key key);
-/* Count the row, if it is wanted. */
+/* Count a client that is inside (watch/among.h finds them). */
 void inside_add(struct inside *in, const struct view *v, const struct guard_hot *row,
 		ms_t now, int64_t wall);
 

@@ -5,6 +5,7 @@
 
 #include "base/fields.h"
 #include "guard/code.h"
+#include "watch/among.h"
 #include "watch/explain.h"
 
 #define RECENT	    8192 /* a power of two */
@@ -61,6 +62,7 @@ struct explaining {
 	struct asked asked;
 	struct explain what;
 	struct inside inside;
+	struct among among;
 	char code[CODE_MAX];
 	uint32_t hash; /* with a code */
 	bool found;
@@ -88,16 +90,13 @@ static bool inside_step(struct walk *w)
 {
 	struct explaining *e = (struct explaining *)w;
 	const struct sight *s = e->asked.sight;
-	const struct memory *m = &s->view.guard.memory;
 	struct guard_hot row;
-	struct guard_key key;
 
-	for (int i = 0; i < ROWS_A_STEP; i++, e->at++)
-		if (memory_key_at(m, e->at, &key) && inside_wants(&e->inside, key) &&
-		    memory_at(m, e->at, &row))
+	for (int i = 0; i < ROWS_A_STEP && !among_over(&e->among); i++)
+		if (among_next(&e->among, &row))
 			inside_add(&e->inside, &s->view, &row, loop_now(s->loop),
 				   loop_wall(s->loop));
-	return e->at < memory_places(m);
+	return !among_over(&e->among);
 }
 
 static void inside_end(struct walk *w, enum walk_end how)
@@ -198,6 +197,9 @@ static void explain_net(struct explaining *e)
 	if (guard_key_net(key).bits > e->what.net.bits) {
 		e->what.inside = &e->inside;
 		e->inside.net = e->what.net;
+		if (e->asked.sight->view.has_memory)
+			among_init(&e->among, &e->asked.sight->view.guard.memory,
+				   &e->what.net);
 		start(e, INSIDE_WITHIN, inside_step, inside_end);
 		return;
 	}

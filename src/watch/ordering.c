@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/number.h"
 #include "guard/seats.h"
+#include "watch/among.h"
 #include "watch/bans.h"
 #include "watch/explain.h"
 #include "watch/ledger.h"
@@ -418,7 +419,7 @@ struct counting {
 	struct asked_words words;
 	struct net net;
 	char why[ORDER_WHY_MAX];
-	size_t at;
+	struct among among;
 	uint64_t good;
 	struct net some; /* one of them */
 };
@@ -429,23 +430,15 @@ static bool count_step(struct walk *w)
 	const struct sight *s = c->asked.sight;
 	ms_t now = loop_now(s->loop);
 	struct guard_hot row;
-	struct guard_key key;
 
-	for (int i = 0; i < ROWS_A_STEP; i++, c->at++) {
-		struct net one;
-
-		if (!memory_key_at(&s->view.guard.memory, c->at, &key) ||
-		    guard_key_level(key) != LEVEL_CLIENT)
-			continue;
-		one = guard_key_net(key);
-		if (!net_inside(&one, &c->net) ||
-		    !memory_at(&s->view.guard.memory, c->at, &row) ||
+	for (int i = 0; i < ROWS_A_STEP && !among_over(&c->among); i++) {
+		if (!among_next(&c->among, &row) ||
 		    !guard_is_good(&row, &s->view.guard.limits, now))
 			continue;
 		c->good++;
-		c->some = one;
+		c->some = guard_key_net(row.key);
 	}
-	return c->at < memory_places(&s->view.guard.memory);
+	return !among_over(&c->among);
 }
 
 static void refuse_collateral(const struct counting *c, enum walk_end how)
@@ -479,14 +472,11 @@ static void count_end(struct walk *w, enum walk_end how)
 	free(c);
 }
 
-/* A client alone is one row; in a prefix there may be any number. */
 static void count_then_ban(const struct asked *a, const struct net *net,
 			   const struct asked_words *words)
 {
 	const struct view *v = &a->sight->view;
 	struct counting *c = calloc(1, sizeof(*c));
-	struct guard_key key = guard_key_of(&net->addr, LEVEL_CLIENT);
-	struct guard_hot row;
 
 	if (!c) {
 		asked_refuse(a, "Out of memory.");
@@ -500,14 +490,12 @@ static void count_then_ban(const struct asked *a, const struct net *net,
 	c->net = *net;
 	c->walk.step = count_step;
 	c->walk.on_end = count_end;
-	if (v->has_memory && guard_key_net(key).bits > net->bits) {
-		walk_start(&c->walk, &a->sight->walks, a->sight->loop, COUNT_WITHIN);
+	if (!v->has_memory) {
+		count_end(&c->walk, WALK_DONE);
 		return;
 	}
-	c->some = *net;
-	c->good = v->has_memory && memory_peek(&v->guard.memory, key, &row) &&
-		  guard_is_good(&row, &v->guard.limits, loop_now(a->sight->loop));
-	count_end(&c->walk, WALK_DONE);
+	among_init(&c->among, &v->guard.memory, net);
+	walk_start(&c->walk, &a->sight->walks, a->sight->loop, COUNT_WITHIN);
 }
 
 void ordering_ban(const struct asked *a)

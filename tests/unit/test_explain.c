@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "conf/settings.h"
 #include "link/start.h"
+#include "watch/among.h"
 #include "watch/asked.h"
 #include "watch/best.h"
 #include "watch/explain.h"
@@ -309,6 +310,7 @@ static void what_is_inside_a_prefix_is_counted_and_the_worst_are_named(void **st
 	struct inside in = { .net = net_of("192.0.2.0/24") };
 	struct explain what = { .net = in.net, .inside = &in };
 	struct guard_hot row;
+	struct among among;
 	const char *text;
 
 	for (int i = 1; i <= 20; i++) {
@@ -324,8 +326,9 @@ static void what_is_inside_a_prefix_is_counted_and_the_worst_are_named(void **st
 	}
 	ban(b, "192.0.2.200", RULE_HISTORY, STEP_REFUSE);
 	ban(b, "192.0.3.200", RULE_HISTORY, STEP_REFUSE);
-	for (size_t at = 0; memory_next(&b->writer, &at, &row);)
-		inside_add(&in, &b->view, &row, NOW, WALL);
+	for (among_init(&among, &b->writer, &in.net); !among_over(&among);)
+		if (among_next(&among, &row))
+			inside_add(&in, &b->view, &row, NOW, WALL);
 	assert_int_equal(in.clients, 21);
 	assert_int_equal(in.banned, 1);
 	assert_int_equal(in.connects, 20 * 2 + 31);
@@ -337,6 +340,42 @@ static void what_is_inside_a_prefix_is_counted_and_the_worst_are_named(void **st
 	has(text, "client", "client=192.0.2.200");
 	assert_non_null(strstr(text, "client=192.0.2.3 "));
 	assert_null(strstr(text, "192.0.3.200"));
+}
+
+/* How many known clients there are, found in the way that the prefix's width asks for. */
+static size_t found_in(struct bench *b, const char *text, bool by_client)
+{
+	struct net net = net_of(text);
+	struct guard_hot row;
+	struct among among;
+	size_t n = 0;
+
+	among_init(&among, &b->writer, &net);
+	assert_int_equal(among.by_client, by_client);
+	while (!among_over(&among))
+		n += among_next(&among, &row);
+	assert_false(among_next(&among, &row));
+	return n;
+}
+
+static void clients_inside_are_found_in_prefixes_of_any_width(void **state)
+{
+	static const char *const clients[] = { "10.1.0.0",	    "10.1.2.3",
+					       "10.1.255.255",	    "10.2.0.0",
+					       "192.0.2.7",	    "2001:db8:0:1::/64",
+					       "2001:db8:0:2::/64", "2001:db8:1::/64" };
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < COUNT_OF(clients); i++)
+		close_row(b, row_of(b, clients[i]));
+	assert_int_equal(found_in(b, "10.1.2.3", true), 1);
+	assert_int_equal(found_in(b, "10.1.2.0/24", true), 1);
+	assert_int_equal(found_in(b, "10.1.0.0/16", true), 3);
+	assert_int_equal(found_in(b, "10.0.0.0/8", false), 4);
+	assert_int_equal(found_in(b, "2001:db8::/48", true), 2);
+	assert_int_equal(found_in(b, "2001:db8:0:1::7", true), 1);
+	assert_int_equal(found_in(b, "2001:db8::/32", false), 3);
+	assert_int_equal(found_in(b, "::/0", false), COUNT_OF(clients));
 }
 
 static void a_code_names_its_rule(void **state)
@@ -599,6 +638,7 @@ int main(void)
 		T(a_banned_prefix_refuses_its_strangers_and_no_known_good_client),
 		T(lockdown_refuses_strangers),
 		T(what_is_inside_a_prefix_is_counted_and_the_worst_are_named),
+		T(clients_inside_are_found_in_prefixes_of_any_width),
 		T(a_code_names_its_rule),
 		T(without_a_memory_it_is_still_answered),
 		T(options_come_with_their_value_or_behind_an_equals_sign),
