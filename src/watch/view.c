@@ -187,6 +187,23 @@ static bool judge_bans(const struct view *v, const struct net *net, ms_t now,
 	return false;
 }
 
+static bool judge_lockdown(const struct view *v, struct view_fate *out)
+{
+	int64_t since = v->orders ? orders_in_lockdown(v->orders) : 0;
+	bool enforced = view_enforces(v, RULE_LOCKDOWN);
+
+	if (!since || out->known_good)
+		return false;
+	*out = (struct view_fate){ .by = BY_LOCKDOWN,
+				   .rule = RULE_LOCKDOWN,
+				   .step = STEP_REFUSE,
+				   .since = since,
+				   .net = out->net,
+				   .observed = !enforced,
+				   .in = !enforced };
+	return true;
+}
+
 static void judge_standing(const struct view *v, const struct guard_hot *row, ms_t now,
 			   struct view_fate *out)
 {
@@ -232,14 +249,11 @@ void view_fate(const struct view *v, const struct net *net, ms_t now, int64_t wa
 		return;
 	known = is_client && memory_peek(&v->guard.memory, key, &row);
 	out->known_good = known && guard_is_good(&row, &v->guard.limits, now);
-	if (v->orders && orders_in_lockdown(v->orders) && !out->known_good) {
-		out->by = BY_LOCKDOWN;
-		out->rule = RULE_LOCKDOWN;
-		out->step = STEP_REFUSE;
-		out->since = orders_in_lockdown(v->orders);
-		out->observed = !view_enforces(v, RULE_LOCKDOWN);
-		out->in = out->observed;
-	} else if (!judge_bans(v, net, now, wall, out) && known) {
+	/* in the order of guard_came() */
+	if (judge_bans(v, net, now, wall, out) && !out->in)
+		return;
+	if (judge_lockdown(v, out))
+		return;
+	if (out->by == BY_NOBODY && known)
 		judge_standing(v, &row, now, out);
-	}
 }
