@@ -319,7 +319,7 @@ static void a_reader_never_sees_half_a_seat(void **unused)
 	assert_int_equal(munmap(b, sizeof(*b)), 0);
 }
 
-/* ---- seats and notes of the dead ------------------------------------------------------------------------ */
+/* ---- seats and notes of the dead ----------------------------------------------------- */
 
 static void comes_and_goes(const struct memory *m, struct board *b)
 {
@@ -415,7 +415,7 @@ static void notes_go_on_after_a_writer_was_killed(void **unused)
 	}
 }
 
-/* ---- a snapshot while others write ------------------------------------------------------------------------ */
+/* ---- a snapshot while others write -------------------------------------------------- */
 
 static void a_snapshot_can_be_taken_while_others_write(void **unused)
 {
