@@ -11,6 +11,7 @@
 #include "base/fields.h"
 #include "base/siphash.h"
 #include "edge/inside.h"
+#include "guard/access.h"
 #include "io/dns.h"
 
 #define KEPT_MAX     16384 /* inquests; more only while sessions hold them */
@@ -55,7 +56,7 @@ struct zones {
 struct asking {
 	struct inquest *inquest;
 	struct timer too_late;
-	unsigned pending;
+	unsigned pending, zones_pending; /* answers; of them, of zones */
 	struct dns_lookup ptr;
 	struct asked_name {
 		struct asking *asking;
@@ -93,6 +94,8 @@ struct inquiry {
 	struct inquest *bucket[BUCKETS];
 	struct inquest *oldest, *youngest;
 	size_t count, asking;
+	const void *lists;	/* the access lists that were looked at... */
+	bool names_matter;	/* ...some are about the names of addresses */
 	struct inquest refused; /* for those who are too many */
 };
 
@@ -380,6 +383,35 @@ static bool is_known(const struct inquest *i)
 	return !i->asking && !awaits_health(i);
 }
 
+static bool has_ptr_list(const struct guard *g)
+{
+	struct access_list list;
+
+	for (uint32_t n = 0; g->access && access_list(g->access, g->access_n, n, &list);
+	     n++)
+		if (list.of == ACCESS_PTR)
+			return true;
+	return false;
+}
+
+/*
+ * Can what is still asked refuse anything? A name that nobody has a list for is good to
+ * know, and not worth a wait: where the DNS is dead, mail goes on as if there were none.
+ */
+static bool is_awaited(const struct inquest *i)
+{
+	struct inquiry *q = i->inquiry;
+	const struct guard *g = &q->edge->guard;
+
+	if (!i->asking)
+		return awaits_health(i);
+	if (q->lists != g->access) {
+		q->lists = g->access;
+		q->names_matter = has_ptr_list(g);
+	}
+	return i->asking->zones_pending > 0 || q->names_matter || awaits_health(i);
+}
+
 static void tell_waiting(struct edge *e)
 {
 	struct conn *next;
@@ -432,6 +464,18 @@ static void answered(struct asking *a, const struct dns_answer *answer)
 		conclude(i);
 }
 
+/* The zones have all answered: who waits for them need not wait for a name. */
+static void tell_askers(struct inquest *i)
+{
+	struct conn *c, *next;
+
+	for (c = i->askers; c; c = next) {
+		next = c->next_asking;
+		if (c->waits == WAITS_FACTS && !is_awaited(i))
+			conn_answer(c, IN_FACTS, 0);
+	}
+}
+
 static void on_too_late(void *arg)
 {
 	struct asking *a = arg;
@@ -461,6 +505,9 @@ static void on_zone(void *arg, const struct dns_answer *answer)
 			if (counts(&z->is, &answer->addresses[n]))
 				i->listed |= 1u << asked->number;
 	}
+	asked->asking->zones_pending--;
+	if (asked->asking->zones_pending == 0 && asked->asking->pending > 1)
+		tell_askers(i);
 	answered(asked->asking, answer);
 }
 
@@ -508,6 +555,7 @@ static void ask_zones(struct asking *a)
 		asked->asking = a;
 		asked->number = n;
 		a->pending++;
+		a->zones_pending++;
 		ask_zone(&z->zone[n], &a->inquest->addr, &asked->lookup, on_zone, asked);
 	}
 }
@@ -628,6 +676,8 @@ void facts_fill(const struct conn *c, struct facts *out)
 	const struct inquest *i = c->inquest;
 
 	out->state = !i ? FACTS_NONE : is_known(i) ? FACTS_KNOWN : FACTS_PENDING;
+	if (out->state == FACTS_PENDING && !is_awaited(i))
+		out->state = FACTS_NONE;
 	out->no_ptr = out->ptr_forged = out->failed = out->listed = out->welcomed = false;
 	out->name_n = 0;
 	out->weight = 0;
@@ -645,7 +695,7 @@ void facts_fill(const struct conn *c, struct facts *out)
 
 void facts_wait(struct conn *c)
 {
-	if (c->inquest && !is_known(c->inquest))
+	if (c->inquest && !is_known(c->inquest) && is_awaited(c->inquest))
 		c->waits = WAITS_FACTS;
 	else
 		conn_answer_soon(c, IN_FACTS, 0);
