@@ -22,7 +22,9 @@ struct stage {
 	struct watch watch; /* the name server's socket */
 	unsigned asked;	    /* questions it got */
 	bool mute;
+	enum { TELL_TRUTH, TELL_NOTHING_OF_USE, TELL_FAILURE } lie;
 	unsigned answers; /* calls of on_answer */
+	struct dns_answer got;
 };
 
 static void put(struct buf *out, const char *bytes, size_t n)
@@ -80,6 +82,10 @@ static void on_question(void *arg, unsigned ready)
 		return;
 	buf_init(&out, mem, sizeof(mem));
 	answer(&out, span_of(in, (size_t)n));
+	if (s->lie == TELL_NOTHING_OF_USE) /* the record is cut short */
+		out.len -= 3;
+	if (s->lie == TELL_FAILURE)
+		mem[3] = 0x82;
 	sendto(s->watch.fd, mem, out.len, 0, (struct sockaddr *)&from, from_n);
 }
 
@@ -89,6 +95,14 @@ static void on_answer(void *arg)
 
 	s->answers++;
 	loop_stop(s->loop);
+}
+
+static void on_record(void *arg, const struct dns_answer *a)
+{
+	struct stage *s = arg;
+
+	s->got = *a;
+	on_answer(s);
 }
 
 static void open_stage(struct stage *s)
@@ -112,7 +126,7 @@ static void open_stage(struct stage *s)
 	fclose(hosts);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
-	snprintf(servers, sizeof(servers), "127.0.0.1:%d", ntohs(at.sin_port));
+	snprintf(servers, sizeof(servers), " 127.0.0.1:%d", ntohs(at.sin_port));
 	setup.servers = servers;
 	assert_true(loop_open(&s->loop, &err));
 	assert_true(watch_start(s->loop, &s->watch, fd, WATCH_READ, on_question, s));
@@ -224,6 +238,98 @@ static void a_cancelled_question_is_never_answered(void **state)
 	dns_cancel(&b);
 }
 
+static void look_up(struct stage *s, struct span name)
+{
+	struct dns_lookup l = { 0 };
+	unsigned before = s->answers;
+
+	dns_look_up(s->dns, &l, DNS_A, name, on_record, s);
+	if (s->answers == before)
+		loop_run(s->loop);
+	assert_int_equal(s->answers, before + 1);
+}
+
+static void a_record_comes_with_its_ttl(void **state)
+{
+	struct addr want = addr_v4(192, 0, 2, 7);
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	look_up(&s, SPAN("two.example"));
+	assert_int_equal(s.got.result, DNS_FOUND);
+	assert_int_equal(s.got.count, 1);
+	assert_true(addr_eq(&s.got.addresses[0], &want));
+	assert_int_equal(s.got.ttl, 60);
+	close_stage(&s);
+}
+
+static void what_is_not_found_says_how(void **state)
+{
+	char label[65] = "";
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	look_up(&s, SPAN("gone.example"));
+	assert_int_equal(s.got.result, DNS_NO_NAME);
+	look_up(&s, SPAN("none.example"));
+	assert_int_equal(s.got.result, DNS_NO_DATA);
+	s.lie = TELL_FAILURE;
+	look_up(&s, SPAN("two.example"));
+	assert_int_equal(s.got.result, DNS_FAILED);
+	s.lie = TELL_NOTHING_OF_USE;
+	look_up(&s, SPAN("two.example"));
+	assert_int_equal(s.got.result, DNS_FAILED);
+	s.mute = true;
+	look_up(&s, SPAN("two.example"));
+	assert_int_equal(s.got.result, DNS_FAILED);
+	look_up(&s, SPAN(""));
+	assert_int_equal(s.got.result, DNS_FAILED);
+	memset(label, 'x', 64);
+	look_up(&s, span_str(label));
+	assert_int_equal(s.got.result, DNS_FAILED);
+	close_stage(&s);
+}
+
+static void a_look_up_that_is_forgotten_is_never_answered(void **state)
+{
+	struct dns_lookup a = { 0 }, b = { 0 }, c = { 0 };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	dns_look_up(s.dns, &a, DNS_A, SPAN("two.example"), on_record, &s);
+	dns_look_up(s.dns, &b, DNS_A, SPAN("gone.example"), on_record, &s);
+	dns_forget(&a);
+	dns_forget(&c);
+	loop_run(s.loop);
+	assert_int_equal(s.answers, 1);
+	assert_int_equal(s.got.result, DNS_NO_NAME);
+	dns_look_up(s.dns, &a, DNS_A, SPAN("two.example"), on_record, &s);
+	close_stage(&s);
+	assert_int_equal(s.answers, 1);
+}
+
+static void so_many_are_asked_for_and_no_more(void **state)
+{
+	struct dns_lookup *l = calloc(DNS_ASKED_MAX, sizeof(*l)), more = { 0 };
+	struct stage s;
+
+	(void)state;
+	assert_non_null(l);
+	open_stage(&s);
+	s.mute = true;
+	for (size_t i = 0; i < DNS_ASKED_MAX; i++)
+		dns_look_up(s.dns, &l[i], DNS_A, SPAN("two.example"), on_record, &s);
+	assert_int_equal(s.answers, 0);
+	dns_look_up(s.dns, &more, DNS_A, SPAN("two.example"), on_record, &s);
+	assert_int_equal(s.answers, 1);
+	assert_int_equal(s.got.result, DNS_FAILED);
+	close_stage(&s);
+	free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +337,10 @@ int main(void)
 		cmocka_unit_test(both_kinds_of_address_are_asked_for),
 		cmocka_unit_test(no_answer_says_why),
 		cmocka_unit_test(a_cancelled_question_is_never_answered),
+		cmocka_unit_test(a_record_comes_with_its_ttl),
+		cmocka_unit_test(what_is_not_found_says_how),
+		cmocka_unit_test(a_look_up_that_is_forgotten_is_never_answered),
+		cmocka_unit_test(so_many_are_asked_for_and_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
