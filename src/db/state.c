@@ -11,7 +11,6 @@
 #define STATE_LOG_PAGES	  1024
 
 /* So much of a snapshot in one row: what is torn there costs no more. */
-#define MEMORY_PIECE ((size_t)65536)
 
 struct state {
 	struct sql sql;
@@ -192,23 +191,46 @@ bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_befo
 	return sql_run(&s->sql, st, "forgetting answers", err);
 }
 
-bool state_put_memory(struct state *s, struct span snapshot, struct err *err)
+/* Where the parts of each half begin; the row before the first says which one counts. */
+static int64_t first_part(unsigned half)
 {
-	int64_t part = 0;
+	return half ? INT64_C(1) << 32 : 0;
+}
 
-	if (!sql_plain(&s->sql, Q_MEMORY_DROP, "forgetting the last snapshot", err))
-		return false;
-	while (snapshot.n) {
-		sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY_PUT);
-		struct span piece = span_head(snapshot, MEMORY_PIECE);
+#define MEMORY_HEAD INT64_C(-1)
 
-		sql_bind(st, 1, part++);
-		sql_bind_blob(st, 2, piece);
-		if (!sql_run(&s->sql, st, "storing the guard's memory", err))
+static bool put_part(struct state *s, int64_t part, struct span bytes, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY_PUT);
+
+	sql_bind(st, 1, part);
+	sql_bind_blob(st, 2, bytes);
+	return sql_run(&s->sql, st, "storing the guard's memory", err);
+}
+
+bool state_put_memory(struct state *s, unsigned half, uint64_t part, struct span bytes,
+		      struct err *err)
+{
+	for (; bytes.n; part++) {
+		struct span piece = span_head(bytes, STATE_PART);
+
+		if (!put_part(s, first_part(half) + (int64_t)part, piece, err))
 			return false;
-		snapshot = span_skip(snapshot, piece.n);
+		bytes = span_skip(bytes, piece.n);
 	}
 	return true;
+}
+
+bool state_end_memory(struct state *s, const struct state_memory *m, struct err *err)
+{
+	uint64_t head[3] = { m->life, m->parts, m->half };
+	sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY_DROP);
+
+	/* of a longer one that was there before */
+	sql_bind(st, 1, first_part(m->half) + (int64_t)m->parts);
+	sql_bind(st, 2, first_part(m->half) + first_part(1));
+	return sql_run(&s->sql, st, "forgetting an old snapshot", err) &&
+	       put_part(s, MEMORY_HEAD, span_of(head, sizeof(head)), err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -278,12 +300,15 @@ bool state_each_verified(struct state *s, size_t limit,
 	}
 }
 
-bool state_each_memory(struct state *s, void (*each)(void *arg, struct span piece),
-		       void *arg, struct err *err)
+static bool each_part(struct state *s, int64_t from, int64_t to,
+		      void (*each)(void *arg, struct span part), void *arg,
+		      struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&s->sql, Q_MEMORY);
 	bool row;
 
+	sql_bind(st, 1, from);
+	sql_bind(st, 2, to);
 	for (;;) {
 		if (!sql_row(&s->sql, st, &row, "reading the guard's memory", err))
 			return false;
@@ -291,4 +316,32 @@ bool state_each_memory(struct state *s, void (*each)(void *arg, struct span piec
 			return true;
 		each(arg, sql_text(st, 0));
 	}
+}
+
+/* A row that makes no sense is none. */
+static void on_head(void *arg, struct span bytes)
+{
+	struct state_memory *m = arg;
+	uint64_t head[3];
+
+	if (bytes.n != sizeof(head))
+		return;
+	memcpy(head, bytes.p, sizeof(head));
+	if (head[1] <= UINT32_MAX && head[2] <= 1)
+		*m = (struct state_memory){ head[0], head[1], (unsigned)head[2] };
+}
+
+bool state_get_memory(struct state *s, struct state_memory *out, struct err *err)
+{
+	*out = (struct state_memory){ 0 };
+	return each_part(s, MEMORY_HEAD, 0, on_head, out, err);
+}
+
+bool state_each_memory(struct state *s, const struct state_memory *m,
+		       void (*each)(void *arg, struct span part), void *arg,
+		       struct err *err)
+{
+	int64_t first = first_part(m->half);
+
+	return each_part(s, first, first + (int64_t)m->parts, each, arg, err);
 }

@@ -43,11 +43,30 @@ MUST bool state_drop_verified(struct state *s, struct span address, struct err *
 MUST bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before,
 			       size_t limit, struct err *err);
 
-/* A snapshot of the guard's memory (guard/snapshot.h) instead of the last one. */
-MUST bool state_put_memory(struct state *s, struct span snapshot, struct err *err);
-/* It comes in pieces, in order. */
-MUST bool state_each_memory(struct state *s, void (*each)(void *arg, struct span piece),
-			    void *arg, struct err *err);
+/*
+ * Snapshots of the guard's memory (guard/snapshot.h). There is room for two: one is whole,
+ * and in place of the other the next one is written, part by part, in as many transactions
+ * as it takes, so that nobody waits for megabytes. state_end_memory() makes it the one that
+ * counts.
+ */
+#define STATE_PART 65536
+
+struct state_memory {
+	uint64_t life; /* memory_life() of the memory that it is a copy of */
+	uint64_t parts;
+	unsigned half; /* 0 or 1: where it is */
+};
+
+/* The one that counts; no parts: there is none. */
+MUST bool state_get_memory(struct state *s, struct state_memory *out, struct err *err);
+/* Parts of the other one from this one on, STATE_PART bytes each but the last. */
+MUST bool state_put_memory(struct state *s, unsigned half, uint64_t part,
+			   struct span bytes, struct err *err);
+MUST bool state_end_memory(struct state *s, const struct state_memory *m, struct err *err);
+/* The parts of one, in order. */
+MUST bool state_each_memory(struct state *s, const struct state_memory *m,
+			    void (*each)(void *arg, struct span part), void *arg,
+			    struct err *err);
 
 /* Spans are good until the callback returns. */
 MUST bool state_each_user(struct state *s,

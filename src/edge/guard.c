@@ -280,6 +280,7 @@ static void on_remembered(void *arg)
 	field_number(&out, "rows", (int64_t)r->taken);
 	field_number(&out, "torn", (int64_t)r->torn);
 	pulse_log(e->pulse, LOG_MEMORY, loop_wall(e->loop), NULL, buf_span(&out));
+	store_remembered(e, r->taken, r->torn);
 	munmap((void *)(uintptr_t)r->bytes.p, r->bytes.n);
 	free(r);
 }
@@ -306,6 +307,10 @@ bool edge_guard_take_memory(struct edge *e, struct frame *f)
 
 	if (!msg_REMEMBER_unpack(f->bytes, &m))
 		return false;
+	if (m.life != memory_life(&e->guard.memory)) {
+		store_remembered(e, 0, 0);
+		return true;
+	}
 	bytes = map_sealed(f->fds[0]);
 	if (!bytes.n)
 		return false;

@@ -264,6 +264,8 @@ void store_ask_spool(struct conn *c);
 void store_drop(struct conn *c);
 /* It waits no more. */
 void store_forget(struct conn *c);
+/* What it wanted the guard to remember is merged. */
+void store_remembered(struct edge *e, size_t rows, size_t torn);
 /* A nonce for the message under way, and another id for the next one. */
 void store_next_id(struct conn *c);
 /* Messages were put on the link: watch for room if it needs it. */

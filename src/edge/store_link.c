@@ -107,6 +107,20 @@ static bool send(struct edge *e)
 	return sent;
 }
 
+void store_remembered(struct edge *e, size_t rows, size_t torn)
+{
+	struct msg_REMEMBERED m = { .life = memory_life(&e->guard.memory),
+				    .rows = (uint32_t)rows,
+				    .torn = (uint32_t)torn };
+
+	/* a store that comes instead of one that is gone asks again */
+	if (!e->store.link)
+		return;
+	msg_REMEMBERED_pack(&m, link_begin(e->store.link));
+	if (!send(e))
+		store_link_lost(e);
+}
+
 /* Cut whole items worth at most one frame off the front of a list. */
 static struct span cut_rcpts(struct span *list)
 {

@@ -158,6 +158,11 @@ uint64_t memory_hash(const struct memory *m, struct span what)
 	return siphash(m->key, what);
 }
 
+uint64_t memory_life(const struct memory *m)
+{
+	return memory_hash(m, SPAN("life"));
+}
+
 /* Both halves of a product: each bit of the result depends on all bits of both. */
 static uint64_t fold(uint64_t a, uint64_t b)
 {

@@ -166,6 +166,8 @@ gsec_t memory_second(ms_t now);
 
 /* A keyed hash of something a client said, the same in all processes. */
 uint64_t memory_hash(const struct memory *m, struct span what);
+/* A number by which to know this memory from one that was made at another start. */
+uint64_t memory_life(const struct memory *m);
 
 /* ---- rows, for writers ------------------------------------------------------------------- */
 

@@ -45,6 +45,9 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return submit_dropped(s, e, f, err);
 	if (f->kind == MSG_VERIFY)
 		return verify_asked(s, e, f, err);
+	if (f->kind == MSG_REMEMBERED)
+		return remember_told(s->remember, e, f) ||
+		       err_set(err, "edge %u remembered what it was not told", e->number);
 	if (f->kind == MSG_DELIVERED)
 		return network_delivered(s, e, f) ||
 		       err_set(err, "edge %u told of a delivery that makes no sense",
@@ -61,6 +64,7 @@ static void drop(struct store *s, struct edge_link *e)
 	submit_forget(s, e);
 	verify_forget(s, e);
 	network_lost(s, e);
+	remember_lost(s->remember, e);
 	e->jobs = 0;
 }
 
@@ -194,7 +198,7 @@ void edges_meet(struct store *s, struct link *link)
 		return;
 	}
 	tell_room(s, e);
-	remember_tell(s->remember, e); /* first: it accepts once it has recipients */
+	remember_meet(s->remember, e); /* first: it accepts once it has recipients */
 	tell_recipients(s, e);
 }
 

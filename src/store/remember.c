@@ -9,22 +9,30 @@
 #include "guard/snapshot.h"
 #include "store/inner.h"
 
-#define TELL_FOR MS_MINUTE
+/* Edges that die while they merge may die of what they merge. */
+#define TELL_TIMES 3
+/* What one transaction stores: others wait for it. */
+#define PARTS_ONCE 16
 
 struct remember {
 	struct store *store;
 	bool has_memory;
 	struct memory memory;
-	ms_t next; /* copy */
+	uint64_t life; /* of it */
+	ms_t next;     /* copy */
 	bool busy;
 	/* the copy under way */
 	uint8_t *mem;
 	size_t room, n;
+	size_t stored; /* of it */
 	ms_t now;
 	int64_t wall;
-	/* the last copy of an earlier life; -1: none, or told */
+	struct state_memory last; /* that is whole in the database */
+	/* the last copy of an earlier life, until an edge has merged it; -1: none */
 	int fd;
-	ms_t told_until;
+	struct edge_link *told; /* who is doing it */
+	uint32_t strange;	/* edges that have another memory, a bit each */
+	unsigned times;
 };
 
 /* ---- copying and storing ------------------------------------------------------------------- */
@@ -34,30 +42,59 @@ struct op_remember {
 	struct remember *r;
 };
 
+static struct span next_parts(const struct remember *r)
+{
+	return span_head(span_skip(span_of(r->mem, r->n), r->stored),
+			 (size_t)PARTS_ONCE * STATE_PART);
+}
+
+static struct state_memory next_head(const struct remember *r)
+{
+	return (struct state_memory){ .life = r->life,
+				      .parts = (r->n + STATE_PART - 1) / STATE_PART,
+				      .half = !r->last.half };
+}
+
+/* Only what the loop leaves alone until done_store(). */
 static bool run_store(struct op *op, struct tools *t, struct err *err)
 {
-	struct remember *r = ((struct op_remember *)op)->r;
+	const struct remember *r = ((struct op_remember *)op)->r;
+	struct state_memory head = next_head(r);
 
-	return state_put_memory(t->state, span_of(r->mem, r->n), err);
+	if (r->stored == r->n)
+		return state_end_memory(t->state, &head, err);
+	return state_put_memory(t->state, head.half, r->stored / STATE_PART,
+				next_parts(r), err);
 }
 
 static void forget_copy(struct remember *r)
 {
 	free(r->mem);
 	r->mem = NULL;
-	r->n = r->room = 0;
+	r->n = r->room = r->stored = 0;
 	r->busy = false;
 }
 
+static void store_next(struct remember *r);
+
+/* If it failed, the last one still counts; the next one is tried when it is time. */
 static void done_store(struct op *op, struct batch *batch)
 {
+	struct remember *r = ((struct op_remember *)op)->r;
+
 	(void)batch;
-	forget_copy(((struct op_remember *)op)->r);
+	if (op->committed && r->stored < r->n) {
+		r->stored += next_parts(r).n;
+		store_next(r);
+		return;
+	}
+	if (op->committed)
+		r->last = next_head(r);
+	forget_copy(r);
 }
 
-static void on_copied(void *arg)
+static void store_next(struct remember *r)
 {
-	struct remember *r = arg;
 	struct store *s = r->store;
 	struct op_remember *o = r->n ? writer_take(s->writer, sizeof(*o)) : NULL;
 
@@ -69,6 +106,13 @@ static void on_copied(void *arg)
 	o->r = r;
 	o->op = (struct op){ .on = OP_STATE, .run = run_store, .done = done_store };
 	writer_put(s->writer, &o->op);
+	if (s->draining)
+		writer_hurry(s->writer);
+}
+
+static void on_copied(void *arg)
+{
+	store_next(arg);
 }
 
 /* In a thread: the memory may be large, and is not ours alone. */
@@ -90,7 +134,8 @@ static void begin(struct remember *r)
 {
 	struct store *s = r->store;
 
-	if (!r->has_memory || r->busy)
+	/* what an earlier life knew is not thrown away before somebody else knows it */
+	if (!r->has_memory || r->busy || r->fd >= 0)
 		return;
 	r->now = loop_now(s->loop);
 	r->wall = loop_wall(s->loop);
@@ -107,10 +152,6 @@ void remember_tick(struct remember *r)
 	/* the interval may have become shorter */
 	if (r->next > now + r->store->conf->set.guard_snapshot)
 		r->next = now + r->store->conf->set.guard_snapshot;
-	if (r->fd >= 0 && now >= r->told_until) {
-		close(r->fd);
-		r->fd = -1;
-	}
 }
 
 void remember_drain(struct remember *r)
@@ -146,14 +187,15 @@ static void on_piece(void *arg, struct span piece)
 	}
 }
 
-static bool read_pieces(struct store *s, struct pieces *p, struct err *err)
+static bool read_pieces(struct store *s, const struct state_memory *last,
+			struct pieces *p, struct err *err)
 {
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 	p->fd = memfd_create("holdfast-remember", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (p->fd < 0)
 		return err_set(err, "memfd: %s", strerror(errno));
-	if (!state_each_memory(s->state, on_piece, p, err))
+	if (!state_each_memory(s->state, last, on_piece, p, err))
 		return false;
 	if (p->failed || fcntl(p->fd, F_ADD_SEALS, seals) != 0)
 		return err_set(err, "no memory for the last snapshot: %s",
@@ -162,12 +204,12 @@ static bool read_pieces(struct store *s, struct pieces *p, struct err *err)
 }
 
 /* Without it the guard starts empty, which is no reason not to start. */
-static int read_last(struct store *s)
+static int read_last(struct store *s, const struct state_memory *last)
 {
 	struct pieces p = { .fd = -1 };
 	struct err err;
 
-	if (read_pieces(s, &p, &err) && p.bytes > 0)
+	if (read_pieces(s, last, &p, &err) && p.bytes > 0)
 		return p.fd;
 	if (p.fd >= 0 && p.bytes == 0 && !p.failed) {
 		close(p.fd);
@@ -180,17 +222,76 @@ static int read_last(struct store *s)
 	return -1;
 }
 
-void remember_tell(struct remember *r, struct edge_link *e)
+static void forget_last(struct remember *r)
 {
-	struct msg_REMEMBER m = { .wall = loop_wall(r->store->loop) };
+	close(r->fd);
+	r->fd = -1;
+	r->told = NULL;
+	/* now what they know together is stored */
+	r->next = loop_now(r->store->loop);
+}
 
-	if (r->fd < 0)
+static void tell(struct remember *r, struct edge_link *e)
+{
+	struct msg_REMEMBER m = { .life = r->life };
+
+	if (r->times++ == TELL_TIMES) {
+		trouble_log(r->store, "guard",
+			    "%d edges ended while they merged the last snapshot of its "
+			    "memory, or could not: it is given up",
+			    TELL_TIMES);
+		forget_last(r);
 		return;
+	}
 	msg_REMEMBER_pack(&m, link_begin(e->link));
-	if (!link_send(e->link, &r->fd, 1))
-		trouble_log(r->store, "edge", "edge %u was not given the guard's memory",
-			    e->number);
+	if (link_send(e->link, &r->fd, 1))
+		r->told = e;
 	edges_sent(e);
+}
+
+void remember_meet(struct remember *r, struct edge_link *e)
+{
+	r->strange &= ~(UINT32_C(1) << e->number);
+	if (r->fd >= 0 && !r->told)
+		tell(r, e);
+}
+
+/* The next one that is there; if there is none, the next one that comes. */
+static void tell_another(struct remember *r)
+{
+	r->told = NULL;
+	for (unsigned i = 0; i < EDGES_MAX && r->fd >= 0 && !r->told; i++) {
+		struct edge_link *e = &r->store->edges[i];
+
+		if (e->link && !(r->strange & UINT32_C(1) << i))
+			tell(r, e);
+	}
+}
+
+void remember_lost(struct remember *r, const struct edge_link *e)
+{
+	if (r && r->told == e)
+		tell_another(r);
+}
+
+bool remember_told(struct remember *r, struct edge_link *e, const struct frame *f)
+{
+	struct msg_REMEMBERED m;
+
+	if (!msg_REMEMBERED_unpack(f->bytes, &m))
+		return false;
+	/* it may have been told by the store before us, too, and say it twice */
+	if (r->told != e)
+		return true;
+	if (m.life == r->life) {
+		forget_last(r);
+		return true;
+	}
+	/* one of the program before an upgrade, which has the memory of that one */
+	r->strange |= UINT32_C(1) << e->number;
+	r->times--;
+	tell_another(r);
+	return true;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -199,19 +300,24 @@ bool remember_open(struct remember **out, struct store *s, struct err *err)
 {
 	struct remember *r = calloc(1, sizeof(*r));
 	const struct start_mapping *m = &s->start->guard;
+	struct err why;
 
 	if (!r)
 		return err_set(err, "out of memory");
 	r->store = s;
 	r->fd = -1;
 	r->next = loop_now(s->loop) + s->conf->set.guard_snapshot;
-	r->told_until = loop_now(s->loop) + TELL_FOR;
+	*out = r;
 	r->has_memory = m->mem && memory_open(&r->memory, m->mem, m->n, 0);
 	if (m->mem && !r->has_memory)
 		trouble_log(s, "guard", "its memory is of another version: no snapshots");
-	if (r->has_memory && m->fresh)
-		r->fd = read_last(s);
-	*out = r;
+	if (!r->has_memory)
+		return true;
+	r->life = memory_life(&r->memory);
+	if (!state_get_memory(s->state, &r->last, &why))
+		trouble_log(s, "guard", "the last snapshot of its memory: %s", why.text);
+	if (r->last.parts && r->last.life != r->life)
+		r->fd = read_last(s, &r->last);
 	return true;
 }
 

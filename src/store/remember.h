@@ -2,10 +2,12 @@
  * remember - the guard's memory, kept in the state database over restarts
  *
  * The store only reads that memory (the mapping is read-only). Every guard.snapshot, and
- * at the end, a thread copies it (guard/snapshot.h) and the next batch stores the copy.
- * When the server starts with an empty memory, the copy goes to the edges, who merge it:
- * to each that comes in the first minute, since the first one may die of something else
- * before it has done so, and merging twice changes nothing.
+ * at the end, a thread copies it (guard/snapshot.h) and the next batches store the copy,
+ * a megabyte each.
+ *
+ * If the last copy is of another life of the memory (memory_life()), it goes to an edge,
+ * who merges it and says so; to another one, if that one ends before. Until then nothing
+ * is stored, so that a server which stops at once has lost nothing.
  */
 #ifndef STORE_REMEMBER_H
 #define STORE_REMEMBER_H
@@ -13,6 +15,7 @@
 #include "base/err.h"
 
 struct edge_link;
+struct frame;
 struct remember;
 struct store;
 
@@ -26,7 +29,10 @@ void remember_tick(struct remember *r);
 void remember_drain(struct remember *r);
 /* Is a copy being made or stored? */
 bool remember_busy(const struct remember *r);
-/* A new edge. */
-void remember_tell(struct remember *r, struct edge_link *e);
+/* A new edge, and one that is gone. */
+void remember_meet(struct remember *r, struct edge_link *e);
+void remember_lost(struct remember *r, const struct edge_link *e);
+/* REMEMBERED. False: it makes no sense. */
+MUST bool remember_told(struct remember *r, struct edge_link *e, const struct frame *f);
 
 #endif

@@ -24,6 +24,7 @@
 #include "edge/edge.h"
 #include "guard/code.h"
 #include "guard/guard.h"
+#include "guard/snapshot.h"
 
 #define PATIENCE 20000 /* ms: for a busy machine */
 
@@ -66,6 +67,8 @@ static void init_conf(struct rig *r)
 	r->conf.set.edges = 1;
 	r->conf.set.sandbox = SANDBOX_OFF;
 	r->conf.set.greet_delay = 0;
+	r->conf.set.lookups = false;
+	r->conf.set.connect_rate = 0;
 	r->conf.magic = CONF_MAGIC;
 	r->conf.size = sizeof(r->conf);
 	r->conf.deliver_hop = HOP_DISCARD;
@@ -212,17 +215,22 @@ static void replace_store(struct rig *r)
 
 /* ---- a rig for a test ------------------------------------------------------------------------ */
 
-static void open_rig(struct rig *r, const char *key, const char *value)
+static void open_started(struct rig *r)
 {
 	struct frame f;
 
+	make_guard(r);
+	start_edge(r);
+	expect_frame(r->life, MSG_READY, &f);
+}
+
+static void open_rig(struct rig *r, const char *key, const char *value)
+{
 	memset(r, 0, sizeof(*r));
 	init_conf(r);
 	if (key)
 		set(r, key, value);
-	make_guard(r);
-	start_edge(r);
-	expect_frame(r->life, MSG_READY, &f);
+	open_started(r);
 }
 
 /* It must end by itself, in order, with nothing left over. */
@@ -260,17 +268,28 @@ static void close_rig(struct rig *r)
 
 /* ---- a peer -------------------------------------------------------------------------------- */
 
-static int call(const struct rig *r)
+/* From 127.0.0.host: a client of its own. */
+static int call_from(const struct rig *r, int host)
 {
 	struct sockaddr_in at = {
 		.sin_family = AF_INET,
 		.sin_addr = { htonl(INADDR_LOOPBACK) },
 		.sin_port = htons((uint16_t)r->port),
 	};
+	struct sockaddr_in from = {
+		.sin_family = AF_INET,
+		.sin_addr = { htonl(0x7f000000u | (uint32_t)host) },
+	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
+}
+
+static int call(const struct rig *r)
+{
+	return call_from(r, 1);
 }
 
 static bool comes_within(int fd, int ms)
@@ -648,6 +667,457 @@ static void more_sessions_of_one_address_are_turned_away(void **state)
 	check_turned_away("sessions.per-address", "421 4.7.0");
 }
 
+/* ---- the guard ------------------------------------------------------------------------------- */
+
+/* What the guard says of 127.0.0.host, by the memory that it shares. */
+static struct guard_hot row_of(const struct rig *r, int host)
+{
+	struct addr a = addr_v4(127, 0, 0, (uint8_t)host);
+	struct guard_hot row = { 0 };
+
+	(void)!memory_peek(&r->memory, guard_key_of(&a, LEVEL_CLIENT), &row);
+	return row;
+}
+
+/* A line of refusal with the client's code. */
+static void hear_refusal(struct rig *r, int fd, const char *text, enum rule rule, int host)
+{
+	struct addr a = addr_v4(127, 0, 0, (uint8_t)host);
+	char code[CODE_MAX], line[200];
+
+	code_make(&r->memory, rule, &a, code);
+	snprintf(line, sizeof(line), "%s [%s]", text, code);
+	hear(fd, 1, line);
+	expect_end(fd);
+}
+
+/* Three visits with an attempt to relay make a history that is enough. */
+static void ask_for_relaying(struct rig *r, int host)
+{
+	int fd = call_from(r, host);
+
+	hear(fd, 1, "220");
+	say(fd, SPAN("EHLO bot.test\r\n"));
+	hear(fd, 1, "250 ");
+	say(fd, SPAN("MAIL FROM:<a@bot.test>\r\n"));
+	hear(fd, 1, "250 2.1.0");
+	say(fd, SPAN("RCPT TO:<x@far.test>\r\n"));
+	hear(fd, 1, "554 5.7.1");
+	close(fd);
+}
+
+static void who_offended_is_refused_at_connect_and_others_are_not(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, "guard.contact", "+49 30 123456");
+	publish(&r);
+	for (int i = 0; i < 3; i++)
+		ask_for_relaying(&r, 2);
+	fd = call_from(&r, 2);
+	hear_refusal(&r, fd,
+		     "554 5.7.1 Refused for what came from this address or network",
+		     RULE_HISTORY, 2);
+	fd = call_from(&r, 3);
+	hear(fd, 1, "220");
+	quit(fd);
+	assert_int_equal(row_of(&r, 2).refused, 1);
+	assert_int_equal(row_of(&r, 2).seen[EV_RELAY_DENIED], 3);
+	close_rig(&r);
+}
+
+static void who_is_refused_often_hears_nothing_any_more(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_rig(&r, "guard.drop-after", "3");
+	publish(&r);
+	for (int i = 0; i < 3; i++)
+		ask_for_relaying(&r, 2);
+	for (int i = 0; i < 2; i++)
+		hear_refusal(&r, call_from(&r, 2),
+			     "554 5.7.1 Refused for what came from this address or network",
+			     RULE_HISTORY, 2);
+	expect_end(call_from(&r, 2));
+	assert_int_equal(row_of(&r, 2).ban.step, STEP_DROP);
+	close_rig(&r);
+}
+
+static void a_guard_that_observes_refuses_nobody(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, "guard.mode", "observe");
+	publish(&r);
+	for (int i = 0; i < 4; i++)
+		ask_for_relaying(&r, 2);
+	fd = call_from(&r, 2);
+	hear(fd, 1, "220");
+	quit(fd);
+	assert_true(row_of(&r, 2).ban.observed);
+	assert_int_equal(row_of(&r, 2).refused, 0);
+	close_rig(&r);
+}
+
+static void order(struct rig *r, enum order_kind kind, int host)
+{
+	struct order o = { .kind = (uint8_t)kind,
+			   .net = { addr_v4(127, 0, 0, (uint8_t)host), 128 },
+			   .until = INT64_MAX };
+
+	assert_true(orders_put(r->orders.mem, &o, 1));
+}
+
+static void what_the_administrator_orders_holds_at_once(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	order(&r, ORDER_BAN, 2);
+	hear_refusal(&r, call_from(&r, 2), "554 5.7.1 Refused by policy", RULE_ORDER, 2);
+	order(&r, ORDER_ALLOW, 2);
+	fd = call_from(&r, 2);
+	hear(fd, 1, "220");
+	quit(fd);
+	close_rig(&r);
+}
+
+static void who_is_kicked_hears_why_and_is_gone(void **state)
+{
+	struct kick k = { .net = { addr_v4(127, 0, 0, 2), 128 } };
+	struct rig r;
+	int fd, other;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	fd = call_from(&r, 2);
+	other = call_from(&r, 3);
+	hear(fd, 1, "220");
+	hear(other, 1, "220");
+	orders_kick(r.orders.mem, &k);
+	hear_refusal(&r, fd, "421 4.3.2 Ended by the administrator, try again later",
+		     RULE_ORDER, 2);
+	quit(other);
+	close_rig(&r);
+}
+
+static void in_lockdown_strangers_have_to_leave(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	fd = call_from(&r, 2);
+	hear(fd, 1, "220");
+	orders_lockdown(r.orders.mem, true, 1);
+	hear_refusal(&r, fd, "421 4.3.2 Not open to strangers now, try again later",
+		     RULE_LOCKDOWN, 2);
+	hear_refusal(&r, call_from(&r, 3),
+		     "421 4.3.2 Not open to strangers now, try again later",
+		     RULE_LOCKDOWN, 3);
+	orders_lockdown(r.orders.mem, false, 1);
+	fd = call_from(&r, 2);
+	hear(fd, 1, "220");
+	quit(fd);
+	close_rig(&r);
+}
+
+static void a_message_with_the_store_is_waited_for_before_a_kick(void **state)
+{
+	struct kick k = { .net = { addr_v4(127, 0, 0, 1), 128 } };
+	struct msg_SUBMIT m;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	fd = call(&r);
+	say_envelope(fd);
+	say(fd, SPAN("Subject: x\r\n\r\nhello\r\n.\r\n"));
+	m = expect_submit(&r);
+	orders_kick(r.orders.mem, &k);
+	assert_false(comes_within(fd, 300));
+	answer_submit(&r, &m, SUBMITTED_OK);
+	hear(fd, 1, "250 2.0.0 Queued as");
+	hear(fd, 1, "421 4.3.2 Ended");
+	expect_end(fd);
+	close_rig(&r);
+}
+
+/* Send as many messages as it takes to be known-good. */
+static void befriend(struct rig *r, int host)
+{
+	for (int i = 0; i < 5; i++) {
+		int fd = call_from(r, host);
+		struct msg_SUBMIT m;
+
+		say_envelope(fd);
+		say(fd, SPAN("hello\r\n.\r\n"));
+		m = expect_submit(r);
+		answer_submit(r, &m, SUBMITTED_OK);
+		hear(fd, 1, "250 2.0.0");
+		quit(fd);
+	}
+	assert_true(row_of(r, host).flags & HOT_GOOD);
+}
+
+static void the_worst_has_to_leave_for_a_client_known_good(void **state)
+{
+	struct rig r;
+	int better, worst, good;
+
+	(void)state;
+	open_rig(&r, "sessions.max", "2");
+	publish(&r);
+	befriend(&r, 2);
+	better = call_from(&r, 3);
+	worst = call_from(&r, 4);
+	hear(better, 1, "220");
+	hear(worst, 1, "220");
+	say(worst, SPAN("BOGUS\r\n"));
+	hear(worst, 1, "500");
+	hear(call_from(&r, 5), 1, "421 4.3.2 Too many sessions"); /* no better than they */
+	good = call_from(&r, 2);
+	hear(good, 1, "220");
+	hear_refusal(&r, worst, "421 4.3.2 Too many sessions, try again later", RULE_ROOM,
+		     4);
+	assert_int_equal(row_of(&r, 4).sessions, 0);
+	assert_int_equal(pulse_counted(r.pulse, EV_EVICTED), 1);
+	quit(good);
+	quit(better);
+	close_rig(&r);
+}
+
+static void a_part_of_the_sessions_is_kept_for_clients_known_good(void **state)
+{
+	struct rig r;
+	int fd[10];
+
+	(void)state;
+	open_rig(&r, "sessions.max", "10");
+	publish(&r);
+	befriend(&r, 2);
+	for (int i = 0; i < 9; i++) {
+		fd[i] = call_from(&r, 10 + i);
+		hear(fd[i], 1, "220");
+	}
+	hear_refusal(&r, call_from(&r, 3), "421 4.3.2 Too many sessions, try again later",
+		     RULE_ROOM, 3);
+	fd[9] = call_from(&r, 2);
+	hear(fd[9], 1, "220");
+	for (int i = 0; i < 10; i++)
+		quit(fd[i]);
+	close_rig(&r);
+}
+
+static void say_edge_gone(struct rig *r, unsigned number)
+{
+	struct msg_GONE m = { ROLE_EDGE, (uint16_t)number };
+
+	msg_GONE_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, NULL, 0));
+}
+
+static uint32_t sessions_of(const struct rig *r, int host)
+{
+	return row_of(r, host).sessions;
+}
+
+/* An edge of another number, played here, that dies with a session of 127.0.0.2. */
+static void what_a_dead_edge_counted_is_taken_back(void **state)
+{
+	struct guard_limits limits = { .sessions_max = 100, .ban_at = 100, .late_at = 50 };
+	struct guard dead = { .limits = limits };
+	struct addr a = addr_v4(127, 0, 0, 2);
+	struct guard_visit v = { 0 };
+	struct seat seat = { .peer = a, .state = SEAT_TALKS };
+	struct timespec t;
+	struct rig r;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	assert_true(memory_open(&dead.memory, r.guard.mem, r.guard.n, 3));
+	assert_int_equal(guard_came(&dead, &v, &a, false, t.tv_sec * 1000, 1).step,
+			 STEP_NONE);
+	assert_int_not_equal(seat_take(&dead.memory, &seat), SEAT_NONE);
+	assert_int_equal(memory_sessions(&r.memory), 1);
+	assert_int_equal(sessions_of(&r, 2), 1);
+	say_edge_gone(&r, 3);
+	for (int i = 0; memory_sessions(&r.memory) && i < PATIENCE; i++)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(memory_sessions(&r.memory), 0);
+	assert_int_equal(sessions_of(&r, 2), 0);
+	close_rig(&r);
+}
+
+static void what_was_known_before_a_restart_comes_back(void **state)
+{
+	const struct memory_shape shape = { 1024, 1024, 1, 16 };
+	const uint64_t key[2] = { 3, 4 };
+	struct msg_REMEMBER m = { 0 };
+	struct msg_REMEMBERED told;
+	struct frame f;
+	size_t n = memory_size(&shape);
+	struct start_mapping old = share(n);
+	struct addr a = addr_v4(127, 0, 0, 2);
+	struct guard_key k = guard_key_of(&a, LEVEL_CLIENT);
+	struct memory before;
+	struct guard_hot *row;
+	struct timespec now, wall;
+	struct buf out;
+	struct rig r;
+	void *bytes;
+	int fd;
+
+	(void)state;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	memory_init(old.mem, n, &shape, key, now.tv_sec * 1000);
+	assert_true(memory_open(&before, old.mem, n, 0));
+	row = memory_open_row(&before, k, now.tv_sec * 1000);
+	assert_non_null(row);
+	row->last = row->first = memory_second(now.tv_sec * 1000);
+	row->ban = (struct guard_ban){ .since = row->last,
+				       .until = row->last + 600,
+				       .step = STEP_REFUSE,
+				       .rule = RULE_POINTS,
+				       .level = 1 };
+	memory_close_row(&before, row);
+	bytes = malloc(snapshot_room(&before));
+	buf_init(&out, bytes, snapshot_room(&before));
+	assert_true(snapshot_write(&before, now.tv_sec * 1000, wall.tv_sec * 1000, &out));
+	open_rig(&r, NULL, NULL);
+	fd = memfd_of(buf_span(&out));
+	/* not for the memory that it has: the store must look for somebody else */
+	m.life = memory_life(&r.memory) + 1;
+	msg_REMEMBER_pack(&m, link_begin(r.store));
+	assert_true(link_send(r.store, &fd, 1));
+	expect_frame(r.store, MSG_REMEMBERED, &f);
+	assert_true(msg_REMEMBERED_unpack(f.bytes, &told));
+	assert_int_equal(told.rows, 0);
+	assert_int_equal(told.life, memory_life(&r.memory));
+	assert_int_equal(row_of(&r, 2).ban.until, 0);
+	m.life = told.life;
+	msg_REMEMBER_pack(&m, link_begin(r.store));
+	assert_true(link_send(r.store, &fd, 1));
+	close(fd);
+	expect_frame(r.store, MSG_REMEMBERED, &f);
+	assert_true(msg_REMEMBERED_unpack(f.bytes, &told));
+	assert_int_equal(told.rows, 1);
+	assert_int_equal(told.torn, 0);
+	assert_int_not_equal(row_of(&r, 2).ban.until, 0);
+	publish(&r);
+	hear_refusal(&r, call_from(&r, 2),
+		     "554 5.7.1 Refused for what came from this address or network",
+		     RULE_POINTS, 2);
+	free(bytes);
+	start_unmap(&old);
+	close_rig(&r);
+}
+
+/* The front's own connection is not judged, however often it comes; its clients are. */
+static void a_client_behind_a_front_is_judged_by_the_address_that_is_told(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	memset(&r, 0, sizeof(r));
+	init_conf(&r);
+	set(&r, "guard.connect-rate", "1");
+	set(&r, "guard.connect-burst", "1");
+	r.conf.listeners[0].proxy = true;
+	r.conf.proxy_from[0] = (struct net){ addr_v4(127, 0, 0, 1), 128 };
+	r.conf.proxy_count = 1;
+	open_started(&r);
+	publish(&r);
+	order(&r, ORDER_BAN, 9);
+	for (int i = 0; i < 3; i++) { /* too often for a client */
+		fd = call(&r);
+		say(fd, SPAN("PROXY TCP4 127.0.0.9 127.0.0.1 4000 25\r\n"));
+		hear_refusal(&r, fd, "554 5.7.1 Refused by policy", RULE_ORDER, 9);
+	}
+	fd = call(&r);
+	say(fd, SPAN("PROXY TCP4 127.0.0.8 127.0.0.1 4000 25\r\n"));
+	hear(fd, 1, "220");
+	assert_int_equal(sessions_of(&r, 8), 1);
+	assert_int_equal(sessions_of(&r, 1), 0);
+	assert_true(row_of(&r, 8).flags & HOT_BEHIND);
+	quit(fd);
+	assert_int_equal(row_of(&r, 1).connects, 0);
+	close_rig(&r);
+}
+
+static void a_client_that_xclient_tells_of_is_judged_as_well(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	memset(&r, 0, sizeof(r));
+	init_conf(&r);
+	r.conf.xclient_from[0] = (struct net){ addr_v4(127, 0, 0, 1), 128 };
+	r.conf.xclient_count = 1;
+	open_started(&r);
+	publish(&r);
+	order(&r, ORDER_BAN, 9);
+	fd = call(&r);
+	hear(fd, 1, "220");
+	say(fd, SPAN("EHLO front\r\n"));
+	hear(fd, 1, "250 ");
+	say(fd, SPAN("XCLIENT ADDR=127.0.0.8\r\n"));
+	hear(fd, 1, "220");
+	say(fd, SPAN("EHLO x\r\n"));
+	hear(fd, 1, "250 ");
+	say(fd, SPAN("XCLIENT ADDR=127.0.0.9\r\n"));
+	hear_refusal(&r, fd, "554 5.7.1 Refused by policy", RULE_ORDER, 9);
+	assert_int_equal(sessions_of(&r, 8), 0);
+	close_rig(&r);
+}
+
+static void the_scoreboard_shows_who_is_here(void **state)
+{
+	const struct addr peer = addr_v4(127, 0, 0, 2);
+	struct seat seat = { .state = SEAT_FREE };
+	struct rig r;
+	int fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	fd = call_from(&r, 2);
+	say_envelope(fd);
+	for (int i = 0; i < PATIENCE && seat.state != SEAT_BODY; i++) {
+		(void)!seat_read(&r.memory, 0, 0, &seat);
+		(void)poll(NULL, 0, 1); /* it is shown after the answer was sent */
+	}
+	assert_true(addr_eq(&seat.peer, &peer));
+	assert_int_equal(seat.state, SEAT_BODY);
+	assert_int_equal(seat.commands, 4);
+	expect_span("name", span_of(seat.name, seat.name_n), SPAN("peer.test"));
+	close(fd);
+	for (int i = 0; memory_sessions(&r.memory) && i < PATIENCE; i++)
+		(void)poll(NULL, 0, 1);
+	assert_false(seat_read(&r.memory, 0, 0, &seat));
+	close_rig(&r);
+}
+
+/* ---- the life of an edge ------------------------------------------------------------------- */
+
 static void a_reload_is_for_those_who_come_after(void **state)
 {
 	struct msg_CONF m = { 2 };
@@ -781,6 +1251,21 @@ int main(void)
 		cmocka_unit_test(a_question_to_a_dead_store_is_answered_for_now),
 		cmocka_unit_test(more_sessions_than_allowed_are_turned_away),
 		cmocka_unit_test(more_sessions_of_one_address_are_turned_away),
+		cmocka_unit_test(who_offended_is_refused_at_connect_and_others_are_not),
+		cmocka_unit_test(who_is_refused_often_hears_nothing_any_more),
+		cmocka_unit_test(a_guard_that_observes_refuses_nobody),
+		cmocka_unit_test(what_the_administrator_orders_holds_at_once),
+		cmocka_unit_test(who_is_kicked_hears_why_and_is_gone),
+		cmocka_unit_test(in_lockdown_strangers_have_to_leave),
+		cmocka_unit_test(a_message_with_the_store_is_waited_for_before_a_kick),
+		cmocka_unit_test(the_worst_has_to_leave_for_a_client_known_good),
+		cmocka_unit_test(a_part_of_the_sessions_is_kept_for_clients_known_good),
+		cmocka_unit_test(what_a_dead_edge_counted_is_taken_back),
+		cmocka_unit_test(what_was_known_before_a_restart_comes_back),
+		cmocka_unit_test(
+			a_client_behind_a_front_is_judged_by_the_address_that_is_told),
+		cmocka_unit_test(a_client_that_xclient_tells_of_is_judged_as_well),
+		cmocka_unit_test(the_scoreboard_shows_who_is_here),
 		cmocka_unit_test(a_reload_is_for_those_who_come_after),
 		cmocka_unit_test(draining_waits_for_the_message_under_way),
 		cmocka_unit_test(an_orphan_ends),

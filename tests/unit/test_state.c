@@ -164,8 +164,19 @@ static void on_piece(void *arg, struct span piece)
 	g->pieces++;
 }
 
+static void put_snapshot(struct state *s, unsigned half, uint64_t life, struct span bytes)
+{
+	struct state_memory m = { life, (bytes.n + STATE_PART - 1) / STATE_PART, half };
+	size_t some = bytes.n < 2 * STATE_PART ? bytes.n : 2 * STATE_PART;
+
+	assert_true(state_put_memory(s, half, 0, span_head(bytes, some), &err));
+	assert_true(state_put_memory(s, half, 2, span_skip(bytes, some), &err));
+	assert_true(state_end_memory(s, &m, &err));
+}
+
 static void only_the_last_snapshot_is_kept_and_it_comes_in_pieces(void **state)
 {
+	struct state_memory m;
 	static uint8_t first[200000], last[150000];
 	static struct gathered g;
 	struct place *p = *state;
@@ -173,21 +184,35 @@ static void only_the_last_snapshot_is_kept_and_it_comes_in_pieces(void **state)
 	for (size_t i = 0; i < sizeof(last); i++)
 		last[i] = (uint8_t)(i * 7 + i / 251);
 	buf_init(&g.out, g.mem, sizeof(g.mem));
-	assert_true(state_put_memory(p->s, span_of(first, sizeof(first)), &err));
-	assert_true(state_put_memory(p->s, span_of(last, sizeof(last)), &err));
+	put_snapshot(p->s, 0, 7, span_of(first, sizeof(first)));
+	put_snapshot(p->s, 1, 8, span_of(last, sizeof(last)));
+	/* half of the next one changes nothing */
+	assert_true(state_put_memory(p->s, 0, 0, span_of(first, 70000), &err));
 	state_close(&p->s);
 	assert_true(state_open(&p->s, p->path, &err));
-	assert_true(state_each_memory(p->s, on_piece, &g, &err));
+	assert_true(state_get_memory(p->s, &m, &err));
+	assert_int_equal(m.life, 8);
+	assert_int_equal(m.half, 1);
+	assert_true(state_each_memory(p->s, &m, on_piece, &g, &err));
 	assert_int_equal(g.pieces, 3);
 	assert_true(span_eq(buf_span(&g.out), span_of(last, sizeof(last))));
+	/* a shorter one in place of a longer one */
+	put_snapshot(p->s, 0, 9, span_of(last, 10));
+	buf_reset(&g.out);
+	assert_true(state_get_memory(p->s, &m, &err));
+	assert_true(state_each_memory(p->s, &m, on_piece, &g, &err));
+	assert_true(span_eq(buf_span(&g.out), span_of(last, 10)));
 }
 
 static void a_database_without_snapshots_has_none(void **state)
 {
+	struct state_memory m;
 	static struct gathered g;
 	struct place *p = *state;
 
-	assert_true(state_each_memory(p->s, on_piece, &g, &err));
+	assert_true(state_get_memory(p->s, &m, &err));
+	assert_int_equal(m.parts, 0);
+	assert_true(state_each_memory(p->s, &m, on_piece, &g, &err));
 	assert_int_equal(g.pieces, 0);
 }
 
