@@ -57,6 +57,7 @@ struct asking {
 	struct inquest *inquest;
 	struct timer too_late;
 	unsigned pending, zones_pending; /* answers; of them, of zones */
+	bool names_matter;		 /* an access list is about names of addresses */
 	struct dns_lookup ptr;
 	struct asked_name {
 		struct asking *asking;
@@ -94,8 +95,6 @@ struct inquiry {
 	struct inquest *bucket[BUCKETS];
 	struct inquest *oldest, *youngest;
 	size_t count, asking;
-	const void *lists;	/* the access lists that were looked at... */
-	bool names_matter;	/* ...some are about the names of addresses */
 	struct inquest refused; /* for those who are too many */
 };
 
@@ -397,19 +396,15 @@ static bool has_ptr_list(const struct guard *g)
 /*
  * Can what is still asked refuse anything? A name that nobody has a list for is good to
  * know, and not worth a wait: where the DNS is dead, mail goes on as if there were none.
+ * Who is listed waits for it, though: only when all is known is a listing weighed.
  */
 static bool is_awaited(const struct inquest *i)
 {
-	struct inquiry *q = i->inquiry;
-	const struct guard *g = &q->edge->guard;
+	const struct asking *a = i->asking;
 
-	if (!i->asking)
+	if (!a)
 		return awaits_health(i);
-	if (q->lists != g->access) {
-		q->lists = g->access;
-		q->names_matter = has_ptr_list(g);
-	}
-	return i->asking->zones_pending > 0 || q->names_matter || awaits_health(i);
+	return a->zones_pending > 0 || a->names_matter || i->listed;
 }
 
 static void tell_waiting(struct edge *e)
@@ -506,9 +501,12 @@ static void on_zone(void *arg, const struct dns_answer *answer)
 				i->listed |= 1u << asked->number;
 	}
 	asked->asking->zones_pending--;
+	i->holders++; /* the last session may go when it is told */
 	if (asked->asking->zones_pending == 0 && asked->asking->pending > 1)
 		tell_askers(i);
 	answered(asked->asking, answer);
+	i->holders--;
+	free_unless_held(i);
 }
 
 /* One of its names: does it have the address? The first that does is its name. */
@@ -570,6 +568,7 @@ static void ask(struct inquest *i)
 						   .ttl = UINT32_MAX };
 
 	a->pending = 1;
+	a->names_matter = has_ptr_list(&e->guard);
 	timer_init(&a->too_late, e->loop, on_too_late, a);
 	timer_set(&a->too_late, loop_now(e->loop) + set->lookup_wait);
 	if (set->lookups) {

@@ -159,7 +159,8 @@ bool triage_waits(struct step *t)
 		return false;
 	s->marks |= MARK_ASKED;
 	t->out->orders |= DO_FACTS;
-	session_wait(t, PHASE_FACTS, t->now + s->conf->set.lookup_wait);
+	/* edge/ keeps the time, and says what is known then; this is for when it does not */
+	session_wait(t, PHASE_FACTS, t->now + s->conf->set.lookup_wait + MS_SECOND);
 	return true;
 }
 

@@ -182,6 +182,19 @@ def test_silence_is_not_waited_for_longer_than_was_said(make_server):
         assert time.monotonic() - began >= 0.4
 
 
+def test_a_listed_client_is_refused_though_nobody_knows_its_name(make_server, name_servers):
+    rbl = name_servers(Rbldnsd, {"bl.example": ("ip4set", GOOD_ZONE)})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        server = guarded(make_server, [rbl, nobody.getsockname()[1]], '{ zone = "bl.example"; }',
+                         guard='lookup-wait = "2s";')
+        talk = server.talk(LISTED)
+        said = rcpt(talk)
+        assert re.match(rb"554 5\.7\.1 .*\[B", said), said
+        talk.close()
+        deliver(server, CLEAN)
+
+
 def test_only_observed_listings_refuse_nobody(make_server, name_servers):
     rbl = name_servers(Rbldnsd, {"bl.example": ("ip4set", GOOD_ZONE)})
     server = guarded(make_server, [rbl], '{ zone = "bl.example"; }', guard='observe = [ "dnsbl" ];')
