@@ -26,7 +26,9 @@ BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 # What Holdfast is told. If a setting is renamed, this is the place, and the only one.
 
 
-def holdfast_config(directory, port, deliver_to="discard", sessions=None, tls=False, more=""):
+def holdfast_config(
+    directory, port, deliver_to="discard", sessions=None, tls=False, guard="", more=""
+):
     text = """
 hostname = "%(host)s";
 domains = [ "%(domain)s" ];
@@ -53,7 +55,9 @@ delivery: { to = "%(deliver_to)s"; };
         run.append("edges = %d;" % max(2, -(-most // each)))
         # how many are held is the question, not from how many addresses
         text += "sessions: { max = %d; per-address = 0; };\n" % most
-    text += "run: { %s };\n" % " ".join(run) + more
+    text += "run: { %s };\n" % " ".join(run)
+    # nothing that is measured here asks the DNS, as none of the others does
+    text += "guard: { lookups = false; %s };\n" % guard + more
     if tls:
         text += (
             'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
@@ -328,7 +332,8 @@ class Holdfast(Server):
     summary = "defaults, 20 users, the queue is durable, then everything is discarded"
     deliver_to = "discard"
     has_tls = True
-    more = ""  # of its configuration
+    guard = ""  # of its settings, those that begin with guard
+    more = ""  # and others
 
     def __init__(self, directory, program=None, sessions=None, tls=False, more=""):
         super().__init__(directory)
@@ -344,7 +349,13 @@ class Holdfast(Server):
         write(
             self.config,
             holdfast_config(
-                d, self.port, self.deliver_to, self.sessions, self.tls, self.settings()
+                d,
+                self.port,
+                self.deliver_to,
+                self.sessions,
+                self.tls,
+                self.guard,
+                self.settings(),
             ),
         )
         return [self.program, "run", "--config", self.config]
@@ -378,7 +389,8 @@ class Holdfast(Server):
 class HoldfastObserve(Holdfast):
     name = "holdfast-observe"
     summary = "as holdfast, but the guard only observes, and strangers need not wait"
-    more = 'guard: { mode = "observe"; };\nsmtp: { greet-delay = "0s"; };\n'
+    guard = 'mode = "observe";'
+    more = 'smtp: { greet-delay = "0s"; };\n'
 
 
 class HoldfastListed(Holdfast):
@@ -410,6 +422,7 @@ class HoldfastListedMany(HoldfastListed):
 
 
 class HoldfastLists(HoldfastListed):
+    guard = HoldfastObserve.guard
     name = "holdfast-lists"
     summary = "as holdfast-observe, with a list of 1,000,000 networks of others"
     networks = 1000000
