@@ -51,11 +51,6 @@ struct origin list_here(const struct list_reading *r)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
-bool list_is_white(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
-}
-
 struct span list_trim(struct span s)
 {
 	while (s.n && list_is_white(s.p[0]))

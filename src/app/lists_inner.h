@@ -33,7 +33,11 @@ struct origin list_at(const struct list_reading *r, uint32_t line);
  */
 MUST bool list_line(struct list_reading *r, struct span *line, bool *indented);
 
-bool list_is_white(uint8_t c);
+static inline bool list_is_white(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
 struct span list_trim(struct span s);
 /* Up to white space; *left is then what follows that. */
 struct span list_word(struct span *left);

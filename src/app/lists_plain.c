@@ -19,48 +19,49 @@ static bool cut_number(const uint8_t **p, const uint8_t *end, uint32_t *out)
 	return true;
 }
 
-/* The whole line, and nothing but that. How many bytes it has, its end included; 0: it is not. */
-static size_t quick_line(struct span text, uint32_t *address, uint32_t *bits)
+/* How many bytes the prefix at the front has; 0: it is not a plain one. */
+static size_t quick_net(struct span text, struct net *out)
 {
 	const uint8_t *p = text.p, *end = text.p + text.n;
-	uint32_t a = 0, part;
+	uint32_t a = 0, bits = 32, part;
 
 	for (int i = 0; i < 4; i++) {
-		if (!cut_number(&p, end, &part) || part > 255 || p == end ||
-		    (i < 3 && *p != '.'))
+		if (!cut_number(&p, end, &part) || part > 255 ||
+		    (i < 3 && (p == end || *p != '.')))
 			return 0;
 		a = a << 8 | part;
 		p += i < 3;
 	}
-	*bits = 32;
-	if (*p == '/') {
+	if (p < end && *p == '/') {
 		p++;
-		if (!cut_number(&p, end, bits) || *bits > 32 || p == end)
+		if (!cut_number(&p, end, &bits) || bits > 32)
 			return 0;
 	}
-	if (*p == '\r' && ++p == end)
+	if (bits == 0 || (bits < 32 && a << bits != 0))
 		return 0;
-	if (*p != '\n' || (*bits < 32 && a << *bits != 0) || *bits == 0)
-		return 0;
-	*address = a;
-	return (size_t)(p + 1 - text.p);
+	out->addr = addr_v4((uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8),
+			    (uint8_t)a);
+	out->bits = (uint8_t)(96 + bits);
+	return (size_t)(p - text.p);
 }
 
+/* A whole line that is nothing but that. */
 static bool read_quickly(struct list_reading *r)
 {
-	uint32_t a = 0, bits = 0;
-	size_t n = quick_line(r->left, &a, &bits);
 	struct list_said said;
 	struct net net;
+	size_t n = quick_net(r->left, &net);
+	struct span rest = span_skip(r->left, n);
 
 	if (n == 0)
 		return false;
-	r->left = span_skip(r->left, n);
+	if (rest.n && rest.p[0] == '\r')
+		rest = span_skip(rest, 1);
+	if (rest.n == 0 || rest.p[0] != '\n')
+		return false;
+	r->left = span_skip(rest, 1);
 	r->line++;
 	said = list_said(r, r->src->action);
-	net.addr = addr_v4((uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8),
-			   (uint8_t)a);
-	net.bits = (uint8_t)(96 + bits);
 	list_put_net(r, &net, &said);
 	return true;
 }
@@ -98,15 +99,28 @@ static bool take_action(struct span *rest, enum access_answer *out)
 	return false;
 }
 
-static bool take_until(struct list_reading *r, struct span *rest, int64_t *out)
-{
-	struct span left = *rest, word = list_word(&left);
+/* Many lines have the same date. */
+struct date {
+	struct span word;
+	int64_t wall;
+};
 
-	if (!span_starts(word, SPAN("until=")))
+static bool take_until(struct list_reading *r, struct span *rest, struct date *known,
+		       int64_t *out)
+{
+	struct span left = *rest, word;
+
+	if (!span_starts(left, SPAN("until=")))
 		return true;
+	word = list_word(&left);
 	*rest = left;
-	if (list_date_parse(span_skip(word, 6), out))
+	if (span_eq(word, known->word) ||
+	    list_date_parse(span_skip(word, 6), &known->wall)) {
+		known->word = word;
+		*out = known->wall;
 		return true;
+	}
+	known->word = SPAN_NONE;
 	problem(r->src->problems, list_here(r),
 		"\"%.*s\": a date is written until=2026-12-31 or until=2026-12-31T10:00:00Z (UTC)",
 		QUOTE(word));
@@ -116,7 +130,11 @@ static bool take_until(struct list_reading *r, struct span *rest, int64_t *out)
 /* .example.org is example.org and all that is below; in the blob these are two. */
 static void put(struct list_reading *r, struct span text, const struct list_said *said)
 {
-	if (r->src->of == ACCESS_CLIENT)
+	struct net net;
+
+	if (r->src->of == ACCESS_CLIENT && quick_net(text, &net) == text.n)
+		list_put_net(r, &net, said);
+	else if (r->src->of == ACCESS_CLIENT)
 		list_put_text(r, text, said);
 	else if (list_put_name(r, r->src->of, text, said) && text.p[0] == '.')
 		(void)list_put_name(r, r->src->of, span_skip(text, 1), said);
@@ -126,6 +144,7 @@ void list_read_plain(struct list_reading *r)
 {
 	bool addresses = r->src->of == ACCESS_CLIENT, indented;
 	struct span line, word;
+	struct date known = { .word = SPAN_NONE };
 
 	while (!r->stopped) {
 		struct list_said said;
@@ -140,7 +159,7 @@ void list_read_plain(struct list_reading *r)
 		said = list_said(r, r->src->action);
 		word = list_word(&line);
 		(void)take_action(&line, &said.answer);
-		if (!take_until(r, &line, &said.until))
+		if (!take_until(r, &line, &known, &said.until))
 			continue;
 		said.why = line;
 		put(r, word, &said);

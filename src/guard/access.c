@@ -426,8 +426,11 @@ static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
 	const struct access_chain *chains = part(q->h, PART_CHAINS);
 	const struct access_info *infos = part(q->h, PART_INFOS);
 	uint32_t value = values[at], before = (uint32_t)q->h->part[PART_CHAINS].count;
-	struct access_wide a = keys[at];
+	struct access_wide a = { keys[at].hi + 1, 0 };
 
+	if (a.hi && wide_up_to(first, a) && wide_up_to(a, last) && permitted(q, a))
+		return true;
+	a = keys[at];
 	for (;;) {
 		uint32_t number = value & VALUE_NUMBER, info = number;
 
@@ -636,22 +639,31 @@ static bool step_v4(const struct access_head *h, struct access_wide *a)
 	return false;
 }
 
+static void nearer(struct access_wide *best, bool *any, struct access_wide a)
+{
+	if (!*any || wide_up_to(a, *best))
+		*best = a;
+	*any = true;
+}
+
 static bool step_v6(const struct access_head *h, struct access_wide *a)
 {
 	const uint64_t *keys = part(h, PART_V6_KEYS);
 	const struct access_wide *deep = part(h, PART_DEEP_KEYS);
 	size_t next = next_v6(keys, h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, a->hi);
-	struct access_wide best = { UINT64_MAX, UINT64_MAX };
-	size_t unused, below;
+	struct access_wide best = *a;
+	size_t last, below;
+	bool any = false;
 
-	around_deep(h, *a, &unused, &below);
-	if (next == NOWHERE && below == NOWHERE)
-		return false;
+	around_deep(h, *a, &last, &below);
 	if (next != NOWHERE)
-		best = (struct access_wide){ keys[next], 0 };
-	if (below != NOWHERE && wide_up_to(deep[below], best))
-		best = deep[below];
-	if (wide_up_to(best, *a))
+		nearer(&best, &any, (struct access_wide){ keys[next], 0 });
+	if (below != NOWHERE)
+		nearer(&best, &any, deep[below]);
+	/* behind a /64 that has more inside, the other table goes on */
+	if (last != NOWHERE && deep[last].hi == a->hi && a->hi != UINT64_MAX)
+		nearer(&best, &any, (struct access_wide){ a->hi + 1, 0 });
+	if (!any || wide_up_to(best, *a))
 		return false;
 	*a = best;
 	return true;

@@ -61,13 +61,29 @@ static size_t digit_v6(const struct access_v6 *e, unsigned pass)
 	       (DIGITS - 1);
 }
 
+/* Which bits differ at all: of most lists, not those of the lower half. */
+static struct access_v6 varying(const struct access_build *b)
+{
+	struct access_v6 out = { 0 };
+
+	for (size_t i = 0; i < b->v6_count; i++) {
+		out.hi |= b->v6[i].hi ^ b->v6[0].hi;
+		out.lo |= b->v6[i].lo ^ b->v6[0].lo;
+		out.bits |= b->v6[i].bits ^ b->v6[0].bits;
+	}
+	return out;
+}
+
 static void sort_v6(struct access_build *b)
 {
+	const struct access_v6 varies = varying(b);
 	size_t n = b->v6_count, count[DIGITS];
 
 	for (unsigned pass = 0; pass < PASSES_V6; pass++) {
 		struct access_v6 *from = b->v6, *to = b->v6_spare;
 
+		if (digit_v6(&varies, pass) == 0)
+			continue;
 		memset(count, 0, sizeof(count));
 		for (size_t i = 0; i < n; i++)
 			count[digit_v6(&from[i], pass)]++;

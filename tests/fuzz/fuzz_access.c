@@ -92,7 +92,8 @@ static void ask(const uint8_t *mem, struct span *left)
 	touch(hit.file, &sum);
 	/* a wide block is many look-ups */
 	if (n.bits >= 64)
-		sum += access_permits_any(mem, made.n, &n, kind % 16 * 1000);
+		sum = (uint8_t)(sum +
+				access_permits_any(mem, made.n, &n, kind % 16 * 1000));
 	hit = access_name(mem, made.n, (enum access_of)(kind % ACCESS_OF_COUNT),
 			  kind & 0x40 ? SPAN("a@example.org") : *left, 0);
 	touch(hit.why, &sum);

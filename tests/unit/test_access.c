@@ -278,6 +278,40 @@ static struct access_hit ask(const struct made *m, const char *text, int64_t wal
 	return access_client(m->mem, m->n, &a, wall);
 }
 
+/* From each place to the next one, or to the end of the prefix, one answer holds. */
+static void a_walk_meets_every_place_where_the_answer_changes(void **unused)
+{
+	static struct made_entry e[200];
+	struct made m;
+
+	(void)unused;
+	for (uint64_t s = 1; s <= SEEDS / 4; s++) {
+		struct addr at, next;
+		int steps = 0;
+
+		seed = s * 0xa0761d6478bd642fu;
+		draw_lists(&m, e);
+		expect_number("made", made_make(&m), FLATTEN_DONE);
+		at = draw_question(&m);
+		next = at;
+		while (access_step(m.mem, m.n, &next) && steps++ < 2000) {
+			struct access_hit hit = access_client(m.mem, m.n, &at, 0);
+			struct addr last = next;
+
+			expect_true("onwards", memcmp(next.ip, at.ip, 16) > 0);
+			expect_number("one family", addr_is_v4(&next), addr_is_v4(&at));
+			for (int i = 15; i >= 0 && last.ip[i]-- == 0; i--)
+				;
+			if (hit.net.bits && net_has(&hit.net, &last))
+				expect_number("the same at its end",
+					      access_client(m.mem, m.n, &last, 0).line,
+					      hit.line);
+			at = next;
+		}
+		free(m.mem);
+	}
+}
+
 static void what_has_run_out_uncovers_what_is_behind_it(void **unused)
 {
 	const struct made_entry e[] = {
@@ -475,6 +509,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_look_up_says_what_a_scan_says),
 		cmocka_unit_test(a_block_is_permitted_if_any_of_its_addresses_is),
+		cmocka_unit_test(a_walk_meets_every_place_where_the_answer_changes),
 		cmocka_unit_test(what_has_run_out_uncovers_what_is_behind_it),
 		cmocka_unit_test(an_entry_that_is_repeated_lasts_as_long_as_the_longest),
 		cmocka_unit_test(ten_thousand_dates_for_one_address_take_no_more_than_one),
