@@ -29,7 +29,10 @@ void buf_put(struct buf *b, struct span s)
 
 void buf_byte(struct buf *b, uint8_t c)
 {
-	buf_put(b, span_of(&c, 1));
+	if (b->full || b->len == b->cap)
+		b->full = true;
+	else
+		b->mem[b->len++] = c;
 }
 
 void buf_number(struct buf *b, uint64_t n)

@@ -16,8 +16,11 @@
 
 static void put_le(struct buf *out, uint64_t n, size_t bytes)
 {
-	for (size_t i = 0; i < bytes; i++)
-		buf_byte(out, (uint8_t)(n >> (8 * i)));
+	uint8_t le[NUMBER];
+
+	for (size_t i = 0; i < NUMBER; i++)
+		le[i] = (uint8_t)(n >> (8 * i));
+	buf_put(out, span_of(le, bytes));
 }
 
 static uint64_t get_le(struct span s)

@@ -80,9 +80,14 @@ static void report_rejected(struct conn *c, const struct session_refusal *r)
 
 unsigned report_step(struct conn *c, const struct session_out *out)
 {
+	static const uint16_t nothing[EVENT_COUNT];
 	enum rule rule = out->refused_by; /* told once */
 	unsigned seen = 0;
 
+	/* of an honest dialogue, most steps */
+	if (rule == RULE_NONE && out->refused.reply == RE_NONE &&
+	    memcmp(out->seen, nothing, sizeof(nothing)) == 0)
+		return 0;
 	for (enum event ev = EV_NONE + 1; ev < EVENT_COUNT; ev++) {
 		uint16_t n = out->seen[ev];
 
