@@ -1,10 +1,11 @@
 /*
  * A session, come what may: bytes, answers good and bad and late, time, the end of either
- * side. It keeps its promises (tests/kit/stage.c checks them after each step), and it ends.
+ * side, and whatever is thought of the client. It keeps its promises (tests/kit/stage.c
+ * checks them after each step), and it ends.
  *
- * Bytes 0 to 3 are the settings, 4 to 6 what is thought of the client; then each byte is something that happens: below 64 the
- * peer sends a line from the list below, from 64 to 127 so many of the bytes that follow,
- * and above that what act() says.
+ * Bytes 0 to 3 are the settings, 4 to 6 what is thought of the client; then each byte is
+ * something that happens: below 64 the peer sends a line from the list below, from 64 to
+ * 127 so many of the bytes that follow, and above that what act() says.
  */
 #include "base/bug.h"
 #include "tests/kit/stage.h"
