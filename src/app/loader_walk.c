@@ -47,7 +47,8 @@ static struct span string_of(const config_setting_t *s)
 static bool is_as_written(const config_setting_t *s, const char *dir)
 {
 	const char *file = config_setting_source_file(s);
-	char path[4096], line[1024], number[16];
+	char path[4096], number[16], *line = NULL;
+	size_t cap = 0;
 	bool found = true;
 	unsigned n = 0;
 	FILE *f;
@@ -56,10 +57,12 @@ static bool is_as_written(const config_setting_t *s, const char *dir)
 	snprintf(path, sizeof(path), "%s%s%s", *file == '/' ? "" : dir,
 		 *file == '/' ? "" : "/", file);
 	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
+	/* lines of any length: a shorter one would be counted twice */
+	while (f && n < config_setting_source_line(s) && getline(&line, &cap, f) >= 0)
 		if (++n == config_setting_source_line(s))
 			found = strstr(line, number) || strstr(line, "0x") ||
 				strstr(line, "0X");
+	free(line);
 	if (f)
 		fclose(f);
 	return found;
