@@ -350,7 +350,7 @@ void report_accepted(struct conn *c);
 void report_end(struct conn *c);
 /* One that was refused before it was a session, or that would have been. */
 void report_refused(struct edge *e, const struct arrival *a);
-/* The guard would have refused something in the session. Once for each rule. */
+/* The guard would refuse this session, but only observes. Told once for each rule. */
 void report_would(struct conn *c, enum rule rule);
 /* It has to leave, for somebody better. */
 void report_evicted(struct conn *c);

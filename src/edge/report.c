@@ -244,18 +244,13 @@ void report_refused(struct edge *e, const struct arrival *a)
 void report_would(struct conn *c, enum rule rule)
 {
 	uint32_t bit = UINT32_C(1) << rule;
-	uint8_t mem[384];
-	struct buf out;
+	const struct session_out out = { .only_observed = true };
 
 	_Static_assert(RULE_COUNT <= 32, "a bit for each rule");
 	if (c->would & bit)
 		return;
 	c->would |= bit;
-	buf_init(&out, mem, sizeof(mem));
-	session_fields(c, &out);
-	field_code(c->edge, &out, rule, &c->session.peer.addr);
-	field_text(&out, "step", SPAN("late"));
-	send(c, LOG_WOULD_REFUSE, &out);
+	report_deed(c, EV_NONE, 1, rule, &out);
 }
 
 void report_evicted(struct conn *c)

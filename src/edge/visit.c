@@ -186,8 +186,6 @@ void visit_saw(struct conn *c, const struct session_out *out, unsigned seen)
 {
 	struct guard_deeds d = { .passed = out->passed && !c->passed };
 
-	if (out->only_observed && out->refused_by != RULE_NONE)
-		report_would(c, out->refused_by);
 	c->passed |= out->passed;
 	if (!c->judged || c->dismissed != RULE_NONE || !(seen & SEEN_ANY || d.passed))
 		return;
