@@ -6,10 +6,8 @@
 
 /* Who talks to whom. Each pair has a link of its own; nobody else has any. */
 static const enum role talk_table[][2] = {
-	{ ROLE_EDGE, ROLE_STORE },
-	{ ROLE_EDGE, ROLE_WATCH },
-	{ ROLE_STORE, ROLE_WATCH },
-	{ ROLE_AUTH, ROLE_WATCH },
+	{ ROLE_EDGE, ROLE_STORE },     { ROLE_EDGE, ROLE_WATCH },
+	{ ROLE_STORE, ROLE_WATCH },    { ROLE_AUTH, ROLE_WATCH },
 	{ ROLE_FIREWALL, ROLE_WATCH },
 };
 

@@ -78,7 +78,7 @@ static bool write_journal(struct batch *b)
 
 	while (list_next(&rest, &line)) {
 		if (!journald_send(b->journal, (enum log_level)(line.p[0] - '0'),
-				  span_skip(line, 1)))
+				   span_skip(line, 1)))
 			return false;
 		b->done = b->lines.len - rest.n;
 	}
