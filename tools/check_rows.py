@@ -16,6 +16,7 @@ TABLES = [
     ("messages.def", r"^MESSAGE\((\w+)", r"\bmsg_{}_(?:pack|unpack)\b|\bMSG_{}\b"),
     ("settings.def", r"^SETTING\(\w+,\s*(\w+)", r"(?:\bset(?:tings)?|\bs|\bconf)(?:\.|->)(?:set\.)?{}\b|\bSET_{}\b"),
     ("sections.def", r"^SECTION\((\w+)", r"\bSECTION_{}\b"),
+    ("rules.def", r"^RULE\((\w+)", r"\bRULE_{}\b"),
 ]
 
 # Rows that came before what uses them. A row that is used must not stay here.
@@ -34,6 +35,9 @@ def main():
     text = "\n".join(f.read_text(encoding="utf-8") for f in files
                      if not (f.parent.name == "spec" and f.suffix == ".def")
                      and f.name not in ("check.c", "docs.c"))
+    # a rule says its reply
+    rules = (src / "spec" / "rules.def").read_text(encoding="utf-8")
+    text += "".join(f" RE_{reply}" for reply in re.findall(r"^RULE\(\w+,[^,]*,[^,]*,\s*(\w+)", rules, re.M))
     problems, rows = [], 0
     for table, row, use in TABLES:
         for name in re.findall(row, (src / "spec" / table).read_text(encoding="utf-8"), re.M):
