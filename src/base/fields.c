@@ -1,7 +1,5 @@
 #include "base/fields.h"
 
-#include <inttypes.h>
-
 #include "base/time.h"
 #include "base/utf8.h"
 
@@ -143,6 +141,24 @@ bool field_find(struct span row, const char *name, struct field *out)
 	return false;
 }
 
+/* A number in decimal. */
+static void print_number(int64_t n, struct buf *out)
+{
+	if (n < 0)
+		buf_byte(out, '-');
+	buf_number(out, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+}
+
+/* With zeros in front, so that it has so many digits (at most four). */
+static void print_digits(int64_t n, unsigned digits, struct buf *out)
+{
+	uint8_t mem[4];
+
+	for (unsigned i = digits; i-- > 0; n /= 10)
+		mem[i] = (uint8_t)('0' + n % 10);
+	buf_put(out, span_of(mem, digits));
+}
+
 /* The Gregorian calendar from days since 1970-01-01 (Howard Hinnant's civil_from_days). */
 static void print_date(int64_t days, struct buf *out)
 {
@@ -154,8 +170,11 @@ static void print_date(int64_t days, struct buf *out)
 	int64_t mp = (5 * doy + 2) / 153;
 	int64_t month = mp < 10 ? mp + 3 : mp - 9;
 
-	buf_fmt(out, "%04d-%02d-%02d", (int)(yoe + era * 400 + (month <= 2)), (int)month,
-		(int)(doy - (153 * mp + 2) / 5 + 1));
+	print_digits(yoe + era * 400 + (month <= 2), 4, out);
+	buf_byte(out, '-');
+	print_digits(month, 2, out);
+	buf_byte(out, '-');
+	print_digits(doy - (153 * mp + 2) / 5 + 1, 2, out);
 }
 
 static void print_time(int64_t wall, struct buf *out)
@@ -164,20 +183,26 @@ static void print_time(int64_t wall, struct buf *out)
 
 	/* beyond the year 9999 RFC 3339 has no words; our clock says no such thing */
 	if (wall < 0 || day > 2932896) {
-		buf_fmt(out, "%" PRId64, wall);
+		print_number(wall, out);
 		return;
 	}
 	print_date(day, out);
-	buf_fmt(out, "T%02d:%02d:%02d.%03dZ", (int)(rest / MS_HOUR),
-		(int)(rest / MS_MINUTE % 60), (int)(rest / MS_SECOND % 60),
-		(int)(rest % MS_SECOND));
+	buf_byte(out, 'T');
+	print_digits(rest / MS_HOUR, 2, out);
+	buf_byte(out, ':');
+	print_digits(rest / MS_MINUTE % 60, 2, out);
+	buf_byte(out, ':');
+	print_digits(rest / MS_SECOND % 60, 2, out);
+	buf_byte(out, '.');
+	print_digits(rest % MS_SECOND, 3, out);
+	buf_byte(out, 'Z');
 }
 
 static void print_value(const struct field *f, struct buf *out)
 {
 	switch (f->kind) {
 	case FIELD_NUMBER:
-		buf_fmt(out, "%" PRId64, f->number);
+		print_number(f->number, out);
 		break;
 	case FIELD_FLAG:
 		buf_put(out, f->number ? SPAN("true") : SPAN("false"));
@@ -257,16 +282,18 @@ static void print_logfmt_text(struct span text, size_t max, struct buf *out)
 
 void fields_print_logfmt(struct span row, size_t text_max, struct buf *out)
 {
-	const char *between = "";
+	struct span between = SPAN_NONE;
 	struct field f;
 
 	while (field_next(&row, &f)) {
-		buf_fmt(out, "%s%.*s=", between, SPAN_ARG(f.name));
+		buf_put(out, between);
+		buf_put(out, f.name);
+		buf_byte(out, '=');
 		if (f.kind == FIELD_TEXT)
 			print_logfmt_text(f.text, text_max, out);
 		else
 			print_value(&f, out);
-		between = " ";
+		between = SPAN(" ");
 	}
 }
 

@@ -132,6 +132,15 @@ void report_accepted(struct conn *c)
 	pulse_gauge(c->edge->pulse, GAUGE_MESSAGES, 1);
 }
 
+static void field_one(struct buf *out, enum event ev, uint16_t count)
+{
+	if (out->len)
+		buf_byte(out, ',');
+	buf_put(out, span_str(event_table[ev].word));
+	buf_byte(out, ':');
+	buf_number(out, count);
+}
+
 /* "early-talk:1,bare-lf:3": what was seen that weighs. */
 static void field_seen(struct conn *c, struct buf *out)
 {
@@ -141,8 +150,7 @@ static void field_seen(struct conn *c, struct buf *out)
 	buf_init(&seen, mem, sizeof(mem));
 	for (enum event ev = EV_NONE + 1; ev < EVENT_COUNT; ev++)
 		if (c->seen[ev] && event_table[ev].weight > 0)
-			buf_fmt(&seen, "%s%s:%u", seen.len ? "," : "",
-				event_table[ev].word, c->seen[ev]);
+			field_one(&seen, ev, c->seen[ev]);
 	if (seen.len)
 		field_text(out, "seen", buf_span(&seen));
 }
@@ -153,7 +161,11 @@ static void field_seconds(struct buf *out, const char *name, ms_t t)
 	struct buf text;
 
 	buf_init(&text, mem, sizeof(mem));
-	buf_fmt(&text, "%lld.%03llds", (long long)(t / 1000), (long long)(t % 1000));
+	buf_number(&text, (uint64_t)t / 1000);
+	buf_byte(&text, '.');
+	for (ms_t digit = 100; digit; digit /= 10)
+		buf_byte(&text, (uint8_t)('0' + t / digit % 10));
+	buf_byte(&text, 's');
 	field_text(out, name, buf_span(&text));
 }
 
