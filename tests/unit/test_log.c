@@ -323,17 +323,24 @@ static void what_only_a_rule_refused_is_not_told_twice(void **state)
 static void what_was_overwritten_is_counted(void **state)
 {
 	struct bench *b = *state;
-	const uint64_t total = 200000;
+	static const uint8_t filling[LOG_RECORD_MAX - 64];
+	const uint64_t total = 20000;
+	struct addr from = addr_v4(192, 0, 2, 1);
+	uint8_t mem[LOG_RECORD_MAX];
+	struct buf fields;
 
+	/* large ones, so that few of them are in the ring, and few lines are to be written */
+	buf_init(&fields, mem, sizeof(mem));
+	field_text(&fields, "what", span_of(filling, sizeof(filling)));
 	b->conf->set.log_full = 1000000;
 	b->conf->set.log_budget = 1 << 30;
 	log_conf(b->log, b->conf);
 	for (uint64_t i = 0; i < total; i++)
-		offence(b->edge, 1, SPAN("x"));
+		pulse_log(b->edge, LOG_REJECTED, 1000, &from, buf_span(&fields));
 	run_for(b, 300);
 	finish(b);
 	assert_true(counted(b->file, "overwritten") > 0);
-	assert_int_equal(lines_with(b->file, "log=offence") +
+	assert_int_equal(lines_with(b->file, "log=rejected") +
 				 counted(b->file, "log=log-lost"),
 			 total);
 }
