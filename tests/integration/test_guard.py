@@ -246,3 +246,23 @@ def test_an_edge_that_stops_answering_leaves_the_bans_to_the_others(guarded):
     os.kill(victim, signal.SIGSTOP)
     wait_for("it to be replaced", lambda: victim not in guarded.pids("edge"), PATIENCE)
     expect_refused(guarded, BOT, b"H")
+
+
+def test_strangers_share_a_budget_of_handshakes(make_server):
+    server = make_server(start=False, tls=True, settings='guard: { mode = "enforce"; known-good-after = 2; };\n')
+    text = server.config.read_text()
+    server.config.write_text(text.replace("tls: { certificates", "tls: { handshakes = 1; certificates", 1))
+    server.start()
+    befriend(server, FRIEND)
+
+    def starttls(source):
+        talks = [server.talk(source).hello() for _ in range(8)]
+        for talk in talks:
+            talk.send("STARTTLS\r\n")
+        said = {talk.reply()[:3] for talk in talks}
+        for talk in talks:
+            talk.close()
+        return said
+
+    wait_for("one too many", lambda: starttls(BOT) == {b"220", b"454"})
+    assert starttls(FRIEND) == {b"220"}
