@@ -185,7 +185,7 @@ static void ends_well(const char *why, const struct run *r)
 	double before = rate(r, 0, 4), after = rate(r, SLOTS / QUARTERS, SLOTS);
 	double at_once = rate(r, SLOTS / QUARTERS, SLOTS / QUARTERS + 4);
 
-	print_message("%s: %.0f an hour at first, %.1f at a quarter, %.1f after it; "
+	print_message("# %s: %.0f an hour at first, %.1f at a quarter, %.1f after it; "
 		      "%u attempts, %u of them heard\n",
 		      why, before, at_once, after, r->attempts, r->relayed);
 	expect_true(why, r->in_slot[0] > 0 && after < before * 0.05);
