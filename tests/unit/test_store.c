@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/rcptmap.h"
 #include "conf/settings.h"
+#include "guard/snapshot.h"
 #include "store/store.h"
 
 #define PATIENCE 20000 /* ms: for a busy machine */
@@ -36,6 +37,7 @@ struct rig {
 	struct buf rows;
 	size_t row_count;
 	char said[256];
+	struct start_mapping guard; /* what the store gets of it */
 };
 
 static struct err err;
@@ -58,6 +60,7 @@ static int be_store(const struct rig *r, int life, int edge, int watch, int puls
 	int code;
 
 	s.conf = start_map_conf(memfd_of(span_of(&r->conf, sizeof(r->conf))), &err);
+	s.guard = r->guard;
 	s.peer_count = 2;
 	s.peers[0].role = ROLE_EDGE;
 	s.peers[1].role = ROLE_WATCH;
@@ -83,7 +86,37 @@ static void hear(struct link *l, enum message kind, struct frame *f)
 			 got == LINK_GOT ? message_table[f->kind].word : err.text);
 }
 
-static void start_store(struct rig *r)
+/* The first that an edge hears. *remember: a descriptor that came between; -1: none. */
+static void hear_welcome(struct rig *r, int *remember, struct msg_REMEMBER *m)
+{
+	struct frame f;
+
+	hear(r->edge, MSG_STORAGE, &f);
+	*remember = -1;
+	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_GOT);
+	if (f.kind == MSG_REMEMBER) {
+		assert_true(msg_REMEMBER_unpack(f.bytes, m));
+		*remember = f.fds[0];
+		hear(r->edge, MSG_RECIPIENTS, &f);
+	}
+	assert_int_equal(f.kind, MSG_RECIPIENTS);
+	frame_close_fds(&f);
+}
+
+static void meet_edge(struct rig *r, unsigned number)
+{
+	struct msg_PEER peer = { .role = ROLE_EDGE, .number = (uint16_t)number };
+	int pair[2];
+
+	assert_true(link_pair(pair, &err));
+	msg_PEER_pack(&peer, link_begin(r->life));
+	assert_true(link_send(r->life, &pair[1], 1));
+	close(pair[1]);
+	assert_true(link_open(&r->edge, pair[0], ROLE_EDGE, ROLE_STORE, number, &err));
+}
+
+/* All but what the edge hears first. */
+static void begin_store(struct rig *r)
 {
 	int life[2], edge[2], watch[2], pulse, reader;
 	struct frame f;
@@ -107,9 +140,16 @@ static void start_store(struct rig *r)
 	assert_true(link_open(&r->edge, edge[0], ROLE_EDGE, ROLE_STORE, EDGE, &err));
 	assert_true(link_open(&r->watch, watch[0], ROLE_WATCH, ROLE_STORE, 0, &err));
 	hear(r->life, MSG_READY, &f);
-	hear(r->edge, MSG_STORAGE, &f);
-	hear(r->edge, MSG_RECIPIENTS, &f);
-	frame_close_fds(&f);
+}
+
+static void start_store(struct rig *r)
+{
+	struct msg_REMEMBER m;
+	int fd;
+
+	begin_store(r);
+	hear_welcome(r, &fd, &m);
+	assert_int_equal(fd, -1);
 }
 
 static void let_go(struct rig *r)
@@ -451,20 +491,14 @@ static void a_next_hop_decides_what_becomes_of_a_message(void **state)
 static void what_a_dead_edge_had_in_hand_is_given_to_another(void **state)
 {
 	struct rig *r = *state;
-	struct msg_PEER peer = { .role = ROLE_EDGE, .number = EDGE };
 	struct msg_DELIVER m;
 	struct frame f;
-	int pair[2];
 
 	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
 	hear(r->edge, MSG_SUBMITTED, &f);
 	(void)job_given(r, &m, &f);
 	link_close(&r->edge);
-	assert_true(link_pair(pair, &err));
-	msg_PEER_pack(&peer, link_begin(r->life));
-	assert_true(link_send(r->life, &pair[1], 1));
-	close(pair[1]);
-	assert_true(link_open(&r->edge, pair[0], ROLE_EDGE, ROLE_STORE, EDGE, &err));
+	meet_edge(r, EDGE);
 	hear(r->edge, MSG_STORAGE, &f);
 	hear(r->edge, MSG_RECIPIENTS, &f);
 	frame_close_fds(&f);
@@ -692,17 +726,11 @@ static void giving_up_a_message_that_was_promised_changes_nothing(void **state)
 	until_empty(r);
 }
 
-static void a_store_that_drains_ends_and_loses_nothing(void **state)
+static void drain_store(struct rig *r)
 {
-	struct rig *r = *state;
 	struct msg_DRAIN drain = { .within = 1000 };
-	struct msg_DELIVER m;
-	struct frame f;
 	int status;
 
-	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
-	hear(r->edge, MSG_SUBMITTED, &f);
-	(void)job_given(r, &m, &f);
 	msg_DRAIN_pack(&drain, link_begin(r->life));
 	assert_true(link_send(r->life, NULL, 0));
 	assert_int_equal(waitpid(r->store, &status, 0), r->store);
@@ -711,9 +739,165 @@ static void a_store_that_drains_ends_and_loses_nothing(void **state)
 	link_close(&r->watch);
 	link_close(&r->life);
 	pulse_reader_close(&r->pulse);
+}
+
+static void a_store_that_drains_ends_and_loses_nothing(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DELIVER m;
+	struct frame f;
+
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	(void)job_given(r, &m, &f);
+	drain_store(r);
 	start_store(r);
 	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
 	until_empty(r);
+}
+
+/* ---- the guard's memory --------------------------------------------------------------- */
+
+#define ROWS 5000 /* several transactions */
+
+/* As at another start of the server: shared with the store, as the real one is. */
+static struct memory new_memory(struct rig *r, uint64_t key)
+{
+	const struct memory_shape shape = { 1024, 131072, 1, 1 };
+	struct memory m;
+
+	r->guard.n = memory_size(&shape);
+	r->guard.mem = mmap(NULL, r->guard.n, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(r->guard.mem != MAP_FAILED);
+	memory_init(r->guard.mem, r->guard.n, &shape, (uint64_t[]){ key, 1 }, 1);
+	assert_true(memory_open(&m, r->guard.mem, r->guard.n, 0));
+	return m;
+}
+
+static struct guard_key nth_key(unsigned n)
+{
+	struct addr a = addr_v4(10, 1, (uint8_t)(n >> 8), (uint8_t)n);
+
+	return guard_key_of(&a, LEVEL_CLIENT);
+}
+
+static void fill(const struct memory *m)
+{
+	for (unsigned i = 0; i < ROWS; i++) {
+		struct guard_hot *row = memory_open_row(m, nth_key(i), 1000);
+
+		assert_non_null(row);
+		row->first = row->last = memory_second(1000);
+		row->visits = 3;
+		memory_close_row(m, row);
+	}
+}
+
+/* What it was told has come, as it was. */
+static void merge(const struct memory *m, int fd)
+{
+	struct stat st;
+	size_t torn;
+	void *mem;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(mem != MAP_FAILED);
+	assert_int_equal(
+		snapshot_read(m, span_of(mem, (size_t)st.st_size), 2000, 0, &torn), ROWS);
+	assert_int_equal(torn, 0);
+	munmap(mem, (size_t)st.st_size);
+	close(fd);
+}
+
+static void say_remembered(struct rig *r, uint64_t life)
+{
+	struct msg_REMEMBERED m = { .life = life, .rows = ROWS };
+
+	msg_REMEMBERED_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+}
+
+static void what_an_earlier_life_remembered_is_kept_until_an_edge_has_merged_it(void **state)
+{
+	struct rig *r = *state;
+	struct start_mapping first, second;
+	struct memory was, is;
+	struct msg_REMEMBER m = { 0 };
+	int fd;
+
+	drain_store(r);
+	was = new_memory(r, 1);
+	first = r->guard;
+	fill(&was);
+	start_store(r);
+	drain_store(r);
+
+	is = new_memory(r, 2);
+	second = r->guard;
+	begin_store(r);
+	hear_welcome(r, &fd, &m);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_true(m.life == memory_life(&is));
+	/* it dies: the next one is told */
+	link_close(&r->edge);
+	meet_edge(r, EDGE);
+	hear_welcome(r, &fd, &m);
+	assert_true(fd >= 0);
+	close(fd);
+	/* and the server stops before that one is ready */
+	drain_store(r);
+
+	begin_store(r);
+	hear_welcome(r, &fd, &m);
+	assert_true(fd >= 0);
+	merge(&is, fd);
+	say_remembered(r, m.life);
+	do_command(r, "queue list"); /* it has been heard by then */
+	drain_store(r);
+
+	/* now the last snapshot is of the second life */
+	start_store(r);
+	drain_store(r);
+	r->guard = first;
+	begin_store(r);
+	hear_welcome(r, &fd, &m);
+	assert_true(fd >= 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), SNAPSHOT_HEAD + ROWS * SNAPSHOT_ROW);
+	close(fd);
+	start_unmap(&first);
+	start_unmap(&second);
+}
+
+static void an_edge_with_another_memory_is_not_the_one_to_remember(void **state)
+{
+	struct rig *r = *state;
+	struct link *strange;
+	struct memory m;
+	struct msg_REMEMBER told;
+	int fd;
+
+	drain_store(r);
+	m = new_memory(r, 1);
+	fill(&m);
+	start_store(r);
+	drain_store(r);
+	start_unmap(&r->guard);
+	m = new_memory(r, 2);
+	begin_store(r);
+	hear_welcome(r, &fd, &told);
+	close(fd);
+	say_remembered(r, told.life + 1);
+	do_command(r, "queue list");
+	strange = r->edge;
+	meet_edge(r, EDGE + 1);
+	hear_welcome(r, &fd, &told);
+	assert_true(fd >= 0);
+	close(fd);
+	link_close(&strange);
+	start_unmap(&r->guard);
 }
 
 int main(void)
@@ -738,6 +922,8 @@ int main(void)
 		TEST(a_message_for_nobody_is_refused),
 		TEST(giving_up_a_message_that_was_promised_changes_nothing),
 		TEST(a_store_that_drains_ends_and_loses_nothing),
+		TEST(what_an_earlier_life_remembered_is_kept_until_an_edge_has_merged_it),
+		TEST(an_edge_with_another_memory_is_not_the_one_to_remember),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
