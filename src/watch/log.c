@@ -260,7 +260,7 @@ static void take(struct log *l, const struct line *line)
 
 	/* what a rule refused, and was no offence, has a line of its own: log=rejected */
 	if ((int)line->level > set->log_level ||
-	    (line->deed && line->deed->event == EV_NONE)) {
+	    (line->deed && line->deed->event == EV_NONE && !line->deed->observed)) {
 		l->unwritten++;
 		return;
 	}
@@ -276,22 +276,28 @@ static void take(struct log *l, const struct line *line)
 		only_counted(l, 1);
 }
 
+/* A deed that is no offence, and that a rule would have refused, is told as just that. */
+static enum record kind_of(enum record kind, const struct pulse_deed *deed)
+{
+	return deed && deed->event == EV_NONE && deed->observed ? LOG_WOULD_REFUSE : kind;
+}
+
 void log_record(struct log *l, enum role role, unsigned number,
 		const struct pulse_record *r)
 {
 	struct pulse_deed deed;
 	bool is_deed = r->kind == LOG_OFFENCE && pulse_deed_read(r->fields, &deed);
+	enum record kind = kind_of(r->kind, is_deed ? &deed : NULL);
 
-	take(l,
-	     &(struct line){ .kind = r->kind,
-			     .level = record_table[r->kind].level,
-			     .rank = is_peers_doing(r->kind) ? BUDGET_PEER : BUDGET_OURS,
-			     .wall = r->wall,
-			     .role = role,
-			     .number = number,
-			     .from = r->has_from ? &r->from : NULL,
-			     .fields = is_deed ? SPAN_NONE : r->fields,
-			     .deed = is_deed ? &deed : NULL });
+	take(l, &(struct line){ .kind = kind,
+				.level = record_table[kind].level,
+				.rank = is_peers_doing(kind) ? BUDGET_PEER : BUDGET_OURS,
+				.wall = r->wall,
+				.role = role,
+				.number = number,
+				.from = r->has_from ? &r->from : NULL,
+				.fields = is_deed ? SPAN_NONE : r->fields,
+				.deed = is_deed ? &deed : NULL });
 }
 
 void log_overwritten(struct log *l, uint64_t count)
