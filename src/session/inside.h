@@ -29,6 +29,7 @@
 #define MARK_PTR_BAD   (1u << 14)
 #define MARK_PTR_GOOD  (1u << 15)
 #define MARK_FROM_GOOD (1u << 16) /* of the sender under way */
+#define MARK_UNHEARD   (1u << 17) /* we had not greeted it yet when we began to stop */
 
 /* How long we wait for another role before the peer hears that we failed. */
 #define ROLE_WAIT     (60 * MS_SECOND)

@@ -632,6 +632,13 @@ static void event(struct step *t, const struct smtp_event *ev)
 	}
 }
 
+static bool is_time_to_stop(const struct session *s)
+{
+	bool unheard = (s->marks & MARK_UNHEARD) && s->messages == 0;
+
+	return (s->marks & MARK_STOP) && !(s->marks & MARK_MAIL) && !unheard;
+}
+
 void mx_talk(struct step *t)
 {
 	struct session *s = t->s;
@@ -639,7 +646,7 @@ void mx_talk(struct step *t)
 	while (s->phase == PHASE_TALK && buf_room(t->out->peer) >= REPLY_MAX) {
 		struct smtp_event ev;
 
-		if ((s->marks & MARK_STOP) && !(s->marks & MARK_MAIL)) {
+		if (is_time_to_stop(s)) {
 			session_end_with(t, RE_STOPPING, END_SHUTDOWN);
 			return;
 		}

@@ -378,14 +378,17 @@ static void time_came(struct step *t)
 
 /* ---- a step ------------------------------------------------------------------------ */
 
-/* A session that does nothing ends at once; a transaction may be finished. */
+/*
+ * A session that does nothing ends at once; a transaction may be finished. Who was let in
+ * and made to wait may say what it came for: it does not know that we change places.
+ */
 static void stop(struct step *t)
 {
 	struct session *s = t->s;
 
 	s->marks |= MARK_STOP;
 	if (s->phase == PHASE_PROXY || s->phase == PHASE_WAIT)
-		session_end_with(t, RE_STOPPING, END_SHUTDOWN);
+		s->marks |= MARK_UNHEARD;
 	else if (s->phase == PHASE_TLS)
 		end_by(t, END_SHUTDOWN, DO_ABORT);
 }
