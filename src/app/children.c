@@ -302,6 +302,8 @@ static bool give_birth(struct child *c, int link, struct err *err)
 	if (s->owners.drop)
 		what.owner = &s->owners.of[c->role];
 	what.net_admin = c->role == ROLE_FIREWALL;
+	/* the administrator is answered while all processors are busy with an attack */
+	what.urgent = c->role == ROLE_WATCH;
 	c->pid = spawn(&what, err);
 	close(link);
 	return c->pid > 0;

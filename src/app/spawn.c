@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 
 /* As sysexits.h and shells have it. */
 #define EXIT_CANNOT_RUN 126
+
+/* Root may go below zero; who is not stays at what all have. */
+#define URGENT_NICE (-5)
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -104,6 +108,8 @@ static bool arrange_fds(int link, bool quiet)
 /* In the child, which has one thread and may do as it likes. */
 static NORETURN void become(const struct spawn *what)
 {
+	if (what->urgent)
+		(void)setpriority(PRIO_PROCESS, 0, URGENT_NICE);
 	reset_signals();
 	clean_environment();
 	(void)syscall(SYS_close_range, LINK_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);

@@ -18,7 +18,8 @@ struct spawn {
 	int link;		   /* becomes LINK_FD; -1: none */
 	const struct owner *owner; /* NULL: stay who we are */
 	bool net_admin; /* keep CAP_NET_ADMIN, if we have it, for it and its children */
-	bool quiet;	/* what it prints is of no interest */
+	bool urgent; /* little work, for which somebody waits: before the others, if we may */
+	bool quiet; /* what it prints is of no interest */
 };
 
 /* -1 on failure, of which the child itself only notices what its exit code says. */
