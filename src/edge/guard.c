@@ -14,6 +14,7 @@
 #include "edge/inside.h"
 #include "guard/access.h"
 #include "guard/snapshot.h"
+#include "session/limits.h"
 #include "spec/replies.h"
 
 #define NONE_WORSE_PAUSE ((ms_t)20) /* after a search in vain, for strangers */
@@ -69,36 +70,11 @@ struct span edge_guard_refusal(struct edge *e, struct refusal *r, enum rule rule
 
 /* ---- limits ------------------------------------------------------------------------------ */
 
-static void take_limits(struct guard_limits *l, const struct conf *conf)
-{
-	const struct settings *s = &conf->set;
-
-	*l = (struct guard_limits){
-		.observe = s->guard_mode == GUARD_OBSERVE,
-		.sessions_max = s->sessions,
-		.reserved = s->reserved,
-		.per_address = s->sessions_address,
-		.connect_rate = s->connect_rate,
-		.connect_burst = s->connect_burst,
-		.delay_at = s->delay_at,
-		.late_at = s->late_at,
-		.ban_at = s->ban_at,
-		.ban_history_at = s->ban_history_at,
-		.good_after = s->good_after,
-		.prefix_offenders = s->prefix_offenders,
-		.drop_after = s->drop_after,
-		.kernel_after = s->kernel_after,
-		.half_fast = s->half_fast,
-		.half_slow = s->half_slow,
-		.ban_first = s->ban_first,
-		.ban_max = s->ban_max,
-	};
-	memcpy(l->observed, conf->observed, sizeof(l->observed));
-}
-
 void edge_guard_adopt(struct edge *e)
 {
-	take_limits(&e->guard.limits, e->rules->conf);
+	const struct conf *conf = e->rules->conf;
+
+	limits_of(&conf->set, conf->observed, &e->guard.limits);
 	memory_half_life(&e->guard.memory, e->guard.limits.half_slow);
 	print_refusals(e);
 	e->ticks++; /* what was reckoned with the old ones holds no more */

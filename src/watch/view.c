@@ -1,39 +1,12 @@
 #include "watch/view.h"
 
 #include "link/start.h"
-
-/* The same as the edges read: the guard's limits out of the settings. */
-static void read_limits(struct guard_limits *l, const struct conf *conf)
-{
-	const struct settings *set = &conf->set;
-
-	*l = (struct guard_limits){
-		.observe = set->guard_mode == GUARD_OBSERVE,
-		.sessions_max = set->sessions,
-		.reserved = set->reserved,
-		.per_address = set->sessions_address,
-		.connect_rate = set->connect_rate,
-		.connect_burst = set->connect_burst,
-		.delay_at = set->delay_at,
-		.late_at = set->late_at,
-		.ban_at = set->ban_at,
-		.ban_history_at = set->ban_history_at,
-		.good_after = set->good_after,
-		.prefix_offenders = set->prefix_offenders,
-		.drop_after = set->drop_after,
-		.kernel_after = set->kernel_after,
-		.half_fast = set->half_fast,
-		.half_slow = set->half_slow,
-		.ban_first = set->ban_first,
-		.ban_max = set->ban_max,
-	};
-	memcpy(l->observed, conf->observed, sizeof(l->observed));
-}
+#include "session/limits.h"
 
 void view_conf(struct view *v, const struct conf *conf)
 {
 	v->conf = conf;
-	read_limits(&v->guard.limits, conf);
+	limits_of(&conf->set, conf->observed, &v->guard.limits);
 }
 
 void view_access(struct view *v, const void *mem, size_t n)

@@ -14,7 +14,9 @@
 #include <time.h>
 
 #include "base/bug.h"
+#include "conf/settings.h"
 #include "guard/guard.h"
+#include "session/limits.h"
 #include "tests/unit/access_maker.h"
 
 enum { SAMPLES = 200000, ACTIVE = 10000, COLD = 1000000, LISTED = 1000000 };
@@ -77,25 +79,11 @@ static struct addr scattered(uint64_t seed, uint32_t i)
 
 static void limits(struct guard_limits *l)
 {
-	*l = (struct guard_limits){
-		.sessions_max = 10000,
-		.reserved = 10,
-		.per_address = 50,
-		.connect_rate = 120,
-		.connect_burst = 20,
-		.delay_at = 20,
-		.late_at = 50,
-		.ban_at = 100,
-		.ban_history_at = 25,
-		.good_after = 5,
-		.prefix_offenders = 8,
-		.drop_after = 10,
-		.kernel_after = 50,
-		.half_fast = 10 * MS_MINUTE,
-		.half_slow = 7 * MS_DAY,
-		.ban_first = 10 * MS_MINUTE,
-		.ban_max = 7 * MS_DAY,
-	};
+	static const bool enforced[RULE_COUNT];
+	struct settings set;
+
+	settings_init(&set);
+	limits_of(&set, enforced, l);
 }
 
 static void make_memory(struct world *w)

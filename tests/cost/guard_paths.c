@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "conf/settings.h"
 #include "guard/guard.h"
+#include "session/limits.h"
 #include "tests/cost/cost.h"
 
 #define WALL INT64_C(1792152000000)
@@ -18,25 +20,13 @@ static struct guard_visit here; /* one that stays */
 
 static void take_limits(struct guard_limits *l)
 {
-	*l = (struct guard_limits){
-		.sessions_max = 10000,
-		.reserved = 10,
-		.per_address = 50,
-		.connect_rate = 120,
-		.connect_burst = 20,
-		.delay_at = 20,
-		.late_at = 50,
-		.ban_at = 100,
-		.ban_history_at = 25,
-		.good_after = 5,
-		.prefix_offenders = 64,
-		.drop_after = 10,
-		.kernel_after = 50,
-		.half_fast = 10 * MS_MINUTE,
-		.half_slow = 7 * MS_DAY,
-		.ban_first = MS_DAY,
-		.ban_max = 7 * MS_DAY,
-	};
+	static const bool enforced[RULE_COUNT];
+	struct settings set;
+
+	settings_init(&set);
+	limits_of(&set, enforced, l);
+	l->prefix_offenders = 64;
+	l->ban_first = MS_DAY;
 }
 
 static struct guard_verdict come(struct guard_visit *v, struct addr a)
