@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "db/queue_inner.h"
 
 #define QUEUE_CACHE_KIB 32768
@@ -31,6 +32,31 @@ static const char schema[] =
 	" target text not null, unique (hop, target));"
 	"create table done (id integer primary key, nonce integer not null, at integer not null);";
 
+/*
+ * What came later; a new database gets it, too. `destination` is that of a message's first
+ * recipient, for counting; `job` the last order that changed it and `was` its state before,
+ * so that the order can be undone.
+ */
+static const char *const upgrades[] = {
+	/* to version 2: notices, incidents, orders */
+	"alter table message add column envid text not null default '';"
+	"alter table message add column incident integer not null default 0;"
+	"alter table message add column job integer not null default 0;"
+	"alter table message add column was integer not null default 0;"
+	"alter table message add column destination integer not null default 0;"
+	"update message set destination = coalesce((select destination from recipient"
+	" where message = id order by number limit 1), 0);"
+	"alter table body add column prefix blob;"
+	"alter table recipient add column notify text not null default '';"
+	"create index message_incident on message (incident) where incident > 0;"
+	"create index message_job on message (job, wall) where job > 0;"
+	"create table job (number integer primary key, kind integer not null,"
+	" state integer not null, standing integer not null, made integer not null,"
+	" until integer not null, ended integer not null, condition text not null,"
+	" why text not null, position integer not null, messages integer not null,"
+	" bytes integer not null, looked integer not null);",
+};
+
 static bool recover(struct queue *q, int64_t wall, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_RECOVER);
@@ -47,6 +73,7 @@ bool queue_open(struct queue **out, const char *path, int64_t wall, struct err *
 		.application = QUEUE_APPLICATION,
 		.version = QUEUE_VERSION,
 		.schema = schema,
+		.upgrades = upgrades,
 		.cache_kib = QUEUE_CACHE_KIB,
 	};
 	struct queue *q = calloc(1, sizeof(*q));
@@ -172,7 +199,8 @@ bool queue_known(struct queue *q, uint64_t id, uint64_t nonce, enum queue_put *o
 	return true;
 }
 
-static bool put_message(struct queue *q, const struct queue_message *m, struct err *err)
+static bool put_message(struct queue *q, const struct queue_message *m,
+			int64_t destination, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_PUT);
 
@@ -189,6 +217,10 @@ static bool put_message(struct queue *q, const struct queue_message *m, struct e
 	sql_bind_text(st, 11, m->sender);
 	sql_bind(st, 12, m->rcpt_total);
 	sql_bind(st, 13, m->spooled);
+	sql_bind(st, 14, m->state);
+	sql_bind_text(st, 15, m->envid);
+	sql_bind(st, 16, m->incident);
+	sql_bind(st, 17, destination);
 	return sql_run(&q->sql, st, "storing a message", err);
 }
 
@@ -198,10 +230,14 @@ static bool put_body(struct queue *q, const struct queue_message *m, struct err 
 
 	sql_bind(st, 1, queue_key(m->id));
 	sql_bind_blob(st, 2, m->body);
+	if (m->prefix.n)
+		sql_bind_blob(st, 3, m->prefix);
+	else
+		sqlite3_bind_null(st, 3);
 	return sql_run(&q->sql, st, "storing a body", err);
 }
 
-static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to,
+static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to, bool held,
 		   struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_PUT);
@@ -211,26 +247,33 @@ static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to,
 	sql_bind_text(st, 3, to->address);
 	sql_bind_text(st, 4, to->mailbox);
 	sql_bind(st, 5, to->destination);
-	if (to->due == QUEUE_IN_HAND)
+	if (held || to->due == QUEUE_IN_HAND)
 		sqlite3_bind_null(st, 6);
 	else
 		sql_bind(st, 6, to->due);
+	sql_bind(st, 7, held ? TO_HELD : TO_WAITING);
+	sql_bind_text(st, 8, to->notify);
 	return sql_run(&q->sql, st, "storing a recipient", err);
 }
 
 bool queue_put(struct queue *q, const struct queue_message *m, const struct queue_to *to,
 	       size_t to_count, enum queue_put *out, struct err *err)
 {
+	bool held = m->state == QUEUE_HELD;
 	enum queue_put got;
 
 	if (!queue_known(q, m->id, m->nonce, &got, err))
 		return false;
 	if (got == QUEUE_PUT) {
-		if (!put_message(q, m, err) || (!m->spooled && !put_body(q, m, err)))
+		BUG_IF(!held && m->state != QUEUE_OPEN);
+		if (!put_message(q, m, to_count ? to[0].destination : 0, err) ||
+		    ((!m->spooled || m->prefix.n) && !put_body(q, m, err)))
 			return false;
 		for (size_t i = 0; i < to_count; i++)
-			if (!put_to(q, m->id, &to[i], err))
+			if (!put_to(q, m->id, &to[i], held, err))
 				return false;
+		if (held)
+			got = QUEUE_KEPT;
 	}
 	*out = got;
 	return true;

@@ -26,6 +26,7 @@ enum queue_state {
 	QUEUE_OPEN, /* some recipient waits, or is in hand */
 	QUEUE_HELD, /* the administrator said so: nothing is tried */
 	QUEUE_DEAD, /* nothing waits, and some recipient failed for good */
+	QUEUE_PURGED, /* deleted by an order, and kept for a day so that this can be undone */
 	QUEUE_GONE, /* not in the queue (any more) */
 };
 
@@ -40,22 +41,26 @@ enum to_state {
 
 struct queue_message {
 	uint64_t id, nonce;
-	enum queue_state state;
-	uint32_t flags; /* MAIL_ bits */
+	enum queue_state state; /* put: OPEN or HELD */
+	uint32_t flags;		/* MAIL_ bits */
 	uint64_t size;
 	int64_t wall; /* when it came */
 	struct endpoint peer;
 	uint16_t listener;
 	struct span helo, login, sender;
+	struct span envid;   /* RFC 3461, as written */
+	uint32_t incident;   /* the number of the order or brake that holds it; 0: none */
 	uint32_t rcpt_total; /* rows of struct queue_to */
 	bool spooled;	     /* the body is a file; else it is in body */
 	struct span body;
+	struct span prefix; /* fields that go before the body on its way out */
 };
 
 struct queue_to {
 	uint32_t number;
 	struct span address; /* as the sender wrote it, or the alias' target */
 	struct span mailbox; /* user@domain without detail */
+	struct span notify;  /* parameters of RFC 3461, as written */
 	int64_t destination;
 	uint32_t attempts;
 	int64_t due;
@@ -105,7 +110,8 @@ MUST bool queue_each_destination(struct queue *q,
 				 void *arg, struct err *err);
 
 enum queue_put {
-	QUEUE_PUT,   /* it is in */
+	QUEUE_PUT, /* it is in */
+	QUEUE_KEPT, /* it is in, and not to be delivered now: it is held, or an order caught it */
 	QUEUE_SAME,  /* it was in already: the same id and nonce */
 	QUEUE_TAKEN, /* another message has this id */
 };

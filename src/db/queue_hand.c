@@ -61,6 +61,28 @@ static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *id
 	}
 }
 
+void queue_columns(sqlite3_stmt *st, struct queue_message *m)
+{
+	struct span ip = sql_text(st, 5);
+
+	m->nonce = (uint64_t)sqlite3_column_int64(st, 0);
+	m->state = (enum queue_state)sqlite3_column_int(st, 1);
+	m->flags = (uint32_t)sqlite3_column_int64(st, 2);
+	m->size = (uint64_t)sqlite3_column_int64(st, 3);
+	m->wall = sqlite3_column_int64(st, 4);
+	if (ip.n == sizeof(m->peer.addr.ip))
+		memcpy(m->peer.addr.ip, ip.p, ip.n);
+	m->peer.port = (uint16_t)sqlite3_column_int(st, 6);
+	m->listener = (uint16_t)sqlite3_column_int(st, 7);
+	m->helo = sql_text(st, 8);
+	m->login = sql_text(st, 9);
+	m->sender = sql_text(st, 10);
+	m->rcpt_total = (uint32_t)sqlite3_column_int64(st, 11);
+	m->spooled = sqlite3_column_int(st, 12) != 0;
+	m->envid = sql_text(st, 13);
+	m->incident = (uint32_t)sqlite3_column_int64(st, 14);
+}
+
 static bool get_message(struct queue *q, struct queue_message *m, bool *found,
 			struct err *err)
 {
@@ -70,16 +92,8 @@ static bool get_message(struct queue *q, struct queue_message *m, bool *found,
 	*found = false;
 	if (!sql_row(&q->sql, st, found, "reading a message", err))
 		return false;
-	if (!*found)
-		return true;
-	m->nonce = (uint64_t)sqlite3_column_int64(st, 0);
-	m->state = (enum queue_state)sqlite3_column_int(st, 1);
-	m->flags = (uint32_t)sqlite3_column_int64(st, 2);
-	m->size = (uint64_t)sqlite3_column_int64(st, 3);
-	m->wall = sqlite3_column_int64(st, 4);
-	m->sender = sql_text(st, 5);
-	m->rcpt_total = (uint32_t)sqlite3_column_int64(st, 6);
-	m->spooled = sqlite3_column_int(st, 7) != 0;
+	if (*found)
+		queue_columns(st, m);
 	return true;
 }
 
@@ -92,13 +106,14 @@ static bool get_body(struct queue *q, struct queue_message *m, struct err *err)
 	if (!sql_row(&q->sql, st, &row, "reading a body", err))
 		return false;
 	m->body = row ? sql_text(st, 0) : SPAN_NONE;
+	m->prefix = row ? sql_text(st, 1) : SPAN_NONE;
 	return true;
 }
 
 /* The texts of the rows that are being taken, until each() has seen them. */
 struct hand {
 	struct queue_to to[TAKE_RECIPIENTS];
-	size_t at[TAKE_RECIPIENTS][2]; /* of address and mailbox, while the text may move */
+	size_t at[TAKE_RECIPIENTS][3]; /* of address, mailbox and notify, while the text may move */
 	size_t count;
 	uint8_t *text;
 	size_t used, cap;
@@ -132,8 +147,11 @@ static bool keep_row(struct hand *h, sqlite3_stmt *st)
 	to->mailbox = sql_text(st, 2);
 	if (!keep(h, to->mailbox, &h->at[h->count][1]))
 		return false;
+	to->notify = sql_text(st, 3);
+	if (!keep(h, to->notify, &h->at[h->count][2]))
+		return false;
 	to->number = (uint32_t)sqlite3_column_int64(st, 0);
-	to->attempts = (uint32_t)sqlite3_column_int64(st, 3);
+	to->attempts = (uint32_t)sqlite3_column_int64(st, 4);
 	h->count++;
 	return true;
 }
@@ -167,6 +185,7 @@ static bool take_rows(struct queue *q, const struct queue_want *want, uint64_t i
 		h->to[i].due = QUEUE_IN_HAND;
 		h->to[i].address.p = h->text + h->at[i][0];
 		h->to[i].mailbox.p = h->text + h->at[i][1];
+		h->to[i].notify.p = h->text + h->at[i][2];
 	}
 	return true;
 }
@@ -190,7 +209,7 @@ bool queue_take(struct queue *q, const struct queue_want *want,
 
 		good = get_message(q, &m, &found, err) &&
 		       take_rows(q, want, ids[i], h, err) &&
-		       (!found || m.spooled || get_body(q, &m, err));
+		       (!found || get_body(q, &m, err));
 		if (!good || !found || h->count == 0)
 			continue;
 		each(arg, &m, h->to, h->count);

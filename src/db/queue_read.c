@@ -127,22 +127,6 @@ bool queue_list(struct queue_reader *r, const struct queue_filter *filter, uint6
 
 /* ---- show ---------------------------------------------------------------------------------- */
 
-static void get_shown(sqlite3_stmt *st, struct queue_message *m)
-{
-	m->nonce = (uint64_t)sqlite3_column_int64(st, 0);
-	m->state = (enum queue_state)sqlite3_column_int(st, 1);
-	m->flags = (uint32_t)sqlite3_column_int64(st, 2);
-	m->size = (uint64_t)sqlite3_column_int64(st, 3);
-	m->wall = sqlite3_column_int64(st, 4);
-	get_peer(st, 5, &m->peer);
-	m->listener = (uint16_t)sqlite3_column_int(st, 7);
-	m->helo = sql_text(st, 8);
-	m->login = sql_text(st, 9);
-	m->sender = sql_text(st, 10);
-	m->rcpt_total = (uint32_t)sqlite3_column_int64(st, 11);
-	m->spooled = sqlite3_column_int(st, 12) != 0;
-}
-
 bool queue_show(struct queue_reader *r, uint64_t id, size_t body_max,
 		void (*each)(void *arg, const struct queue_message *m), void *arg,
 		struct err *err)
@@ -159,7 +143,7 @@ bool queue_show(struct queue_reader *r, uint64_t id, size_t body_max,
 		return false;
 	if (!row)
 		return true;
-	get_shown(st, &m);
+	queue_columns(st, &m);
 	if (!sql_row(&r->sql, body, &has_body, "reading a body", err)) {
 		sqlite3_reset(st);
 		return false;
@@ -189,6 +173,7 @@ static void get_line(sqlite3_stmt *st, struct queue_line *line)
 		.hop = sqlite3_column_int(st, 9),
 		.target = sql_text(st, 10),
 	};
+	line->to.notify = sql_text(st, 11);
 }
 
 bool queue_show_lines(struct queue_reader *r, uint64_t id, int64_t after, size_t limit,

@@ -197,8 +197,8 @@ static bool unusable(struct sql *s, const struct sql_setup *setup, struct err *e
 	return is_taken(setup->path, pid ? pid : holder_of(setup->path, ""), err);
 }
 
-static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty,
-		    struct err *err)
+/* *of: its version; 0: it is empty. */
+static bool is_ours(struct sql *s, const struct sql_setup *setup, int *of, struct err *err)
 {
 	int64_t application = 0, version = 0, things = 0;
 
@@ -206,8 +206,8 @@ static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty,
 	    ask(s, "pragma user_version", &version, NULL, 0) != SQLITE_OK ||
 	    ask(s, "select count(*) from sqlite_schema", &things, NULL, 0) != SQLITE_OK)
 		return unusable(s, setup, err);
-	*empty = application == 0 && things == 0;
-	if (*empty)
+	*of = 0;
+	if (application == 0 && things == 0)
 		return true;
 	if (application != (int64_t)setup->application)
 		return err_set(err, "%s is a database of another program: move it away",
@@ -218,6 +218,7 @@ static bool is_ours(struct sql *s, const struct sql_setup *setup, bool *empty,
 			"%s was written by a newer holdfast (schema %d, this one knows %d): "
 			"start that one, or restore a backup",
 			setup->path, (int)version, setup->version);
+	*of = version > 0 ? (int)version : 1;
 	return true;
 }
 
@@ -232,16 +233,29 @@ static bool is_whole(struct sql *s, const struct sql_setup *setup, struct err *e
 	return true;
 }
 
-static bool create(struct sql *s, const struct sql_setup *setup, struct err *err)
+/*
+ * From version 0 (empty) or an older one to ours, as one transaction: after a crash it is
+ * the one or the other.
+ */
+static bool bring_up(struct sql *s, const struct sql_setup *setup, int version,
+		     struct err *err)
 {
 	char marks[128];
+	bool good;
 
+	if (version == setup->version)
+		return true;
 	snprintf(marks, sizeof(marks),
 		 "pragma application_id = %u; pragma user_version = %d;",
 		 setup->application, setup->version);
-	if (sqlite3_exec(s->db, "begin immediate", NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(s->db, setup->schema, NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(s->db, marks, NULL, NULL, NULL) != SQLITE_OK ||
+	good = sqlite3_exec(s->db, "begin immediate", NULL, NULL, NULL) == SQLITE_OK;
+	if (version == 0)
+		good = good &&
+		       sqlite3_exec(s->db, setup->schema, NULL, NULL, NULL) == SQLITE_OK;
+	for (int v = version ? version : 1; good && v < setup->version; v++)
+		good = sqlite3_exec(s->db, setup->upgrades[v - 1], NULL, NULL, NULL) ==
+		       SQLITE_OK;
+	if (!good || sqlite3_exec(s->db, marks, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(s->db, "commit", NULL, NULL, NULL) != SQLITE_OK)
 		return unusable(s, setup, err);
 	return true;
@@ -310,7 +324,8 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 
 static bool open_writer(struct sql *s, const struct sql_setup *setup, struct err *err)
 {
-	bool unclean, empty;
+	bool unclean;
+	int version;
 
 	if (!take_lock(s, setup->path, err) || !look_at(setup->path, &unclean, err))
 		return false;
@@ -318,8 +333,8 @@ static bool open_writer(struct sql *s, const struct sql_setup *setup, struct err
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return unusable(s, setup, err);
 	sqlite3_busy_timeout(s->db, LOCK_WAIT_MS);
-	if (!is_ours(s, setup, &empty, err) || (unclean && !is_whole(s, setup, err)) ||
-	    !tune(s, setup, err) || (empty && !create(s, setup, err)) ||
+	if (!is_ours(s, setup, &version, err) || (unclean && !is_whole(s, setup, err)) ||
+	    !tune(s, setup, err) || !bring_up(s, setup, version, err) ||
 	    !is_free(s, setup, err) || !add_tables(s, setup, err))
 		return false;
 	sqlite3_wal_hook(s->db, on_wal, s);

@@ -44,7 +44,9 @@ struct sql_setup {
 	const char *path;
 	uint32_t application; /* "HFQU" and the like: whose file it is */
 	int version;	      /* of the schema; a newer one is refused */
-	const char *schema;
+	const char *schema;   /* of version 1 */
+	/* From each version to the next; NULL: there is only one. */
+	const char *const *upgrades;
 	/* Tables that came later, "create table if not exists"; older programs ignore them. */
 	const char *additions; /* NULL: none */
 	int cache_kib;

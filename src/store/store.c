@@ -320,7 +320,7 @@ static bool load_queue(struct store *s, struct err *err)
 		return false;
 	if (l.failed)
 		return err_set(err, "the queue has destinations that are not known");
-	for (size_t i = 0; i < COUNT_OF(counts); i++)
+	for (size_t i = 0; i < QUEUE_PURGED; i++)
 		sum += counts[i];
 	pulse_gauge_set(s->pulse, GAUGE_QUEUE, sum);
 	pulse_gauge_set(s->pulse, GAUGE_DELIVERIES, 0);

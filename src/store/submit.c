@@ -64,6 +64,7 @@ static enum submitted result_of(const struct op_submit *o)
 						     : SUBMITTED_FAILED;
 	switch (o->put) {
 	case QUEUE_PUT:
+	case QUEUE_KEPT:
 		return o->refused;
 	case QUEUE_SAME:
 		return SUBMITTED_OK;
@@ -71,6 +72,13 @@ static enum submitted result_of(const struct op_submit *o)
 		break;
 	}
 	return SUBMITTED_TAKEN;
+}
+
+/* What is held when it comes goes nowhere. */
+static void give_up_parcels(struct op_submit *o)
+{
+	for (struct parcel *p = o->parcels; p; p = p->next)
+		deliver_over(o->store, p->to);
 }
 
 static void start_parcels(struct op_submit *o, struct batch *batch)
@@ -91,14 +99,14 @@ static void done_submit(struct op *op, struct batch *batch)
 	enum submitted result = result_of(o);
 
 	answer(s, o->edge, o->generation, o->m.id, o->m.nonce, result);
-	if (result == SUBMITTED_OK && o->put == QUEUE_PUT) {
+	if (result == SUBMITTED_OK && o->put != QUEUE_SAME) {
 		pulse_gauge(s->pulse, GAUGE_MESSAGES, 1);
 		pulse_gauge(s->pulse, GAUGE_QUEUE, 1);
-		start_parcels(o, batch);
-	} else {
-		for (struct parcel *p = o->parcels; p; p = p->next)
-			deliver_over(s, p->to);
 	}
+	if (result == SUBMITTED_OK && o->put == QUEUE_PUT)
+		start_parcels(o, batch);
+	else
+		give_up_parcels(o);
 }
 
 /* ---- who gets it ---- */
