@@ -33,7 +33,7 @@ PURE_HEADERS = {"inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdatomic.h
 LIBRARIES = [
     (r"uv\.h|uv/", {"io"}),
     (r"ares\w*\.h", {"io"}),
-    (r"openssl/(evp|hmac|sha|kdf|params|crypto|core_names|err)\.h", {"io", "crypt"}),
+    (r"openssl/(evp|hmac|sha|kdf|params|crypto|core_names|err|pem|x509)\.h", {"io", "crypt"}),
     (r"openssl/", {"io"}),
     (r"sqlite3\w*\.h", {"db"}),
     (r"seccomp\.h|linux/(seccomp|landlock|filter|audit)\.h", {"link"}),

@@ -1,0 +1,12 @@
+/*
+ * date - a time of the wall clock as mail writes it
+ */
+#ifndef BASE_DATE_H
+#define BASE_DATE_H
+
+#include "base/buf.h"
+
+/* Milliseconds since 1970 as "Fri, 16 Oct 2026 12:00:00 +0000" (RFC 5322, 3.3). */
+void date_print(int64_t wall, struct buf *out);
+
+#endif
