@@ -19,6 +19,10 @@
 #define DOMAIN_MAX	 255
 #define ENVELOPE_PARAM_MAX 256
 
+#define USER_MAX	 ADDRESS_MAX /* of a name that somebody logs in with */
+#define SECRET_MAX	 1024	/* of a password; tokens of OAuth may have SASL_MAX */
+#define SASL_MAX	 9000	/* one step of an exchange, decoded (12,288 bytes of base64) */
+
 /* a transaction */
 #define RECIPIENTS_CEILING 10000 /* what smtp.recipients may be set to at most */
 #define ENVELOPE_MAX	 (RECIPIENTS_CEILING * (ADDRESS_MAX + 2) + 1024)
@@ -50,6 +54,19 @@
 #define ACCESS_TEXTS_MAX 1024	/* entries of allow, and of deny */
 #define FIREWALL_BATCH	 1000	/* prefixes in one message to the firewall */
 
+#define DKIM_MAX	 16	/* signatures that are configured */
+#define DIGEST_MAX	 64
+#define SIGNATURE_MAX	 1024	/* of DKIM, in bytes */
+#define PREFIX_MAX	 4096	/* fields that are put before a message on its way out */
+#define ENVID_MAX	 100	/* RFC 3461, 4.4 */
+#define ORCPT_MAX	 500	/* RFC 3461, 4.2 */
+#define ITEM_MAX	 (ADDRESS_MAX + ORCPT_MAX + 48) /* a recipient with what DSN wants */
+#define FETCH_BODY_MAX	 65536
+#define FETCH_TEXT_MAX	 (SASL_MAX + USER_MAX + SECRET_MAX + 6) /* a list of three */
+#define FETCH_AT_ONCE	 8   /* requests over HTTPS */
+#define FETCH_WAITING	 256 /* that wait for their turn; more are refused */
+#define FETCH_PAUSES	 256 /* what failed a moment ago and is not tried again yet */
+
 /* configuration */
 #define TEXT_MAX	 256 /* one text setting, its NUL included */
 #define LISTENERS_MAX	 32
@@ -58,6 +75,11 @@
 #define ROUTES_MAX	 256
 #define DOMAINS_MAX	 1024
 #define SOURCES_MAX	 32
+#define RELAYS_MAX	 256
+#define SEND_AS_MAX	 256
+#define TRAPS_MAX	 64
+#define AUTH_SOURCES_MAX 8
+#define OAUTH_MAX	 8
 #define PROBLEMS_MAX	 100 /* reported by one `config check` */
 /* clang-format on */
 
