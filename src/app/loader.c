@@ -13,6 +13,7 @@
 #include "app/loader_walk.h"
 #include "app/sources.h"
 #include "conf/certs.h"
+#include "conf/hop.h"
 #include "io/pem.h"
 #include "link/start.h"
 
@@ -121,10 +122,48 @@ static void make_absolute(struct loaded *l, enum setting which, char text[TEXT_M
 	memcpy(text, path, strlen(path));
 }
 
+static void fill_in_listeners(struct loaded *l)
+{
+	struct walk *w = &l->memory->walk;
+	struct conf *c = &l->conf;
+
+	if (!w->given[SECTION_LISTEN])
+		c->listeners[c->listener_count++] = (struct listener){ .at.port = 25 };
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (!w->tls_given[i] && c->certificate_count && !*c->listeners[i].path)
+			c->listeners[i].tls = TLS_START;
+}
+
+/*
+ * What an entry of relays does not say is as delivery.* has it. But the login is not: it
+ * is for the host in delivery.relay, and another must not be shown it.
+ */
+static void fill_in_relays(struct loaded *l)
+{
+	const struct relay_given *given = l->memory->walk.relay_given;
+	struct conf *c = &l->conf;
+	struct relay from = { .tls = (enum hop_tls)c->set.hop_tls };
+	struct err unused; /* conf_check() reports it */
+
+	if (!relay_parse(setting_text(c->set.relay), &from.hop, from.target, &unused))
+		return;
+	for (size_t i = 0; i < c->relay_count; i++) {
+		struct relay *r = &c->relays[i];
+
+		if (!given[i].tls)
+			r->tls = from.tls;
+		if (given[i].to)
+			continue;
+		r->hop = from.hop;
+		memcpy(r->target, from.target, sizeof(r->target));
+		if (!given[i].login)
+			memcpy(r->login, c->set.relay_login, sizeof(r->login));
+	}
+}
+
 /* What is not said follows from the machine, or from what is. */
 static void fill_in(struct loaded *l)
 {
-	struct walk *w = &l->memory->walk;
 	struct conf *c = &l->conf;
 
 	if (!*c->set.hostname && gethostname(c->set.hostname, TEXT_MAX - 1) != 0)
@@ -133,12 +172,10 @@ static void fill_in(struct loaded *l)
 	make_absolute(l, SET_control, c->set.control);
 	make_absolute(l, SET_maildirs, c->set.maildirs);
 	make_absolute(l, SET_log_file, c->set.log_file);
-	c->certificate_count = (uint32_t)w->certificate_count;
-	if (!w->given[SECTION_LISTEN])
-		c->listeners[c->listener_count++] = (struct listener){ .at.port = 25 };
-	for (size_t i = 0; i < c->listener_count; i++)
-		if (!w->tls_given[i] && c->certificate_count)
-			c->listeners[i].tls = TLS_START;
+	make_absolute(l, SET_fetch_ca_file, c->set.fetch_ca_file);
+	c->certificate_count = (uint32_t)l->memory->walk.certificate_count;
+	fill_in_listeners(l);
+	fill_in_relays(l);
 }
 
 static void judge_pair(struct loaded *l, const struct certificate_files *f,

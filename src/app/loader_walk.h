@@ -23,6 +23,11 @@ struct source_file {
 	struct origin at;
 };
 
+/* What an entry of relays says itself. */
+struct relay_given {
+	bool to, tls, login;
+};
+
 struct walk {
 	struct conf *conf;
 	struct origins *origins;
@@ -30,6 +35,7 @@ struct walk {
 	const char *dir; /* for relative paths */
 	bool given[SECTION_COUNT];
 	bool tls_given[LISTENERS_MAX];
+	struct relay_given relay_given[RELAYS_MAX];
 	size_t certificate_count, source_count, allow_count, deny_count, access_count;
 	struct certificate_files certificates[CERTIFICATES_MAX];
 	struct source_file sources[SOURCES_MAX];

@@ -23,6 +23,7 @@ static int serve(struct start *start)
 		return watch_main(start);
 	case ROLE_FIREWALL:
 		return firewall_main(start);
+	case ROLE_FETCH:
 	case ROLE_NONE:
 	case ROLE_SUPERVISOR:
 	case ROLE_LOADER:

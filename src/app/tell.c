@@ -8,7 +8,9 @@
 static const enum role talk_table[][2] = {
 	{ ROLE_EDGE, ROLE_STORE },     { ROLE_EDGE, ROLE_WATCH },
 	{ ROLE_STORE, ROLE_WATCH },    { ROLE_AUTH, ROLE_WATCH },
-	{ ROLE_FIREWALL, ROLE_WATCH },
+	{ ROLE_FIREWALL, ROLE_WATCH }, { ROLE_EDGE, ROLE_AUTH },
+	{ ROLE_STORE, ROLE_AUTH },     { ROLE_EDGE, ROLE_FETCH },
+	{ ROLE_AUTH, ROLE_FETCH },
 };
 
 static bool talk(enum role a, enum role b)

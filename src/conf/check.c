@@ -1,9 +1,8 @@
-#include "conf/check.h"
+#include "conf/check_inner.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/siphash.h"
 #include "conf/hop.h"
 
 #define SOCKET_PATH_MAX 107 /* struct sockaddr_un, without its NUL */
@@ -53,12 +52,6 @@ void doubt(struct problems *p, struct origin at, const char *fmt, ...)
 	va_end(args);
 }
 
-struct check {
-	struct conf *conf;
-	const struct origins *origins;
-	struct problems *problems;
-};
-
 /* Where one of two settings was read: the other may be a default. */
 static struct origin either(const struct check *c, enum setting a, enum setting b)
 {
@@ -90,6 +83,8 @@ static void check_order(const struct check *c)
 	AT_MOST(c, ban_first, ban_max);
 	AT_MOST(c, half_fast, half_slow);
 	AT_MOST(c, drop_after, kernel_after);
+	AT_MOST(c, auth_delay, auth_delay_max);
+	AT_MOST(c, delay_notice, lifetime);
 }
 
 static void check_path(const struct check *c, enum setting which, const char *path)
@@ -106,6 +101,8 @@ static void check_paths(const struct check *c)
 	const struct origin *o = c->origins->set;
 
 	check_path(c, SET_dir, s->dir);
+	if (*s->fetch_ca_file)
+		check_path(c, SET_fetch_ca_file, s->fetch_ca_file);
 	check_path(c, SET_control, s->control);
 	if (strlen(s->control) > SOCKET_PATH_MAX)
 		problem(c->problems, o[SET_control],
@@ -220,70 +217,6 @@ static void check_dnsbls(const struct check *c)
 				      conf->dnsbls[i].zone);
 }
 
-static bool is_any(const struct addr *a)
-{
-	const struct addr any4 = addr_v4(0, 0, 0, 0), any6 = { 0 };
-
-	return addr_eq(a, &any4) || addr_eq(a, &any6);
-}
-
-/* Would the kernel refuse the second? *:25 is both families, 0.0.0.0:25 all of one. */
-static bool overlap(const struct endpoint *a, const struct endpoint *b)
-{
-	const struct addr any6 = { 0 };
-	bool same_family = addr_is_v4(&a->addr) == addr_is_v4(&b->addr);
-
-	if (a->port != b->port)
-		return false;
-	if (addr_eq(&a->addr, &b->addr) || addr_eq(&a->addr, &any6) ||
-	    addr_eq(&b->addr, &any6))
-		return true;
-	return same_family && (is_any(&a->addr) || is_any(&b->addr));
-}
-
-static void name_listener(struct listener *l)
-{
-	static const uint64_t key[2] = { 0x686f6c6466617374u, 0x6c697374656e6572u };
-	uint8_t bytes[18];
-	struct buf b;
-
-	memcpy(bytes, l->at.addr.ip, 16);
-	bytes[16] = (uint8_t)(l->at.port >> 8);
-	bytes[17] = (uint8_t)l->at.port;
-	l->id = siphash(key, span_of(bytes, sizeof(bytes)));
-
-	memset(l->name, 0, sizeof(l->name));
-	buf_init(&b, l->name, sizeof(l->name) - 1);
-	buf_put(&b, SPAN("smtp "));
-	endpoint_print(&l->at, &b);
-}
-
-static void check_listeners(const struct check *c)
-{
-	struct conf *conf = c->conf;
-
-	for (size_t i = 0; i < conf->listener_count; i++) {
-		struct listener *l = &conf->listeners[i];
-		struct origin at = c->origins->listeners[i];
-
-		name_listener(l);
-		if (l->tls != TLS_NONE && conf->certificate_count == 0)
-			problem(c->problems, at,
-				"listen: %s is to speak TLS, but there is no certificate (tls: { "
-				"certificates = ... })",
-				l->name);
-		if (l->proxy && conf->proxy_count == 0)
-			problem(c->problems, at,
-				"listen: %s has proxy = true, but proxy-from is empty: nobody could "
-				"connect",
-				l->name);
-		for (size_t j = 0; j < i; j++)
-			if (overlap(&l->at, &conf->listeners[j].at))
-				problem(c->problems, at, "listen: %s overlaps with %s",
-					l->name, conf->listeners[j].name);
-	}
-}
-
 static void check_routes(const struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -332,4 +265,6 @@ void conf_check(struct conf *conf, const struct origins *origins, struct problem
 	check_routes(&c);
 	check_domains(&c);
 	check_dnsbls(&c);
+	check_auth(&c);
+	check_outbound(&c);
 }

@@ -23,6 +23,11 @@ struct origins {
 	struct origin routes[ROUTES_MAX];
 	struct origin domains[DOMAINS_MAX];
 	struct origin dnsbls[DNSBLS_MAX];
+	struct origin relays[RELAYS_MAX];
+	struct origin password_sources[AUTH_SOURCES_MAX];
+	struct origin oauth[OAUTH_MAX];
+	struct origin send_as[SEND_AS_MAX];
+	struct origin dkim[DKIM_MAX];
 };
 
 /* Counts problems, and hands the first PROBLEMS_MAX on. */
@@ -36,7 +41,8 @@ struct problems {
 void problem(struct problems *p, struct origin at, const char *fmt, ...) PRINTF(3, 4);
 void doubt(struct problems *p, struct origin at, const char *fmt, ...) PRINTF(3, 4);
 
-/* All judgements. c->set is read; what follows from it (deliver_hop, names) is filled in. */
+/* All judgements. c->set is read; what follows from it (deliver_hop, mechanisms,
+ * names) is filled in. */
 void conf_check(struct conf *c, const struct origins *where, struct problems *p);
 
 #endif

@@ -19,8 +19,9 @@ static bool flag_ok(const bool *flag)
 
 static bool listener_ok(const struct listener *l)
 {
-	return l->at.port != 0 && (unsigned)l->service < SERVICE_COUNT &&
-	       (unsigned)l->tls <= TLS_IMPLICIT && flag_ok(&l->proxy) &&
+	return ends_with_nul(l->path, sizeof(l->path)) && (l->at.port != 0 || *l->path) &&
+	       (unsigned)l->service < SERVICE_COUNT && (unsigned)l->tls <= TLS_IMPLICIT &&
+	       flag_ok(&l->proxy) && flag_ok(&l->auth) &&
 	       ends_with_nul(l->name, sizeof(l->name));
 }
 
@@ -41,15 +42,53 @@ static bool nets_ok(const struct net *nets, uint32_t count)
 	return true;
 }
 
-bool conf_ok(const void *mem, size_t n)
+/* Where mail of our users goes. HOP_COUNT: nowhere. */
+static bool is_relay_hop(enum hop hop)
 {
-	const struct conf *c = mem;
+	return hop == HOP_MX || hop == HOP_SMTP || hop == HOP_COUNT;
+}
 
-	if (n != sizeof(*c) || c->magic != CONF_MAGIC || c->size != sizeof(*c))
-		return false;
-	if (!settings_ok(&c->set) || (unsigned)c->deliver_hop >= HOP_COUNT ||
-	    !ends_with_nul(c->deliver_target, sizeof(c->deliver_target)))
-		return false;
+static bool relay_ok(const struct relay *r)
+{
+	return ends_with_nul(r->domain, sizeof(r->domain)) && flag_ok(&r->below) &&
+	       is_relay_hop(r->hop) && ends_with_nul(r->target, sizeof(r->target)) &&
+	       (unsigned)r->tls < HOP_TLS_COUNT &&
+	       ends_with_nul(r->login, sizeof(r->login));
+}
+
+static bool password_source_ok(const struct password_source *p)
+{
+	return (unsigned)p->kind < PASSWORDS_KINDS &&
+	       ends_with_nul(p->path, sizeof(p->path)) &&
+	       ends_with_nul(p->domain, sizeof(p->domain));
+}
+
+static bool oauth_ok(const struct oauth *o)
+{
+	return ends_with_nul(o->issuer, sizeof(o->issuer)) &&
+	       ends_with_nul(o->keys, sizeof(o->keys)) &&
+	       ends_with_nul(o->introspect, sizeof(o->introspect)) &&
+	       ends_with_nul(o->login, sizeof(o->login)) &&
+	       ends_with_nul(o->audience, sizeof(o->audience)) &&
+	       ends_with_nul(o->user, sizeof(o->user));
+}
+
+static bool send_as_ok(const struct send_as *s)
+{
+	return ends_with_nul(s->login, sizeof(s->login)) &&
+	       ends_with_nul(s->address, sizeof(s->address));
+}
+
+static bool dkim_ok(const struct dkim_key *k)
+{
+	return ends_with_nul(k->domain, sizeof(k->domain)) &&
+	       ends_with_nul(k->selector, sizeof(k->selector)) &&
+	       (unsigned)k->algorithm < DKIM_ALGORITHMS;
+}
+
+/* Who connects, and whose mail we take. */
+static bool reception_ok(const struct conf *c)
+{
 	if (c->listener_count > LISTENERS_MAX || c->route_count > ROUTES_MAX ||
 	    c->domain_count > DOMAINS_MAX || c->certificate_count > CERTIFICATES_MAX ||
 	    c->dnsbl_count > DNSBLS_MAX)
@@ -71,4 +110,52 @@ bool conf_ok(const void *mem, size_t n)
 			return false;
 	return nets_ok(c->proxy_from, c->proxy_count) &&
 	       nets_ok(c->xclient_from, c->xclient_count);
+}
+
+/* Who logs in. */
+static bool users_ok(const struct conf *c)
+{
+	if (c->mechanisms >= 1u << SASL_COUNT ||
+	    c->password_source_count > AUTH_SOURCES_MAX || c->trap_count > TRAPS_MAX ||
+	    c->oauth_count > OAUTH_MAX || c->send_as_count > SEND_AS_MAX)
+		return false;
+	for (size_t i = 0; i < c->password_source_count; i++)
+		if (!password_source_ok(&c->password_sources[i]))
+			return false;
+	for (size_t i = 0; i < c->trap_count; i++)
+		if (!ends_with_nul(c->traps[i], sizeof(c->traps[i])))
+			return false;
+	for (size_t i = 0; i < c->oauth_count; i++)
+		if (!oauth_ok(&c->oauth[i]))
+			return false;
+	for (size_t i = 0; i < c->send_as_count; i++)
+		if (!send_as_ok(&c->send_as[i]))
+			return false;
+	return true;
+}
+
+/* Where their mail goes. */
+static bool outbound_ok(const struct conf *c)
+{
+	if ((unsigned)c->deliver_hop >= HOP_COUNT || !is_relay_hop(c->relay_hop) ||
+	    !ends_with_nul(c->deliver_target, sizeof(c->deliver_target)) ||
+	    !ends_with_nul(c->relay_target, sizeof(c->relay_target)) ||
+	    c->relay_count > RELAYS_MAX || c->dkim_count > DKIM_MAX)
+		return false;
+	for (size_t i = 0; i < c->relay_count; i++)
+		if (!relay_ok(&c->relays[i]))
+			return false;
+	for (size_t i = 0; i < c->dkim_count; i++)
+		if (!dkim_ok(&c->dkim[i]))
+			return false;
+	return true;
+}
+
+bool conf_ok(const void *mem, size_t n)
+{
+	const struct conf *c = mem;
+
+	if (n != sizeof(*c) || c->magic != CONF_MAGIC || c->size != sizeof(*c))
+		return false;
+	return settings_ok(&c->set) && reception_ok(c) && users_ok(c) && outbound_ok(c);
 }

@@ -10,8 +10,7 @@
 
 #include "base/addr.h"
 #include "base/time.h"
-#include "spec/limits.h"
-#include "spec/messages.h"
+#include "conf/users.h"
 #include "spec/rules.h"
 
 typedef bool setting_FLAG;
@@ -34,8 +33,11 @@ enum { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL };
 enum { LOG_LOGFMT, LOG_JSON };
 enum { GUARD_ENFORCE, GUARD_OBSERVE };
 
+enum { SENDERS_OWN, SENDERS_LOG, SENDERS_ANY }; /* also of submission.from */
+
 enum service {
-	SERVICE_SMTP, /* port 25: mail for our recipients, from anybody */
+	SERVICE_SMTP,	    /* port 25: mail for our recipients, from anybody */
+	SERVICE_SUBMISSION, /* 587, 465: mail of our users, who log in, to anybody */
 	SERVICE_COUNT
 };
 
@@ -51,8 +53,10 @@ struct listener {
 	enum service service;
 	enum tls_use tls; /* default: START if there is a certificate, else NONE */
 	bool proxy;	  /* a PROXY header comes first, from addresses in proxy-from */
-	uint64_t id;	  /* stable over reloads: made from address and port */
+	bool auth;	  /* users may log in; default: with SERVICE_SUBMISSION */
+	uint64_t id;	  /* stable over reloads: made from address and port, or path */
 	char name[64];	  /* as in the log: "smtp 127.0.0.1:2025" */
+	char path[108];	  /* of a socket of this machine; "": at is an address */
 };
 
 /* route = ( { domain = "example.org"; to = "lmtp:unix:/run/lmtp"; verify = true; } ) */
@@ -108,9 +112,27 @@ struct conf {
 	bool observed[RULE_COUNT];
 
 	uint32_t certificate_count; /* how many the CERTS blob holds */
+
+	/* delivery.relay, read: MX, SMTP; HOP_COUNT: none */
+	enum hop relay_hop;
+	char relay_target[TEXT_MAX];
+	uint32_t relay_count;
+	struct relay relays[RELAYS_MAX]; /* in the order of the file; the first that fits */
+
+	unsigned mechanisms; /* auth.mechanisms, read: 1u << enum sasl_mechanism */
+	uint32_t password_source_count; /* 0: the database */
+	struct password_source password_sources[AUTH_SOURCES_MAX];
+	uint32_t trap_count;
+	char traps[TRAPS_MAX][64]; /* lower case: a user name, with or without a domain */
+	uint32_t oauth_count;
+	struct oauth oauth[OAUTH_MAX];
+	uint32_t send_as_count;
+	struct send_as send_as[SEND_AS_MAX];
+	uint32_t dkim_count;
+	struct dkim_key dkim[DKIM_MAX];
 };
 
-#define CONF_MAGIC 0x48464331u /* "HFC1" */
+#define CONF_MAGIC 0x48464332u /* "HFC2" */
 
 /* Is this a whole struct conf with all counts and enums in their bounds? */
 bool conf_ok(const void *mem, size_t n);

@@ -66,6 +66,7 @@ static bool target_ok(enum hop hop, struct span target)
 	case HOP_LMTP:
 	case HOP_SMTP:
 		return host_port_ok(target);
+	case HOP_MX: /* never written: delivery.relay = "mx" */
 	case HOP_COUNT:
 		break;
 	}
@@ -95,4 +96,29 @@ bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct er
 		"\"%.*s\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, "
 		"smtp:host:port",
 		SPAN_ARG(text));
+}
+
+bool relay_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err)
+{
+	bool mx = span_eq(text, SPAN("mx"));
+
+	if (mx || span_eq(text, SPAN("none"))) {
+		*hop = mx ? HOP_MX : HOP_COUNT;
+		memset(target, 0, TEXT_MAX);
+		return true;
+	}
+	if (!span_starts(text, SPAN("smtp:")))
+		return err_set(err, "\"%.*s\" is none of mx, none, smtp:host:port",
+			       SPAN_ARG(span_head(text, TEXT_MAX)));
+	return hop_parse(text, hop, target, err);
+}
+
+void relay_print(enum hop hop, const char *target, struct buf *out)
+{
+	if (hop == HOP_MX)
+		buf_put(out, SPAN("mx"));
+	else if (hop == HOP_SMTP)
+		buf_fmt(out, "smtp:%s", target);
+	else
+		buf_put(out, SPAN("none"));
 }

@@ -14,6 +14,15 @@
 MUST bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX],
 		    struct err *err);
 
+/*
+ * Where mail of our users goes that is not for us: mx, none (HOP_COUNT) or smtp:host:port,
+ * whose host:port target gets.
+ */
+MUST bool relay_parse(struct span text, enum hop *hop, char target[TEXT_MAX],
+		      struct err *err);
+/* As it was written. */
+void relay_print(enum hop hop, const char *target, struct buf *out);
+
 /* Is this a domain or host name: letters, digits and hyphens between dots? */
 bool host_name_ok(struct span name);
 

@@ -408,6 +408,9 @@ void mx_verdict(struct step *t, enum verdict v)
 	case VERDICT_FOREIGN:
 		rcpt_refused(t, RCPT_IS_FOREIGN, address);
 		break;
+	case VERDICT_FORGED:
+		refuse(t, RE_BOUNCE_FORGED, EV_BOUNCE_FORGED, address);
+		break;
 	case VERDICT_UNKNOWN:
 	case VERDICT_ASK:
 	case VERDICT_COUNT:

@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 2
+#define MESSAGES_VERSION 3
 
 #define LISTENER_CONTROL 0xffff
 
@@ -47,12 +47,19 @@ extern const struct message_row message_table[MESSAGE_COUNT];
 #define MAIL_UTF8   (1u << 2) /* SMTPUTF8 */
 #define MAIL_TLS    (1u << 3) /* it came over TLS */
 #define MAIL_AUTH   (1u << 4) /* its sender authenticated here */
+#define MAIL_LOCAL  (1u << 5) /* it was handed in by a program of this machine */
+#define MAIL_RET_HDRS (1u << 6) /* DSN: return headers only (RET=HDRS, RFC 3461) */
+#define MAIL_RET_FULL (1u << 7)
+#define MAIL_OURS   (1u << 8) /* made here: a DSN, a notice. Its sender gets no DSN */
+#define MAIL_HOLD   (1u << 9) /* auth says so (too many places): keep it for the administrator */
+#define MAIL_TOLD   (1u << 10) /* the store only: its sender knows that it waits */
 
 enum submitted {
 	SUBMITTED_OK,	   /* on disk */
 	SUBMITTED_NO_ROOM, /* 452 */
 	SUBMITTED_FAILED,  /* 451 */
 	SUBMITTED_TAKEN,   /* another message has this id: choose the next one */
+	SUBMITTED_OVER,	   /* 451 4.7.1: far above what the account may send */
 	SUBMITTED_COUNT
 };
 
@@ -63,6 +70,7 @@ enum verdict {
 	VERDICT_UNKNOWN, /* 451: the source does not answer, and nothing is remembered */
 	VERDICT_FOREIGN, /* 554 5.7.1: not a domain of ours */
 	VERDICT_ASK,	 /* a look-up in the map only: ask the store with VERIFY */
+	VERDICT_FORGED,	 /* 550 5.7.1: a bounce for a message that we never sent */
 	VERDICT_COUNT
 };
 
@@ -73,7 +81,53 @@ enum hop {
 	HOP_LMTP_UNIX, /* target: an absolute path */
 	HOP_LMTP,      /* target: host:port */
 	HOP_SMTP,      /* target: host:port */
+	HOP_MX,	       /* target: a domain, whose MX hosts take it (RFC 5321, 5.1) */
 	HOP_COUNT
+};
+
+enum sasl_mechanism {
+	SASL_PLAIN,
+	SASL_LOGIN,
+	SASL_SCRAM_SHA_256,
+	SASL_SCRAM_SHA_256_PLUS,
+	SASL_OAUTHBEARER,
+	SASL_XOAUTH2,
+	SASL_EXTERNAL,
+	SASL_COUNT
+};
+
+/* As in AUTH: "SCRAM-SHA-256-PLUS". */
+extern const char *const sasl_word[SASL_COUNT];
+
+/* How a client that logs in is connected. */
+#define AUTH_TLS   (1u << 0)
+#define AUTH_LOCAL (1u << 1) /* over a socket of this machine: user is who the kernel says */
+
+enum authed {
+	AUTHED_YES,   /* login says who it is */
+	AUTHED_NO,    /* after `delay`: always the same text, whatever the reason */
+	AUTHED_LATER, /* 454: too much to do, or the source of passwords does not answer */
+	AUTHED_COUNT
+};
+
+/* How a next hop is to be met. */
+enum hop_tls {
+	HOP_TLS_NONE,
+	HOP_TLS_MAY,	/* if it is offered, with any certificate (RFC 7435) */
+	HOP_TLS_MUST,	/* or it is not delivered */
+	HOP_TLS_VERIFY, /* with a certificate that the system's authorities vouch for */
+	HOP_TLS_COUNT
+};
+
+enum fetch_kind {
+	FETCH_STS,  /* edge; name: a domain. The body: its MTA-STS policy (RFC 8461) */
+	FETCH_KEYS, /* auth; number: of conf.oauth. The body: its key set (RFC 7517) */
+	/*
+	 * auth; number likewise. text: a list of user, secret (both empty: no login) and
+	 * token. The body: JSON (RFC 7662)
+	 */
+	FETCH_INTROSPECT,
+	FETCH_KINDS
 };
 
 enum firewall_state {

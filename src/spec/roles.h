@@ -13,6 +13,7 @@ enum role {
 	ROLE_AUTH,
 	ROLE_WATCH,
 	ROLE_FIREWALL,
+	ROLE_FETCH,
 	ROLE_COUNT
 };
 

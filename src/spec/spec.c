@@ -3,6 +3,7 @@
  */
 #include "spec/ends.h"
 #include "spec/events.h"
+#include "spec/messages.h"
 #include "spec/records.h"
 #include "spec/replies.h"
 #include "spec/roles.h"
@@ -53,7 +54,18 @@ const char *const role_word[ROLE_COUNT] = {
 	[ROLE_STORE] = "store",
 	[ROLE_AUTH] = "auth",
 	[ROLE_WATCH] = "watch",
+	[ROLE_FETCH] = "fetch",
 	[ROLE_FIREWALL] = "firewall",
+};
+
+const char *const sasl_word[SASL_COUNT] = {
+	[SASL_PLAIN] = "PLAIN",
+	[SASL_LOGIN] = "LOGIN",
+	[SASL_SCRAM_SHA_256] = "SCRAM-SHA-256",
+	[SASL_SCRAM_SHA_256_PLUS] = "SCRAM-SHA-256-PLUS",
+	[SASL_OAUTHBEARER] = "OAUTHBEARER",
+	[SASL_XOAUTH2] = "XOAUTH2",
+	[SASL_EXTERNAL] = "EXTERNAL",
 };
 /* clang-format on */
 

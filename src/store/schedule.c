@@ -61,6 +61,7 @@ bool hop_is_network(enum hop hop)
 	case HOP_LMTP_UNIX:
 	case HOP_LMTP:
 	case HOP_SMTP:
+	case HOP_MX:
 		return true;
 	case HOP_COUNT:
 		break;
@@ -73,7 +74,7 @@ void destination_print(const struct destination *d, struct buf *out)
 	static const char *const words[HOP_COUNT] = {
 		[HOP_MAILDIR] = "maildir",	[HOP_DISCARD] = "discard",
 		[HOP_LMTP_UNIX] = "lmtp:unix:", [HOP_LMTP] = "lmtp:",
-		[HOP_SMTP] = "smtp:",
+		[HOP_SMTP] = "smtp:",	[HOP_MX] = "mx:",
 	};
 
 	BUG_IF(d->hop >= HOP_COUNT);

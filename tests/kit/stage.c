@@ -44,6 +44,7 @@ void stage_open(struct stage *g)
 			     .submitted = SUBMITTED_OK,
 			     .room = 1 };
 	g->conf.magic = CONF_MAGIC;
+	g->conf.relay_hop = HOP_MX;
 	g->conf.size = sizeof(g->conf);
 	settings_init(&g->conf.set);
 	g->conf.set.greet_delay = 0;

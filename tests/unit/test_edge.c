@@ -70,6 +70,7 @@ static void init_conf(struct rig *r)
 	r->conf.set.lookups = false;
 	r->conf.set.connect_rate = 0;
 	r->conf.magic = CONF_MAGIC;
+	r->conf.relay_hop = HOP_MX;
 	r->conf.size = sizeof(r->conf);
 	r->conf.deliver_hop = HOP_DISCARD;
 	r->conf.listener_count = 1;

@@ -176,6 +176,7 @@ static int set_up(void **state)
 	r->text = malloc(TEXT_ROOM);
 	assert_non_null(r->text);
 	r->conf.magic = CONF_MAGIC;
+	r->conf.relay_hop = HOP_MX;
 	r->conf.size = sizeof(r->conf);
 	settings_init(&r->conf.set);
 	r->conf.listener_count = 1;

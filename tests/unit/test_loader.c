@@ -96,11 +96,11 @@ static const struct {
 	{ "domains = [ 5 ];",                       "a.conf:1: domains: this is a number, but wanted is a text, in quotes\n" },
 	{ "domains = [ \"a..example\" ];",          "a.conf:1: \"a..example\" is not a domain\n" },
 	{ "listen = ( \"*:25\" );",                 "a.conf:1: listen: this is a text, but wanted is a group: listen = ( { address = \"*:25\"; } );\n" },
-	{ "listen = ( { address = \"25\"; } );",    "a.conf:1: listen: \"25\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25\n" },
+	{ "listen = ( { address = \"25\"; } );",    "a.conf:1: listen: \"25\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25, unix:/path\n" },
 	{ "listen = ( { adress = \"*:25\"; } );",   "a.conf:1: listen: there is no \"adress\" in it; did you mean \"address\"?\na.conf:1: listen: \"address\" is missing\n" },
 	{ "listen = ( { address = \"*:25\"; proxy = \"yes\"; } );", "a.conf:1: listen: proxy: this is a text, but wanted is true or false\n" },
 	{ "listen = ( { address = \"*:25\"; proxy = true; } );", "a.conf:1: listen: smtp *:25 has proxy = true, but proxy-from is empty: nobody could connect\n" },
-	{ "listen = ( { address = \"*:25\"; service = \"imap\"; } );", "a.conf:1: listen: service: \"imap\" is none of smtp\n" },
+	{ "listen = ( { address = \"*:25\"; service = \"imap\"; } );", "a.conf:1: listen: service: \"imap\" is none of smtp|submission\n" },
 	{ "listen = ( { address = \"*:25\"; tls = \"starttls\"; } );", "a.conf:1: listen: smtp *:25 is to speak TLS, but there is no certificate (tls: { certificates = ... })\n" },
 	{ "listen = ( { address = \"*:25\"; },\n{ address = \"192.0.2.7:25\"; } );", "a.conf:2: listen: smtp 192.0.2.7:25 overlaps with smtp *:25\n" },
 	{ "listen = ( { address = \"[::1]:25\"; },\n{ address = \"[::1]:25\"; } );", "a.conf:2: listen: smtp [::1]:25 overlaps with smtp [::1]:25\n" },
@@ -120,6 +120,33 @@ static const struct {
 	{ "tls: { certificates = ( { cert = \"no.crt\"; key = \"no.key\"; } ); };", "a.conf:1: tls.certificates: cannot read no.crt: No such file or directory\n" },
 	{ "sources = ( { kind = \"aliases\"; file = \"none\"; } );", "a.conf:1: sources: cannot read none: No such file or directory\n" },
 	{ "sources = ( { kind = \"people\"; file = \"none\"; } );", "a.conf:1: sources: kind: \"people\" is none of addresses|domains|aliases\n" },
+	{ "listen = ( { address = \"unix:sock\"; service = \"submission\"; } );", "a.conf:1: listen: \"unix:sock\" is not unix:/path with at most 107 bytes\n" },
+	{ "listen = ( { address = \"unix:/run/s\"; } );", "a.conf:1: listen: smtp unix:/run/s: unix:/path is for service = \"submission\" only\n" },
+	{ "listen = ( { address = \"unix:/s\"; service = \"submission\"; tls = \"implicit\"; } );", "a.conf:1: listen: submission unix:/s: there is no TLS on a socket of this machine\n" },
+	{ "listen = ( { address = \"unix:/s\"; service = \"submission\"; proxy = true; } );", "a.conf:1: listen: submission unix:/s: there is no PROXY header on a socket of this machine\n" },
+	{ "listen = ( { address = \"unix:/s\"; service = \"submission\"; },\n{ address = \"unix:/s\"; service = \"submission\"; } );", "a.conf:2: listen: submission unix:/s overlaps with submission unix:/s\n" },
+	{ "delivery: { relay = \"lmtp:host:24\"; };", "a.conf:1: delivery.relay: \"lmtp:host:24\" is none of mx, none, smtp:host:port\n" },
+	{ "delivery: { relay = \"smtp:host\"; };",  "a.conf:1: delivery.relay: \"smtp:host\" is not smtp:host:port\n" },
+	{ "delivery: { source = \"192.0.2.7, here\"; };", "a.conf:1: delivery.source: \"here\" is not an address\n" },
+	{ "delivery: { srs-domain = \"a b\"; };",   "a.conf:1: delivery.srs-domain: \"a b\" is not a domain\n" },
+	{ "relays = ( { domain = \"a.example\"; to = \"maildir\"; } );", "a.conf:1: relays: \"maildir\" is none of mx, none, smtp:host:port\n" },
+	{ "relays = ( { domain = \"..example\"; } );", "a.conf:1: \".example\" is not a domain\n" },
+	{ "relays = ( { domain = \"a.example\"; },\n{ domain = \"A.example\"; to = \"none\"; } );", "a.conf:2: relays: a.example has two entries\n" },
+	{ "relays = ( { domain = \"a.example\"; login = \"a b\"; } );", "a.conf:1: relays: login: \"a b\" is not a text of at most 255 visible characters\n" },
+	{ "auth: { mechanisms = \"plain, cram-md5\"; };", "a.conf:1: auth.mechanisms: there is no \"cram-md5\"; there are plain, login, scram-sha-256, scram-sha-256-plus, oauthbearer, xoauth2, external\n" },
+	{ "auth: { mechanisms = \"\"; };\nlisten = ( { address = \"127.0.0.1:587\"; service = \"submission\"; } );", "a.conf:1: auth.mechanisms names none, but there are listeners where users log in\n" },
+	{ "auth: { delay = \"20s\"; };",           "a.conf:1: auth.delay is more than auth.delay-max\n" },
+	{ "auth: { sources = ( { kind = \"passwd-file\"; } ); };", "a.conf:1: auth.sources: \"path\" is missing\n" },
+	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: a database has no \"path\"\n" },
+	{ "auth: { sources = ( { kind = \"pam\"; } ); };", "a.conf:1: auth.sources: kind: \"pam\" is none of database|passwd-file|dovecot\n" },
+	{ "auth: { traps = [ \"\" ]; };",           "a.conf:1: auth.traps: a name is empty\n" },
+	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; } ); };", "a.conf:1: auth.oauth: i: without \"keys\" or \"introspect\" no token can be judged\n" },
+	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; keys = \"http://i/k\"; } ); };", "a.conf:1: auth.oauth: keys: \"http://i/k\" is neither an https address nor a file\nwarning: a.conf:1: auth.mechanisms offers tokens, but auth.oauth names nobody who may vouch with them\n" },
+	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; introspect = \"/i\"; } ); };", "a.conf:1: auth.oauth: introspect: \"/i\" is not an https address\nwarning: a.conf:1: auth.mechanisms offers tokens, but auth.oauth names nobody who may vouch with them\n" },
+	{ "send-as = ( { login = \"bob@a.example\"; address = \"info\"; } );", "a.conf:1: send-as: wanted are a login, and an address or @domain\n" },
+	{ "dkim = ( { domain = \"a.example\"; selector = \"a_b..c\"; } );", "a.conf:1: dkim: the selector \"a_b..c\" is not a name of at most 63 letters, digits and hyphens (RFC 6376, 3.1)\n" },
+	{ "dkim = ( { domain = \"a.example\"; selector = \"s\"; },\n{ domain = \"a.example\"; selector = \"S\"; algorithm = \"ed25519\"; } );", "a.conf:2: dkim: a.example: two keys have the selector s\n" },
+	{ "queue: { delay-notice = \"5d\"; lifetime = \"1d\"; };", "a.conf:1: queue.delay-notice is more than queue.lifetime\n" },
 	{ "hostname = \"a\x1b[2Jb\";",              "a.conf:1: hostname: the text holds control characters or is not UTF-8\n" },
 };
 /* clang-format on */
@@ -212,6 +239,136 @@ static void values_reach_the_struct(void **unused)
 	assert_int_equal(l->conf.xclient_count, 1);
 	assert_int_equal(l->conf.deliver_hop, HOP_SMTP);
 	assert_string_equal(l->conf.deliver_target, "[::1]:25");
+	loader_close(&l);
+}
+
+/* clang-format off */
+static const struct {
+	const char *text, *says;
+} doubtful[] = {
+	{ "listen = ( { address = \"*:587\"; service = \"submission\"; } );",
+	  "warning: a.conf:1: listen: submission *:587: nobody can log in there, as no passwords are taken without TLS: give it a certificate, or set auth.without-tls\n" },
+	{ "auth: { without-tls = true; };\nlisten = ( { address = \"*:587\"; service = \"submission\"; } );", "" },
+	{ "listen = ( { address = \"127.0.0.1:587\"; service = \"submission\"; }, { address = \"[::1]:587\"; service = \"submission\"; }, { address = \"unix:/run/s\"; service = \"submission\"; } );", "" },
+	{ "listen = ( { address = \"*:587\"; service = \"submission\"; auth = false; } );",
+	  "warning: a.conf:1: listen: submission *:587 has auth = false: nobody can log in there, and so nobody can send\n" },
+	{ "delivery: { relay-login = \"isp\"; };", "warning: a.conf:1: delivery.relay-login is not used unless delivery.relay is smtp:host:port\n" },
+	{ "delivery: { relay-login = \"isp\"; relay = \"smtp:isp.example:25\"; };", "warning: a.conf:1: delivery.relay-login: without delivery.tls = \"must\" or \"verify\" others on the way may get the password\n" },
+	{ "delivery: { relay-login = \"isp\"; relay = \"smtp:isp.example:25\"; tls = \"verify\"; };", "" },
+	{ "relays = ( { domain = \"a.example\"; to = \"mx\"; login = \"b\"; } );", "warning: a.conf:1: relays: a.example: \"login\" is not used unless \"to\" is smtp:host:port\n" },
+	{ "domains = [ \"a.example\" ]; relays = ( { domain = \"a.example\"; } );", "warning: a.conf:1: relays: a.example is ours, and its mail goes where routes and delivery.to say\n" },
+	{ "domains = [ \"a.example\" ];\ndkim = ( { domain = \"b.example\"; selector = \"s\"; } );", "warning: a.conf:2: dkim: b.example, which is not among domains: it must have been made with `holdfast domain add`\n" },
+	{ "dkim = ( { domain = \"b.example\"; selector = \"s\"; } );", "" },
+	{ "domains = [ \"a.example\" ];\ndelivery: { srs-domain = \"srs.a.example\"; };", "warning: a.conf:2: delivery.srs-domain: srs.a.example, which is not among domains: it must have been made with `holdfast domain add`\n" },
+	{ "auth: { mechanisms = \"plain oauthbearer\"; };", "warning: a.conf:1: auth.mechanisms offers tokens, but auth.oauth names nobody who may vouch with them\n" },
+	{ "auth: { oauth = ( { issuer = \"i\"; audience = \"a\"; keys = \"keys\"; } ); };", "warning: a.conf:1: auth.oauth is not used unless auth.mechanisms has oauthbearer or xoauth2\n" },
+	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; login = \"l\"; keys = \"keys\"; } ); };",
+	  "warning: a.conf:1: auth.oauth: i: \"login\" is not used without \"introspect\"\n"
+	  "warning: a.conf:1: auth.oauth: i: without \"audience\" tokens that were made for any other service count here, too\n" },
+	{ "auth: { sources = ( { kind = \"database\"; },\n{ kind = \"database\"; } ); };", "warning: a.conf:2: auth.sources: this one is there twice, and the second is never asked\n" },
+};
+/* clang-format on */
+
+static void what_will_hardly_work_is_a_warning(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(doubtful); i++) {
+		struct loaded *l;
+
+		expect_true(doubtful[i].text, load_with(doubtful[i].text, NULL, 0, &l));
+		expect_span(doubtful[i].text, span_str(said_short()),
+			    span_str(doubtful[i].says));
+		assert_true(conf_ok(&l->conf, sizeof(l->conf)));
+		loader_close(&l);
+	}
+}
+
+static const char users[] =
+	"listen = ( { address = \"*:25\"; },\n"
+	"           { address = \"127.0.0.1:587\"; service = \"submission\"; },\n"
+	"           { address = \"127.0.0.1:26\"; auth = true; },\n"
+	"           { address = \"unix:/run/holdfast/submission\"; service = \"submission\"; } );\n"
+	"auth: { mechanisms = \"PLAIN,scram-sha-256  xoauth2\";\n"
+	"        sources = ( { kind = \"passwd-file\"; path = \"users\"; domain = \"Example.org\"; },\n"
+	"                    { kind = \"dovecot\"; path = \"/run/dovecot/auth\"; } );\n"
+	"        traps = [ \"Admin\", \"test@example.org\" ];\n"
+	"        oauth = ( { issuer = \"https://id.example\"; keys = \"keys.json\"; audience = \"mail\"; },\n"
+	"                  { issuer = \"other\"; keys = \"https://other.example/keys\"; audience = \"m\";\n"
+	"                    user = \"upn\"; } ); };\n"
+	"send-as = ( { login = \"Bob@Example.org\"; address = \"@Example.org\"; } );\n"
+	"dkim = ( { domain = \"Example.org\"; selector = \"s1\"; algorithm = \"ed25519\"; } );\n"
+	"delivery: { relay = \"smtp:relay.example:587\"; relay-login = \"isp\"; tls = \"must\"; };\n"
+	"relays = ( { domain = \"a.example\"; tls = \"none\"; login = \"\"; },\n"
+	"           { domain = \".B.example\"; to = \"mx\"; },\n"
+	"           { domain = \"c.example\"; to = \"smtp:c.example:25\"; },\n"
+	"           { domain = \"d.example\"; },\n"
+	"           { domain = \"e.example\"; to = \"none\"; } );\n";
+
+static void users_and_their_mail_reach_the_struct(void **unused)
+{
+	const struct conf *c;
+	struct loaded *l;
+
+	(void)unused;
+	expect_true(said, load_with(users, NULL, 0, &l));
+	assert_string_equal(said, "");
+	c = &l->conf;
+	assert_true(conf_ok(c, sizeof(*c)));
+	assert_int_equal(c->listeners[0].service, SERVICE_SMTP);
+	assert_false(c->listeners[0].auth);
+	assert_int_equal(c->listeners[1].service, SERVICE_SUBMISSION);
+	assert_true(c->listeners[1].auth);
+	assert_string_equal(c->listeners[1].name, "submission 127.0.0.1:587");
+	assert_true(c->listeners[2].auth);
+	assert_string_equal(c->listeners[3].path, "/run/holdfast/submission");
+	assert_string_equal(c->listeners[3].name,
+			    "submission unix:/run/holdfast/submission");
+	assert_true(c->listeners[3].id != c->listeners[0].id);
+	assert_int_equal(c->mechanisms, 1u << SASL_PLAIN | 1u << SASL_SCRAM_SHA_256 |
+						1u << SASL_XOAUTH2);
+	assert_int_equal(c->password_source_count, 2);
+	assert_int_equal(c->password_sources[0].kind, PASSWORDS_FILE);
+	assert_true(strncmp(c->password_sources[0].path, home, strlen(home)) == 0);
+	assert_string_equal(c->password_sources[0].domain, "example.org");
+	assert_int_equal(c->password_sources[1].kind, PASSWORDS_DOVECOT);
+	assert_string_equal(c->password_sources[1].path, "/run/dovecot/auth");
+	assert_int_equal(c->trap_count, 2);
+	assert_string_equal(c->traps[0], "admin");
+	assert_int_equal(c->oauth_count, 2);
+	assert_true(strncmp(c->oauth[0].keys, home, strlen(home)) == 0);
+	assert_string_equal(c->oauth[0].user, "email");
+	assert_string_equal(c->oauth[1].keys, "https://other.example/keys");
+	assert_string_equal(c->oauth[1].user, "upn");
+	assert_string_equal(c->send_as[0].login, "bob@example.org");
+	assert_string_equal(c->send_as[0].address, "@example.org");
+	assert_string_equal(c->dkim[0].domain, "example.org");
+	assert_int_equal(c->dkim[0].algorithm, DKIM_ED25519);
+	loader_close(&l);
+}
+
+static void a_relay_says_what_is_different_and_shows_no_login_to_others(void **unused)
+{
+	const struct relay *r;
+	struct loaded *l;
+
+	(void)unused;
+	expect_true(said, load_with(users, NULL, 0, &l));
+	r = l->conf.relays;
+	assert_int_equal(l->conf.relay_hop, HOP_SMTP);
+	assert_string_equal(l->conf.relay_target, "relay.example:587");
+	assert_int_equal(l->conf.relay_count, 5);
+	assert_string_equal(r[0].target, "relay.example:587");
+	assert_int_equal(r[0].tls, HOP_TLS_NONE);
+	assert_string_equal(r[0].login, "");
+	assert_true(r[1].below);
+	assert_string_equal(r[1].domain, "b.example");
+	assert_int_equal(r[1].hop, HOP_MX);
+	assert_int_equal(r[1].tls, HOP_TLS_MUST);
+	assert_string_equal(r[2].target, "c.example:25");
+	assert_string_equal(r[2].login, "");
+	assert_string_equal(r[3].target, "relay.example:587");
+	assert_string_equal(r[3].login, "isp");
+	assert_int_equal(r[4].hop, HOP_COUNT);
 	loader_close(&l);
 }
 
@@ -407,6 +564,10 @@ int main(void)
 		cmocka_unit_test(all_mistakes_are_reported_at_once),
 		cmocka_unit_test(an_empty_file_is_a_working_server),
 		cmocka_unit_test(values_reach_the_struct),
+		cmocka_unit_test(what_will_hardly_work_is_a_warning),
+		cmocka_unit_test(users_and_their_mail_reach_the_struct),
+		cmocka_unit_test(
+			a_relay_says_what_is_different_and_shows_no_login_to_others),
 		cmocka_unit_test(an_override_is_judged_like_a_line),
 		cmocka_unit_test(recipient_files_are_read_as_they_are),
 		cmocka_unit_test(certificates_must_fit_their_keys),

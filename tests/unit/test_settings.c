@@ -102,7 +102,7 @@ static void a_broken_map_is_refused(void **unused)
 	static struct conf c;
 
 	(void)unused;
-	c = (struct conf){ .magic = CONF_MAGIC, .size = sizeof(c) };
+	c = (struct conf){ .magic = CONF_MAGIC, .size = sizeof(c), .relay_hop = HOP_MX };
 	settings_init(&c.set);
 	assert_true(conf_ok(&c, sizeof(c)));
 	expect_false("short", conf_ok(&c, sizeof(c) - 1));
@@ -130,6 +130,77 @@ static void a_broken_map_is_refused(void **unused)
 	c.proxy_count = 1;
 	c.proxy_from[0].bits = 129;
 	expect_false("a net with too many bits", conf_ok(&c, sizeof(c)));
+}
+
+struct broken {
+	const char *why;
+	void (*breaks)(struct conf *c);
+};
+
+/* clang-format off */
+static void many_relays(struct conf *c)     { c->relay_count = RELAYS_MAX + 1; }
+static void many_sources(struct conf *c)    { c->password_source_count = AUTH_SOURCES_MAX + 1; }
+static void many_traps(struct conf *c)      { c->trap_count = TRAPS_MAX + 1; }
+static void many_oauth(struct conf *c)      { c->oauth_count = OAUTH_MAX + 1; }
+static void many_send_as(struct conf *c)    { c->send_as_count = SEND_AS_MAX + 1; }
+static void many_keys(struct conf *c)       { c->dkim_count = DKIM_MAX + 1; }
+static void to_maildir(struct conf *c)      { c->relay_hop = HOP_MAILDIR; }
+static void to_lmtp(struct conf *c)         { c->relays[0].hop = HOP_LMTP; }
+static void no_such_tls(struct conf *c)     { c->relays[0].tls = HOP_TLS_COUNT; }
+static void below_maybe(struct conf *c)     { memset(&c->relays[0].below, 2, 1); }
+static void endless_login(struct conf *c)   { memset(c->relays[0].login, 'a', TEXT_MAX); }
+static void ninth_mechanism(struct conf *c) { c->mechanisms = 1u << SASL_COUNT; }
+static void no_such_source(struct conf *c)  { c->password_sources[0].kind = PASSWORDS_KINDS; }
+static void endless_trap(struct conf *c)    { memset(c->traps[0], 'a', sizeof(c->traps[0])); }
+static void endless_issuer(struct conf *c)  { memset(c->oauth[0].issuer, 'a', TEXT_MAX); }
+static void endless_sender(struct conf *c)  { memset(c->send_as[0].address, 'a', ADDRESS_MAX + 1); }
+static void endless_name(struct conf *c)    { memset(c->dkim[0].selector, 'a', 64); }
+static void no_such_key(struct conf *c)     { c->dkim[0].algorithm = DKIM_ALGORITHMS; }
+static void endless_path(struct conf *c)    { memset(c->listeners[0].path, '/', 108); }
+static void no_such_service(struct conf *c) { c->listeners[0].service = SERVICE_COUNT; }
+
+static const struct broken broken[] = {
+	{ "too many relays", many_relays },
+	{ "too many sources of passwords", many_sources },
+	{ "too many traps", many_traps },
+	{ "too many who vouch", many_oauth },
+	{ "too many senders", many_send_as },
+	{ "too many keys", many_keys },
+	{ "mail of users to the world into a Maildir", to_maildir },
+	{ "or over LMTP", to_lmtp },
+	{ "a relay with a kind of TLS that is none", no_such_tls },
+	{ "a relay with a bool that is none", below_maybe },
+	{ "a login without an end", endless_login },
+	{ "a mechanism that is none", ninth_mechanism },
+	{ "a source of passwords that is none", no_such_source },
+	{ "a trap without an end", endless_trap },
+	{ "an issuer without an end", endless_issuer },
+	{ "a sender without an end", endless_sender },
+	{ "a selector without an end", endless_name },
+	{ "an algorithm that is none", no_such_key },
+	{ "a path without an end", endless_path },
+	{ "a service that is none", no_such_service },
+};
+/* clang-format on */
+
+static void a_map_with_broken_lists_is_refused(void **unused)
+{
+	static struct conf good, c;
+
+	(void)unused;
+	good = (struct conf){ .magic = CONF_MAGIC, .size = sizeof(good) };
+	settings_init(&good.set);
+	good.relay_hop = HOP_COUNT;
+	good.listener_count = good.relay_count = good.password_source_count = 1;
+	good.trap_count = good.oauth_count = good.send_as_count = good.dkim_count = 1;
+	good.listeners[0].path[0] = '/';
+	good.relays[0].hop = HOP_SMTP;
+	assert_true(conf_ok(&good, sizeof(good)));
+	for (size_t i = 0; i < COUNT_OF(broken); i++) {
+		c = good;
+		broken[i].breaks(&c);
+		expect_false(broken[i].why, conf_ok(&c, sizeof(c)));
+	}
 }
 
 static void distance_is_the_number_of_changes(void **unused)
@@ -199,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_refused_value_changes_nothing),
 		cmocka_unit_test(a_text_has_room_for_its_nul),
 		cmocka_unit_test(a_broken_map_is_refused),
+		cmocka_unit_test(a_map_with_broken_lists_is_refused),
 		cmocka_unit_test(distance_is_the_number_of_changes),
 		cmocka_unit_test(certs_come_back_and_cut_ones_do_not),
 		cmocka_unit_test(tables_come_back_and_cut_ones_do_not),

@@ -192,6 +192,7 @@ static int set_up(void **state)
 	r->conf.set.sandbox = SANDBOX_OFF;
 	r->conf.set.spool_free = 1 << 20;
 	r->conf.magic = CONF_MAGIC;
+	r->conf.relay_hop = HOP_MX;
 	r->conf.size = sizeof(r->conf);
 	r->conf.deliver_hop = HOP_MAILDIR;
 	r->conf.domain_count = 1;

@@ -1,0 +1,54 @@
+/*
+ * loader_inner - what the files that read one kind of section each share
+ *
+ * walk_NAME() takes one entry of section NAME: a group whose members have the right names
+ * and kinds, or a text. What it says is judged here as far as one entry can be; how the
+ * entries go together, conf_check() judges.
+ */
+#ifndef APP_LOADER_INNER_H
+#define APP_LOADER_INNER_H
+
+#include "app/loader_walk.h"
+
+struct origin walk_origin(const config_setting_t *s);
+/* The text of an entry of texts. */
+struct span walk_string(const config_setting_t *s);
+
+/* The text of a member that is there, or NULL. */
+const char *walk_text(const config_setting_t *group, const char *name);
+bool walk_has(const config_setting_t *group, const char *name);
+bool walk_flag(const config_setting_t *group, const char *name);
+/* The index of a member's word; fallback if it is not there. */
+int walk_word(const config_setting_t *group, enum section section, const char *name,
+	      int fallback);
+
+/* In lower case; false, and reported, if it is not a domain. */
+MUST bool walk_domain(struct walk *w, const config_setting_t *s, struct span text,
+		      char out[DOMAIN_MAX + 1]);
+/* As an absolute path. False, and reported, if it is too long. */
+MUST bool walk_path(struct walk *w, const config_setting_t *s, const char *path,
+		    char out[TEXT_MAX]);
+
+/* loader_sections.c: who connects, and whose mail we take */
+void walk_listener(struct walk *w, const config_setting_t *s);
+void walk_certificate(struct walk *w, const config_setting_t *s);
+void walk_domains(struct walk *w, const config_setting_t *s);
+void walk_route(struct walk *w, const config_setting_t *s);
+void walk_source(struct walk *w, const config_setting_t *s);
+void walk_proxy(struct walk *w, const config_setting_t *s);
+void walk_xclient(struct walk *w, const config_setting_t *s);
+void walk_allow(struct walk *w, const config_setting_t *s);
+void walk_deny(struct walk *w, const config_setting_t *s);
+void walk_access(struct walk *w, const config_setting_t *s);
+void walk_dnsbl(struct walk *w, const config_setting_t *s);
+void walk_observed(struct walk *w, const config_setting_t *s);
+
+/* loader_users.c: who logs in, and where their mail goes */
+void walk_relay(struct walk *w, const config_setting_t *s);
+void walk_passwords(struct walk *w, const config_setting_t *s);
+void walk_trap(struct walk *w, const config_setting_t *s);
+void walk_oauth(struct walk *w, const config_setting_t *s);
+void walk_send_as(struct walk *w, const config_setting_t *s);
+void walk_dkim(struct walk *w, const config_setting_t *s);
+
+#endif
