@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "auth/passwords.h"
+#include "auth/store_link.h"
 #include "base/fields.h"
+#include "base/list.h"
 #include "crypt/password.h"
 #include "io/loop.h"
 
@@ -21,6 +23,7 @@ struct auth {
 	struct link *watcher; /* the link to watch; NULL while there is none */
 	struct timer beat;
 	struct passwords *passwords;
+	struct store_link *store;
 	int exit_code;
 };
 
@@ -97,6 +100,23 @@ static const struct passwords_answers answers = {
 	.changed = answer_changed,
 };
 
+static void answer_trouble(void *arg, const char *why)
+{
+	trouble(arg, LOG_TROUBLE, why);
+}
+
+static void answer_key(void *arg, struct span key, const char *what)
+{
+	answer_changed(arg, key, what);
+}
+
+static const struct signer_calls signer_calls = {
+	.row = answer_row,
+	.end = answer_end,
+	.changed = answer_key,
+	.trouble = answer_trouble,
+};
+
 /* ---- what watch asks ----------------------------------------------------------------- */
 
 static void drop_watcher(struct auth *a)
@@ -105,12 +125,21 @@ static void drop_watcher(struct auth *a)
 	link_close(&a->watcher);
 }
 
+static bool is_about_dkim(struct span words)
+{
+	struct span first;
+
+	return list_next(&words, &first) && span_eq(first, SPAN("dkim"));
+}
+
 static bool take_control(struct auth *a, struct frame *f)
 {
 	struct msg_CONTROL m;
 	bool good = f->kind == MSG_CONTROL && msg_CONTROL_unpack(f->bytes, &m);
 
-	if (good)
+	if (good && is_about_dkim(m.words))
+		store_link_command(a->store, m.ask, m.words);
+	else if (good)
 		passwords_command(a->passwords, m.ask, m.words, loop_wall(a->loop));
 	password_wipe(f->bytes);
 	return good;
@@ -168,6 +197,7 @@ static bool take_conf(struct auth *a, struct frame *f, struct err *err)
 		return false;
 	start_unmap_conf(&a->start->conf);
 	a->start->conf = conf;
+	store_link_conf(a->store, conf);
 	return true;
 }
 
@@ -182,6 +212,8 @@ static bool take_peer(struct auth *a, struct frame *f, struct err *err)
 		return false;
 	if (m.role == ROLE_WATCH)
 		meet_watcher(a, link);
+	else if (m.role == ROLE_STORE)
+		store_link_meet(a->store, link);
 	else
 		link_close(&link);
 	return true;
@@ -253,7 +285,8 @@ static bool enter(struct auth *a, struct err *err)
 	if (!password_init())
 		return err_set(err, "libsodium cannot be used");
 	if (!start_sandbox(s, &box, err) || !loop_open(&a->loop, err) ||
-	    !passwords_open(&a->passwords, a->loop, path, &answers, a, err))
+	    !passwords_open(&a->passwords, a->loop, path, &answers, a, err) ||
+	    !store_link_open(&a->store, a->loop, dir, s->conf, &signer_calls, a, err))
 		return false;
 	if (!watch_start(a->loop, &a->life, link_fd(s->life), WATCH_READ, on_life, a))
 		return err_set(err, "the link to the supervisor cannot be watched");
@@ -262,6 +295,8 @@ static bool enter(struct auth *a, struct err *err)
 	for (size_t i = 0; i < s->peer_count; i++)
 		if (s->peers[i].role == ROLE_WATCH)
 			meet_watcher(a, s->peers[i].link);
+		else if (s->peers[i].role == ROLE_STORE)
+			store_link_meet(a->store, s->peers[i].link);
 	return start_ready(s, err);
 }
 
@@ -279,6 +314,7 @@ int auth_main(struct start *start)
 	drop_watcher(&a);
 	if (a.loop)
 		loop_close(&a.loop);
+	store_link_close(&a.store);
 	passwords_close(&a.passwords);
 	return a.exit_code;
 }

@@ -39,6 +39,16 @@ const struct cli_command command_table[] = {
 	{ "domain remove", "DOMAIN", "accept mail for a domain no more",
 	  command_pass, SHAPE_TABLE, false },
 	{ "domain list", "", "list the domains", command_pass, SHAPE_TABLE, false },
+	{ "dkim keygen", "DOMAIN SELECTOR [--algorithm rsa|ed25519]",
+	  "make a key that signs mail, and print its DNS record\n"
+	  "The key stays with the server and cannot be read back. A name that has a key is\n"
+	  "refused: take another selector, publish its record, then change the configuration.",
+	  command_dkim, SHAPE_TABLE, false },
+	{ "dkim show", "[DOMAIN [SELECTOR]]", "print the DNS records of the keys, as in a zone file",
+	  command_dkim, SHAPE_TABLE, false },
+	{ "dkim list", "", "list the keys that sign mail", command_pass, SHAPE_TABLE, false },
+	{ "dkim remove", "DOMAIN SELECTOR", "remove a key for good",
+	  command_order, SHAPE_TABLE, false },
 	{ "queue list", "[--state queued|hold|dead] [--limit N] [--sender ADDRESS]\n"
 	  "                           [--recipient ADDRESS] [--client ADDRESS]",
 	  "list the messages in the queue, the oldest first", command_pass, SHAPE_TABLE, false },

@@ -30,6 +30,8 @@ int command_access_test(struct cli *c);
 int command_access_list(struct cli *c);
 int command_access_export(struct cli *c);
 int command_access_import(struct cli *c);
+/* dkim.c */
+int command_dkim(struct cli *c);
 /* demo.c */
 int command_demo(struct cli *c);
 

@@ -29,6 +29,9 @@ struct store {
 	struct link *watch;
 	struct watch watch_watch;
 	struct watch life_watch;
+	struct link *auth; /* NULL: there is none now */
+	struct watch auth_watch;
+	struct signs *signs; /* NULL: nothing was signed yet */
 
 	char hostname[DOMAIN_MAX + 1];
 	int spool_dir;

@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/auth_link.h"
 #include "store/control.h"
 #include "store/inner.h"
 #include "store/remember.h"
+#include "store/sign.h"
 #include "store/spool.h"
 #include "store/upkeep.h"
 #include "store/verify.h"
@@ -122,6 +124,10 @@ static void meet(struct store *s, struct link *link)
 {
 	if (link_role(link) == ROLE_EDGE) {
 		edges_meet(s, link);
+		return;
+	}
+	if (link_role(link) == ROLE_AUTH) {
+		auth_link_meet(s, link);
 		return;
 	}
 	if (link_role(link) != ROLE_WATCH) {
@@ -394,6 +400,8 @@ static void close_all(struct store *s)
 {
 	if (s->verify && s->writer)
 		edges_close(s);
+	sign_close(s);
+	auth_link_close(s);
 	link_close(&s->watch);
 	for (size_t i = 0; i < s->start->peer_count; i++)
 		link_close(&s->start->peers[i].link);

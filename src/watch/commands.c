@@ -314,6 +314,7 @@ static const struct command {
 	{ "domain", to_store },
 	{ "queue", to_store },
 	{ "passwd", to_auth },
+	{ "dkim", to_auth },
 };
 
 void commands_on_command(void *arg, uint32_t ask, struct span words)
