@@ -99,7 +99,7 @@ static bool name_recipient(struct demo *d, struct talk *t, struct span rcpt,
 	time_t end = time(NULL) + KNOWN_WITHIN;
 
 	for (;;) {
-		smtp_peer_rcpt(rcpt, &t->out);
+		smtp_peer_rcpt(&t->peer, rcpt, SPAN_NONE, &t->out);
 		if (!say(t, err))
 			return false;
 		if (t->code / 100 != 5 || time(NULL) > end)
@@ -140,12 +140,14 @@ static void put_message(struct talk *t, const struct demo_mail *mail)
 static bool converse(struct demo *d, struct talk *t, struct demo_mail *mail,
 		     struct err *err)
 {
+	const struct smtp_peer_mail from = { .sender = SPAN_INIT(SENDER) };
+
 	if (!hear(t, err) || !expect(t, 220, "the connection", err))
 		return false;
 	smtp_peer_hello(&t->peer, SMTP_PEER_EHLO, SPAN("client.example.net"), &t->out);
 	if (!say(t, err) || !expect(t, 250, "EHLO", err))
 		return false;
-	smtp_peer_mail(&t->peer, SPAN(SENDER), 0, 0, &t->out);
+	smtp_peer_mail(&t->peer, &from, &t->out);
 	if (!say(t, err) || !expect(t, 250, "MAIL FROM", err) ||
 	    !name_recipient(d, t, SPAN("alice@" DEMO_DOMAIN), err))
 		return false;

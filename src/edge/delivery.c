@@ -11,7 +11,25 @@
 
 static bool is_network(uint8_t hop)
 {
-	return hop == HOP_LMTP_UNIX || hop == HOP_LMTP || hop == HOP_SMTP;
+	return hop == HOP_LMTP_UNIX || hop == HOP_LMTP || hop == HOP_SMTP || hop == HOP_MX;
+}
+
+/* Of header fields: whole lines, and no empty one that would end the header section. */
+static bool prefix_ok(struct span prefix)
+{
+	bool begun = false;
+
+	while (prefix.n) {
+		size_t end = span_find(prefix, '\n');
+		struct span line = span_head(prefix, end);
+
+		if (end == prefix.n || line.n < 2 || line.p[line.n - 1] != '\r' ||
+		    (!begun && (line.p[0] == ' ' || line.p[0] == '\t')))
+			return false;
+		begun = true;
+		prefix = span_skip(prefix, end + 1);
+	}
+	return true;
 }
 
 /* The spans point into the job's copy of the frame. */
@@ -20,11 +38,16 @@ static bool read_deliver(struct job *j, struct span frame)
 	struct msg_DELIVER m;
 
 	if (!msg_DELIVER_unpack(frame, &m) || !is_network(m.hop) ||
-	    !delivery_rcpts_ok(m.rcpts))
+	    m.tls >= HOP_TLS_COUNT || !delivery_rcpts_ok(m.rcpts) ||
+	    !smtp_peer_params_ok(m.envid) || !prefix_ok(m.prefix))
 		return false;
 	j->number = m.job;
 	j->hop = m.hop;
+	j->tls = m.tls;
 	j->target = m.target;
+	j->credential = m.credential;
+	j->setup.envid = m.envid;
+	j->setup.prefix = m.prefix;
 	j->body.inlined = m.body;
 	j->setup.helo = m.helo;
 	j->setup.sender = m.sender;
@@ -82,7 +105,10 @@ static bool read_frame(struct job *j, const struct frame *f)
 	return f->kind == MSG_DELIVER && read_deliver(j, frame);
 }
 
-/* Memory is short: an answer without items says 000 for all. */
+/*
+ * Memory is short: an answer without items says 000 for all. If even that cannot be sent,
+ * the store asks itself in the end what has become of it.
+ */
 static void decline(struct deliveries *d, const struct frame *f)
 {
 	struct msg_DELIVERED m = { 0 };
@@ -93,7 +119,7 @@ static void decline(struct deliveries *d, const struct frame *f)
 		m.job = deliver.job;
 	else if (msg_PROBE_unpack(f->bytes, &probe))
 		m.job = probe.job;
-	deliveries_send(d, &m);
+	(void)!deliveries_send(d, &m);
 }
 
 static void enter(struct job *j)
@@ -121,14 +147,28 @@ void deliveries_leave(struct job *j)
 	d->setup.on_ended(d->setup.arg);
 }
 
-/* A link that broke its owner finds out about. */
-void deliveries_send(struct deliveries *d, const struct msg_DELIVERED *m)
+/* A link that broke its owner finds out about; without one nobody wants to know. */
+bool deliveries_send(struct deliveries *d, const struct msg_DELIVERED *m)
 {
 	if (!d->store)
-		return;
+		return true;
+	if (link_full(d->store))
+		return false;
 	msg_DELIVERED_pack(m, link_begin(d->store));
 	(void)link_send(d->store, NULL, 0);
 	d->setup.on_sent(d->setup.arg);
+	return true;
+}
+
+void deliveries_go_on(struct deliveries *d)
+{
+	struct job *next;
+
+	for (struct job *j = d->first; j && d->store && !link_full(d->store); j = next) {
+		next = j->next;
+		if (j->owed)
+			job_settled(j);
+	}
 }
 
 static void drop_fd(struct frame *f)
@@ -166,17 +206,46 @@ bool deliveries_take(struct deliveries *d, struct frame *f)
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
+/* Who are the authorities is read once: later there are no files. */
+static bool open_tls(struct deliveries *d, struct err *err)
+{
+	const struct settings *set = &d->setup.conf->set;
+	const struct tls_setup setup = { .only_13 = set->tls_min == TLS_MIN_13,
+					 .ciphers = "" };
+	struct err why;
+
+	if (!tls_open(&d->tls, &setup, err))
+		return false;
+	if (*set->authorities && !tls_trust(d->tls, set->authorities, &why) &&
+	    d->setup.on_trouble)
+		d->setup.on_trouble(d->setup.arg, "authorities", why.text);
+	return true;
+}
+
+static bool open_all(struct deliveries *d, struct err *err)
+{
+	const struct dns_setup dns = { .servers = d->setup.name_servers };
+	struct policies_setup policies = { .loop = d->setup.loop,
+					   .fetch = d->setup.fetch };
+
+	d->contacts.loop = d->setup.loop;
+	if (!dns_open(&d->dns, d->setup.loop, &dns, err) || !open_tls(d, err))
+		return false;
+	policies.dns = d->dns;
+	return policies_open(&d->policies, &policies) ||
+	       err_set(err, "deliveries: out of memory");
+}
+
 bool deliveries_open(struct deliveries **out, const struct deliveries_setup *setup,
 		     struct err *err)
 {
-	const struct dns_setup dns = { .servers = setup->name_servers };
 	struct deliveries *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return err_set(err, "deliveries: out of memory");
 	d->setup = *setup;
-	if (!dns_open(&d->dns, setup->loop, &dns, err)) {
-		free(d);
+	if (!open_all(d, err)) {
+		deliveries_close(&d);
 		return false;
 	}
 	*out = d;
@@ -191,7 +260,10 @@ void deliveries_close(struct deliveries **deliveries)
 		return;
 	while (d->first)
 		job_end(d->first);
+	contacts_drop(&d->contacts);
+	policies_close(&d->policies);
 	dns_close(&d->dns);
+	tls_close(&d->tls);
 	free(d);
 	*deliveries = NULL;
 }
@@ -204,19 +276,34 @@ void deliveries_link(struct deliveries *d, struct link *store)
 	for (struct job *j = d->first; j; j = next) {
 		next = j->next;
 		j->wanted = false;
-		if (!job_is_beyond_recall(j))
+		if (j->owed)
+			job_settled(j);
+		else if (!job_is_beyond_recall(j))
 			job_end(j);
+	}
+}
+
+void deliveries_credential(struct deliveries *d, uint64_t ask, bool ok, struct span user,
+			   struct span secret)
+{
+	for (struct job *j = d->first; j; j = j->next) {
+		if (j->state == JOB_ASKS && j->ask == ask) {
+			way_on_credential(j, ok, user, secret);
+			return;
+		}
 	}
 }
 
 void deliveries_reconf(struct deliveries *d, const struct conf *conf)
 {
 	d->setup.conf = conf;
+	contacts_drop(&d->contacts); /* they may have been made in another way */
 }
 
 void deliveries_stop(struct deliveries *d)
 {
 	d->stopping = true;
+	contacts_drop(&d->contacts);
 }
 
 size_t deliveries_count(const struct deliveries *d)

@@ -15,6 +15,7 @@
 #include "link/pulse.h"
 
 struct deliveries;
+struct fetch_link;
 
 struct deliveries_setup {
 	struct loop *loop;
@@ -25,7 +26,16 @@ struct deliveries_setup {
 	/* a job has ended: see deliveries_count() */
 	void (*on_ended)(void *arg);
 	void *arg;
-	const char *name_servers; /* NULL: the machine's; for tests */
+	const char *name_servers; /* NULL: the machine's */
+	struct fetch_link *fetch; /* NULL: none */
+	/*
+	 * Find out the credential of that name, then call deliveries_credential(). False:
+	 * nobody can be asked now. NULL: there are none.
+	 */
+	bool (*ask_credential)(void *arg, uint64_t ask, struct span name);
+	/* Something of ours is missing. NULL: nobody wants to know. */
+	void (*on_trouble)(void *arg, const char *key, const char *text);
+	uint16_t mx_port; /* 0: 25; for tests */
 };
 
 /* Before the sandbox closes: it reads what DNS needs. */
@@ -44,6 +54,11 @@ MUST bool deliveries_take(struct deliveries *d, struct frame *f);
 void deliveries_link(struct deliveries *d, struct link *store);
 /* The configuration in force from now on. */
 void deliveries_reconf(struct deliveries *d, const struct conf *conf);
+/* The answer to ask_credential(); one that nobody waits for any more is fine. */
+void deliveries_credential(struct deliveries *d, uint64_t ask, bool ok, struct span user,
+			   struct span secret);
+/* The store's link has taken some of what waited: it may take more. */
+void deliveries_go_on(struct deliveries *d);
 /* We are stopping: what comes from now on is answered with 000 at once. */
 void deliveries_stop(struct deliveries *d);
 

@@ -151,13 +151,15 @@ static bool take_peer(struct edge *e, struct frame *f)
 
 	if (!msg_PEER_unpack(f->bytes, &m))
 		return false;
-	if (m.role != ROLE_STORE)
+	if (m.role != ROLE_STORE && m.role != ROLE_FETCH)
 		return true; /* nobody else talks to us yet */
 	f->fds[0] = -1;
-	if (link_open(&link, fd, ROLE_EDGE, ROLE_STORE, m.number, &err))
+	if (!link_open(&link, fd, ROLE_EDGE, (enum role)m.role, m.number, &err))
+		report_trouble(e, "link", err.text);
+	else if (m.role == ROLE_STORE)
 		store_link_set(e, link);
 	else
-		report_trouble(e, "store-link", err.text);
+		fetch_link_set(&e->fetch, link);
 	return true;
 }
 
@@ -171,6 +173,8 @@ static bool take_gone(struct edge *e, struct frame *f)
 		store_link_lost(e);
 		timer_stop(&e->stranded); /* another one comes */
 	}
+	if (m.role == ROLE_FETCH)
+		fetch_link_set(&e->fetch, NULL);
 	if (m.role == ROLE_EDGE && m.number != e->start->number)
 		edge_guard_mend(e, m.number);
 	return true;
@@ -367,6 +371,11 @@ static void init_timers(struct edge *e)
 	loop_each_round(e->loop, on_round, e);
 }
 
+static void on_trouble(void *edge, const char *key, const char *text)
+{
+	report_trouble(edge, key, text);
+}
+
 /* What needs files or the wide world must be there before the sandbox closes. */
 static bool open_all(struct edge *e, struct err *err)
 {
@@ -376,7 +385,10 @@ static bool open_all(struct edge *e, struct err *err)
 		.pulse = e->pulse,
 		.on_sent = store_sent,
 		.on_ended = edge_less_busy,
+		.on_trouble = on_trouble,
 		.arg = e,
+		.name_servers = s->conf->set.dns_servers,
+		.fetch = &e->fetch,
 	};
 
 	if (getrandom(e->key, sizeof(e->key), 0) != sizeof(e->key))
@@ -393,6 +405,7 @@ static bool open_all(struct edge *e, struct err *err)
 	if (!e->tls && *err->text)
 		return false;
 	e->spare_fd = fcntl(link_fd(s->life), F_DUPFD_CLOEXEC, 0);
+	fetch_link_init(&e->fetch, e->loop);
 	deliveries.loop = e->loop;
 	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err))
 		return false;
@@ -409,6 +422,8 @@ static void take_over(struct edge *e)
 	for (size_t i = 0; i < s->peer_count; i++) {
 		if (s->peers[i].role == ROLE_STORE)
 			store_link_set(e, s->peers[i].link);
+		else if (s->peers[i].role == ROLE_FETCH)
+			fetch_link_set(&e->fetch, s->peers[i].link);
 		else
 			link_close(&s->peers[i].link);
 	}
@@ -443,6 +458,7 @@ static void close_all(struct edge *e)
 	ports_close(e);
 	store_link_lost(e);
 	deliveries_close(&e->deliveries);
+	fetch_link_set(&e->fetch, NULL);
 	facts_close(e);
 	loop_close(&e->loop);
 	tls_close(&e->tls);

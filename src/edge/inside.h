@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "edge/delivery.h"
 #include "edge/edge.h"
+#include "edge/fetch_link.h"
 #include "guard/guard.h"
 #include "io/loop.h"
 #include "io/pool.h"
@@ -77,6 +78,7 @@ struct edge {
 	struct rules *rules;
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
+	struct fetch_link fetch;
 	struct inquiry *inquiry; /* look-ups about clients */
 	struct timer beat, accept_again, drain_end, steps_again, stranded, tick;
 

@@ -1,35 +1,41 @@
 #include "edge/job.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/number.h"
-
-#define PIECE	      65536 /* what is read of a file at once */
-#define STEPS_MAX     32    /* per wake-up of one job, before others have their turn */
-#define CONNECT_LEAST MS_SECOND
-
-static void go_on(struct job *j);
+#define PIECE	  65536 /* what is read of a file at once */
+#define STEPS_MAX 32	/* per wake-up of one job, before others have their turn */
 
 /* ---- the end -------------------------------------------------------------------------- */
 
-static void report(struct job *j)
+/* False: the store cannot take it now. */
+static bool report(struct job *j)
 {
-	struct msg_DELIVERED m = { .job = j->number, .host = span_str(j->host) };
+	struct msg_DELIVERED m = {
+		.job = j->number,
+		.host = span_str(j->c ? j->c->host : ""),
+		.tls = span_str(j->c ? j->c->tls_words : ""),
+		.dsn = (j->delivery.peer.can & SMTP_CAN_DSN) != 0,
+	};
 	struct buf answers;
 
 	if (!j->wanted)
-		return;
+		return true;
+	if (!m.host.n)
+		m.host = span_head(j->target, TEXT_MAX - 1);
 	buf_init(&answers, j->all->answers, sizeof(j->all->answers));
 	answers_print(&j->delivery.answers, &answers);
 	m.answers = buf_span(&answers);
+	if (!deliveries_send(j->all, &m))
+		return false;
 	j->wanted = false;
-	deliveries_send(j->all, &m);
+	return true;
 }
 
 void job_release(struct job *j)
 {
+	contact_drop(&j->c);
+	explicit_bzero(j->login, sizeof(j->login));
 	if (j->body.fd >= 0)
 		close(j->body.fd);
 	free(j->body.piece);
@@ -38,30 +44,51 @@ void job_release(struct job *j)
 	free(j);
 }
 
+static void stop(struct job *j)
+{
+	j->state = JOB_OVER;
+	hosts_stop(&j->hosts);
+	if (j->c)
+		stream_close(&j->c->stream);
+	timer_stop(&j->timer);
+}
+
 /* The job is out of the list; a thread that still reads for it holds the memory. */
 void job_end(struct job *j)
 {
-	j->state = JOB_OVER;
-	dns_cancel(&j->query);
-	stream_close(&j->stream);
-	timer_stop(&j->timer);
+	stop(j);
+	j->owed = false;
 	deliveries_leave(j);
 	if (!j->body.reading)
 		job_release(j);
 }
 
-/* Nobody was reached. */
-static void fail(struct job *j, const char *what, const char *why)
+/* It has ended, but for an answer that the store cannot take yet. */
+static void end(struct job *j)
 {
-	uint8_t mem[400];
-	struct buf text;
+	if (j->owed)
+		stop(j);
+	else
+		job_end(j);
+}
 
-	buf_init(&text, mem, sizeof(mem));
-	buf_fmt(&text, "%.*s %s%s", SPAN_ARG(span_head(j->target, 120)), what, why);
-	delivery_fail(&j->delivery, buf_span(&text));
-	j->state = JOB_OVER;
-	report(j);
-	job_end(j);
+void job_settled(struct job *j)
+{
+	j->owed = j->wanted && !report(j);
+	if (!j->owed && j->state == JOB_OVER)
+		job_end(j);
+}
+
+static void tell(struct job *j)
+{
+	j->owed = !report(j);
+}
+
+void job_fail(struct job *j, int code, struct span why)
+{
+	delivery_settle(&j->delivery, code, why);
+	tell(j);
+	end(j);
 }
 
 /* ---- the message ------------------------------------------------------------------------ */
@@ -74,7 +101,7 @@ static void read_piece(void *arg)
 	struct job *j = arg;
 	struct job_body *b = &j->body;
 
-	b->got = pread(b->fd, b->piece, PIECE, (off_t)b->offset);
+	b->got = pread(b->fd, b->piece, PIECE, (off_t)b->at);
 }
 
 static void on_piece(void *arg)
@@ -84,7 +111,15 @@ static void on_piece(void *arg)
 
 	b->reading = false;
 	if (j->state == JOB_OVER) {
-		job_release(j);
+		/* one that owes its answer is still in the list */
+		if (!j->owed)
+			job_release(j);
+		return;
+	}
+	if (j->state != JOB_TALKS || !(j->orders & DELIVERY_DO_BODY))
+		return; /* it has gone to another host meanwhile, and will ask again */
+	if (b->at != b->offset) {
+		job_go_on(j);
 		return;
 	}
 	if (b->got > 0) {
@@ -96,7 +131,7 @@ static void on_piece(void *arg)
 	} else {
 		step(j, DELIVERY_BODY, SPAN_NONE);
 	}
-	go_on(j);
+	job_go_on(j);
 }
 
 static void read_file(struct job *j)
@@ -107,6 +142,7 @@ static void read_file(struct job *j)
 		return;
 	if (!b->piece)
 		b->piece = malloc(PIECE);
+	b->at = b->offset;
 	b->reading = b->piece && work_run(j->all->setup.loop, read_piece, on_piece, j);
 	if (!b->reading)
 		step(j, DELIVERY_NO_BODY, SPAN_NONE);
@@ -135,33 +171,105 @@ static unsigned carried_out(enum delivery_in_kind kind)
 {
 	if (kind == DELIVERY_BODY || kind == DELIVERY_NO_BODY)
 		return DELIVERY_DO_BODY;
+	if (kind == DELIVERY_TLS || kind == DELIVERY_NO_TLS)
+		return DELIVERY_DO_TLS;
 	return kind == DELIVERY_SENT ? DELIVERY_DO_SENT : 0;
+}
+
+static void on_result(struct job *j)
+{
+	if (j->delivery.elsewhere && way_can_go_on(j))
+		j->elsewhere = true;
+	else
+		tell(j);
 }
 
 static void step(struct job *j, enum delivery_in_kind kind, struct span bytes)
 {
 	struct delivery_in in = { .kind = kind, .bytes = bytes };
-	struct delivery_out out = { .peer = &j->out };
+	struct contact *c = j->c;
+	struct delivery_out out = { .peer = &c->out };
 
 	j->orders &= ~carried_out(kind);
 	delivery_step(&j->delivery, &in, loop_now(j->all->setup.loop), &out);
 	j->orders |= out.orders & ~(DELIVERY_DO_REWIND | DELIVERY_DO_RESULT);
 	j->wake = out.wake;
 	if (kind == DELIVERY_BYTES) {
-		j->in_n -= out.used;
-		memmove(j->in, j->in + out.used, j->in_n);
+		c->in_n -= out.used;
+		memmove(c->in, c->in + out.used, c->in_n);
 	} else if (kind == DELIVERY_BODY) {
 		j->body.left = span_skip(j->body.left, out.used);
 	}
 	if (out.orders & DELIVERY_DO_REWIND)
 		rewind_body(&j->body);
 	if (out.orders & DELIVERY_DO_RESULT)
-		report(j);
+		on_result(j);
 }
+
+/* ---- TLS --------------------------------------------------------------------------------- */
+
+static void begin_tls(struct job *j)
+{
+	const struct host *h = &j->hosts.host;
+	char domain[DOMAIN_MAX + 1] = "";
+	struct tls_peer peer = {
+		.name = h->name,
+		.also = "",
+		.proof = h->proof,
+		.record_count = h->record_count,
+		.records = h->records,
+	};
+
+	/* RFC 7672, 3.2.2: the certificate may be for the domain, too */
+	if (h->proof == TLS_PROOF_DANE && j->target.n <= DOMAIN_MAX) {
+		memcpy(domain, j->target.p, j->target.n);
+		peer.also = domain;
+	}
+	if (stream_tls_client(&j->c->stream, j->all->tls, &peer))
+		j->state = JOB_SHAKES;
+	else
+		step(j, DELIVERY_NO_TLS, SPAN("it cannot be begun"));
+}
+
+static void note_tls(struct job *j)
+{
+	struct tls_facts facts = stream_tls_facts(&j->c->stream);
+	struct buf out;
+
+	buf_init(&out, j->c->tls_words, sizeof(j->c->tls_words) - 1);
+	buf_fmt(&out, "%s verified=%s", facts.version, j->hosts.host.word);
+	j->c->tls_words[out.len] = '\0';
+}
+
+/* False: it waits for the host. */
+static bool shake_hands(struct job *j)
+{
+	switch (stream_handshake(&j->c->stream)) {
+	case STREAM_AGAIN:
+		return false;
+	case STREAM_GOT:
+		j->state = JOB_TALKS;
+		note_tls(j);
+		step(j, DELIVERY_TLS, SPAN_NONE);
+		return true;
+	case STREAM_EOF:
+	case STREAM_BROKEN:
+		break;
+	}
+	j->state = JOB_TALKS;
+	step(j, DELIVERY_NO_TLS, span_str(stream_tls_trouble(&j->c->stream)));
+	return true;
+}
+
+/* ---- one thing after the other ------------------------------------------------------------ */
 
 /* What could be written was; nothing of ours waits. True: something was done. */
 static bool carry_out(struct job *j)
 {
+	if (j->orders & DELIVERY_DO_TLS) {
+		begin_tls(j);
+		return true;
+	}
 	if (j->orders & DELIVERY_DO_SENT) {
 		step(j, DELIVERY_SENT, SPAN_NONE);
 		return true;
@@ -173,28 +281,40 @@ static bool carry_out(struct job *j)
 	return false;
 }
 
+/* True: some of what waited could be written, or the connection is gone. */
+static bool write_out(struct job *j)
+{
+	struct contact *c = j->c;
+	struct span left = buf_span(&c->out);
+	enum stream_got got = stream_write(&c->stream, &left);
+	bool some = left.n < c->out.len;
+
+	buf_drop(&c->out, c->out.len - left.n);
+	if (!c->out.len && j->setup.user.n && j->delivery.phase < DELIVERY_SCAN)
+		explicit_bzero(c->out_mem, sizeof(c->out_mem));
+	if (got == STREAM_BROKEN)
+		step(j, DELIVERY_BROKEN, SPAN_NONE);
+	return some || got == STREAM_BROKEN;
+}
+
 /* Write, carry out, read: one of them. False: none is possible now. */
 static bool do_something(struct job *j)
 {
+	struct contact *c = j->c;
 	size_t n = 0;
 
-	if (j->out.len) {
-		struct span left = buf_span(&j->out);
-		enum stream_got got = stream_write(&j->stream, &left);
-		bool some = left.n < j->out.len;
-
-		buf_drop(&j->out, j->out.len - left.n);
-		if (got == STREAM_BROKEN)
-			step(j, DELIVERY_BROKEN, SPAN_NONE);
-		if (some || got == STREAM_BROKEN)
+	if (j->state == JOB_SHAKES)
+		return shake_hands(j);
+	if (c->out.len) {
+		if (write_out(j))
 			return true;
 	} else if (carry_out(j)) {
 		return true;
 	}
-	switch (stream_read(&j->stream, j->in + j->in_n, sizeof(j->in) - j->in_n, &n)) {
+	switch (stream_read(&c->stream, c->in + c->in_n, sizeof(c->in) - c->in_n, &n)) {
 	case STREAM_GOT:
-		j->in_n += n;
-		step(j, DELIVERY_BYTES, span_of(j->in, j->in_n));
+		c->in_n += n;
+		step(j, DELIVERY_BYTES, span_of(c->in, c->in_n));
 		return true;
 	case STREAM_EOF:
 		step(j, DELIVERY_EOF, SPAN_NONE);
@@ -208,19 +328,54 @@ static bool do_something(struct job *j)
 	return false;
 }
 
-static bool at_end(struct job *j)
+static void keep_contact(struct job *j)
 {
-	if (j->orders & DELIVERY_DO_ABORT)
-		stream_reset(&j->stream);
-	return j->orders & DELIVERY_DO_ABORT ||
-	       (j->orders & DELIVERY_DO_CLOSE && !j->out.len);
+	struct contact_key key = way_key(j);
+	struct contact *c = j->c;
+
+	j->c = NULL;
+	c->peer = j->delivery.peer;
+	c->mails++;
+	contact_keep(&c, &key, j->all->setup.conf->set.reuse);
 }
 
-static void go_on(struct job *j)
+static bool at_end(const struct job *j)
+{
+	return j->orders & (DELIVERY_DO_ABORT | DELIVERY_DO_KEEP) ||
+	       (j->orders & DELIVERY_DO_CLOSE && !j->c->out.len);
+}
+
+/* The text of the first answer, behind its code. */
+static void go_elsewhere(struct job *j)
+{
+	uint8_t mem[SMTP_PEER_TEXT + 8];
+	struct buf why;
+
+	buf_init(&why, mem, sizeof(mem));
+	answers_print_one(&j->delivery.answers, 0, &why);
+	j->elsewhere = false;
+	way_go_on(j, span_skip(buf_span(&why), 4));
+}
+
+static void talk_over(struct job *j)
+{
+	if (j->orders & DELIVERY_DO_ABORT)
+		stream_reset(&j->c->stream);
+	if (j->elsewhere) {
+		go_elsewhere(j);
+		return;
+	}
+	/* what is owed names the host: the contact stays until it is told */
+	if (j->orders & DELIVERY_DO_KEEP && !j->owed && !j->all->stopping)
+		keep_contact(j);
+	end(j);
+}
+
+void job_go_on(struct job *j)
 {
 	for (int i = 0; i < STEPS_MAX; i++) {
 		if (at_end(j)) {
-			job_end(j);
+			talk_over(j);
 			return;
 		}
 		if (!do_something(j)) {
@@ -232,131 +387,30 @@ static void go_on(struct job *j)
 	timer_set(&j->timer, loop_now(j->all->setup.loop));
 }
 
-/* ---- the way there -------------------------------------------------------------------- */
-
-static void try_next(struct job *j);
-
-static void on_ready(void *arg)
+void job_talk(struct job *j, const struct smtp_peer *host)
 {
-	struct job *j = arg;
+	const struct settings *set = &j->all->setup.conf->set;
+	ms_t now = loop_now(j->all->setup.loop);
 
-	if (j->state == JOB_CONNECTS) {
-		switch (stream_connected(&j->stream)) {
-		case STREAM_AGAIN:
-			return;
-		case STREAM_GOT:
-			break;
-		case STREAM_EOF:
-		case STREAM_BROKEN:
-			try_next(j);
-			return;
-		}
-		j->state = JOB_TALKS;
-		delivery_init(&j->delivery, &j->setup, loop_now(j->all->setup.loop));
-		step(j, DELIVERY_OPENED, SPAN_NONE);
-	}
-	go_on(j);
-}
-
-/* Each address gets its share of the time that is left. */
-static ms_t share(const struct job *j, ms_t now)
-{
-	size_t untried = j->query.count > j->tried ? j->query.count - j->tried : 1;
-	ms_t time = (j->connect_by - now) / (ms_t)untried;
-
-	return now + (time > CONNECT_LEAST ? time : CONNECT_LEAST);
-}
-
-static void print_host(struct job *j, const struct addr *a)
-{
-	struct buf out;
-
-	buf_init(&out, j->host, sizeof(j->host) - 1);
-	buf_put(&out, span_head(j->target, sizeof(j->host) - 60));
-	if (a) {
-		buf_put(&out, SPAN(" "));
-		addr_print_literal(a, &out);
-	}
-	j->host[out.len] = '\0';
-}
-
-/* Connect to the next address; when there is none, the last failure is the reason. */
-static void try_next(struct job *j)
-{
-	struct loop *loop = j->all->setup.loop;
-	int error = j->stream.error;
-
-	stream_close(&j->stream);
-	while (j->tried < j->query.count) {
-		struct endpoint to = { .port = j->port };
-
-		timer_set(&j->timer, share(j, loop_now(loop)));
-		to.addr = j->query.addresses[j->tried++];
-		print_host(j, &to.addr);
-		if (stream_connect(&j->stream, loop, &to, on_ready, j))
-			return;
-		error = j->stream.error;
-	}
-	fail(j, "cannot be connected to: ", error ? strerror(error) : "no answer in time");
-}
-
-static void on_answer(void *arg)
-{
-	struct job *j = arg;
-
-	if (!j->query.count) {
-		fail(j, "", j->query.why);
-		return;
-	}
-	j->state = JOB_CONNECTS;
-	try_next(j);
-}
-
-static void connect_unix(struct job *j)
-{
-	char path[TEXT_MAX] = "";
-
-	memcpy(path, j->target.p, span_head(j->target, sizeof(path) - 1).n);
-	j->state = JOB_CONNECTS;
-	timer_set(&j->timer, j->connect_by);
-	if (!stream_connect_unix(&j->stream, j->all->setup.loop, path, on_ready, j))
-		fail(j, "cannot be connected to: ", strerror(j->stream.error));
-}
-
-/* "host:port", "[2001:db8::1]:port" */
-static bool split(struct span target, struct span *host, uint16_t *port)
-{
-	size_t at = span_find_last(target, ':');
-	uint64_t n;
-
-	*host = span_head(target, at);
-	if (host->n >= 2 && host->p[0] == '[' && host->p[host->n - 1] == ']')
-		*host = span_of(host->p + 1, host->n - 2);
-	if (!host->n || !number_parse(span_skip(target, at + 1), 65535, &n) || !n)
-		return false;
-	*port = (uint16_t)n;
-	return true;
-}
-
-static void set_out(struct job *j)
-{
-	struct deliveries *d = j->all;
-	const struct settings *set = &d->setup.conf->set;
-	struct span host;
-
-	j->connect_by = loop_now(d->setup.loop) + set->connect_timeout;
-	if (d->stopping)
-		fail(j, "was not tried: ", "we are stopping");
-	else if (d->count > (size_t)set->deliveries)
-		fail(j, "was not tried: ", "too many deliveries are under way");
-	else if (j->hop == HOP_LMTP_UNIX)
-		connect_unix(j);
-	else if (!split(j->target, &host, &j->port))
-		fail(j, "is not a next hop: ", "host:port is needed");
-	else if (dns_address(d->dns, &j->query, host, on_answer, j))
-		on_answer(j);
+	j->state = JOB_TALKS;
+	j->orders = 0;
+	j->setup.keep = set->reuse > 0 && !j->setup.probe &&
+			j->c->mails < CONTACT_MAILS - 1;
+	rewind_body(&j->body);
+	if (host)
+		delivery_resume(&j->delivery, &j->setup, host, now);
 	else
-		timer_set(&j->timer, j->connect_by);
+		delivery_init(&j->delivery, &j->setup, now);
+	step(j, DELIVERY_OPENED, SPAN_NONE);
+	job_go_on(j);
+}
+
+void job_on_time(struct job *j)
+{
+	if (j->state == JOB_SHAKES)
+		j->state = JOB_TALKS;
+	step(j, DELIVERY_TIME, SPAN_NONE);
+	job_go_on(j);
 }
 
 static void on_time(void *arg)
@@ -364,16 +418,14 @@ static void on_time(void *arg)
 	struct job *j = arg;
 
 	switch (j->state) {
+	case JOB_ASKS:
 	case JOB_LOOKS_UP:
-		fail(j, "cannot be looked up: ", "no answer in time");
-		return;
 	case JOB_CONNECTS:
-		j->stream.error = 0;
-		try_next(j);
+		way_on_time(j);
 		return;
 	case JOB_TALKS:
-		step(j, DELIVERY_TIME, SPAN_NONE);
-		go_on(j);
+	case JOB_SHAKES:
+		job_on_time(j);
 		return;
 	case JOB_OVER:
 		return;
@@ -384,15 +436,14 @@ void job_begin(struct job *j)
 {
 	struct deliveries *d = j->all;
 
-	j->setup.lmtp = j->hop != HOP_SMTP;
+	j->setup.lmtp = j->hop == HOP_LMTP_UNIX || j->hop == HOP_LMTP;
+	j->setup.not_to_self = j->hop == HOP_MX;
 	j->setup.reply_timeout = d->setup.conf->set.reply_timeout;
-	buf_init(&j->out, j->out_mem, sizeof(j->out_mem));
 	timer_init(&j->timer, d->setup.loop, on_time, j);
 	/* for the answers of a job that gets no further */
 	delivery_init(&j->delivery, &j->setup, 0);
-	print_host(j, NULL);
 	rewind_body(&j->body);
-	set_out(j);
+	way_begin(j);
 }
 
 bool job_is_beyond_recall(const struct job *j)

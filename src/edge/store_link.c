@@ -419,6 +419,7 @@ static void on_link(void *arg, unsigned ready)
 	}
 	if (e->unsent)
 		ask_unsent(e);
+	deliveries_go_on(e->deliveries);
 	store_sent(e);
 }
 

@@ -59,11 +59,16 @@ struct dns_lookup {
 };
 
 /*
- * The records of one type (DNS_A, DNS_AAAA, DNS_PTR) of just this name: no hosts file, no
- * other domains to try. on_answer is called once, possibly before this returns.
+ * The records of one type (dns_answer.h) of just this name: no hosts file, no other
+ * domains to try. on_answer is called once, possibly before this returns; spans in the
+ * answer are good until it returns. `authentic` is only ever said if all our servers are
+ * on this machine: on the way from another one anybody could have set the bit.
  */
 void dns_look_up(struct dns *d, struct dns_lookup *l, unsigned type, struct span name,
 		 void (*on_answer)(void *arg, const struct dns_answer *a), void *arg);
+/* Are all our servers on this machine? */
+bool dns_is_local(const struct dns *d);
+
 /* on_answer will not be called. One that is not under way is fine. */
 void dns_forget(struct dns_lookup *l);
 

@@ -4,7 +4,8 @@
 #define TYPE_SOA     6
 #define CLASS_IN     1
 #define NXDOMAIN     3
-#define POINTERS_MAX 64 /* in one name: more are a loop */
+#define FLAG_AD	     (1u << 5) /* authentic data */
+#define POINTERS_MAX 64	       /* in one name: more are a loop */
 
 /* A message, and how far we have read. */
 struct reader {
@@ -81,8 +82,8 @@ static bool take_label(struct reader *r, unsigned n, struct dns_name *name)
 	return true;
 }
 
-/* The name of a host, pointers followed. r is a copy: it may end anywhere. */
-static bool take_name(struct reader r, struct dns_name *name)
+/* The name of a host, or of the root; pointers followed. r is a copy: it may end anywhere. */
+static bool take_any_name(struct reader r, struct dns_name *name)
 {
 	unsigned pointers = 0, n;
 
@@ -96,7 +97,12 @@ static bool take_name(struct reader r, struct dns_name *name)
 			return false;
 		}
 	}
-	return !r.bad && name->n > 0;
+	return !r.bad;
+}
+
+static bool take_name(struct reader r, struct dns_name *name)
+{
+	return take_any_name(r, name) && name->n > 0;
 }
 
 /* The head of a record; what follows are n bytes of data. */
@@ -141,6 +147,59 @@ static void take_address(const struct reader *r, size_t n, struct dns_answer *ou
 		out->addresses[out->count++] = a;
 }
 
+static void take_mx(struct reader r, struct dns_answer *out)
+{
+	struct dns_mx *mx = &out->mx[out->mx_count];
+
+	if (out->mx_count == DNS_ANSWER_HOSTS)
+		return;
+	mx->preference = (uint16_t)two(&r);
+	if (take_any_name(r, &mx->host))
+		out->mx_count++;
+}
+
+static void take_tlsa(struct reader r, size_t n, struct dns_answer *out)
+{
+	struct dns_tlsa *t = &out->tlsa[out->tlsa_count];
+
+	if (out->tlsa_count == DNS_ANSWER_TLSAS)
+		return;
+	t->usage = (uint8_t)byte(&r);
+	t->selector = (uint8_t)byte(&r);
+	t->matching = (uint8_t)byte(&r);
+	t->bytes = span_of(r.all.p + r.at, n - 3);
+	out->tlsa_count++;
+}
+
+/* A record of the type that was asked for. False: it makes no sense as one. */
+static bool take_data(const struct reader *r, size_t n, unsigned type,
+		      struct dns_answer *out)
+{
+	switch (type) {
+	case DNS_PTR:
+		if (out->name_count < DNS_ANSWER_NAMES &&
+		    take_name(*r, &out->names[out->name_count]))
+			out->name_count++;
+		return true;
+	case DNS_MX:
+		take_mx(*r, out);
+		return true;
+	case DNS_TLSA:
+		if (n > 3)
+			take_tlsa(*r, n, out);
+		return true;
+	case DNS_TXT:
+		if (out->text_count < DNS_ANSWER_TEXTS)
+			out->texts[out->text_count++] = span_of(r->all.p + r->at, n);
+		return true;
+	default:
+		if (n != (type == DNS_A ? 4 : 16))
+			return false;
+		take_address(r, n, out);
+		return true;
+	}
+}
+
 static void take_record(struct reader *r, unsigned type, struct dns_answer *out)
 {
 	struct record rec = head(r);
@@ -149,17 +208,8 @@ static void take_record(struct reader *r, unsigned type, struct dns_answer *out)
 		return;
 	if (rec.class == CLASS_IN)
 		note_ttl(out, rec.ttl);
-	if (rec.class == CLASS_IN && rec.type == type) {
-		if (type == DNS_PTR) {
-			if (out->name_count < DNS_ANSWER_NAMES &&
-			    take_name(*r, &out->names[out->name_count]))
-				out->name_count++;
-			out->result = DNS_FOUND;
-		} else if (rec.n == (type == DNS_A ? 4 : 16)) {
-			take_address(r, rec.n, out);
-			out->result = DNS_FOUND;
-		}
-	}
+	if (rec.class == CLASS_IN && rec.type == type && take_data(r, rec.n, type, out))
+		out->result = DNS_FOUND;
 	skip(r, rec.n);
 }
 
@@ -181,6 +231,14 @@ static void take_soa(struct reader *r, struct dns_answer *out)
 	skip(r, rec.n);
 }
 
+static void forget(struct dns_answer *out)
+{
+	out->result = DNS_FAILED;
+	out->authentic = false;
+	out->count = out->name_count = out->mx_count = out->tlsa_count = out->text_count =
+		0;
+}
+
 static unsigned at_most(unsigned n)
 {
 	return n < DNS_RECORDS_MAX ? n : DNS_RECORDS_MAX;
@@ -189,13 +247,13 @@ static unsigned at_most(unsigned n)
 void dns_answer_parse(struct span packet, unsigned type, struct dns_answer *out)
 {
 	struct reader r = { .all = packet };
-	unsigned code, questions, answers, authorities;
+	unsigned flags, code, questions, answers, authorities;
 
-	out->result = DNS_FAILED;
+	forget(out);
 	out->ttl = UINT32_MAX;
-	out->count = out->name_count = 0;
 	skip(&r, 2);
-	code = two(&r) & 15;
+	flags = two(&r);
+	code = flags & 15;
 	questions = two(&r);
 	answers = at_most(two(&r));
 	authorities = at_most(two(&r));
@@ -206,6 +264,7 @@ void dns_answer_parse(struct span packet, unsigned type, struct dns_answer *out)
 		skip_name(&r);
 		skip(&r, 4);
 	}
+	out->authentic = flags & FLAG_AD;
 	out->result = code == NXDOMAIN ? DNS_NO_NAME : DNS_NO_DATA;
 	for (unsigned i = 0; i < answers && !r.bad; i++)
 		take_record(&r, type, out);
@@ -214,10 +273,19 @@ void dns_answer_parse(struct span packet, unsigned type, struct dns_answer *out)
 		for (unsigned i = 0; i < authorities && !r.bad; i++)
 			take_soa(&r, out);
 	}
-	if (r.bad) { /* half an answer is none */
-		out->result = DNS_FAILED;
-		out->count = out->name_count = 0;
+	if (r.bad) /* half an answer is none */
+		forget(out);
+}
+
+bool dns_text(struct span text, struct buf *out)
+{
+	while (text.n) {
+		size_t n = text.p[0];
+
+		buf_put(out, span_head(span_skip(text, 1), n));
+		text = span_skip(text, 1 + n);
 	}
+	return !out->full;
 }
 
 /* ---- names ------------------------------------------------------------------------------- */

@@ -41,16 +41,56 @@ bool stream_open(struct stream *s, struct loop *l, int fd, void (*on_ready)(void
 
 /* ---- connecting ------------------------------------------------------------------------ */
 
-static bool connect_to(struct stream *s, struct loop *l, const void *to, socklen_t n)
+/* A socket address of either family. */
+struct sockaddr_of {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_un in_unix;
+	} at;
+	socklen_t n;
+};
+
+static struct sockaddr_of sockaddr_of(const struct endpoint *e)
 {
-	int family = ((const struct sockaddr *)to)->sa_family;
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_of s = { .n = sizeof(s.at.v6) };
+
+	if (addr_is_v4(&e->addr)) {
+		s.n = sizeof(s.at.v4);
+		s.at.v4.sin_family = AF_INET;
+		s.at.v4.sin_port = htons(e->port);
+		memcpy(&s.at.v4.sin_addr, e->addr.ip + 12, 4);
+	} else {
+		s.at.v6.sin6_family = AF_INET6;
+		s.at.v6.sin6_port = htons(e->port);
+		memcpy(&s.at.v6.sin6_addr, e->addr.ip, 16);
+	}
+	return s;
+}
+
+/* The port is chosen at connect(), so that one serves for connections to many hosts. */
+static bool bind_to(int fd, const struct sockaddr_of *from)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, &from->at.any, from->n) == 0;
+}
+
+/* from: NULL if the kernel may choose. */
+static bool connect_to(struct stream *s, struct loop *l, const struct sockaddr_of *from,
+		       const struct sockaddr_of *to)
+{
+	int fd = socket(to->at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			0);
 
 	if (fd < 0) {
 		s->error = errno;
 		return false;
 	}
-	if (connect(fd, to, n) != 0 && errno != EINPROGRESS) {
+	if ((from && !bind_to(fd, from)) ||
+	    (connect(fd, &to->at.any, to->n) != 0 && errno != EINPROGRESS)) {
 		s->error = errno;
 		close(fd);
 		return false;
@@ -62,31 +102,36 @@ static bool connect_to(struct stream *s, struct loop *l, const void *to, socklen
 bool stream_connect(struct stream *s, struct loop *l, const struct endpoint *to,
 		    void (*on_ready)(void *arg), void *arg)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(to->port) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(to->port) };
+	struct sockaddr_of there = sockaddr_of(to);
 
 	*s = (struct stream){ .on_ready = on_ready, .arg = arg };
-	if (addr_is_v4(&to->addr)) {
-		memcpy(&v4.sin_addr, to->addr.ip + 12, 4);
-		return connect_to(s, l, &v4, sizeof(v4));
-	}
-	memcpy(&v6.sin6_addr, to->addr.ip, 16);
-	return connect_to(s, l, &v6, sizeof(v6));
+	return connect_to(s, l, NULL, &there);
+}
+
+bool stream_connect_from(struct stream *s, struct loop *l, const struct addr *from,
+			 const struct endpoint *to, void (*on_ready)(void *arg), void *arg)
+{
+	struct endpoint here = { .addr = *from };
+	struct sockaddr_of at = sockaddr_of(&here), there = sockaddr_of(to);
+
+	*s = (struct stream){ .on_ready = on_ready, .arg = arg };
+	return connect_to(s, l, &at, &there);
 }
 
 bool stream_connect_unix(struct stream *s, struct loop *l, const char *path,
 			 void (*on_ready)(void *arg), void *arg)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sockaddr_of at = { .at.in_unix.sun_family = AF_UNIX,
+				  .n = sizeof(at.at.in_unix) };
 	size_t n = strlen(path);
 
 	*s = (struct stream){ .on_ready = on_ready, .arg = arg };
-	if (n >= sizeof(at.sun_path)) {
+	if (n >= sizeof(at.at.in_unix.sun_path)) {
 		s->error = ENAMETOOLONG;
 		return false;
 	}
-	memcpy(at.sun_path, path, n + 1);
-	return connect_to(s, l, &at, sizeof(at));
+	memcpy(at.at.in_unix.sun_path, path, n + 1);
+	return connect_to(s, l, NULL, &at);
 }
 
 enum stream_got stream_connected(struct stream *s)
@@ -269,10 +314,15 @@ bool stream_tls_server(struct stream *s, struct tls *tls)
 	return s->ssl != NULL;
 }
 
-bool stream_tls_client(struct stream *s, struct tls *tls, const char *name)
+bool stream_tls_client(struct stream *s, struct tls *tls, const struct tls_peer *peer)
 {
-	s->ssl = tls_client(tls, s->watch.fd, name);
+	s->ssl = tls_client(tls, s->watch.fd, peer);
 	return s->ssl != NULL;
+}
+
+const char *stream_tls_trouble(const struct stream *s)
+{
+	return tls_trouble(s->ssl);
 }
 
 enum stream_got stream_handshake(struct stream *s)
@@ -290,7 +340,13 @@ struct tls_facts stream_tls_facts(const struct stream *s)
 		.version = SSL_get_version(s->ssl),
 		.cipher = SSL_get_cipher_name(s->ssl),
 		.bits = SSL_get_cipher_bits(s->ssl, NULL),
+		.hello = tls_hello(s->ssl),
 	};
+}
+
+size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX])
+{
+	return s->ssl && SSL_is_init_finished(s->ssl) ? tls_binding(s->ssl, out) : 0;
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */

@@ -48,6 +48,10 @@ MUST bool stream_open(struct stream *s, struct loop *l, int fd,
  */
 MUST bool stream_connect(struct stream *s, struct loop *l, const struct endpoint *to,
 			 void (*on_ready)(void *arg), void *arg);
+/* The same from an address of ours. */
+MUST bool stream_connect_from(struct stream *s, struct loop *l, const struct addr *from,
+			      const struct endpoint *to, void (*on_ready)(void *arg),
+			      void *arg);
 MUST bool stream_connect_unix(struct stream *s, struct loop *l, const char *path,
 			      void (*on_ready)(void *arg), void *arg);
 enum stream_got stream_connected(struct stream *s);
@@ -69,10 +73,15 @@ void stream_no_delay(struct stream *s);
 
 /* Go over to TLS; then stream_handshake() until it is not AGAIN. False: out of memory. */
 MUST bool stream_tls_server(struct stream *s, struct tls *tls);
-MUST bool stream_tls_client(struct stream *s, struct tls *tls, const char *name);
+MUST bool stream_tls_client(struct stream *s, struct tls *tls,
+			    const struct tls_peer *peer);
 enum stream_got stream_handshake(struct stream *s);
+/* Why did it fail? A few words; good until the stream is closed. */
+const char *stream_tls_trouble(const struct stream *s);
 /* After the handshake. */
 struct tls_facts stream_tls_facts(const struct stream *s);
+/* What SCRAM-PLUS is bound to (io/tls.h); 0: there is nothing. */
+size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX]);
 
 /*
  * Say that nothing more will be written (in TLS, close_notify too). A peer that may still

@@ -16,6 +16,12 @@ struct name {
 	SSL_CTX *use; /* borrowed from the certificates */
 };
 
+/* What belongs to one connection. */
+struct of_ssl {
+	struct tls *tls;
+	uint64_t hello;
+};
+
 struct tls {
 	size_t holders; /* whoever opened it, and each connection */
 	struct tls_setup setup;
@@ -142,7 +148,8 @@ static SSL_CTX *find(const struct tls *t, const char *asked, bool wildcards)
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
 	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	const struct tls *t = SSL_get_app_data(ssl);
+	const struct of_ssl *own = SSL_get_app_data(ssl);
+	const struct tls *t = own->tls;
 	SSL_CTX *use;
 
 	(void)alert;
@@ -155,6 +162,93 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 	if (use)
 		SSL_set_SSL_CTX(ssl, use);
 	return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- what a client's program looks like ---------------------------------------------------- */
+
+static void hash_number(uint64_t *hash, unsigned n)
+{
+	*hash = (*hash ^ n) * UINT64_C(0x100000001b3); /* FNV-1a */
+}
+
+/* Random values that some programs offer (RFC 8701), and what comes and goes with resumption. */
+static bool is_fleeting(unsigned n)
+{
+	static const unsigned extensions[] = { TLSEXT_TYPE_padding,
+					       TLSEXT_TYPE_session_ticket,
+					       TLSEXT_TYPE_psk, TLSEXT_TYPE_early_data,
+					       TLSEXT_TYPE_cookie };
+
+	for (size_t i = 0; i < sizeof(extensions) / sizeof(*extensions); i++)
+		if (n == extensions[i])
+			return true;
+	return (n & 0x0f0f) == 0x0a0a && n >> 8 == (n & 0xff);
+}
+
+/* Ciphers and extensions, in the order in which they are offered. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct of_ssl *own = SSL_get_app_data(ssl);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	const unsigned char *ciphers;
+	size_t n = SSL_client_hello_get0_ciphers(ssl, &ciphers), count;
+	int *types;
+
+	(void)alert;
+	(void)arg;
+	for (size_t i = 0; i + 1 < n; i += 2) {
+		unsigned one = (unsigned)ciphers[i] << 8 | ciphers[i + 1];
+
+		if ((one & 0x0f0f) != 0x0a0a)
+			hash_number(&hash, one);
+	}
+	if (SSL_client_hello_get1_extensions_present(ssl, &types, &count) == 1) {
+		for (size_t i = 0; i < count; i++)
+			if (!is_fleeting((unsigned)types[i]))
+				hash_number(&hash, 0x10000u + (unsigned)types[i]);
+		OPENSSL_free(types);
+	}
+	own->hello = hash;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+uint64_t tls_hello(const struct ssl_st *ssl)
+{
+	const struct of_ssl *own = SSL_get_app_data(ssl);
+
+	return own->hello;
+}
+
+/* RFC 5929, 4.1: with the hash of the certificate's signature, but never a weak one. */
+static size_t hash_of_certificate(const SSL *ssl, uint8_t out[TLS_BINDING_MAX])
+{
+	const X509 *cert = SSL_get_certificate(ssl);
+	int hash = NID_undef;
+	const EVP_MD *md;
+	unsigned n = 0;
+
+	if (!cert)
+		return 0;
+	if (!OBJ_find_sigid_algs(X509_get_signature_nid(cert), &hash, NULL) ||
+	    hash == NID_undef || hash == NID_md5 || hash == NID_sha1)
+		hash = NID_sha256;
+	md = EVP_get_digestbynid(hash);
+	return md && EVP_MD_get_size(md) <= TLS_BINDING_MAX &&
+			       X509_digest(cert, md, out, &n) == 1
+		       ? n
+		       : 0;
+}
+
+size_t tls_binding(struct ssl_st *ssl, uint8_t out[TLS_BINDING_MAX])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (SSL_version(ssl) < TLS1_3_VERSION)
+		return hash_of_certificate(ssl, out);
+	return SSL_export_keying_material(ssl, out, 32, label, sizeof(label) - 1, NULL, 0,
+					  0) == 1
+		       ? 32
+		       : 0;
 }
 
 /* ---- contexts --------------------------------------------------------------------------- */
@@ -237,6 +331,7 @@ bool tls_add(struct tls *t, struct span chain, struct span key, struct err *err)
 	}
 	ERR_clear_error(); /* the end of the chain leaves one behind */
 	SSL_CTX_set_tlsext_servername_callback(c, on_server_name);
+	SSL_CTX_set_client_hello_cb(c, on_client_hello, NULL);
 	if (!add_names(t, c)) {
 		err_set(err, "out of memory");
 		goto fail;
@@ -257,16 +352,17 @@ bool tls_has_certificates(const struct tls *t)
 
 static SSL *make_ssl(struct tls *t, SSL_CTX *c, int fd)
 {
-	SSL *ssl = SSL_new(c);
+	struct of_ssl *own = calloc(1, sizeof(*own));
+	SSL *ssl = own ? SSL_new(c) : NULL;
 
-	if (ssl && !SSL_set_fd(ssl, fd)) {
+	if (!ssl || !SSL_set_fd(ssl, fd)) {
 		SSL_free(ssl);
+		free(own);
 		return NULL;
 	}
-	if (ssl) {
-		SSL_set_app_data(ssl, t);
-		t->holders++;
-	}
+	own->tls = t;
+	SSL_set_app_data(ssl, own);
+	t->holders++;
 	return ssl;
 }
 
@@ -279,30 +375,133 @@ struct ssl_st *tls_server(struct tls *t, int fd)
 	return ssl;
 }
 
-struct ssl_st *tls_client(struct tls *t, int fd, const char *name)
+/* ---- the client side -------------------------------------------------------------------- */
+
+static bool open_client(struct tls *t, struct err *err)
+{
+	SSL_CTX *c;
+
+	if (t->client)
+		return true;
+	c = make_context(t, TLS_client_method(), err);
+	if (!c)
+		return false;
+	if (SSL_CTX_dane_enable(c) != 1) {
+		SSL_CTX_free(c);
+		return failed(err, "cannot use DANE");
+	}
+	/* RFC 7672, 3.1.1: of DANE-EE(3) only the key counts */
+	SSL_CTX_dane_set_flags(c, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	t->client = c;
+	return true;
+}
+
+bool tls_trust(struct tls *t, const char *path, struct err *err)
+{
+	ERR_clear_error();
+	if (!open_client(t, err))
+		return false;
+	if (SSL_CTX_load_verify_file(t->client, path) == 1)
+		return true;
+	return failed(err, path);
+}
+
+bool tls_record_usable(const struct tls_record *r)
+{
+	static const size_t sizes[] = { 0, 32, 64 }; /* matching: full, SHA-256, SHA-512 */
+
+	return (r->usage == 2 || r->usage == 3) && r->selector <= 1 &&
+	       r->matching < sizeof(sizes) / sizeof(*sizes) &&
+	       (r->matching ? r->bytes.n == sizes[r->matching] : r->bytes.n > 0);
+}
+
+/* False: none of the records can be used. */
+static bool use_records(SSL *ssl, const struct tls_peer *peer)
+{
+	bool any = false;
+
+	if (SSL_dane_enable(ssl, peer->name) != 1)
+		return false;
+	for (size_t i = 0; i < peer->record_count; i++) {
+		const struct tls_record *r = &peer->records[i];
+
+		any = (tls_record_usable(r) &&
+		       SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+					 r->bytes.p, r->bytes.n) == 1) ||
+		      any;
+	}
+	return any;
+}
+
+static bool demand_proof(SSL *ssl, const struct tls_peer *peer)
+{
+	bool ok = true;
+
+	if (peer->proof == TLS_PROOF_NONE) {
+		/* any TLS is better than none: old keys, too */
+		SSL_set_security_level(ssl, 0);
+		return true;
+	}
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (peer->proof == TLS_PROOF_DANE)
+		ok = use_records(ssl, peer);
+	else
+		ok = *peer->name && SSL_set1_host(ssl, peer->name) == 1;
+	if (ok && *peer->also)
+		ok = SSL_add1_host(ssl, peer->also) == 1;
+	return ok;
+}
+
+/* RFC 6066, 3: names only. */
+static bool is_address(const char *name)
+{
+	ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+
+	ASN1_OCTET_STRING_free(ip);
+	return ip;
+}
+
+struct ssl_st *tls_client(struct tls *t, int fd, const struct tls_peer *peer)
 {
 	struct err err;
 	SSL *ssl;
 
-	if (!t->client)
-		t->client = make_context(t, TLS_client_method(), &err);
-	ssl = t->client ? make_ssl(t, t->client, fd) : NULL;
+	if (!open_client(t, &err))
+		return NULL;
+	ssl = make_ssl(t, t->client, fd);
 	if (!ssl)
 		return NULL;
-	if (*name)
-		SSL_set_tlsext_host_name(ssl, name);
+	if (*peer->name && !is_address(peer->name))
+		SSL_set_tlsext_host_name(ssl, peer->name);
+	if (!demand_proof(ssl, peer)) {
+		tls_release(&ssl);
+		return NULL;
+	}
 	SSL_set_connect_state(ssl);
 	return ssl;
 }
 
+const char *tls_trouble(const struct ssl_st *ssl)
+{
+	long verify = SSL_get_verify_result(ssl);
+	const char *why;
+
+	if (verify != X509_V_OK)
+		return X509_verify_cert_error_string(verify);
+	why = ERR_reason_error_string(ERR_peek_last_error());
+	return why ? why : "the connection broke";
+}
+
 void tls_release(struct ssl_st **ssl)
 {
-	struct tls *t;
+	struct of_ssl *own;
 
 	if (!*ssl)
 		return;
-	t = SSL_get_app_data(*ssl);
+	own = SSL_get_app_data(*ssl);
 	SSL_free(*ssl);
 	*ssl = NULL;
-	let_go(t);
+	let_go(own->tls);
+	free(own);
 }

@@ -8,6 +8,9 @@
 #ifndef IO_TLS_H
 #define IO_TLS_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/span.h"
 
@@ -29,17 +32,55 @@ MUST bool tls_add(struct tls *t, struct span chain, struct span key, struct err 
 
 bool tls_has_certificates(const struct tls *t);
 
+/* How a server that we are the client of proves who it is. */
+enum tls_proof {
+	TLS_PROOF_NONE,	       /* not at all: any certificate will do (RFC 7435) */
+	TLS_PROOF_AUTHORITIES, /* tls_trust() */
+	TLS_PROOF_DANE,	       /* RFC 7672 */
+};
+
+/* A TLSA record (RFC 6698). */
+struct tls_record {
+	uint8_t usage, selector, matching;
+	struct span bytes;
+};
+
+struct tls_peer {
+	const char *name; /* for SNI, and what the certificate must be for; "": none */
+	const char *also; /* with DANE-TA it may be for this one, too; "": none */
+	enum tls_proof proof;
+	size_t record_count; /* with DANE; at least one must be usable: tls_record_usable() */
+	const struct tls_record *records;
+};
+
+/* The authorities that vouch for servers: a file in PEM. For clients. */
+MUST bool tls_trust(struct tls *t, const char *path, struct err *err);
+/*
+ * Is this a record that we can check, and that means something in SMTP? Those of usages 0
+ * and 1 do not (RFC 7672, 3.1.3).
+ */
+bool tls_record_usable(const struct tls_record *r);
+
 /* What was agreed on, as words. */
 struct tls_facts {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher;
 	int bits;
+	uint64_t hello; /* of a client of ours: a hash of what its ClientHello offers; 0: none */
 };
+
+/* What SCRAM-PLUS is bound to: tls-exporter (RFC 9266), tls-server-end-point (RFC 5929). */
+#define TLS_BINDING_MAX 64
+size_t tls_binding(struct ssl_st *ssl, uint8_t out[TLS_BINDING_MAX]);
+/* For io/stream, whose tls_facts it completes. */
+uint64_t tls_hello(const struct ssl_st *ssl);
 
 /* For io/stream: the server side of a connection; NULL: out of memory. */
 struct ssl_st *tls_server(struct tls *t, int fd);
-/* For io/stream: the client side. name: for SNI, "" for none. Certificates are not checked. */
-struct ssl_st *tls_client(struct tls *t, int fd, const char *name);
+/* For io/stream: the client side; NULL: out of memory. */
+struct ssl_st *tls_client(struct tls *t, int fd, const struct tls_peer *peer);
+/* Why did a handshake fail? A few words. */
+const char *tls_trouble(const struct ssl_st *ssl);
 void tls_release(struct ssl_st **ssl);
 
 #endif

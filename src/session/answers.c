@@ -94,6 +94,13 @@ size_t answers_find(const struct answers *a, size_t from, enum answer_state stat
 	return from;
 }
 
+void answers_print_one(const struct answers *a, size_t i, struct buf *out)
+{
+	const struct slot *s = slot(a, i);
+
+	buf_put(out, span_of(s->text, s->n));
+}
+
 void answers_print(const struct answers *a, struct buf *out)
 {
 	for (size_t i = 0; i < a->count; i++) {

@@ -44,6 +44,8 @@ void answers_settle_rest(struct answers *a, int code, struct span text);
 /* The first at or behind `from` in that state, or count. */
 size_t answers_find(const struct answers *a, size_t from, enum answer_state state);
 
+/* One of them, as it is now. */
+void answers_print_one(const struct answers *a, size_t i, struct buf *out);
 /* As a list; all must be settled. */
 void answers_print(const struct answers *a, struct buf *out);
 

@@ -2,7 +2,7 @@
 
 #include "base/bug.h"
 #include "base/list.h"
-#include "spec/messages.h"
+#include "session/delivery_inner.h"
 
 #define QUIT_WAIT (5 * MS_SECOND)
 #define WHOLE_MAX (100 * MS_MINUTE)
@@ -15,7 +15,8 @@ bool delivery_rcpts_ok(struct span rcpts)
 	if (!list_ok(rcpts) || !answers_possible(list_count(rcpts)))
 		return false;
 	while (list_next(&rcpts, &rcpt))
-		if (rcpt.n > ADDRESS_MAX)
+		if (rcpt.n > ITEM_MAX || span_cut(&rcpt, '\t').n > ADDRESS_MAX ||
+		    !smtp_peer_params_ok(rcpt))
 			return false;
 	return true;
 }
@@ -41,6 +42,12 @@ const char *delivery_phase_word(enum delivery_phase p)
 		[DELIVERY_GREETING] = "the greeting",
 		[DELIVERY_EHLO] = "EHLO",
 		[DELIVERY_HELO] = "HELO",
+		[DELIVERY_STARTTLS] = "STARTTLS",
+		[DELIVERY_HANDSHAKE] = "the TLS handshake",
+		[DELIVERY_AUTH] = "AUTH",
+		[DELIVERY_AUTH_USER] = "AUTH",
+		[DELIVERY_AUTH_SECRET] = "AUTH",
+		[DELIVERY_SCAN] = "the message",
 		[DELIVERY_MAIL] = "MAIL",
 		[DELIVERY_RCPT] = "RCPT",
 		[DELIVERY_RSET] = "RSET",
@@ -55,14 +62,25 @@ const char *delivery_phase_word(enum delivery_phase p)
 	return word[p];
 }
 
-void delivery_fail(struct delivery *d, struct span why)
+void delivery_settle(struct delivery *d, int code, struct span why)
 {
-	answers_settle_rest(&d->answers, 0, why);
+	answers_settle_rest(&d->answers, code, why);
 	d->phase = DELIVERY_OVER;
 }
 
+void delivery_fail(struct delivery *d, struct span why)
+{
+	delivery_settle(d, 0, why);
+}
+
+/* Nobody was asked about, or a connection that was kept has gone meanwhile. */
+static bool nobody_asked(const struct delivery *d)
+{
+	return d->phase < DELIVERY_MAIL || (d->phase == DELIVERY_MAIL && d->reused);
+}
+
 /* The answers are final. What the host still owes us we wait for, but not long. */
-static void take_leave(struct delivery *d, ms_t now)
+void delivery_take_leave(struct delivery *d, ms_t now)
 {
 	d->phase = DELIVERY_QUIT;
 	d->by = now + QUIT_WAIT;
@@ -80,11 +98,13 @@ static void give_up(struct delivery *d, const char *what, struct span detail,
 	buf_put(&why, span_str(what));
 	buf_put(&why, detail);
 	out->orders |= DELIVERY_DO_ABORT;
+	d->elsewhere = nobody_asked(d);
+	d->tls_failed = d->phase == DELIVERY_HANDSHAKE;
 	delivery_fail(d, buf_span(&why));
 }
 
 /* The host does not want to talk to us at all: that is no answer about a recipient. */
-static void turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+void delivery_turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
 {
 	uint8_t mem[SMTP_PEER_TEXT + 100];
 	struct buf why;
@@ -92,59 +112,45 @@ static void turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms
 	buf_init(&why, mem, sizeof(mem));
 	buf_fmt(&why, "%s was answered with %d ", delivery_phase_word(d->phase), ev->code);
 	buf_put(&why, ev->text);
+	d->elsewhere = nobody_asked(d);
 	answers_settle_rest(&d->answers, 0, buf_span(&why));
-	take_leave(d, now);
+	delivery_take_leave(d, now);
+}
+
+/* We do not want to go on with this host: its neighbour may be better. */
+void delivery_turn_away(struct delivery *d, const char *why, ms_t now)
+{
+	d->elsewhere = true;
+	answers_settle_rest(&d->answers, 0, span_str(why));
+	delivery_take_leave(d, now);
 }
 
 /* ---- what we say -------------------------------------------------------------------- */
 
-static void said(struct delivery *d, ms_t now)
+void delivery_said(struct delivery *d, ms_t now)
 {
 	d->due++;
 	d->by = now + d->setup->reply_timeout;
 }
 
-static struct span helo_name(const struct delivery *d)
+struct span delivery_helo_name(const struct delivery *d)
 {
 	struct span name = d->setup->helo;
 
 	return smtp_peer_name_ok(name) && name.n <= DOMAIN_MAX ? name : SPAN("localhost");
 }
 
-static bool in_utf8(const struct delivery *d)
-{
-	return d->setup->flags & MAIL_UTF8;
-}
-
-/* What this host cannot take, or nobody can. */
-static const char *unfit(const struct delivery *d, int *code)
-{
-	const struct delivery_setup *s = d->setup;
-
-	*code = 550;
-	if (in_utf8(d) && !(d->peer.can & SMTP_CAN_SMTPUTF8))
-		return "5.6.7 The message needs SMTPUTF8, which the next hop does not "
-		       "offer";
-	*code = 554;
-	if (s->flags & MAIL_BINARY)
-		return "5.6.3 The message needs BINARYMIME and cannot be converted";
-	*code = 553;
-	if (!smtp_peer_address_ok(s->sender, in_utf8(d)) || s->sender.n > ADDRESS_MAX)
-		return "5.1.7 The sender's address cannot be said in SMTP";
-	return NULL;
-}
-
 /* Say RCPT: as often as fits if the host takes it, else once. */
 static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 {
-	struct span rest = d->to_ask, rcpt;
+	struct span rest = d->to_ask, rcpt, address;
 
 	while (list_next(&rest, &rcpt)) {
 		bool untried = answers_get(&d->answers, d->asking) == ANSWER_UNTRIED;
 
 		if (untried && d->peer.rcpt_max && d->asked >= d->peer.rcpt_max)
 			return;
-		if (buf_room(out->peer) < rcpt.n + 16) {
+		if (buf_room(out->peer) < rcpt.n + 24) {
 			out->orders |= DELIVERY_DO_SENT;
 			return;
 		}
@@ -152,15 +158,15 @@ static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 		d->asking++;
 		if (!untried)
 			continue;
-		if (!smtp_peer_address_ok(rcpt, in_utf8(d))) {
-			answers_put(&d->answers, d->asking - 1, ANSWER_SETTLED, 553,
-				    SPAN("5.1.3 The address cannot be said in SMTP"));
+		address = span_cut(&rcpt, '\t');
+		if (!smtp_peer_address_ok(address, delivery_in_utf8(d))) {
+			delivery_cannot_be_said(d, d->asking - 1, address);
 			continue;
 		}
-		smtp_peer_rcpt(rcpt, out->peer);
+		smtp_peer_rcpt(&d->peer, address, rcpt, out->peer);
 		answers_mark(&d->answers, d->asking - 1, ANSWER_ASKED);
 		d->asked++;
-		said(d, now);
+		delivery_said(d, now);
 		if (!(d->peer.can & SMTP_CAN_PIPELINING))
 			return;
 	}
@@ -169,22 +175,24 @@ static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
 {
 	const struct delivery_setup *s = d->setup;
+	const struct smtp_peer_mail mail = { .sender = s->sender,
+					     .envid = s->envid,
+					     .size = s->size + s->prefix.n,
+					     .needs = delivery_needs(d) };
 	int code;
-	const char *why = unfit(d, &code);
+	const char *why = delivery_unfit(d, &code);
 
 	if (why) {
 		answers_settle_rest(&d->answers, code, span_str(why));
-		take_leave(d, now);
+		delivery_take_leave(d, now);
 		return;
 	}
 	d->to_ask = s->rcpts;
 	d->asking = d->answering = d->asked = d->accepted = 0;
+	d->prefix = s->prefix;
 	out->orders |= DELIVERY_DO_REWIND;
-	smtp_peer_mail(&d->peer, s->sender, s->size,
-		       (s->flags & MAIL_8BIT ? SMTP_PEER_8BIT : 0) |
-			       (in_utf8(d) ? SMTP_PEER_UTF8 : 0),
-		       out->peer);
-	said(d, now);
+	smtp_peer_mail(&d->peer, &mail, out->peer);
+	delivery_said(d, now);
 	if (d->peer.can & SMTP_CAN_PIPELINING)
 		ask(d, now, out);
 }
@@ -199,12 +207,23 @@ static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
 	if (d->accepted && !d->setup->probe) {
 		d->phase = DELIVERY_DATA;
 		smtp_peer_data(out->peer);
-		said(d, now);
+		delivery_said(d, now);
 	} else if (any_untried(d)) {
 		d->phase = DELIVERY_RSET;
 	} else {
-		take_leave(d, now);
+		delivery_take_leave(d, now);
 	}
+}
+
+/* The fields in front of the message, and then the message. */
+static void say_text(struct delivery *d, struct delivery_out *out)
+{
+	if (!d->prefix.n) {
+		out->orders |= DELIVERY_DO_BODY;
+		return;
+	}
+	smtp_dots_put(&d->dots, &d->prefix, out->peer);
+	out->orders |= DELIVERY_DO_SENT;
 }
 
 /* Nothing is due: say what the phase asks for. A phase may turn out to need no word. */
@@ -213,12 +232,34 @@ static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
 	switch (d->phase) {
 	case DELIVERY_EHLO:
 		smtp_peer_hello(&d->peer, d->setup->lmtp ? SMTP_PEER_LHLO : SMTP_PEER_EHLO,
-				helo_name(d), out->peer);
-		said(d, now);
+				delivery_helo_name(d), out->peer);
+		delivery_said(d, now);
 		return;
 	case DELIVERY_HELO:
-		smtp_peer_hello(&d->peer, SMTP_PEER_HELO, helo_name(d), out->peer);
-		said(d, now);
+		smtp_peer_hello(&d->peer, SMTP_PEER_HELO, delivery_helo_name(d),
+				out->peer);
+		delivery_said(d, now);
+		return;
+	case DELIVERY_STARTTLS:
+		smtp_peer_starttls(out->peer);
+		delivery_said(d, now);
+		return;
+	case DELIVERY_HANDSHAKE:
+		out->orders |= DELIVERY_DO_TLS;
+		return;
+	case DELIVERY_AUTH:
+		delivery_say_auth(d, now, out);
+		return;
+	case DELIVERY_AUTH_USER:
+		smtp_peer_auth_line(d->setup->user, out->peer);
+		delivery_said(d, now);
+		return;
+	case DELIVERY_AUTH_SECRET:
+		smtp_peer_auth_line(d->setup->secret, out->peer);
+		delivery_said(d, now);
+		return;
+	case DELIVERY_SCAN:
+		out->orders |= DELIVERY_DO_BODY;
 		return;
 	case DELIVERY_MAIL:
 		say_mail(d, now, out);
@@ -230,10 +271,10 @@ static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
 		return;
 	case DELIVERY_RSET:
 		smtp_peer_reset(out->peer);
-		said(d, now);
+		delivery_said(d, now);
 		return;
 	case DELIVERY_TEXT:
-		out->orders |= DELIVERY_DO_BODY;
+		say_text(d, out);
 		return;
 	case DELIVERY_QUIT:
 		smtp_peer_quit(out->peer);
@@ -253,7 +294,7 @@ static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
 
 static void talk(struct delivery *d, ms_t now, struct delivery_out *out)
 {
-	const unsigned waits = DELIVERY_DO_SENT | DELIVERY_DO_BODY;
+	const unsigned waits = DELIVERY_DO_SENT | DELIVERY_DO_BODY | DELIVERY_DO_TLS;
 
 	while (!d->due && !smtp_peer_in_reply(&d->peer) && d->phase != DELIVERY_OVER &&
 	       !(out->orders & waits)) {
@@ -268,11 +309,6 @@ static void talk(struct delivery *d, ms_t now, struct delivery_out *out)
 
 /* ---- what the host says ------------------------------------------------------------- */
 
-static bool good(const struct smtp_peer_event *ev)
-{
-	return ev->code < 300;
-}
-
 static bool refusal(const struct smtp_peer_event *ev)
 {
 	return ev->code >= 400;
@@ -286,12 +322,12 @@ static bool comes_again(const struct delivery *d, const struct smtp_peer_event *
 
 static void on_rcpt(struct delivery *d, const struct smtp_peer_event *ev)
 {
-	enum answer_state state = good(ev)	       ? ANSWER_ACCEPTED
+	enum answer_state state = smtp_peer_good(ev)   ? ANSWER_ACCEPTED
 				  : comes_again(d, ev) ? ANSWER_UNTRIED
 						       : ANSWER_SETTLED;
 
 	answers_put(&d->answers, next_in(d, ANSWER_ASKED), state, ev->code, ev->text);
-	d->accepted += good(ev);
+	d->accepted += smtp_peer_good(ev);
 }
 
 /* RFC 2033, 4.2: LMTP answers once for each recipient that it accepted. */
@@ -304,10 +340,14 @@ static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t no
 		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
 	if (d->due)
 		return;
-	if (any_untried(d))
+	if (any_untried(d)) {
 		d->phase = DELIVERY_MAIL;
-	else
-		take_leave(d, now);
+	} else if (d->setup->keep && smtp_peer_good(ev)) {
+		d->keeps = true;
+		d->phase = DELIVERY_OVER;
+	} else {
+		delivery_take_leave(d, now);
+	}
 }
 
 /* A reply that was due. False: it cannot be the answer to what we said. */
@@ -318,40 +358,49 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		d->by = now + d->setup->reply_timeout;
 	switch (d->phase) {
 	case DELIVERY_GREETING:
-		if (good(ev))
+		if (smtp_peer_good(ev))
 			d->phase = DELIVERY_EHLO;
 		else
-			turned_away(d, ev, now);
+			delivery_turned_away(d, ev, now);
 		return true;
 	case DELIVERY_EHLO:
 	case DELIVERY_HELO:
-		if (good(ev))
-			d->phase = DELIVERY_MAIL;
+		if (smtp_peer_good(ev))
+			delivery_on_hello(d, ev, now);
 		else if (ev->code >= 500 && d->phase == DELIVERY_EHLO && !d->setup->lmtp)
 			d->phase = DELIVERY_HELO;
 		else
-			turned_away(d, ev, now);
+			delivery_turned_away(d, ev, now);
+		return true;
+	case DELIVERY_STARTTLS:
+		delivery_on_starttls(d, ev, now);
+		return true;
+	case DELIVERY_AUTH:
+	case DELIVERY_AUTH_USER:
+	case DELIVERY_AUTH_SECRET:
+		delivery_on_auth(d, ev, now);
 		return true;
 	case DELIVERY_MAIL:
-		if (!good(ev) && !refusal(ev))
+		if (!smtp_peer_good(ev) && !refusal(ev))
 			return false;
-		if (good(ev)) {
+		d->reused = false;
+		if (smtp_peer_good(ev)) {
 			d->phase = DELIVERY_RCPT;
 			return true;
 		}
 		answers_settle_rest(&d->answers, ev->code, ev->text);
-		take_leave(d, now);
+		delivery_take_leave(d, now);
 		return true;
 	case DELIVERY_RCPT:
-		if (!good(ev) && !refusal(ev))
+		if (!smtp_peer_good(ev) && !refusal(ev))
 			return false;
 		on_rcpt(d, ev);
 		return true;
 	case DELIVERY_RSET:
-		if (good(ev))
+		if (smtp_peer_good(ev))
 			d->phase = DELIVERY_MAIL;
 		else
-			turned_away(d, ev, now);
+			delivery_turned_away(d, ev, now);
 		return true;
 	case DELIVERY_DATA:
 		if (ev->code == 354) {
@@ -364,16 +413,18 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
 		answers_settle_rest(&d->answers, 0,
 				    SPAN("not asked about: DATA was refused"));
-		take_leave(d, now);
+		delivery_take_leave(d, now);
 		return true;
 	case DELIVERY_DOT:
-		if (!good(ev) && !refusal(ev))
+		if (!smtp_peer_good(ev) && !refusal(ev))
 			return false;
 		on_dot(d, ev, now);
 		return true;
 	case DELIVERY_QUIT:
 	case DELIVERY_BYE:
 		return true;
+	case DELIVERY_HANDSHAKE:
+	case DELIVERY_SCAN:
 	case DELIVERY_TEXT:
 	case DELIVERY_OVER:
 		break;
@@ -385,8 +436,8 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 static void on_closing(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
 		       struct delivery_out *out)
 {
-	if (d->phase < DELIVERY_MAIL)
-		turned_away(d, ev, now);
+	if (nobody_asked(d))
+		delivery_turned_away(d, ev, now);
 	else
 		answers_settle_rest(&d->answers, ev->code, ev->text);
 	d->phase = DELIVERY_OVER;
@@ -419,13 +470,18 @@ static void on_bytes(struct delivery *d, struct span bytes, ms_t now,
 {
 	struct span in = bytes;
 
-	while (d->phase != DELIVERY_OVER) {
+	while (d->phase != DELIVERY_OVER && d->phase != DELIVERY_HANDSHAKE) {
 		struct smtp_peer_event ev = smtp_peer_next(&d->peer, &in);
 
 		if (ev.kind == SMTP_PEER_MORE)
 			break;
 		on_event(d, &ev, now, out);
 	}
+	/* RFC 3207, 6: what came in clear must not be taken for something from inside TLS */
+	if (d->phase == DELIVERY_HANDSHAKE && in.n)
+		give_up(d, "began in clear", SPAN_NONE, out);
+	if (in.n && d->phase == DELIVERY_OVER)
+		d->keeps = false;
 	out->used = d->phase == DELIVERY_OVER ? bytes.n : bytes.n - in.n;
 }
 
@@ -434,6 +490,8 @@ static void on_body(struct delivery *d, struct span bytes, ms_t now,
 {
 	struct span in = bytes;
 
+	if (d->phase == DELIVERY_SCAN)
+		delivery_scanned(d, bytes, now, out);
 	if (d->phase != DELIVERY_TEXT)
 		return;
 	d->by = now + d->setup->reply_timeout;
@@ -470,6 +528,7 @@ static void on_lost(struct delivery *d, const char *how, struct delivery_out *ou
 {
 	if (d->phase < DELIVERY_QUIT)
 		give_up(d, how, SPAN_NONE, out);
+	d->keeps = false;
 	d->phase = DELIVERY_OVER;
 	out->orders |= DELIVERY_DO_ABORT;
 }
@@ -482,8 +541,19 @@ void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t 
 	answers_init(&d->answers, setup->answers, list_count(setup->rcpts));
 	smtp_peer_init(&d->peer);
 	smtp_dots_init(&d->dots);
+	scan_init(&d->scan);
 	d->by = now + setup->reply_timeout;
 	d->all_by = now + (whole < WHOLE_MAX ? whole : WHOLE_MAX);
+}
+
+void delivery_resume(struct delivery *d, const struct delivery_setup *setup,
+		     const struct smtp_peer *host, ms_t now)
+{
+	delivery_init(d, setup, now);
+	d->peer = *host;
+	d->reused = true;
+	d->due = 0;
+	delivery_come_to_mail(d);
 }
 
 static void happened(struct delivery *d, const struct delivery_in *in, ms_t now,
@@ -514,6 +584,14 @@ static void happened(struct delivery *d, const struct delivery_in *in, ms_t now,
 		return;
 	case DELIVERY_NO_BODY:
 		on_lost(d, "was not sent: it cannot be read", out);
+		d->elsewhere = false;
+		return;
+	case DELIVERY_TLS:
+		delivery_on_tls(d, now);
+		return;
+	case DELIVERY_NO_TLS:
+		if (d->phase == DELIVERY_HANDSHAKE)
+			give_up(d, "failed: ", in->bytes, out);
 		return;
 	}
 }
@@ -524,13 +602,13 @@ void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
 	out->orders = 0;
 	out->used = 0;
 	happened(d, in, now, out);
-	if (in->kind != DELIVERY_BODY)
+	if (in->kind != DELIVERY_BODY || d->phase == DELIVERY_MAIL)
 		talk(d, now, out);
 	if (d->phase >= DELIVERY_QUIT && !d->told) {
 		d->told = true;
 		out->orders |= DELIVERY_DO_RESULT;
 	}
 	if (d->phase == DELIVERY_OVER && !(out->orders & DELIVERY_DO_ABORT))
-		out->orders |= DELIVERY_DO_CLOSE;
+		out->orders |= d->keeps ? DELIVERY_DO_KEEP : DELIVERY_DO_CLOSE;
 	out->wake = d->by < d->all_by || d->phase >= DELIVERY_QUIT ? d->by : d->all_by;
 }

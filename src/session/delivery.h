@@ -2,8 +2,8 @@
  * delivery - one message to one next hop, or the question whether it takes a recipient
  *
  * The client's side of session.h, in the same shape: something happened (in), at a time
- * (now); this is what to do about it (out). SMTP or LMTP (RFC 5321, 2033); a probe (call-
- * ahead) is a delivery that ends after RCPT.
+ * (now); this is what to do about it (out). SMTP or LMTP (RFC 5321, 2033), STARTTLS, AUTH;
+ * a probe (call-ahead) is a delivery that ends after RCPT.
  *
  * Whatever the next hop does, hang, lie or vanish included, the result is one answer per
  * recipient, in their order: three digits, space, text. 000 means that no answer about
@@ -11,10 +11,14 @@
  * no answer about a recipient either. So is a connection that was lost behind the final
  * dot: the message may be there, and is sent again. Text is as it came off the wire.
  *
+ * If `elsewhere` is set with the result, this host has not been asked about anybody, so
+ * another one may be, without a danger that somebody gets the message twice.
+ *
  * Each step has a deadline, and so has the whole: 100 minutes at most.
  *
- * Not spoken yet: STARTTLS, AUTH, BDAT. A message that needs BINARYMIME cannot be
- * converted without reading MIME, and fails.
+ * Not spoken: BDAT. A message that needs BINARYMIME cannot be converted without reading
+ * MIME, and fails. One of 8-bit text for a host without 8BITMIME fails, too, unless it is
+ * ASCII in fact; the same holds for SMTPUTF8.
  */
 #ifndef SESSION_DELIVERY_H
 #define SESSION_DELIVERY_H
@@ -23,7 +27,9 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "session/answers.h"
+#include "session/scan.h"
 #include "spec/limits.h"
+#include "spec/messages.h"
 #include "wire/smtp_peer.h"
 
 enum delivery_in_kind {
@@ -35,6 +41,8 @@ enum delivery_in_kind {
 	DELIVERY_SENT, /* all that was in out->peer is on its way, and out->peer is empty */
 	DELIVERY_BODY, /* the answer to DO_BODY: bytes, the next of the message; none: its end */
 	DELIVERY_NO_BODY, /* the same, but it cannot be read */
+	DELIVERY_TLS,	  /* the answer to DO_TLS: it is inside TLS now */
+	DELIVERY_NO_TLS,  /* the same, but it failed; bytes say why */
 };
 
 struct delivery_in {
@@ -49,6 +57,8 @@ struct delivery_in {
 #define DELIVERY_DO_BODY   (1u << 3) /* flush, then come back with DELIVERY_BODY */
 #define DELIVERY_DO_REWIND (1u << 4) /* the next DO_BODY begins at the start again */
 #define DELIVERY_DO_RESULT (1u << 5) /* the answers are final (once) */
+#define DELIVERY_DO_TLS	   (1u << 6) /* flush, shake hands; then DELIVERY_TLS or _NO_TLS */
+#define DELIVERY_DO_KEEP   (1u << 7) /* it is over, and the connection good for another */
 
 struct delivery_out {
 	unsigned orders;
@@ -61,11 +71,19 @@ struct delivery_out {
 struct delivery_setup {
 	bool lmtp;
 	bool probe;
+	bool keep;	  /* the connection, if it can be */
+	bool not_to_self; /* a host that has our own name in its answer to EHLO is us */
+	bool secure;	  /* secrets may be said as it is: the host is this machine */
+	enum hop_tls tls;
+	struct span user, secret; /* for AUTH; no user: none */
+	struct span plain;	  /* the same for AUTH PLAIN (RFC 4616) */
 	struct span helo;
 	struct span sender;
-	struct span rcpts; /* a list (base/list.h) */
-	uint32_t flags;	   /* MAIL_ bits (spec/messages.h) */
-	uint64_t size;	   /* of the body */
+	struct span envid;
+	struct span rcpts;  /* a list (base/list.h) of items as in DELIVER */
+	struct span prefix; /* header fields that go before the message */
+	uint32_t flags;	    /* MAIL_ bits (spec/messages.h) */
+	uint64_t size;	    /* of the body */
 	ms_t reply_timeout;
 	void *answers; /* answers_room() bytes */
 };
@@ -75,6 +93,12 @@ enum delivery_phase {
 	DELIVERY_GREETING,
 	DELIVERY_EHLO, /* or LHLO */
 	DELIVERY_HELO,
+	DELIVERY_STARTTLS,
+	DELIVERY_HANDSHAKE, /* nothing: TLS is under way */
+	DELIVERY_AUTH,
+	DELIVERY_AUTH_USER, /* of AUTH LOGIN */
+	DELIVERY_AUTH_SECRET,
+	DELIVERY_SCAN, /* nothing: the message is looked through */
 	DELIVERY_MAIL,
 	DELIVERY_RCPT,
 	DELIVERY_RSET, /* nobody was accepted, but there are more than one MAIL can take */
@@ -89,9 +113,17 @@ enum delivery_phase {
 struct delivery {
 	const struct delivery_setup *setup; /* borrowed */
 	enum delivery_phase phase;
-	bool told; /* DO_RESULT was ordered */
+	bool told;	/* DO_RESULT was ordered */
+	bool elsewhere; /* for the caller to read, with the result */
+	bool reused;	/* the connection has served another delivery */
+	bool in_tls;
+	bool tls_failed; /* for the caller to read, with `elsewhere` */
+	bool scanned;
+	bool keeps; /* the end was such that the connection can be kept */
 	struct smtp_peer peer;
 	struct smtp_dots dots;
+	struct scan scan;
+	struct span prefix;	/* what is left to say of it */
 	struct answers answers; /* final once DO_RESULT was ordered */
 	size_t due;		/* replies to come for what was said */
 	struct span to_ask; /* recipients from `asking` on that RCPT was not said for */
@@ -107,11 +139,19 @@ struct delivery {
 bool delivery_rcpts_ok(struct span rcpts);
 /* setup is borrowed, too; delivery_rcpts_ok() must have said yes. */
 void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t now);
+/*
+ * The same over a connection that was kept (DO_KEEP): the host is what it was for the
+ * delivery before. If it turns out to be gone, the result is `elsewhere`.
+ */
+void delivery_resume(struct delivery *d, const struct delivery_setup *setup,
+		     const struct smtp_peer *host, ms_t now);
 void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
 		   struct delivery_out *out);
 
 /* Before there was a connection, or instead of one: answer 000 with this text for all. */
 void delivery_fail(struct delivery *d, struct span why);
+/* The same with another code. */
+void delivery_settle(struct delivery *d, int code, struct span why);
 
 /* The word for what is awaited from the host, as in "no answer to RCPT". */
 const char *delivery_phase_word(enum delivery_phase p);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/base64.h"
 #include "base/number.h"
 
 void smtp_peer_init(struct smtp_peer *p)
@@ -84,6 +85,18 @@ static void learn_limits(struct smtp_peer *p, struct span words)
 	}
 }
 
+static void learn_mechanisms(struct smtp_peer *p, struct span words)
+{
+	while (words.n) {
+		struct span word = span_cut(&words, ' ');
+
+		if (span_eq_nocase(word, SPAN("PLAIN")))
+			p->can |= SMTP_CAN_AUTH_PLAIN;
+		if (span_eq_nocase(word, SPAN("LOGIN")))
+			p->can |= SMTP_CAN_AUTH_LOGIN;
+	}
+}
+
 /* clang-format off */
 static const struct capability {
 	struct span word;
@@ -96,6 +109,9 @@ static const struct capability {
 	{ SPAN_INIT("SMTPUTF8"),   SMTP_CAN_SMTPUTF8,   NULL },
 	{ SPAN_INIT("STARTTLS"),   SMTP_CAN_STARTTLS,   NULL },
 	{ SPAN_INIT("LIMITS"),     SMTP_CAN_LIMITS,     learn_limits },
+	{ SPAN_INIT("DSN"),        SMTP_CAN_DSN,        NULL },
+	{ SPAN_INIT("CHUNKING"),   SMTP_CAN_CHUNKING,   NULL },
+	{ SPAN_INIT("AUTH"),       0,                   learn_mechanisms },
 };
 /* clang-format on */
 
@@ -192,22 +208,55 @@ void smtp_peer_hello(struct smtp_peer *p, enum smtp_peer_hello how, struct span 
 	put_line(out, verb[how], name, "\r\n");
 }
 
-void smtp_peer_mail(const struct smtp_peer *p, struct span sender, uint64_t size,
-		    unsigned needs, struct buf *out)
+void smtp_peer_mail(const struct smtp_peer *p, const struct smtp_peer_mail *m,
+		    struct buf *out)
 {
-	put_line(out, "MAIL FROM:<", sender, ">");
-	if (p->can & SMTP_CAN_SIZE && size)
-		buf_fmt(out, " SIZE=%" PRIu64, size);
-	if (p->can & SMTP_CAN_8BITMIME && needs & SMTP_PEER_8BIT)
+	put_line(out, "MAIL FROM:<", m->sender, ">");
+	if (p->can & SMTP_CAN_SIZE && m->size)
+		buf_fmt(out, " SIZE=%" PRIu64, m->size);
+	if (p->can & SMTP_CAN_8BITMIME && m->needs & SMTP_PEER_8BIT)
 		buf_put(out, SPAN(" BODY=8BITMIME"));
-	if (p->can & SMTP_CAN_SMTPUTF8 && needs & SMTP_PEER_UTF8)
+	if (p->can & SMTP_CAN_SMTPUTF8 && m->needs & SMTP_PEER_UTF8)
 		buf_put(out, SPAN(" SMTPUTF8"));
+	if (p->can & SMTP_CAN_DSN) {
+		if (m->needs & (SMTP_PEER_RET_HDRS | SMTP_PEER_RET_FULL))
+			buf_put(out, m->needs & SMTP_PEER_RET_HDRS ? SPAN(" RET=HDRS")
+								   : SPAN(" RET=FULL"));
+		if (m->envid.n)
+			put_line(out, " ENVID=", m->envid, "");
+	}
 	buf_put(out, SPAN("\r\n"));
 }
 
-void smtp_peer_rcpt(struct span rcpt, struct buf *out)
+void smtp_peer_rcpt(const struct smtp_peer *p, struct span rcpt, struct span notify,
+		    struct buf *out)
 {
-	put_line(out, "RCPT TO:<", rcpt, ">\r\n");
+	put_line(out, "RCPT TO:<", rcpt, ">");
+	if (p->can & SMTP_CAN_DSN && notify.n)
+		put_line(out, " ", notify, "");
+	buf_put(out, SPAN("\r\n"));
+}
+
+void smtp_peer_starttls(struct buf *out)
+{
+	buf_put(out, SPAN("STARTTLS\r\n"));
+}
+
+void smtp_peer_auth_plain(struct span message, struct buf *out)
+{
+	buf_put(out, SPAN("AUTH PLAIN "));
+	smtp_peer_auth_line(message, out);
+}
+
+void smtp_peer_auth_login(struct buf *out)
+{
+	buf_put(out, SPAN("AUTH LOGIN\r\n"));
+}
+
+void smtp_peer_auth_line(struct span bytes, struct buf *out)
+{
+	base64_print(bytes, out);
+	buf_put(out, SPAN("\r\n"));
 }
 
 void smtp_peer_data(struct buf *out)
@@ -253,6 +302,14 @@ bool smtp_peer_name_ok(struct span name)
 		if (name.p[i] <= ' ' || name.p[i] > 0x7e)
 			return false;
 	return name.n > 0;
+}
+
+bool smtp_peer_params_ok(struct span params)
+{
+	for (size_t i = 0; i < params.n; i++)
+		if (params.p[i] < ' ' || params.p[i] > 0x7e)
+			return false;
+	return true;
 }
 
 /* ---- the message -------------------------------------------------------------------- */

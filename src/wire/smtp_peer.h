@@ -43,6 +43,10 @@ struct smtp_peer_event {
 #define SMTP_CAN_SMTPUTF8   (1u << 3)
 #define SMTP_CAN_STARTTLS   (1u << 4)
 #define SMTP_CAN_LIMITS	    (1u << 5)
+#define SMTP_CAN_DSN	    (1u << 6)
+#define SMTP_CAN_CHUNKING   (1u << 7)
+#define SMTP_CAN_AUTH_PLAIN (1u << 8) /* AUTH PLAIN, AUTH LOGIN (RFC 4954) */
+#define SMTP_CAN_AUTH_LOGIN (1u << 9)
 
 struct smtp_peer {
 	/* for the caller to read */
@@ -71,13 +75,30 @@ enum smtp_peer_hello { SMTP_PEER_HELO, SMTP_PEER_EHLO, SMTP_PEER_LHLO };
 void smtp_peer_hello(struct smtp_peer *p, enum smtp_peer_hello how, struct span name,
 		     struct buf *out);
 
-#define SMTP_PEER_8BIT (1u << 0) /* BODY=8BITMIME */
-#define SMTP_PEER_UTF8 (1u << 1) /* SMTPUTF8 */
+#define SMTP_PEER_8BIT	   (1u << 0) /* BODY=8BITMIME */
+#define SMTP_PEER_UTF8	   (1u << 1) /* SMTPUTF8 */
+#define SMTP_PEER_RET_HDRS (1u << 2) /* RET=HDRS (RFC 3461) */
+#define SMTP_PEER_RET_FULL (1u << 3)
+
+struct smtp_peer_mail {
+	struct span sender;
+	struct span envid; /* ENVID (RFC 3461), as xtext; empty: none */
+	uint64_t size;	   /* 0: not known */
+	unsigned needs;	   /* SMTP_PEER_ bits */
+};
 
 /* Parameters that the server did not offer are left out. */
-void smtp_peer_mail(const struct smtp_peer *p, struct span sender, uint64_t size,
-		    unsigned needs, struct buf *out);
-void smtp_peer_rcpt(struct span rcpt, struct buf *out);
+void smtp_peer_mail(const struct smtp_peer *p, const struct smtp_peer_mail *m,
+		    struct buf *out);
+/* notify: the parameters of RFC 3461, as written; empty: none. */
+void smtp_peer_rcpt(const struct smtp_peer *p, struct span rcpt, struct span notify,
+		    struct buf *out);
+void smtp_peer_starttls(struct buf *out);
+/* AUTH PLAIN with what RFC 4616 makes of user and password: NUL, user, NUL, password. */
+void smtp_peer_auth_plain(struct span message, struct buf *out);
+void smtp_peer_auth_login(struct buf *out);
+/* A line of that exchange. */
+void smtp_peer_auth_line(struct span bytes, struct buf *out);
 void smtp_peer_data(struct buf *out);
 void smtp_peer_reset(struct buf *out);
 void smtp_peer_quit(struct buf *out);
@@ -89,6 +110,8 @@ void smtp_peer_quit(struct buf *out);
 bool smtp_peer_address_ok(struct span address, bool utf8);
 /* The same for the name in HELO: visible ASCII, not empty. */
 bool smtp_peer_name_ok(struct span name);
+/* And for parameters of RFC 3461: visible ASCII and spaces. */
+bool smtp_peer_params_ok(struct span params);
 
 /*
  * A message on its way out. Dots at the start of lines are doubled, and only CRLF ends a

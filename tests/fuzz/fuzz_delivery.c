@@ -1,6 +1,7 @@
 /*
  * Whatever a next hop says and whenever it stops, a delivery ends, with one answer per
- * recipient, and takes a message for delivered only if its end was sent.
+ * recipient, and takes a message for delivered only if its end was sent. What needs TLS is
+ * not said before, a password never in clear.
  *
  * Input: flags, how many recipients, how to cut, then what the host says. A byte 0 lets
  * time pass; 1 lets what we said be sent, without the host saying anything.
@@ -24,8 +25,19 @@ struct stage {
 	ms_t now;
 	unsigned told;
 	bool ended; /* we sent the end of the message */
+	bool in_tls;
 	bool over;
 };
+
+static void check_said(const struct stage *s)
+{
+	struct span said = buf_span(&s->peer);
+
+	if (s->in_tls)
+		return;
+	BUG_IF(s->d.setup->tls >= HOP_TLS_MUST && span_starts(said, SPAN("MAIL")));
+	BUG_IF(!s->d.setup->secure && span_starts(said, SPAN("AUTH")));
+}
 
 static void step(struct stage *s, enum delivery_in_kind kind, struct span bytes)
 {
@@ -43,7 +55,9 @@ static void step(struct stage *s, enum delivery_in_kind kind, struct span bytes)
 		s->body = SPAN(BODY_TEXT);
 	if (s->out.orders & DELIVERY_DO_RESULT)
 		s->told++;
-	s->over = s->out.orders & (DELIVERY_DO_CLOSE | DELIVERY_DO_ABORT);
+	s->over = s->out.orders &
+		  (DELIVERY_DO_CLOSE | DELIVERY_DO_ABORT | DELIVERY_DO_KEEP);
+	check_said(s);
 	BUG_IF(!s->over && s->out.wake <= s->now && kind != DELIVERY_BYTES);
 }
 
@@ -54,12 +68,16 @@ static void send(struct stage *s)
 		unsigned orders = s->out.orders;
 
 		buf_reset(&s->peer);
-		if (orders & DELIVERY_DO_BODY)
+		if (orders & DELIVERY_DO_TLS) {
+			s->in_tls = true;
+			step(s, DELIVERY_TLS, SPAN_NONE);
+		} else if (orders & DELIVERY_DO_BODY) {
 			step(s, DELIVERY_BODY, span_head(s->body, 5));
-		else if (orders & DELIVERY_DO_SENT)
+		} else if (orders & DELIVERY_DO_SENT) {
 			step(s, DELIVERY_SENT, SPAN_NONE);
-		else
+		} else {
 			return;
+		}
 	}
 }
 
@@ -129,6 +147,7 @@ static void check_answers(struct stage *s, const struct delivery_setup *setup)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t peer_mem[OUT_MAX], answers[LIST_FRAME_MAX], rcpt_mem[8192];
+	const struct smtp_peer host = { .can = SMTP_CAN_PIPELINING };
 	struct delivery_setup setup = { 0 };
 	struct stage s = { 0 };
 	struct buf rcpts;
@@ -142,13 +161,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&s.peer, peer_mem, sizeof(peer_mem));
 	setup.lmtp = data[0] & 1;
 	setup.probe = data[0] & 2;
+	setup.tls = data[0] & 32 ? HOP_TLS_MAY : HOP_TLS_NONE;
+	if (data[0] & 64)
+		setup.tls = HOP_TLS_MUST;
+	setup.keep = setup.not_to_self = data[2] & 1;
+	setup.secure = data[2] & 2;
+	if (data[0] & 128) {
+		setup.user = SPAN("user");
+		setup.secret = SPAN("secret");
+		setup.plain = span_of("\0user\0secret", 12);
+	}
+	if (data[2] & 4)
+		setup.prefix = SPAN("DKIM-Signature: v=1;\r\n\tb=x\r\n");
 	setup.flags = (data[0] & 4 ? MAIL_8BIT : 0) | (data[0] & 8 ? MAIL_UTF8 : 0);
 	setup.helo = SPAN("me.example");
 	setup.rcpts = buf_span(&rcpts);
 	setup.size = 100;
 	setup.reply_timeout = 300 * MS_SECOND;
 	setup.answers = answers;
-	delivery_init(&s.d, &setup, s.now);
+	if (data[2] & 8)
+		delivery_resume(&s.d, &setup, &host, s.now);
+	else
+		delivery_init(&s.d, &setup, s.now);
+	s.in_tls = data[2] & 8;
 	converse(&s, span_of(data + 3, size - 3), data[2]);
 	if (!s.over)
 		step(&s, data[0] & 16 ? DELIVERY_EOF : DELIVERY_BROKEN, SPAN_NONE);

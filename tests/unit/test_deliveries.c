@@ -27,6 +27,10 @@ struct host {
 	size_t body_n; /* what came between 354 and the dot, dots included */
 	char body[1 << 20];
 	unsigned talks;
+	const char *hello; /* the answer to EHLO; NULL: the usual */
+	unsigned mails_max; /* over one connection; then it hangs up at MAIL. 0: any number */
+	size_t heard_n;
+	char heard[4096]; /* all commands */
 };
 
 static const char *reply_to(const struct host *h, const char *line)
@@ -38,9 +42,14 @@ static const char *reply_to(const struct host *h, const char *line)
 		{ "EHLO", "250-hop\r\n250 SIZE\r\n" },
 		{ "RCPT TO:<bad", "550 5.1.1 no\r\n" },
 		{ "DATA", "354 go\r\n" },
+		{ "STARTTLS", "220 go\r\n" },
+		{ "AUTH PLAIN AHUAcHc=", "235 in\r\n" },
+		{ "AUTH", "535 no\r\n" },
 		{ ".", NULL },
 	};
 
+	if (h->hello && strncmp(line, "EHLO", 4) == 0)
+		return h->hello;
 	for (size_t i = 0; i < COUNT_OF(replies); i++)
 		if (strncmp(line, replies[i].verb, strlen(replies[i].verb)) == 0)
 			return replies[i].reply ? replies[i].reply : h->dot;
@@ -53,9 +62,20 @@ static void say(FILE *f, const char *text)
 	fflush(f);
 }
 
+static void note(struct host *h, const char *line)
+{
+	size_t n = strlen(line);
+
+	if (h->heard_n + n < sizeof(h->heard)) {
+		memcpy(h->heard + h->heard_n, line, n);
+		h->heard_n += n;
+	}
+}
+
 static void talk(struct host *h, FILE *in, FILE *f)
 {
 	bool in_body = false;
+	unsigned mails = 0;
 	char line[4096];
 
 	say(f, h->greeting);
@@ -68,8 +88,11 @@ static void talk(struct host *h, FILE *in, FILE *f)
 			continue;
 		}
 		in_body = strcmp(line, "DATA\r\n") == 0;
+		note(h, line);
+		if (strncmp(line, "MAIL", 4) == 0 && h->mails_max && ++mails > h->mails_max)
+			return;
 		say(f, reply_to(h, line));
-		if (strcmp(line, "QUIT\r\n") == 0)
+		if (strcmp(line, "QUIT\r\n") == 0 || strcmp(line, "STARTTLS\r\n") == 0)
 			return;
 	}
 }
@@ -129,6 +152,7 @@ static void close_hop(struct host *h)
 struct stage {
 	struct loop *loop;
 	struct deliveries *all;
+	const char *password; /* for the login "relay"; NULL: nobody knows it */
 	struct pulse *pulse;
 	struct conf *conf;
 	struct link *edge, *store;
@@ -149,10 +173,24 @@ static void on_ended(void *arg)
 		loop_stop(s->loop);
 }
 
-static void open_stage(struct stage *s)
+static bool on_ask(void *arg, uint64_t ask, struct span name)
+{
+	struct stage *s = arg;
+	bool known = s->password && span_eq(name, SPAN("relay"));
+
+	deliveries_credential(s->all, ask + 1, true, SPAN("x"), SPAN("for another"));
+	deliveries_credential(s->all, ask, known, SPAN("u"),
+			      known ? span_str(s->password) : SPAN_NONE);
+	return true;
+}
+
+static void open_stage_with(struct stage *s, const char *name_servers, uint16_t mx_port)
 {
 	struct deliveries_setup setup = { .on_sent = on_sent,
 					  .on_ended = on_ended,
+					  .ask_credential = on_ask,
+					  .name_servers = name_servers,
+					  .mx_port = mx_port,
 					  .arg = s };
 	struct err err;
 	int fds[2];
@@ -172,6 +210,11 @@ static void open_stage(struct stage *s)
 	setup.pulse = s->pulse;
 	assert_true(deliveries_open(&s->all, &setup, &err));
 	deliveries_link(s->all, s->edge);
+}
+
+static void open_stage(struct stage *s)
+{
+	open_stage_with(s, NULL, 0);
 }
 
 static void close_stage(struct stage *s)
@@ -194,8 +237,14 @@ static void hand_over(struct stage *s)
 	assert_int_equal(f.fds[0], -1);
 }
 
-static void deliver(struct stage *s, uint64_t job, enum hop hop, const char *target,
-		    struct span body, int fd, size_t size)
+/* How else than plainly. */
+struct manner {
+	enum hop_tls tls;
+	const char *credential;
+};
+
+static void deliver_so(struct stage *s, uint64_t job, enum hop hop, const char *target,
+		       struct span body, int fd, size_t size, const struct manner *how)
 {
 	uint8_t mem[200];
 	struct buf rcpts;
@@ -205,6 +254,8 @@ static void deliver(struct stage *s, uint64_t job, enum hop hop, const char *tar
 				 .target = span_str(target),
 				 .helo = SPAN("me.example"),
 				 .sender = SPAN("s@x.example"),
+				 .tls = (uint8_t)how->tls,
+				 .credential = span_str(how->credential),
 				 .body = body };
 
 	buf_init(&rcpts, mem, sizeof(mem));
@@ -214,6 +265,14 @@ static void deliver(struct stage *s, uint64_t job, enum hop hop, const char *tar
 	msg_DELIVER_pack(&m, link_begin(s->store));
 	assert_true(link_send(s->store, &fd, fd >= 0));
 	hand_over(s);
+}
+
+static void deliver(struct stage *s, uint64_t job, enum hop hop, const char *target,
+		    struct span body, int fd, size_t size)
+{
+	const struct manner plainly = { .credential = "" };
+
+	deliver_so(s, job, hop, target, body, fd, size, &plainly);
 }
 
 /* The answer that came first: job, host and both answers, as text. */
@@ -422,6 +481,346 @@ static void what_is_not_a_good_job_is_refused(void **state)
 	close_stage(&s);
 }
 
+static void two_messages_go_over_one_connection(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	s.conf->set.reuse = 60 * MS_SECOND;
+	open_hop(&h, false);
+	for (uint64_t i = 1; i <= 3; i++) {
+		deliver(&s, i, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3);
+		loop_run(s.loop);
+		assert_delivered(&s, i, "250 kept|550 5.1.1 no|");
+	}
+	deliveries_close(&s.all);
+	close_hop(&h);
+	assert_int_equal(h.talks, 1);
+	assert_int_equal(h.body_n, 9);
+	close_stage(&s);
+}
+
+static void a_kept_connection_that_has_gone_costs_nothing(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n",
+				 .dot = "250 kept\r\n",
+				 .mails_max = 1 };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	s.conf->set.reuse = 60 * MS_SECOND;
+	open_hop(&h, false);
+	for (uint64_t i = 1; i <= 3; i++) {
+		deliver(&s, i, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3);
+		loop_run(s.loop);
+		assert_delivered(&s, i, "250 kept|550 5.1.1 no|");
+	}
+	deliveries_close(&s.all);
+	close_hop(&h);
+	assert_int_equal(h.talks, 3);
+	assert_int_equal(h.body_n, 9); /* each once */
+	close_stage(&s);
+}
+
+static void a_connection_serves_those_only_who_would_make_the_same(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	const struct manner with_tls = { .tls = HOP_TLS_MAY, .credential = "" };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	s.conf->set.reuse = 100;
+	open_hop(&h, false);
+	deliver(&s, 1, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3);
+	loop_run(s.loop);
+	assert_delivered(&s, 1, "250 kept|550 5.1.1 no|");
+	/* the host serves one at a time: the first connection must end first */
+	deliver_so(&s, 2, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3, &with_tls);
+	loop_run(s.loop);
+	assert_delivered(&s, 2, "250 kept|550 5.1.1 no|");
+	deliveries_close(&s.all);
+	close_hop(&h);
+	assert_int_equal(h.talks, 2);
+	close_stage(&s);
+}
+
+static void where_tls_fails_and_need_not_be_mail_goes_in_clear(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n",
+				 .dot = "250 kept\r\n",
+				 .hello = "250-hop\r\n250 STARTTLS\r\n" };
+	const struct manner may = { .tls = HOP_TLS_MAY, .credential = "" };
+	const struct manner must = { .tls = HOP_TLS_MUST, .credential = "" };
+	struct msg_DELIVERED m;
+	struct stage s;
+	struct frame f;
+	struct err err;
+
+	(void)state;
+	open_stage(&s);
+	open_hop(&h, false);
+	deliver_so(&s, 1, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3, &may);
+	loop_run(s.loop);
+	assert_delivered(&s, 1, "250 kept|550 5.1.1 no|");
+	deliver_so(&s, 2, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3, &must);
+	loop_run(s.loop);
+	assert_int_equal(link_recv(s.store, &f, &err), LINK_GOT);
+	assert_true(msg_DELIVERED_unpack(f.bytes, &m));
+	assert_true(span_starts(span_skip(m.answers, 2),
+				SPAN("000 the TLS handshake failed")));
+	assert_int_equal(m.tls.n, 0);
+	close_hop(&h);
+	assert_int_equal(h.talks, 3);
+	close_stage(&s);
+}
+
+static void a_login_is_used_where_it_is_wanted(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n",
+				 .dot = "250 kept\r\n",
+				 .hello = "250-hop\r\n250 AUTH PLAIN\r\n" };
+	const struct manner relay = { .credential = "relay" },
+			    other = { .credential = "no" };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	open_hop(&h, false);
+	s.password = "pw";
+	deliver_so(&s, 1, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3, &relay);
+	loop_run(s.loop);
+	assert_delivered(&s, 1, "250 kept|550 5.1.1 no|");
+	s.password = "wrong";
+	deliver_so(&s, 2, HOP_SMTP, h.target, SPAN("x\r\n"), -1, 3, &relay);
+	loop_run(s.loop);
+	assert_delivered(&s, 2,
+			 "000 AUTH was answered with 535 no|"
+			 "000 AUTH was answered with 535 no|");
+	deliver_so(&s, 3, HOP_SMTP, "localhost:1", SPAN("x\r\n"), -1, 3, &other);
+	assert_delivered(
+		&s, 3,
+		"000 localhost:1 was not tried: its login is not known (holdfast relay passwd)|"
+		"000 localhost:1 was not tried: its login is not known (holdfast relay passwd)|");
+	close_hop(&h);
+	assert_non_null(strstr(h.heard, "AUTH PLAIN AHUAcHc=\r\n"));
+	close_stage(&s);
+}
+
+/* Say things to the store, who does not listen, until no more fits. */
+static void stuff_link(struct stage *s)
+{
+	static uint8_t mem[40000];
+	struct msg_DELIVERED m = { .job = 0 };
+	struct buf list;
+
+	buf_init(&list, mem, sizeof(mem));
+	while (buf_room(&list) > 1002)
+		list_put(&list, span_of(s->conf, 1000));
+	m.answers = buf_span(&list);
+	while (!link_full(s->edge)) {
+		msg_DELIVERED_pack(&m, link_begin(s->edge));
+		assert_true(link_send(s->edge, NULL, 0));
+	}
+}
+
+static void a_result_waits_until_the_store_can_take_it(void **state)
+{
+	struct msg_DELIVERED m = { 0 };
+	struct stage s;
+	struct frame f;
+	struct err err;
+
+	(void)state;
+	open_stage(&s);
+	stuff_link(&s);
+	deliver(&s, 1, HOP_SMTP, "nowhere", SPAN("x"), -1, 1);
+	assert_int_equal(deliveries_count(s.all), 1);
+	deliveries_go_on(s.all);
+	assert_int_equal(deliveries_count(s.all), 1);
+	while (m.job != 1) {
+		while (link_recv(s.store, &f, &err) == LINK_GOT && m.job != 1)
+			assert_true(msg_DELIVERED_unpack(f.bytes, &m));
+		assert_true(link_flush(s.edge));
+		deliveries_go_on(s.all);
+	}
+	assert_int_equal(deliveries_count(s.all), 0);
+	assert_int_equal(list_count(m.answers), 2);
+	close_stage(&s);
+}
+
+static void a_result_that_nobody_waits_for_any_more_is_dropped(void **state)
+{
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	stuff_link(&s);
+	deliver(&s, 1, HOP_SMTP, "nowhere", SPAN("x"), -1, 1);
+	assert_int_equal(deliveries_count(s.all), 1);
+	deliveries_link(s.all, NULL);
+	assert_int_equal(deliveries_count(s.all), 0);
+	close_stage(&s);
+}
+
+/* ---- domains ----------------------------------------------------------------------------- */
+
+/* A name server that knows what is here. */
+static const struct zone_row {
+	const char *name;
+	int type, code;
+	const char *answer; /* the bytes of one record */
+	size_t n;
+} zone[] = {
+#define ROW(name, type, text)                         \
+	{                                             \
+		name, type, 0, text, sizeof(text) - 1 \
+	}
+	ROW("plain.test", 15, "\0\x0a\2mx\4host\4test\0"),
+	ROW("null.test", 15, "\0\0\0"),
+	ROW("ours.test", 15, "\0\x0a\2me\7example\0"),
+	ROW("deadfirst.test", 15, "\0\x0a\4dead\4host\4test\0"),
+	ROW("deadfirst.test", 15, "\0\x14\2mx\4host\4test\0"),
+	ROW("lost.test", 15, "\0\x0a\7nowhere\4host\4test\0"),
+	ROW("own.test", 1, "\x7f\0\0\1"),
+	ROW("mx.host.test", 1, "\x7f\0\0\1"),
+	ROW("dead.host.test", 1, "\x7f\0\0\2"),
+#undef ROW
+	{ "gone.test", 15, 3, "", 0 },
+	{ "broken.test", 15, 2, "", 0 },
+};
+
+struct name_server {
+	int fd;
+	pthread_t thread;
+	char at[64];
+};
+
+static void put_answer(const struct zone_row *row, struct buf *out)
+{
+	buf_put(out, span_of("\xc0\x0c\0", 3));
+	buf_byte(out, (uint8_t)row->type);
+	buf_put(out, span_of("\0\1\0\0\0\x3c\0", 7));
+	buf_byte(out, (uint8_t)row->n);
+	buf_put(out, span_of(row->answer, row->n));
+}
+
+static void answer_question(struct span q, struct buf *out)
+{
+	char name[256] = "";
+	size_t at = 12, n = 0, found = 0;
+	int type, code = 0;
+
+	while (at < q.n && q.p[at]) {
+		if (n)
+			name[n++] = '.';
+		memcpy(name + n, q.p + at + 1, q.p[at]);
+		n += q.p[at];
+		at += 1u + q.p[at];
+	}
+	type = q.p[at + 2];
+	buf_put(out, span_head(q, 2));
+	buf_put(out, span_of("\x81\x80\0\1\0\0\0\0\0\0", 10));
+	buf_put(out, span_of(q.p + 12, at + 5 - 12));
+	for (size_t i = 0; i < COUNT_OF(zone); i++) {
+		if (strcmp(zone[i].name, name) != 0 || zone[i].type != type)
+			continue;
+		code = zone[i].code;
+		if (!code) {
+			put_answer(&zone[i], out);
+			found++;
+		}
+	}
+	out->mem[3] = (uint8_t)(0x80 | code);
+	out->mem[7] = (uint8_t)found;
+}
+
+static void *serve_names(void *arg)
+{
+	struct name_server *ns = arg;
+	struct sockaddr_in from;
+	uint8_t in[512], mem[1024];
+
+	for (;;) {
+		socklen_t from_n = sizeof(from);
+		ssize_t n = recvfrom(ns->fd, in, sizeof(in), 0, (struct sockaddr *)&from,
+				     &from_n);
+		struct buf out;
+
+		if (n < 17)
+			return NULL;
+		buf_init(&out, mem, sizeof(mem));
+		answer_question(span_of(in, (size_t)n), &out);
+		sendto(ns->fd, mem, out.len, 0, (struct sockaddr *)&from, from_n);
+	}
+}
+
+static void open_names(struct name_server *ns)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof(in);
+
+	ns->fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(bind(ns->fd, (struct sockaddr *)&in, n), 0);
+	assert_int_equal(getsockname(ns->fd, (struct sockaddr *)&in, &n), 0);
+	snprintf(ns->at, sizeof(ns->at), "127.0.0.1:%d", ntohs(in.sin_port));
+	assert_int_equal(pthread_create(&ns->thread, NULL, serve_names, ns), 0);
+}
+
+static void close_names(struct name_server *ns)
+{
+	shutdown(ns->fd, SHUT_RDWR);
+	pthread_join(ns->thread, NULL);
+	close(ns->fd);
+}
+
+static void mail_for_a_domain_goes_where_the_dns_says(void **state)
+{
+	static const struct {
+		const char *domain, *want;
+	} rows[] = {
+		{ "plain.test", "250 kept|550 5.1.1 no|" },
+		{ "own.test", "250 kept|550 5.1.1 no|" },
+		{ "deadfirst.test", "250 kept|550 5.1.1 no|" },
+		{ "[127.0.0.1]", "250 kept|550 5.1.1 no|" },
+		{ "null.test", "556 5.1.10 null.test takes no mail (null MX)|"
+			       "556 5.1.10 null.test takes no mail (null MX)|" },
+		{ "gone.test", "550 5.1.2 gone.test does not exist|"
+			       "550 5.1.2 gone.test does not exist|" },
+		{ "broken.test", "000 4.4.3 broken.test cannot be looked up now|"
+				 "000 4.4.3 broken.test cannot be looked up now|" },
+		{ "ours.test", "554 5.4.6 mail for ours.test comes back to us|"
+			       "554 5.4.6 mail for ours.test comes back to us|" },
+		{ "lost.test", "550 5.4.4 nowhere.host.test has no address|"
+			       "550 5.4.4 nowhere.host.test has no address|" },
+		{ "[x]",
+		  "550 5.1.2 [x] is not an address|550 5.1.2 [x] is not an address|" },
+	};
+	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	struct name_server ns;
+	struct stage s;
+
+	(void)state;
+	open_names(&ns);
+	open_hop(&h, false);
+	open_stage_with(&s, ns.at, (uint16_t)strtol(strchr(h.target, ':') + 1, NULL, 10));
+	s.conf->set.connect_timeout = 20 * MS_SECOND;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		deliver(&s, i, HOP_MX, rows[i].domain, SPAN("x\r\n"), -1, 3);
+		if (deliveries_count(s.all))
+			loop_run(s.loop);
+		assert_delivered(&s, i, rows[i].want);
+	}
+	close_hop(&h);
+	assert_int_equal(h.talks, 4);
+	close_stage(&s);
+	close_names(&ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -434,6 +833,14 @@ int main(void)
 		cmocka_unit_test(more_than_the_limit_are_turned_away),
 		cmocka_unit_test(without_its_store_a_job_is_broken_off),
 		cmocka_unit_test(what_is_not_a_good_job_is_refused),
+		cmocka_unit_test(two_messages_go_over_one_connection),
+		cmocka_unit_test(a_kept_connection_that_has_gone_costs_nothing),
+		cmocka_unit_test(a_connection_serves_those_only_who_would_make_the_same),
+		cmocka_unit_test(where_tls_fails_and_need_not_be_mail_goes_in_clear),
+		cmocka_unit_test(a_login_is_used_where_it_is_wanted),
+		cmocka_unit_test(a_result_waits_until_the_store_can_take_it),
+		cmocka_unit_test(a_result_that_nobody_waits_for_any_more_is_dropped),
+		cmocka_unit_test(mail_for_a_domain_goes_where_the_dns_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

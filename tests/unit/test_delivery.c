@@ -13,10 +13,23 @@
 /*
  * Each row is a whole conversation: "> x" is what we must say, "< x" what the host says,
  * and the rest is what happens: "hangup", "broken", "wait 300" (seconds; must be the time
- * that was asked for), "closed" (we must have closed). "| x" is an answer at the end.
+ * that was asked for), "closed" (we must have closed), "kept" (we must not), "tls" (it must
+ * have been asked for), "no tls". "| x" is an answer at the end, "elsewhere" says that
+ * another host may be asked.
  */
-#define LMTP  (1u << 30)
-#define PROBE (1u << 31)
+#define LATIN	     (1u << 20) /* the body holds a byte above 127 */
+#define LATIN_HEADER (1u << 21)
+#define PREFIX	     (1u << 22) /* a field goes before the message */
+#define TLS_MAY	     (1u << 23)
+#define TLS_MUST     (1u << 24)
+#define LOGIN	     (1u << 25)
+#define SECURE	     (1u << 26) /* the host is this machine */
+#define KEEP	     (1u << 27)
+#define MX	     (1u << 28) /* it must not be us */
+#define REUSED	     (1u << 29)
+#define LMTP	     (1u << 30)
+#define PROBE	     (1u << 31)
+#define OURS	     (~((1u << 20) - 1))
 
 struct talk {
 	uint32_t how; /* MAIL_ bits and those above */
@@ -35,6 +48,7 @@ struct stage {
 	struct span body, body_left;
 	struct span answers_left;
 	unsigned told;
+	bool elsewhere; /* is expected */
 	ms_t now;
 };
 
@@ -54,9 +68,14 @@ static void step(struct stage *s, enum delivery_in_kind kind, struct span bytes)
 		s->told++;
 }
 
+static bool kept(const struct stage *s)
+{
+	return s->out.orders & DELIVERY_DO_KEEP;
+}
+
 static bool closed(const struct stage *s)
 {
-	return s->out.orders & (DELIVERY_DO_CLOSE | DELIVERY_DO_ABORT);
+	return kept(s) || s->out.orders & (DELIVERY_DO_CLOSE | DELIVERY_DO_ABORT);
 }
 
 /* The next line that we say; asks for more if it is not there yet. */
@@ -116,6 +135,15 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 		step(s, DELIVERY_EOF, SPAN_NONE);
 	} else if (span_eq(line, SPAN("broken"))) {
 		step(s, DELIVERY_BROKEN, SPAN_NONE);
+	} else if (span_eq(line, SPAN("tls")) || span_eq(line, SPAN("no tls"))) {
+		if (s->peer.len || !(s->out.orders & DELIVERY_DO_TLS))
+			fail_msg("%s: no TLS wanted", t->why);
+		if (line.n == 3)
+			step(s, DELIVERY_TLS, SPAN_NONE);
+		else
+			step(s, DELIVERY_NO_TLS, SPAN("why"));
+	} else if (span_eq(line, SPAN("elsewhere"))) {
+		s->elsewhere = true;
 	} else if (span_eq(line, SPAN("unreadable"))) {
 		step(s, DELIVERY_NO_BODY, SPAN_NONE);
 	} else if (span_eq(line, SPAN("silent"))) {
@@ -130,11 +158,11 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 			fail_msg("%s: wakes in %ld", t->why, (long)(s->out.wake - s->now));
 		s->now = wake;
 		step(s, DELIVERY_TIME, SPAN_NONE);
-	} else if (span_eq(line, SPAN("closed"))) {
+	} else if (span_eq(line, SPAN("closed")) || span_eq(line, SPAN("kept"))) {
 		struct buf out;
 
-		if (!closed(s))
-			fail_msg("%s: is not closed", t->why);
+		if (!closed(s) || kept(s) != (line.p[0] == 'k'))
+			fail_msg("%s: is not %.*s", t->why, SPAN_ARG(line));
 		buf_init(&out, s->list_mem, sizeof(s->list_mem));
 		answers_print(&s->d.answers, &out);
 		s->answers_left = buf_span(&out);
@@ -143,8 +171,17 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 	}
 }
 
+static struct span body_of(uint32_t how)
+{
+	if (how & LATIN)
+		return SPAN("Subject: x\r\n\r\n.d\xf6t\r\n");
+	return how & LATIN_HEADER ? SPAN("Subject: \xc3\xb6\r\n\r\n.dot\r\n")
+				  : SPAN("Subject: x\r\n\r\n.dot\r\n");
+}
+
 static void play(const struct talk *t)
 {
+	const struct smtp_peer host = { .can = SMTP_CAN_PIPELINING };
 	struct stage *s = calloc(1, sizeof(*s));
 	struct span script = span_str(t->lines), names = span_str(t->rcpts);
 
@@ -154,23 +191,40 @@ static void play(const struct talk *t)
 	buf_init(&s->rcpts, s->rcpt_mem, sizeof(s->rcpt_mem));
 	while (names.n)
 		list_put(&s->rcpts, span_cut(&names, ' '));
-	s->body = s->body_left = SPAN("Subject: x\r\n\r\n.dot\r\n");
+	s->body = s->body_left = body_of(t->how);
 	s->setup = (struct delivery_setup){ .lmtp = t->how & LMTP,
 					    .probe = t->how & PROBE,
 					    .helo = SPAN("me.example"),
 					    .sender = t->how & PROBE ? SPAN("")
 								     : SPAN("s@x.example"),
 					    .rcpts = buf_span(&s->rcpts),
-					    .flags = t->how & ~(LMTP | PROBE),
+					    .flags = t->how & ~OURS,
+					    .keep = t->how & KEEP,
+					    .not_to_self = t->how & MX,
+					    .secure = t->how & SECURE,
+					    .envid = SPAN("e1"),
 					    .size = s->body.n,
 					    .reply_timeout = 300 * MS_SECOND,
 					    .answers = s->answers };
+	if (t->how & (TLS_MAY | TLS_MUST))
+		s->setup.tls = t->how & TLS_MAY ? HOP_TLS_MAY : HOP_TLS_MUST;
+	if (t->how & PREFIX)
+		s->setup.prefix = SPAN("DKIM-Signature: v=1\r\n");
+	if (t->how & LOGIN) {
+		s->setup.user = SPAN("u");
+		s->setup.secret = SPAN("pw");
+		s->setup.plain = span_of("\0u\0pw", 5);
+	}
 	assert_true(delivery_rcpts_ok(s->setup.rcpts));
-	delivery_init(&s->d, &s->setup, s->now);
+	if (t->how & REUSED)
+		delivery_resume(&s->d, &s->setup, &host, s->now);
+	else
+		delivery_init(&s->d, &s->setup, s->now);
 	step(s, DELIVERY_OPENED, SPAN_NONE);
 	while (script.n)
 		perform(s, t, span_cut(&script, '\n'));
-	if (!closed(s) || s->told != 1 || s->answers_left.n)
+	if (!closed(s) || s->told != 1 || s->answers_left.n ||
+	    s->d.elsewhere != s->elsewhere)
 		fail_msg("%s: ended wrongly", t->why);
 	free(s);
 }
@@ -197,13 +251,20 @@ static const struct talk smtp_talks[] = {
 	{ MAIL_8BIT | MAIL_UTF8, "size, 8BITMIME and SMTPUTF8 are said if offered", "a@b.c",
 	  HELLO "< 250-you\\250-SIZE 1000\\250-8BITMIME\\250 SMTPUTF8\n> MAIL FROM:<s@x.example> SIZE=20 BODY=8BITMIME SMTPUTF8\n"
 	  "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
-	{ MAIL_8BIT, "8-bit text goes to a host that does not offer it", "a@b.c",
+	{ MAIL_8BIT, "what was announced as 8-bit text and is not goes to a host that does not offer it", "a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
+	{ MAIL_8BIT | LATIN, "8-bit text does not", "a@b.c",
+	  PLAIN BYE "| 554 5.6.3 The message is 8-bit text, which the next hop does not take\n" },
 	{ 0, "a host that refuses EHLO is asked with HELO", "a@b.c",
 	  HELLO "< 502 what\n> HELO me.example\n< 250 you\n" MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
 	{ MAIL_BINARY, "binary text cannot be converted", "a@b.c",
 	  PLAIN BYE "| 554 5.6.3 The message needs BINARYMIME and cannot be converted\n" },
-	{ MAIL_UTF8, "a message that needs SMTPUTF8 does not go where it is not offered", "a@b.c",
+	{ MAIL_UTF8, "a message that was announced as SMTPUTF8 and is ASCII goes where it is not offered", "a@b.c",
+	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
+	{ MAIL_UTF8, "but not to an address that is not", "\xc3\xb6@b.c d@e.f",
+	  PIPES MAIL RCPT("d@e.f") "< 250 ok\\250 ok\n" DATA "< 250 kept\n" BYE
+	  "| 550 5.6.7 The message needs SMTPUTF8, which the next hop does not offer\n| 250 kept\n" },
+	{ MAIL_UTF8 | LATIN_HEADER, "a message that needs SMTPUTF8 does not go where it is not offered", "a@b.c",
 	  PLAIN BYE "| 550 5.6.7 The message needs SMTPUTF8, which the next hop does not offer\n" },
 	{ 0, "an address that would be a command is not said", "a@b.c>\r a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE
@@ -215,11 +276,11 @@ static const struct talk smtp_talks[] = {
 	{ 0, "a refused DATA is the answer for all that were accepted", "a@b.c d@e.f",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\551 no\n> DATA\n< 451 no\n" BYE "| 451 no\n| 551 no\n" },
 	{ 0, "a refused greeting is no answer about a recipient", "a@b.c",
-	  "< 554 go away\n" BYE "| 000 the greeting was answered with 554 go away\n" },
+	  "< 554 go away\n" BYE "| 000 the greeting was answered with 554 go away\nelsewhere\n" },
 	{ 0, "a refused HELO is no answer about a recipient", "a@b.c",
-	  HELLO "< 502 what\n> HELO me.example\n< 550 no\n" BYE "| 000 HELO was answered with 550 no\n" },
+	  HELLO "< 502 what\n> HELO me.example\n< 550 no\n" BYE "| 000 HELO was answered with 550 no\nelsewhere\n" },
 	{ 0, "EHLO that is refused for now is not followed by HELO", "a@b.c",
-	  HELLO "< 450 later\n" BYE "| 000 EHLO was answered with 450 later\n" },
+	  HELLO "< 450 later\n" BYE "| 000 EHLO was answered with 450 later\nelsewhere\n" },
 	{ 0, "no end of message is sent when the message cannot be read", "a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n> DATA\n< 354 go\nunreadable\nclosed\nsilent\n| 000 the message was not sent: it cannot be read\n" },
 	{ 0, "a second transaction takes those the first had no room for", "a@b.c d@e.f g@h.i",
@@ -237,12 +298,84 @@ static const struct talk smtp_talks[] = {
 	  MAIL "< 250 ok\n" RCPT("d@e.f") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 550 no\n| 250 kept\n" },
 };
 
+#define TLS_OFFER HELLO "< 250-you\\250 STARTTLS\n"
+#define GO_TLS    "> STARTTLS\n< 220 go\ntls\n> EHLO me.example\n"
+#define SEND      MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n"
+
+static const struct talk tls_talks[] = {
+	{ TLS_MAY, "TLS is used if it is offered, and what was learnt before is forgotten", "a@b.c",
+	  HELLO "< 250-you\\250-SIZE 10\\250 STARTTLS\n" GO_TLS "< 250 you\n" SEND BYE "| 250 kept\n" },
+	{ TLS_MAY, "and not if it is not", "a@b.c", PLAIN SEND BYE "| 250 kept\n" },
+	{ 0, "nor if it is not wanted", "a@b.c", TLS_OFFER SEND BYE "| 250 kept\n" },
+	{ TLS_MAY, "STARTTLS that is refused need not be", "a@b.c",
+	  TLS_OFFER "> STARTTLS\n< 454 later\n" SEND BYE "| 250 kept\n" },
+	{ TLS_MUST, "unless it must", "a@b.c",
+	  TLS_OFFER "> STARTTLS\n< 454 later\n" BYE "| 000 STARTTLS was answered with 454 later\nelsewhere\n" },
+	{ TLS_MUST, "a host without it is left", "a@b.c",
+	  PLAIN BYE "| 000 TLS is needed, and STARTTLS is not offered\nelsewhere\n" },
+	{ TLS_MUST, "a handshake may fail", "a@b.c",
+	  TLS_OFFER "> STARTTLS\n< 220 go\nno tls\nclosed\nsilent\n| 000 the TLS handshake failed: why\nelsewhere\n" },
+	{ TLS_MAY, "a handshake may hang", "a@b.c",
+	  TLS_OFFER "> STARTTLS\n< 220 go\nwait 60\nclosed\n| 000 the TLS handshake was not answered in time\nelsewhere\n" },
+	{ TLS_MAY, "what came in clear behind the 220 is not taken for a reply inside TLS", "a@b.c",
+	  TLS_OFFER "> STARTTLS\n< 220 go\\250 injected\nclosed\n| 000 the TLS handshake began in clear\nelsewhere\n" },
+	{ TLS_MAY, "STARTTLS that is offered again inside TLS is not said again", "a@b.c",
+	  TLS_OFFER GO_TLS "< 250-you\\250 STARTTLS\n" SEND BYE "| 250 kept\n" },
+	{ TLS_MAY | LOGIN, "a password is said inside TLS", "a@b.c",
+	  TLS_OFFER GO_TLS "< 250-you\\250 AUTH LOGIN PLAIN\n> AUTH PLAIN AHUAcHc=\n< 235 in\n" SEND BYE "| 250 kept\n" },
+	{ TLS_MAY | LOGIN, "or in two steps", "a@b.c",
+	  TLS_OFFER GO_TLS "< 250-you\\250 AUTH LOGIN\n> AUTH LOGIN\n< 334 VXNlcm5hbWU6\n> dQ==\n< 334 UGFzc3dvcmQ6\n> cHc=\n< 235 in\n"
+	  SEND BYE "| 250 kept\n" },
+	{ TLS_MAY | LOGIN, "never in clear", "a@b.c",
+	  HELLO "< 250-you\\250 AUTH PLAIN\n" BYE "| 000 AUTH was not said: the connection is not encrypted\nelsewhere\n" },
+	{ LOGIN | SECURE, "unless the host is this machine", "a@b.c",
+	  HELLO "< 250-you\\250 AUTH PLAIN\n> AUTH PLAIN AHUAcHc=\n< 235 in\n" SEND BYE "| 250 kept\n" },
+	{ LOGIN | SECURE, "a refused login is no answer about a recipient", "a@b.c",
+	  HELLO "< 250-you\\250 AUTH PLAIN\n> AUTH PLAIN AHUAcHc=\n< 535 no\n" BYE "| 000 AUTH was answered with 535 no\nelsewhere\n" },
+	{ LOGIN | SECURE, "a host that does not offer it gets no mail", "a@b.c",
+	  PLAIN BYE "| 000 AUTH was not said: neither PLAIN nor LOGIN is offered\nelsewhere\n" },
+	{ LOGIN | SECURE, "nor one that asks and asks", "a@b.c",
+	  HELLO "< 250-you\\250 AUTH LOGIN\n> AUTH LOGIN\n< 334 a\n> dQ==\n< 334 b\n> cHc=\n< 334 c\n" BYE
+	  "| 000 AUTH was answered with 334 c\nelsewhere\n" },
+};
+
+static const struct talk mx_talks[] = {
+	{ MX, "a host with our name is us", "a@b.c",
+	  HELLO "< 250 ME.example hello\n" BYE "| 554 5.4.6 Mail for this domain comes back to us\n" },
+	{ 0, "which may be meant", "a@b.c", HELLO "< 250 me.example\n" SEND BYE "| 250 kept\n" },
+	{ PREFIX, "what goes before the message goes before it", "a@b.c",
+	  HELLO "< 250-you\\250 SIZE\n> MAIL FROM:<s@x.example> SIZE=41\n< 250 ok\n" RCPT("a@b.c")
+	  "< 250 ok\n> DATA\n< 354 go\n> DKIM-Signature: v=1\n> Subject: x\n> \n> ..dot\n> .\n< 250 kept\n" BYE "| 250 kept\n" },
+	{ 0, "a message that is too large is not offered", "a@b.c",
+	  HELLO "< 250-you\\250 SIZE 19\n" BYE "| 552 5.3.4 The message is larger than the next hop takes\n" },
+	{ MAIL_RET_HDRS, "what is wanted of notices is passed on", "a@b.c\tNOTIFY=NEVER d@e.f",
+	  HELLO "< 250-you\\250-DSN\\250 PIPELINING\n> MAIL FROM:<s@x.example> RET=HDRS ENVID=e1\n> RCPT TO:<a@b.c> NOTIFY=NEVER\n"
+	  RCPT("d@e.f") "< 250 ok\\250 ok\\250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n| 250 kept\n" },
+	{ MAIL_RET_HDRS, "to who offers it", "a@b.c\tNOTIFY=NEVER", PLAIN SEND BYE "| 250 kept\n" },
+};
+
+static const struct talk kept_talks[] = {
+	{ KEEP, "after a message that was taken the connection can be kept", "a@b.c", PLAIN SEND "kept\n| 250 kept\n" },
+	{ KEEP, "but not after one that was not", "a@b.c",
+	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 451 no\n" BYE "| 451 no\n" },
+	{ KEEP, "nor if the host says more than it was asked", "a@b.c",
+	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\\250 and so on\nclosed\n| 250 kept\n" },
+	{ KEEP | REUSED, "one that was kept is neither greeted nor asked what it can", "a@b.c",
+	  MAIL RCPT("a@b.c") "silent\n< 250 ok\\250 ok\n" DATA "< 250 kept\nkept\n| 250 kept\n" },
+	{ REUSED, "it may have gone meanwhile", "a@b.c",
+	  MAIL RCPT("a@b.c") "hangup\nclosed\n| 000 MAIL was not answered: the host hung up\nelsewhere\n" },
+	{ REUSED, "or be about to", "a@b.c",
+	  MAIL RCPT("a@b.c") "< 421 idle\nclosed\n| 000 MAIL was answered with 421 idle\nelsewhere\n" },
+	{ REUSED, "once it has answered it is a host like any other", "a@b.c",
+	  MAIL RCPT("a@b.c") "< 250 ok\nhangup\nclosed\n| 000 RCPT was not answered: the host hung up\n" },
+};
+
 static const struct talk lmtp_talks[] = {
 	{ LMTP, "LMTP answers for each recipient that it accepted", "a@b.c d@e.f g@h.i",
 	  LPIPES MAIL RCPT("a@b.c") RCPT("d@e.f") RCPT("g@h.i") "< 250 ok\\250 ok\\550 no\\250 ok\n"
 	  DATA "< 250 kept\nsilent\n< 452 over quota\n" BYE "| 250 kept\n| 550 no\n| 452 over quota\n" },
 	{ LMTP, "an LMTP host that refuses LHLO is not asked with HELO", "a@b.c",
-	  LHELLO "< 500 what\n" BYE "| 000 EHLO was answered with 500 what\n" },
+	  LHELLO "< 500 what\n" BYE "| 000 EHLO was answered with 500 what\nelsewhere\n" },
 	{ LMTP, "those for whom LMTP did not answer have no answer", "a@b.c d@e.f",
 	  LPIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\250 ok\n" DATA "< 250 kept\nhangup\nclosed\n"
 	  "| 250 kept\n| 000 the end of the message was not answered: the host hung up\n" },
@@ -264,10 +397,10 @@ static const struct talk probes[] = {
 };
 
 static const struct talk bad_hosts[] = {
-	{ 0, "a host that says nothing", "a@b.c", "wait 300\nclosed\n| 000 the greeting was not answered in time\n" },
-	{ 0, "a host that is gone at once", "a@b.c", "hangup\nclosed\n| 000 the greeting was not answered: the host hung up\n" },
-	{ 0, "a host that does not speak SMTP", "a@b.c", "< SSH-2.0-x\nclosed\n| 000 the greeting was answered with a line that is not part of a reply\n" },
-	{ 0, "a host that is shutting down", "a@b.c", "< 421 later\nclosed\n| 000 the greeting was answered with 421 later\n" },
+	{ 0, "a host that says nothing", "a@b.c", "wait 300\nclosed\n| 000 the greeting was not answered in time\nelsewhere\n" },
+	{ 0, "a host that is gone at once", "a@b.c", "hangup\nclosed\n| 000 the greeting was not answered: the host hung up\nelsewhere\n" },
+	{ 0, "a host that does not speak SMTP", "a@b.c", "< SSH-2.0-x\nclosed\n| 000 the greeting was answered with a line that is not part of a reply\nelsewhere\n" },
+	{ 0, "a host that is shutting down", "a@b.c", "< 421 later\nclosed\n| 000 the greeting was answered with 421 later\nelsewhere\n" },
 	{ 0, "421 instead of an answer to MAIL", "a@b.c", PLAIN MAIL "< 421 later\nclosed\n| 421 later\n" },
 	{ 0, "421 in the middle of RCPT answers for the rest, and for who was only accepted", "a@b.c d@e.f g@h.i",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") RCPT("g@h.i") "< 250 ok\\250 ok\\550 no\\421 dying\nclosed\n| 421 dying\n| 550 no\n| 421 dying\n" },
@@ -305,6 +438,24 @@ static void a_message_goes_to_an_smtp_host(void **state)
 {
 	(void)state;
 	play_all(smtp_talks, COUNT_OF(smtp_talks));
+}
+
+static void tls_and_login_come_before_the_message(void **state)
+{
+	(void)state;
+	play_all(tls_talks, COUNT_OF(tls_talks));
+}
+
+static void a_message_goes_to_the_host_of_a_domain(void **state)
+{
+	(void)state;
+	play_all(mx_talks, COUNT_OF(mx_talks));
+}
+
+static void a_connection_serves_for_more_than_one_message(void **state)
+{
+	(void)state;
+	play_all(kept_talks, COUNT_OF(kept_talks));
 }
 
 static void a_message_goes_to_an_lmtp_host(void **state)
@@ -402,6 +553,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_goes_to_an_smtp_host),
+		cmocka_unit_test(tls_and_login_come_before_the_message),
+		cmocka_unit_test(a_message_goes_to_the_host_of_a_domain),
+		cmocka_unit_test(a_connection_serves_for_more_than_one_message),
 		cmocka_unit_test(a_message_goes_to_an_lmtp_host),
 		cmocka_unit_test(a_probe_asks_and_sends_nothing),
 		cmocka_unit_test(whatever_a_host_does_each_recipient_has_an_answer),

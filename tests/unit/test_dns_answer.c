@@ -97,6 +97,93 @@ static void nothing_found_is_told_from_no_such_name_and_from_a_failure(void **un
 	assert_int_equal(parse(&p, DNS_A).result, DNS_FAILED);
 }
 
+static void mail_hosts_come_with_their_preference(void **unused)
+{
+	struct dns_answer a;
+	struct packet p;
+
+	(void)unused;
+	begin(&p, 0, 4, 0);
+	record(&p, DNS_MX, 300, SPAN("\0\x14\2mx\1b\4test\0"));
+	record(&p, DNS_MX, 300, SPAN("\1\0\2MX\xc0\x0e")); /* "test" of the question */
+	record(&p, DNS_MX, 300, SPAN("\0\x0a\4a\nb.\0"));  /* not a host */
+	record(&p, DNS_MX, 300, SPAN("\0"));
+	a = parse(&p, DNS_MX);
+	assert_int_equal(a.result, DNS_FOUND);
+	assert_int_equal(a.mx_count, 2);
+	assert_int_equal(a.mx[0].preference, 20);
+	expect_span("a host", span_of(a.mx[0].host.text, a.mx[0].host.n),
+		    SPAN("mx.b.test"));
+	assert_int_equal(a.mx[1].preference, 256);
+	expect_span("a pointer", span_of(a.mx[1].host.text, a.mx[1].host.n),
+		    SPAN("mx.test"));
+	begin(&p, 0, 1, 0);
+	record(&p, DNS_MX, 300, SPAN("\0\0\0"));
+	a = parse(&p, DNS_MX);
+	assert_int_equal(a.mx_count, 1);
+	assert_int_equal(a.mx[0].host.n, 0);
+}
+
+static void no_more_mail_hosts_are_kept_than_there_is_room_for(void **unused)
+{
+	struct packet p;
+
+	(void)unused;
+	begin(&p, 0, 100, 0);
+	for (int i = 0; i < 100; i++)
+		record(&p, DNS_MX, 300, SPAN("\0\1\1a\0"));
+	assert_int_equal(parse(&p, DNS_MX).mx_count, DNS_ANSWER_HOSTS);
+}
+
+static void tlsa_records_are_three_numbers_and_bytes(void **unused)
+{
+	struct dns_answer a;
+	struct packet p;
+
+	(void)unused;
+	begin(&p, 0, 2, 0);
+	record(&p, DNS_TLSA, 300, SPAN("\3\1\1hash"));
+	record(&p, DNS_TLSA, 300, SPAN("\3\1\1")); /* nothing in it */
+	a = parse(&p, DNS_TLSA);
+	assert_int_equal(a.tlsa_count, 1);
+	assert_int_equal(a.tlsa[0].usage, 3);
+	assert_int_equal(a.tlsa[0].selector, 1);
+	assert_int_equal(a.tlsa[0].matching, 1);
+	expect_span("bytes", a.tlsa[0].bytes, SPAN("hash"));
+}
+
+static void the_strings_of_a_text_are_joined(void **unused)
+{
+	struct dns_answer a;
+	struct packet p;
+	BUF(text, 20);
+
+	(void)unused;
+	begin(&p, 0, 1, 0);
+	record(&p, DNS_TXT, 300, SPAN("\2v=\0\3one\11cut"));
+	a = parse(&p, DNS_TXT);
+	assert_int_equal(a.text_count, 1);
+	assert_true(dns_text(a.texts[0], &text));
+	expect_text("joined", &text, "v=onecut");
+	assert_false(dns_text(SPAN("\x14"
+				   "01234567890123456789"),
+			      &text));
+}
+
+static void authentic_is_what_the_server_says_is(void **unused)
+{
+	struct packet p;
+
+	(void)unused;
+	begin(&p, 0, 1, 0);
+	record(&p, DNS_A, 300, SPAN("\x7f\0\0\2"));
+	assert_false(parse(&p, DNS_A).authentic);
+	p.mem[3] |= 0x20;
+	assert_true(parse(&p, DNS_A).authentic);
+	p.mem[3] = 0xa2; /* SERVFAIL */
+	assert_false(parse(&p, DNS_A).authentic);
+}
+
 static void another_type_is_not_what_was_asked_for(void **unused)
 {
 	struct packet p;
@@ -203,6 +290,11 @@ int main(void)
 		cmocka_unit_test(only_so_many_are_kept),
 		cmocka_unit_test(
 			nothing_found_is_told_from_no_such_name_and_from_a_failure),
+		cmocka_unit_test(mail_hosts_come_with_their_preference),
+		cmocka_unit_test(no_more_mail_hosts_are_kept_than_there_is_room_for),
+		cmocka_unit_test(tlsa_records_are_three_numbers_and_bytes),
+		cmocka_unit_test(the_strings_of_a_text_are_joined),
+		cmocka_unit_test(authentic_is_what_the_server_says_is),
 		cmocka_unit_test(another_type_is_not_what_was_asked_for),
 		cmocka_unit_test(names_are_of_hosts_and_in_lower_case),
 		cmocka_unit_test(names_that_go_in_circles_or_on_for_ever_are_left_out),

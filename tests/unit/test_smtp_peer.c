@@ -190,6 +190,8 @@ static void names_answers_to_helo_and_refusals_teach_nothing(void **state)
 }
 
 /* clang-format off */
+#define DSN_TOO SMTP_CAN_SIZE | SMTP_CAN_DSN
+
 static const struct {
 	unsigned can, needs;
 	const char *line;
@@ -199,6 +201,10 @@ static const struct {
 	{ SMTP_CAN_SIZE | SMTP_CAN_8BITMIME, SMTP_PEER_8BIT,                   "MAIL FROM:<a@b> SIZE=99 BODY=8BITMIME\r\n" },
 	{ SMTP_CAN_SIZE | SMTP_CAN_8BITMIME | SMTP_CAN_SMTPUTF8, 0,            "MAIL FROM:<a@b> SIZE=99\r\n" },
 	{ SMTP_CAN_SMTPUTF8, SMTP_PEER_UTF8,                                   "MAIL FROM:<a@b> SMTPUTF8\r\n" },
+	{ SMTP_CAN_SIZE, SMTP_PEER_RET_HDRS,                                   "MAIL FROM:<a@b> SIZE=99\r\n" },
+	{ DSN_TOO, SMTP_PEER_RET_HDRS,                            "MAIL FROM:<a@b> SIZE=99 RET=HDRS ENVID=e+2B1\r\n" },
+	{ DSN_TOO, SMTP_PEER_RET_FULL,                            "MAIL FROM:<a@b> SIZE=99 RET=FULL ENVID=e+2B1\r\n" },
+	{ DSN_TOO, 0,                                             "MAIL FROM:<a@b> SIZE=99 ENVID=e+2B1\r\n" },
 };
 /* clang-format on */
 
@@ -207,13 +213,60 @@ static void a_mail_says_what_it_needs_as_far_as_it_was_offered(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(mails); i++) {
 		struct smtp_peer p = { .can = mails[i].can };
+		struct smtp_peer_mail m = { SPAN("a@b"), SPAN("e+2B1"), 99,
+					    mails[i].needs };
 		uint8_t mem[200];
 		struct buf out;
 
 		buf_init(&out, mem, sizeof(mem));
-		smtp_peer_mail(&p, SPAN("a@b"), 99, mails[i].needs, &out);
+		smtp_peer_mail(&p, &m, &out);
 		assert_true(span_eq(buf_span(&out), span_str(mails[i].line)));
 	}
+}
+
+static void a_recipient_carries_its_notices_to_who_offers_dsn(void **state)
+{
+	const struct span notify = SPAN_INIT("NOTIFY=NEVER ORCPT=rfc822;a@b");
+	struct smtp_peer p = { .can = SMTP_CAN_DSN };
+	uint8_t mem[200];
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, mem, sizeof(mem));
+	smtp_peer_rcpt(&p, SPAN("a@b"), notify, &out);
+	assert_true(span_eq(buf_span(&out),
+			    SPAN("RCPT TO:<a@b> NOTIFY=NEVER ORCPT=rfc822;a@b\r\n")));
+	p.can = 0;
+	buf_reset(&out);
+	smtp_peer_rcpt(&p, SPAN("a@b"), notify, &out);
+	assert_true(span_eq(buf_span(&out), SPAN("RCPT TO:<a@b>\r\n")));
+	assert_true(smtp_peer_params_ok(notify));
+	assert_false(smtp_peer_params_ok(SPAN("NOTIFY=NEVER\r\nDATA")));
+}
+
+static void the_mechanisms_of_auth_are_told_apart(void **state)
+{
+	struct smtp_peer p;
+
+	(void)state;
+	smtp_peer_init(&p);
+	learn(&p, SMTP_PEER_EHLO, "250-x\r\n250-AUTH CRAM-MD5 plain\r\n250 DSN\r\n");
+	assert_int_equal(p.can, SMTP_CAN_AUTH_PLAIN | SMTP_CAN_DSN);
+	learn(&p, SMTP_PEER_EHLO, "250-x\r\n250 AUTH LOGIN XOAUTH2\r\n");
+	assert_int_equal(p.can, SMTP_CAN_AUTH_LOGIN);
+	learn(&p, SMTP_PEER_EHLO, "250-x\r\n250 AUTH\r\n");
+	assert_int_equal(p.can, 0);
+}
+
+static void an_auth_exchange_is_base64(void **state)
+{
+	uint8_t mem[200];
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, mem, sizeof(mem));
+	smtp_peer_auth_plain(span_of("\0u\0pw", 5), &out);
+	assert_true(span_eq(buf_span(&out), SPAN("AUTH PLAIN AHUAcHc=\r\n")));
 }
 
 /* clang-format off */
@@ -330,6 +383,9 @@ int main(void)
 		cmocka_unit_test(what_a_server_can_do_is_learned_from_its_answer_to_ehlo),
 		cmocka_unit_test(names_answers_to_helo_and_refusals_teach_nothing),
 		cmocka_unit_test(a_mail_says_what_it_needs_as_far_as_it_was_offered),
+		cmocka_unit_test(a_recipient_carries_its_notices_to_who_offers_dsn),
+		cmocka_unit_test(the_mechanisms_of_auth_are_told_apart),
+		cmocka_unit_test(an_auth_exchange_is_base64),
 		cmocka_unit_test(an_address_cannot_say_more_than_itself),
 		cmocka_unit_test(a_name_is_visible_ascii_and_not_empty),
 		cmocka_unit_test(only_the_end_of_a_message_looks_like_one),

@@ -83,6 +83,7 @@ static void add_certificate(struct tls *tls, const char *name)
 static void open_pair(struct pair *p, const char *tls_name)
 {
 	struct tls_setup setup = { .ciphers = "" };
+	struct tls_peer peer = { .name = tls_name, .also = "" };
 	struct err err;
 	int fds[2];
 
@@ -100,7 +101,7 @@ static void open_pair(struct pair *p, const char *tls_name)
 	add_certificate(p->tls, "a.example.test");
 	add_certificate(p->tls, "b.example.test");
 	assert_true(stream_tls_server(&p->us.s, p->tls));
-	assert_true(stream_tls_client(&p->them.s, p->tls, tls_name));
+	assert_true(stream_tls_client(&p->them.s, p->tls, &peer));
 }
 
 static void close_pair(struct pair *p)

@@ -1,0 +1,23 @@
+/*
+ * scan - what a message needs in fact, whatever was said about it
+ *
+ * A message that was announced as 8BITMIME or SMTPUTF8 may hold ASCII only; then a next
+ * hop that offers neither can have it all the same (RFC 6152, 3; RFC 6531, 3.2).
+ */
+#ifndef SESSION_SCAN_H
+#define SESSION_SCAN_H
+
+#include "base/span.h"
+
+struct scan {
+	bool header; /* there are bytes above 127 in the header section, */
+	bool body;   /* behind it */
+	bool in_body;
+	bool at_bol;
+};
+
+void scan_init(struct scan *s);
+/* The next piece; the result does not depend on how the message is cut. */
+void scan_put(struct scan *s, struct span piece);
+
+#endif
