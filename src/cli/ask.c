@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 
 /* The server answers sooner, even if only that a role of it does not. */
 #define ANSWER_WITHIN 90000
+
+#define URGENT_NICE (-5)
 
 bool ask_config(const struct cli *c, char path[PATH_MAX], struct err *err)
 {
@@ -61,11 +64,18 @@ static bool read_control(const char *config, char path[TEXT_MAX], struct err *er
 	return true;
 }
 
+/* Like watch (app/spawn.c): an answer is wanted most when all processors are busy. */
+static void hurry(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, URGENT_NICE); /* for root only */
+}
+
 bool ask_path(const struct cli *c, char path[TEXT_MAX], struct err *err)
 {
 	char config[PATH_MAX];
 	bool is_default = !c->config && !c->dir;
 
+	hurry();
 	if (c->control) {
 		if (strlen(c->control) >= TEXT_MAX)
 			return err_set(err, "%s: the path is too long", c->control);

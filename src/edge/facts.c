@@ -8,11 +8,10 @@
  */
 #include <stdlib.h>
 
-#include "base/fields.h"
 #include "base/siphash.h"
 #include "edge/inside.h"
+#include "edge/zones.h"
 #include "guard/access.h"
-#include "io/dns.h"
 
 #define KEPT_MAX     16384 /* inquests; more only while sessions hold them */
 #define ASKING_MAX   2048  /* of them under way */
@@ -20,37 +19,8 @@
 #define LOOKS_MAX    32 /* for one that may go */
 #define GOOD_MIN     (60 * MS_SECOND)
 #define GOOD_MAX     (60 * MS_MINUTE)
-#define CHECK_WELL   (30 * MS_MINUTE) /* of a zone's health */
-#define CHECK_ILL    (3 * MS_MINUTE)
 #define SKIPPED_GOOD (5 * MS_MINUTE) /* an inquest that left out an ill zone */
-#define SILENCES_MAX \
-	8 /* unanswered questions in a row: its health is looked at at once */
-#define TRY_TIME    (1 * MS_SECOND)
-#define TEST_LISTED 0x7f000002u /* RFC 5782, 5 */
-#define TEST_CLEAN  0x7f000001u
-
-enum health { HEALTH_UNKNOWN, HEALTH_WELL, HEALTH_ILL };
-
-struct zone {
-	struct zones *zones;
-	struct dnsbl is;
-	enum health health;
-	const char *why; /* it is ill */
-	unsigned silences;
-	struct timer timer;
-	unsigned testing; /* answers that are awaited */
-	struct dns_lookup listed, clean;
-	enum dns_result listed_result, clean_result;
-	bool listed_well;
-};
-
-/* The zones of one configuration. */
-struct zones {
-	struct edge *edge;
-	size_t holders; /* inquests, and the inquiry while they are in force */
-	uint32_t count;
-	struct zone zone[DNSBLS_MAX];
-};
+#define TRY_TIME     (1 * MS_SECOND)
 
 /* What is asked for an inquest. */
 struct asking {
@@ -97,177 +67,6 @@ struct inquiry {
 	size_t count, asking;
 	struct inquest refused; /* for those who are too many */
 };
-
-/* ---- zones: their health ------------------------------------------------------------------ */
-
-static void let_zones_go(struct zones **zones)
-{
-	struct zones *z = *zones;
-
-	*zones = NULL;
-	if (!z || --z->holders)
-		return;
-	for (uint32_t i = 0; i < z->count; i++) {
-		timer_stop(&z->zone[i].timer);
-		dns_forget(&z->zone[i].listed);
-		dns_forget(&z->zone[i].clean);
-	}
-	free(z);
-}
-
-static void report_zone(const struct zone *z)
-{
-	struct edge *e = z->zones->edge;
-	uint8_t mem[768];
-	struct buf out;
-
-	buf_init(&out, mem, sizeof(mem));
-	field_text(&out, "key", span_str(z->is.zone));
-	field_text(&out, "zone", span_str(z->is.zone));
-	field_text(&out, "health", z->health == HEALTH_WELL ? SPAN("well") : SPAN("ill"));
-	field_text(&out, "text", span_str(z->why));
-	pulse_log(e->pulse, LOG_DNS_ZONE, loop_wall(e->loop), NULL, buf_span(&out));
-}
-
-static void tell_waiting(struct edge *e);
-
-static void set_health(struct zone *z, enum health health, const char *why)
-{
-	enum health before = z->health;
-
-	z->health = health;
-	z->why = why;
-	z->silences = 0;
-	if (health != before && (before != HEALTH_UNKNOWN || health == HEALTH_ILL))
-		report_zone(z);
-	if (before == HEALTH_UNKNOWN)
-		tell_waiting(z->zones->edge);
-}
-
-static uint32_t number_of(const struct addr *a)
-{
-	return (uint32_t)a->ip[12] << 24 | (uint32_t)a->ip[13] << 16 |
-	       (uint32_t)a->ip[14] << 8 | a->ip[15];
-}
-
-/* 127.255.255.* says that we may not ask; what is not in 127/8 is not of a blocklist. */
-static bool is_error(const struct addr *a)
-{
-	uint32_t n = number_of(a);
-
-	return !addr_is_v4(a) || n >> 24 != 127 || n >> 8 == 0x7fffff;
-}
-
-static bool counts(const struct dnsbl *z, const struct addr *a)
-{
-	uint32_t n = number_of(a);
-
-	for (uint32_t i = 0; i < z->answer_count; i++)
-		if (n >= z->answers[i].from && n <= z->answers[i].to)
-			return !is_error(a);
-	return false;
-}
-
-static bool has_error(const struct dns_answer *a)
-{
-	for (size_t i = 0; i < a->count; i++)
-		if (is_error(&a->addresses[i]))
-			return true;
-	return false;
-}
-
-static void judge_zone(struct zone *z)
-{
-	struct edge *e = z->zones->edge;
-	bool well = false;
-	const char *why;
-
-	if (z->listed_result == DNS_FAILED || z->clean_result == DNS_FAILED) {
-		why = "does not answer: it counts for nothing until it does";
-	} else if (z->listed_result != DNS_FOUND) {
-		why = "does not list 127.0.0.2, as it must: it counts for nothing";
-	} else if (!z->listed_well) {
-		why = "answers with an error code: it counts for nothing";
-	} else if (z->clean_result == DNS_FOUND) {
-		why = "lists 127.0.0.1, so it would list the world: it counts for nothing";
-	} else {
-		why = "answers as it must";
-		well = true;
-	}
-	if (!well)
-		pulse_count(e->pulse, EV_DNS_FAILED, 1);
-	timer_set(&z->timer, loop_now(e->loop) + (well ? CHECK_WELL : CHECK_ILL));
-	set_health(z, well ? HEALTH_WELL : HEALTH_ILL, why);
-}
-
-static void on_listed(void *arg, const struct dns_answer *a)
-{
-	struct zone *z = arg;
-
-	z->listed_result = a->result;
-	z->listed_well = a->count > 0 && !has_error(a);
-	if (--z->testing == 0)
-		judge_zone(z);
-}
-
-static void on_clean(void *arg, const struct dns_answer *a)
-{
-	struct zone *z = arg;
-
-	z->clean_result = a->result;
-	if (--z->testing == 0)
-		judge_zone(z);
-}
-
-static void ask_zone(struct zone *z, const struct addr *about, struct dns_lookup *l,
-		     void (*on_answer)(void *arg, const struct dns_answer *a), void *arg)
-{
-	uint8_t mem[DNS_NAME_MAX + 80];
-	struct buf name;
-
-	buf_init(&name, mem, sizeof(mem));
-	dns_print_reverse(about, span_str(z->is.zone), &name);
-	dns_look_up(z->zones->edge->inquiry->dns, l, DNS_A, buf_span(&name), on_answer,
-		    arg);
-}
-
-static void test_zone(void *arg)
-{
-	static const struct addr listed = {
-		.ip = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = TEST_LISTED & 0xff }
-	};
-	static const struct addr clean = {
-		.ip = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = TEST_CLEAN & 0xff }
-	};
-	struct zone *z = arg;
-
-	if (z->testing)
-		return;
-	z->testing = 2;
-	ask_zone(z, &listed, &z->listed, on_listed, z);
-	ask_zone(z, &clean, &z->clean, on_clean, z);
-}
-
-/* A client's question had no answer. If that happens again and again, something is wrong. */
-static void note_silence(struct zone *z)
-{
-	if (++z->silences >= SILENCES_MAX && z->health == HEALTH_WELL) {
-		z->silences = 0;
-		test_zone(z);
-	}
-}
-
-/* It said itself that it does not serve us. */
-static void note_error(struct zone *z)
-{
-	struct edge *e = z->zones->edge;
-
-	if (z->health != HEALTH_WELL)
-		return;
-	timer_set(&z->timer, loop_now(e->loop) + CHECK_ILL);
-	pulse_count(e->pulse, EV_DNS_FAILED, 1);
-	set_health(z, HEALTH_ILL, "answers with an error code: it counts for nothing");
-}
 
 /* ---- what is kept -------------------------------------------------------------------------- */
 
@@ -317,7 +116,7 @@ static void free_unless_held(struct inquest *i)
 	if (i->kept || i->holders)
 		return;
 	stop_asking(i);
-	let_zones_go(&i->zones);
+	zones_let_go(&i->zones);
 	free(i);
 }
 
@@ -477,7 +276,7 @@ static void on_too_late(void *arg)
 
 	for (size_t n = 0; n < a->inquest->zones->count; n++)
 		if (a->zones[n].lookup.asked)
-			note_silence(&a->inquest->zones->zone[n]);
+			zone_is_silent(&a->inquest->zones->zone[n]);
 	a->inquest->failed = true;
 	conclude(a->inquest);
 }
@@ -488,17 +287,15 @@ static void on_zone(void *arg, const struct dns_answer *answer)
 	struct inquest *i = asked->asking->inquest;
 	struct zone *z = &i->zones->zone[asked->number];
 
-	if (answer->result == DNS_FAILED)
-		note_silence(z);
-	else
-		z->silences = 0;
-	if (has_error(answer)) {
+	switch (zone_heard(z, answer)) {
+	case ZONE_LISTS:
+		i->listed |= 1u << asked->number;
+		break;
+	case ZONE_FAILS:
 		i->failed = true;
-		note_error(z);
-	} else {
-		for (size_t n = 0; n < answer->count; n++)
-			if (counts(&z->is, &answer->addresses[n]))
-				i->listed |= 1u << asked->number;
+		break;
+	case ZONE_SAYS_NO:
+		break;
 	}
 	asked->asking->zones_pending--;
 	i->holders++; /* the last session may go when it is told */
@@ -554,7 +351,7 @@ static void ask_zones(struct asking *a)
 		asked->number = n;
 		a->pending++;
 		a->zones_pending++;
-		ask_zone(&z->zone[n], &a->inquest->addr, &asked->lookup, on_zone, asked);
+		zone_ask(&z->zone[n], &a->inquest->addr, &asked->lookup, on_zone, asked);
 	}
 }
 
@@ -603,8 +400,7 @@ static struct inquest *begin(struct inquiry *q, const struct addr *about)
 	i->inquiry = q;
 	i->addr = *about;
 	i->ttl = UINT32_MAX;
-	i->zones = q->zones;
-	i->zones->holders++;
+	i->zones = zones_hold(q->zones);
 	i->asking->inquest = i;
 	i->kept = true;
 	i->next = *at;
@@ -728,43 +524,24 @@ void facts_forget(struct conn *c)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
-static bool are_same(const struct zones *z, const struct conf *conf)
-{
-	if (z->count != conf->dnsbl_count)
-		return false;
-	for (uint32_t i = 0; i < z->count; i++)
-		if (memcmp(&z->zone[i].is, &conf->dnsbls[i], sizeof(struct dnsbl)) != 0)
-			return false;
-	return true;
-}
-
 void facts_adopt(struct edge *e)
 {
 	struct inquiry *q = e->inquiry;
 	const struct conf *conf = e->rules->conf;
 	struct zones *z;
 
-	if (!q || (q->zones && are_same(q->zones, conf)))
+	if (!q || (q->zones && zones_are_of(q->zones, conf)))
 		return;
-	z = calloc(1, sizeof(*z));
+	z = zones_open(e, q->dns, conf, tell_waiting);
 	if (!z) {
 		report_trouble(e, "dns-zones",
 			       "out of memory: blocklists stay as they were");
 		return;
 	}
-	z->edge = e;
-	z->holders = 1;
-	z->count = conf->dnsbl_count;
 	while (q->oldest)
 		unkeep(q->oldest);
-	let_zones_go(&q->zones);
+	zones_let_go(&q->zones);
 	q->zones = z;
-	for (uint32_t i = 0; i < z->count; i++) {
-		z->zone[i].zones = z;
-		z->zone[i].is = conf->dnsbls[i];
-		timer_init(&z->zone[i].timer, e->loop, test_zone, &z->zone[i]);
-		timer_set(&z->zone[i].timer, loop_now(e->loop));
-	}
 }
 
 bool facts_open(struct edge *e, struct err *err)
@@ -795,7 +572,7 @@ void facts_close(struct edge *e)
 		return;
 	while (q->oldest)
 		unkeep(q->oldest);
-	let_zones_go(&q->zones);
+	zones_let_go(&q->zones);
 	dns_close(&q->dns);
 	e->inquiry = NULL;
 	free(q);

@@ -62,6 +62,19 @@ static void report_deed(struct conn *c, enum event ev, uint16_t count, enum rule
 		   });
 }
 
+/* A sender that is not its own was let pass, because of submission.senders or .from. */
+static void report_not_own(struct conn *c, struct span address)
+{
+	uint8_t mem[768 + LOG_TEXT_MAX];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	session_fields(c, &out);
+	field_text(&out, "login", session_login(&c->session));
+	field_text(&out, "address", span_head(address, LOG_TEXT_MAX));
+	send(c, LOG_NOT_OWN, &out);
+}
+
 static void report_rejected(struct conn *c, const struct session_refusal *r)
 {
 	const struct reply_row *row = &reply_table[r->reply];
@@ -84,6 +97,8 @@ unsigned report_step(struct conn *c, const struct session_out *out)
 	enum rule rule = out->refused_by; /* told once */
 	unsigned seen = 0;
 
+	if (out->not_own.n)
+		report_not_own(c, out->not_own);
 	/* of an honest dialogue, most steps */
 	if (rule == RULE_NONE && out->refused.reply == RE_NONE &&
 	    memcmp(out->seen, nothing, sizeof(nothing)) == 0)
@@ -112,6 +127,14 @@ unsigned report_step(struct conn *c, const struct session_out *out)
 	return seen;
 }
 
+static void field_login(const struct conn *c, struct buf *out)
+{
+	struct span login = session_login(&c->session);
+
+	if (login.n)
+		field_text(out, "login", login);
+}
+
 void report_accepted(struct conn *c)
 {
 	struct span list = buf_span(&c->letter.envelope);
@@ -125,9 +148,10 @@ void report_accepted(struct conn *c)
 	session_fields(c, &out);
 	field_id(&out, "id", c->id);
 	field_number(&out, "size", (int64_t)c->session.body_size);
-	field_text(&out, "from", sender);
-	field_text(&out, "to", to);
+	field_text(&out, "from", session_item_address(sender));
+	field_text(&out, "to", session_item_address(to));
 	field_number(&out, "rcpts", 1 + (int64_t)list_count(list));
+	field_login(c, &out);
 	send(c, LOG_ACCEPTED, &out);
 	pulse_gauge(c->edge->pulse, GAUGE_MESSAGES, 1);
 }
@@ -190,6 +214,7 @@ void report_end(struct conn *c)
 	field_number(&out, "points", c->points);
 	field_text(&out, "tls", s->in_tls ? span_str(s->tls.version) : SPAN("none"));
 	field_text(&out, "helo", span_head(span_of(s->helo, s->helo_n), LOG_TEXT_MAX));
+	field_login(c, &out);
 	field_number(&out, "verbs", s->commands);
 	field_number(&out, "bytes", (int64_t)s->bytes_in);
 	field_number(&out, "messages", s->messages);
@@ -229,6 +254,23 @@ static enum event event_of(enum rule rule)
 	}
 }
 
+/* For the journal: so many refusals since the last record, this one included. */
+static void report_refusals(struct edge *e, const struct arrival *a)
+{
+	const struct guard_verdict *v = &a->verdict;
+
+	pulse_deed(e->pulse, loop_wall(e->loop),
+		   &(struct pulse_deed){
+			   .from = a->peer.addr,
+			   .rule = v->rule,
+			   .observed = v->observed,
+			   .behind = a->visit.behind,
+			   .count = (uint16_t)(v->tries < UINT16_MAX ? v->tries
+								     : UINT16_MAX),
+			   .listener = (uint16_t)a->listener,
+		   });
+}
+
 void report_refused(struct edge *e, const struct arrival *a)
 {
 	const struct guard_verdict *v = &a->verdict;
@@ -251,6 +293,7 @@ void report_refused(struct edge *e, const struct arrival *a)
 	field_number(&out, "tries", (int64_t)v->tries);
 	pulse_log(e->pulse, v->observed ? LOG_WOULD_REFUSE : LOG_REFUSED,
 		  loop_wall(e->loop), &a->peer.addr, buf_span(&out));
+	report_refusals(e, a);
 }
 
 void report_would(struct conn *c, enum rule rule)

@@ -580,23 +580,13 @@ static void start_over(struct pulse_reader *r)
 		r->at = end / WORD * WORD;
 }
 
-/* A role that was broken into writes what it likes; whoever reads on need not doubt. */
-static bool is_whole(enum record kind, struct span fields)
-{
-	struct pulse_deed deed;
-
-	return fields_ok(fields) ||
-	       (kind == LOG_OFFENCE && pulse_deed_read(fields, &deed));
-}
-
 /* What the copy says, as far as it can be believed. */
 static bool show(struct pulse_reader *r, struct pulse_record *out, uint64_t *lost)
 {
 	const struct record_head *h = &r->mem.head;
 	struct span fields = span_of(r->mem.bytes + sizeof(*h), h->fields);
 
-	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h) ||
-	    !is_whole((enum record)h->kind, fields))
+	if (h->kind >= RECORD_COUNT || h->fields > h->bytes - sizeof(*h))
 		return false;
 	*lost = r->seq_known && h->seq >= r->seq ? h->seq - r->seq : 0;
 	r->seq = h->seq + 1;

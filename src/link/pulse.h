@@ -103,7 +103,11 @@ struct pulse_record {
 	int64_t wall;
 	bool has_from;
 	struct addr from;
-	struct span fields; /* good until the next call */
+	/*
+	 * Good until the next call. A role that was broken into writes what it likes: they are
+	 * fields only if fields_ok() says so, or a deed if pulse_deed_read() does.
+	 */
+	struct span fields;
 };
 
 /* The next record; false if there is none now. *lost: how many were overwritten before it. */

@@ -24,10 +24,16 @@ static uint64_t mix(uint64_t h)
 
 static size_t first_way(const struct fold *f, enum record kind, struct span source)
 {
-	uint64_t h = mix(f->seed ^ (uint64_t)kind);
+	uint64_t h = mix(f->seed ^ (uint64_t)kind ^ (uint64_t)source.n << 32);
 
-	for (size_t i = 0; i < source.n; i++)
-		h = mix(h + source.p[i] + 1);
+	while (source.n) {
+		struct span head = span_head(source, sizeof(uint64_t));
+		uint64_t word = 0;
+
+		memcpy(&word, head.p, head.n);
+		h = mix(h + word + 1);
+		source = span_skip(source, head.n);
+	}
 	return (size_t)h & (FOLD_SOURCES - 1) & ~(size_t)(FOLD_WAYS - 1);
 }
 

@@ -254,13 +254,20 @@ static struct span source_of(const struct line *line)
 	return SPAN_NONE;
 }
 
+/*
+ * What a rule refused, and was no offence, has a line of its own: log=rejected, or, if it
+ * was at connect and so in no session, log=refused or would-refuse.
+ */
+static bool has_line(const struct pulse_deed *d)
+{
+	return d->session != 0 && (d->event != EV_NONE || d->observed);
+}
+
 static void take(struct log *l, const struct line *line)
 {
 	const struct settings *set = &l->conf->set;
 
-	/* what a rule refused, and was no offence, has a line of its own: log=rejected */
-	if ((int)line->level > set->log_level ||
-	    (line->deed && line->deed->event == EV_NONE && !line->deed->observed)) {
+	if ((int)line->level > set->log_level || (line->deed && !has_line(line->deed))) {
 		l->unwritten++;
 		return;
 	}
@@ -270,7 +277,10 @@ static void take(struct log *l, const struct line *line)
 		l->unwritten++;
 		return;
 	}
-	if (write_line(l, line))
+	/* looked at only now: most records are folded, whatever is in them */
+	if (!line->deed && !fields_ok(line->fields))
+		l->unwritten++;
+	else if (write_line(l, line))
 		l->written++;
 	else
 		only_counted(l, 1);

@@ -1,5 +1,6 @@
 """The journal of a real server: every deed, whatever the log folds, and after a kill -9."""
 import json
+import socket
 import subprocess
 
 import pytest
@@ -105,6 +106,20 @@ def test_a_torn_end_costs_no_more_than_what_is_torn(written):
         assert len([line for line in got.stdout.splitlines() if "relay-denied" in line]) <= 6
     file.write_bytes(whole[:len(whole.rstrip(b"\0")) - 5])
     assert len(relays(written, "127.0.0.8")) >= 5
+
+
+def test_refusals_at_connect_are_there_with_their_number(make_server):
+    server = make_server(settings=SETTINGS + 'deny = [ "127.0.0.66" ];\nguard: { mode = "enforce"; };\n')
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE, ("127.0.0.66", 0)) as s:
+            assert s.makefile("rb").readline().startswith(b"554 5.7.1")
+
+    def refused():
+        return [d for d in deeds(server, "--client", "127.0.0.66") if d["rule"] == "denied"]
+    # a record for the first, the second, and then for twice as many each time
+    wait_for("the journal", lambda: [d["count"] for d in refused()] == [1, 1, 2])
+    assert all(d["session"] == "" or int(d["session"], 36) == 0 for d in refused())
+    assert server.log().count("log=refused") == 1 and "log=offence" not in server.log()
 
 
 def test_no_size_is_no_journal(make_server):

@@ -276,8 +276,10 @@ static void very_many_addresses_stay_within_the_budget_and_no_count_is_lost(void
 					   (uint8_t)i);
 
 		pulse_deed(b->edge, i,
-			   &(struct pulse_deed){
-				   .from = from, .event = EV_RELAY_DENIED, .count = 2 });
+			   &(struct pulse_deed){ .session = i + 1,
+						 .from = from,
+						 .event = EV_RELAY_DENIED,
+						 .count = 2 });
 		for (size_t k = 0; k < 4; k++)
 			pulse_log(b->edge, kinds[k], i, &from, buf_span(&fields));
 		for (size_t k = 4; k < COUNT_OF(kinds); k++)

@@ -391,7 +391,7 @@ static void a_mad_writer_neither_crashes_nor_stops_the_reader(void **state)
 		}
 		for (int n = 0; n < 50 && pulse_next(r, &rec, &lost); n++)
 			assert_true(rec.kind < RECORD_COUNT &&
-				    (rec.kind == LOG_OFFENCE || fields_ok(rec.fields)));
+				    rec.fields.n <= LOG_RECORD_MAX);
 	}
 	munmap(mem, (size_t)size);
 	pulse_reader_close(&r);

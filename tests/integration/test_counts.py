@@ -1,0 +1,86 @@
+"""What the server counted is what its attackers heard, to the last one."""
+import json
+
+import pytest
+from conftest import wait_for
+from test_rehearse import play
+
+ATTACK = """
+id = "T2"; title = "counted"; about = "few"; ends = "counted";
+phases = {{ quiet = "1s"; attack = "3s"; after = "1s"; }};
+attackers = ( {{
+    name = "them"; title = "them"; from = {{ addresses = {addresses}; }};
+    visits = 10; parallel = 4; patience = "20s";
+    dialogue = [ {dialogue} ];
+}} );
+beside = [ "regular" ];
+promises = ( {{ promise = "alive"; }} );
+"""
+HELLO = ["expect 220", "send EHLO a.example", "expect 250", "send MAIL FROM:<a@b.example>", "expect 250"]
+RELAY = HELLO + ["send RCPT TO:<x@elsewhere.example>", "hear", "send QUIT", "expect 221", "close"]
+HARVEST = HELLO + ["repeat 4", "send RCPT TO:<{random 8}@{domain}>", "hear", "again",
+                   "send RCPT TO:<{recipient}>", "hear", "send QUIT", "expect 221", "close"]
+
+
+def heard(result, stage, how, actors=None):
+    return sum(p["heard"].get(stage, {}).get(how, 0) for a in result["actors"]
+               if actors is None or a["name"] in actors for p in a["phases"])
+
+
+def begun(result):
+    return sum(p["begun"] for a in result["actors"] for p in a["phases"])
+
+
+def counted(server):
+    return {(row["kind"], row["name"]): row["count"]
+            for row in map(json.loads, server.cli("counters", "--json").splitlines())}
+
+
+@pytest.fixture
+def attacked(make_server, tmp_path):
+    def attack(dialogue, addresses=40, guard="observe"):
+        server = make_server(settings=f'guard: {{ mode = "{guard}"; }};\nsmtp: {{ greet-delay = "0s"; }};\n')
+        before = counted(server)  # the test's own probes
+        scenario = tmp_path / "attack.conf"
+        lines = ", ".join(f'"{line}"' for line in dialogue)
+        scenario.write_text(ATTACK.format(dialogue=lines, addresses=addresses))
+        got, result = play(tmp_path, "--to", f"127.0.0.1:{server.port}", "--domain", "example.test",
+                           "--recipient", "alice@example.test", "--seed", "7", "--warm", "0s",
+                           "--ceiling", "0", scenario)
+        assert result and result["complete"], got.stderr
+        wait_for("the last session to end", lambda: '"sessions":0' in server.cli("status", "--json"))
+
+        def since():
+            now = counted(server)
+            return {key: n - before[key] for key, n in now.items()}
+        return result, since
+    return attack
+
+
+@pytest.mark.parametrize("dialogue, event", [(RELAY, "relay-denied"), (HARVEST, "unknown-user")])
+def test_each_refused_recipient_is_counted_once(attacked, dialogue, event):
+    result, since = attacked(dialogue)
+    refused = heard(result, "rcpt", "no")
+    assert refused >= 40 * 10 and heard(result, "body", "yes", ["regular"]) > 0
+    wait_for("the counters", lambda: since()["event", event] == refused)
+    n = since()
+    assert n["event", "recipient-accepted"] == heard(result, "rcpt", "yes")
+    assert n["event", "message-accepted"] == heard(result, "body", "yes")
+    # lines are folded, records are not; the generator looks first whether somebody is there
+    assert n["record", "rejected"] == refused
+    assert n["record", "session"] == begun(result) + n["event", "nothing-said"]
+    assert sum(count for (kind, _), count in n.items() if kind == "end") == n["record", "session"]
+
+
+def test_each_refused_connection_is_counted_once(attacked):
+    result, since = attacked(RELAY, addresses=1, guard="enforce")
+    them = next(a for a in result["actors"] if a["name"] == "them")
+    ended = {}
+    for phase in them["phases"]:
+        for how, number in phase["ended"].get("connect", {}).items():
+            ended[how] = ended.get(how, 0) + number
+    refused = sum(ended.get(how, 0) for how in ("refused", "later", "dropped"))
+    assert ended.get("refused", 0) > 0 and heard(result, "rcpt", "no") > 0
+    n = since()
+    why = [n["event", e] for e in ("came-again", "too-fast", "too-many-sessions", "denied")]
+    assert sum(why) == refused, (ended, {k: v for k, v in n.items() if v})
