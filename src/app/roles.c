@@ -6,6 +6,7 @@
 #include "app/life.h"
 #include "auth/auth.h"
 #include "edge/edge.h"
+#include "fetch/fetch.h"
 #include "firewall/firewall.h"
 #include "store/store.h"
 #include "watch/watch.h"
@@ -24,6 +25,7 @@ static int serve(struct start *start)
 	case ROLE_FIREWALL:
 		return firewall_main(start);
 	case ROLE_FETCH:
+		return fetch_main(start);
 	case ROLE_NONE:
 	case ROLE_SUPERVISOR:
 	case ROLE_LOADER:

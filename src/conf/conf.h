@@ -134,6 +134,9 @@ struct conf {
 
 #define CONF_MAGIC 0x48464332u /* "HFC2" */
 
+/* Is there something to fetch over HTTPS: policies, keys, what is said about tokens? */
+bool conf_wants_fetch(const struct conf *c);
+
 /* Is this a whole struct conf with all counts and enums in their bounds? */
 bool conf_ok(const void *mem, size_t n);
 

@@ -77,6 +77,7 @@
 #define SOURCES_MAX	 32
 #define RELAYS_MAX	 256
 #define SEND_AS_MAX	 256
+#define LOCAL_USERS_MAX	 512	/* of this machine, who may hand in mail by their names */
 #define TRAPS_MAX	 64
 #define AUTH_SOURCES_MAX 8
 #define OAUTH_MAX	 8
