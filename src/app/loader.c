@@ -11,6 +11,7 @@
 #include "app/files.h"
 #include "app/lists_blob.h"
 #include "app/loader_walk.h"
+#include "app/local_users.h"
 #include "app/sources.h"
 #include "conf/certs.h"
 #include "conf/hop.h"
@@ -175,6 +176,7 @@ static void fill_in(struct loaded *l)
 	make_absolute(l, SET_fetch_ca_file, c->set.fetch_ca_file);
 	c->certificate_count = (uint32_t)l->memory->walk.certificate_count;
 	fill_in_listeners(l);
+	local_users_read(c);
 	fill_in_relays(l);
 }
 

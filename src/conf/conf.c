@@ -117,7 +117,8 @@ static bool users_ok(const struct conf *c)
 {
 	if (c->mechanisms >= 1u << SASL_COUNT ||
 	    c->password_source_count > AUTH_SOURCES_MAX || c->trap_count > TRAPS_MAX ||
-	    c->oauth_count > OAUTH_MAX || c->send_as_count > SEND_AS_MAX)
+	    c->oauth_count > OAUTH_MAX || c->send_as_count > SEND_AS_MAX ||
+	    c->local_user_count > LOCAL_USERS_MAX)
 		return false;
 	for (size_t i = 0; i < c->password_source_count; i++)
 		if (!password_source_ok(&c->password_sources[i]))
@@ -130,6 +131,10 @@ static bool users_ok(const struct conf *c)
 			return false;
 	for (size_t i = 0; i < c->send_as_count; i++)
 		if (!send_as_ok(&c->send_as[i]))
+			return false;
+	for (size_t i = 0; i < c->local_user_count; i++)
+		if (!ends_with_nul(c->local_users[i].name,
+				   sizeof(c->local_users[i].name)))
 			return false;
 	return true;
 }
@@ -149,6 +154,20 @@ static bool outbound_ok(const struct conf *c)
 		if (!dkim_ok(&c->dkim[i]))
 			return false;
 	return true;
+}
+
+bool conf_wants_fetch(const struct conf *c)
+{
+	bool mx = c->relay_hop == HOP_MX;
+
+	for (size_t i = 0; i < c->relay_count; i++)
+		mx |= c->relays[i].hop == HOP_MX;
+	if (mx && c->set.mta_sts)
+		return true;
+	for (size_t i = 0; i < c->oauth_count; i++)
+		if (*c->oauth[i].introspect || strncmp(c->oauth[i].keys, "https:", 6) == 0)
+			return true;
+	return false;
 }
 
 bool conf_ok(const void *mem, size_t n)

@@ -81,6 +81,12 @@ struct dnsbl {
 	} answers[DNSBL_ANSWERS];
 };
 
+/* A user of this machine, as /etc/passwd had it when the configuration was read. */
+struct local_user {
+	uint32_t uid;
+	char name[33];
+};
+
 struct conf {
 	uint32_t magic; /* CONF_MAGIC */
 	uint32_t size;	/* sizeof(struct conf) */
@@ -128,6 +134,8 @@ struct conf {
 	struct oauth oauth[OAUTH_MAX];
 	uint32_t send_as_count;
 	struct send_as send_as[SEND_AS_MAX];
+	uint32_t local_user_count; /* 0 without a listener that has a path */
+	struct local_user local_users[LOCAL_USERS_MAX];
 	uint32_t dkim_count;
 	struct dkim_key dkim[DKIM_MAX];
 };

@@ -23,7 +23,7 @@ static bool waits(const struct conn *c)
 	enum session_phase p = c->session.phase;
 
 	return p == PHASE_VERIFY || p == PHASE_ROOM || p == PHASE_SUBMIT ||
-	       p == PHASE_FACTS;
+	       p == PHASE_FACTS || p == PHASE_AUTH || p == PHASE_SENDER;
 }
 
 /* Our failure: nothing sensible can be said any more. */
@@ -85,8 +85,16 @@ static void carry_out(struct conn *c, const struct session_out *out)
 	if (out->orders & DO_DROP || (c->waits != WAITS_NOT && !waits(c)))
 		store_drop(c);
 	note_id(c);
+	if (c->auth_ask && !session_in_exchange(&c->session))
+		auth_over(c);
 	if (out->orders & DO_VERIFY)
 		store_verify(c, out->address);
+	if (out->orders & DO_MAY_SEND)
+		store_may_send(c, out->address);
+	if (out->orders & DO_AUTH)
+		auth_ask(c, &out->credentials);
+	if (out->orders & DO_AUTH_MORE)
+		auth_more(c, out->more);
 	if (out->orders & DO_ROOM)
 		letter_make_room(c);
 	if (out->orders & DO_SUBMIT)
@@ -147,12 +155,22 @@ static void note_told(struct conn *c, struct session_out *out)
 	out->orders &= DO_DROP | DO_ABORT;
 }
 
+/* A secret was in the room, and so it was in the bytes that were used. */
+static void wipe(struct edge *e, struct span used)
+{
+	if (!e->room.used)
+		return;
+	sasl_wipe(&e->room, sizeof(e->room.used) + e->room.used);
+	if (used.n)
+		sasl_wipe((void *)(uintptr_t)used.p, used.n);
+}
+
 /* Something happened; in->bytes are all that are in hand. How many did the session take? */
 static size_t step(struct conn *c, struct session_in *in)
 {
 	struct edge *e = c->edge;
 	struct buf said;
-	struct session_out out = { .wake = MS_NEVER, .peer = &said };
+	struct session_out out = { .wake = MS_NEVER, .peer = &said, .room = &e->room };
 
 	if (c->orders & (DO_CLOSE | DO_ABORT))
 		return 0;
@@ -173,6 +191,7 @@ static size_t step(struct conn *c, struct session_in *in)
 	timer_set(&c->timer, out.wake);
 	say(c, buf_span(&said));
 	carry_out(c, &out);
+	wipe(e, span_head(in->bytes, out.used));
 	keep_input(c, span_skip(in->bytes, out.used));
 	c->offer = c->in_n && buf_room(&said) < REPLY_MAX;
 	visit_show(c);
@@ -292,6 +311,7 @@ static void handshake_done(struct conn *c)
 	struct session_tls tls = { .bits = (uint16_t)facts.bits };
 	struct session_in in = { .kind = IN_TLS, .tls = &tls };
 
+	c->hello = facts.hello;
 	print_word(tls.version, sizeof(tls.version), facts.version);
 	print_word(tls.cipher, sizeof(tls.cipher), facts.cipher);
 	c->state = CONN_TALKS;
@@ -384,6 +404,7 @@ static void end(struct conn *c)
 	if (c->session.in_tls)
 		pulse_gauge(c->edge->pulse, GAUGE_TLS, -1);
 	report_end(c);
+	auth_over(c);
 	store_drop(c);
 	facts_forget(c);
 	letter_give_back(c);
@@ -479,13 +500,27 @@ static void step_answer(struct conn *c)
 	struct session_in in = { .kind = c->answer, .bytes = span_of(c->in, c->in_n) };
 
 	c->answer = IN_OPENED;
-	if (!waits(c))
-		return; /* too late */
 	in.verdict = (enum verdict)c->answer_value;
 	in.submitted = (enum submitted)c->answer_value;
-	if (in.kind == IN_SUBMITTED && in.submitted == SUBMITTED_OK)
+	auth_fill(c, &in);
+	if (in.kind == IN_SUBMITTED && in.submitted == SUBMITTED_OK && waits(c))
 		report_accepted(c);
-	step(c, &in);
+	if (waits(c)) /* else it came too late */
+		step(c, &in);
+	auth_heard(c);
+}
+
+/*
+ * Nothing may follow AUTH before its answer, so whose end has come has left: nobody need
+ * check that password any more.
+ */
+static bool has_left_auth(struct conn *c)
+{
+	if (c->waits != WAITS_AUTH || !c->stream.hung_up || c->peer_ended)
+		return false;
+	c->peer_ended = true;
+	step_event(c, IN_EOF);
+	return true;
 }
 
 /* One thing at a time. False: nothing more can be done now. */
@@ -522,6 +557,8 @@ static bool go_on(struct conn *c)
 		step_event(c, IN_BYTES);
 		return true;
 	}
+	if (has_left_auth(c))
+		return true;
 	return c->waits == WAITS_NOT && c->session.phase != PHASE_DELAY && take_in(c);
 }
 
@@ -621,9 +658,9 @@ static struct endpoint local_end(const struct conn *c, const struct listener *l)
 {
 	static const struct addr any;
 
-	if (addr_eq(&l->at.addr, &any))
-		return stream_local(&c->stream);
-	return l->at;
+	if (*l->path || !addr_eq(&l->at.addr, &any))
+		return l->at;
+	return stream_local(&c->stream);
 }
 
 static void begin(struct conn *c, const struct arrival *a)
@@ -638,6 +675,8 @@ static void begin(struct conn *c, const struct arrival *a)
 		.local = local_end(c, l),
 		.tls_ready = e->tls != NULL,
 		.now = loop_now(e->loop),
+		.login = a->login,
+		.any_sender = a->local && a->uid == 0,
 	};
 
 	c->rules = rules_hold(e->rules);

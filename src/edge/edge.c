@@ -151,13 +151,15 @@ static bool take_peer(struct edge *e, struct frame *f)
 
 	if (!msg_PEER_unpack(f->bytes, &m))
 		return false;
-	if (m.role != ROLE_STORE && m.role != ROLE_FETCH)
+	if (m.role != ROLE_STORE && m.role != ROLE_FETCH && m.role != ROLE_AUTH)
 		return true; /* nobody else talks to us yet */
 	f->fds[0] = -1;
 	if (!link_open(&link, fd, ROLE_EDGE, (enum role)m.role, m.number, &err))
 		report_trouble(e, "link", err.text);
 	else if (m.role == ROLE_STORE)
 		store_link_set(e, link);
+	else if (m.role == ROLE_AUTH)
+		auth_link_set(e, link);
 	else
 		fetch_link_set(&e->fetch, link);
 	return true;
@@ -173,6 +175,8 @@ static bool take_gone(struct edge *e, struct frame *f)
 		store_link_lost(e);
 		timer_stop(&e->stranded); /* another one comes */
 	}
+	if (m.role == ROLE_AUTH)
+		auth_link_lost(e);
 	if (m.role == ROLE_FETCH)
 		fetch_link_set(&e->fetch, NULL);
 	if (m.role == ROLE_EDGE && m.number != e->start->number)
@@ -386,6 +390,7 @@ static bool open_all(struct edge *e, struct err *err)
 		.on_sent = store_sent,
 		.on_ended = edge_less_busy,
 		.on_trouble = on_trouble,
+		.ask_credential = auth_ask_credential,
 		.arg = e,
 		.name_servers = s->conf->set.dns_servers,
 		.fetch = &e->fetch,
@@ -422,6 +427,8 @@ static void take_over(struct edge *e)
 	for (size_t i = 0; i < s->peer_count; i++) {
 		if (s->peers[i].role == ROLE_STORE)
 			store_link_set(e, s->peers[i].link);
+		else if (s->peers[i].role == ROLE_AUTH)
+			auth_link_set(e, s->peers[i].link);
 		else if (s->peers[i].role == ROLE_FETCH)
 			fetch_link_set(&e->fetch, s->peers[i].link);
 		else
@@ -457,6 +464,7 @@ static void close_all(struct edge *e)
 	free_dead(e);
 	ports_close(e);
 	store_link_lost(e);
+	auth_link_lost(e);
 	deliveries_close(&e->deliveries);
 	fetch_link_set(&e->fetch, NULL);
 	facts_close(e);

@@ -82,7 +82,7 @@ struct edge {
 	struct inquiry *inquiry; /* look-ups about clients */
 	struct timer beat, accept_again, drain_end, steps_again, stranded, tick;
 
-	struct peer_link life, store, watcher;
+	struct peer_link life, store, auth, watcher;
 	struct port ports[LISTENERS_MAX];
 	bool accepting;
 	bool draining;
@@ -120,8 +120,9 @@ struct edge {
 	struct pool envelope_pool, body_pool, poor_pool, full_pool; /* by size */
 	int64_t letter_memory, letter_memory_max;
 
-	uint8_t in[IN_MAX];   /* for one step; what is left over moves to a lent block */
-	uint8_t out[OUT_MAX]; /* likewise */
+	uint8_t in[IN_MAX];    /* for one step; what is left over moves to a lent block */
+	uint8_t out[OUT_MAX];  /* likewise */
+	struct sasl_room room; /* likewise, for who logs in; wiped behind it */
 };
 
 enum conn_state {
@@ -141,6 +142,7 @@ enum conn_waits {
 	WAITS_FINAL, /* likewise, the last of the body */
 	WAITS_SUBMITTED,
 	WAITS_FACTS, /* look-ups about the client */
+	WAITS_AUTH,
 };
 
 /* A body that goes through a file. */
@@ -186,6 +188,11 @@ struct conn {
 	struct inquest *inquest;  /* what is asked about the client; NULL: nothing */
 	struct conn *next_asking; /* about the same client */
 
+	uint64_t hello;		       /* of its TLS, see io/tls.h */
+	uint64_t auth_ask;	       /* of the exchange that auth leads; 0: none */
+	uint32_t tried;		       /* the last mechanisms, four bits each */
+	struct auth_reply *auth_reply; /* not yet heard; NULL: none, or "later" */
+
 	uint64_t number; /* of the session, as in the log */
 	int32_t points;
 	uint16_t seen[EVENT_COUNT];
@@ -216,7 +223,10 @@ struct conn {
 struct arrival {
 	struct endpoint peer;
 	size_t listener;
-	bool judged; /* no: it is a front that we trust, and tells for whom it comes */
+	bool judged; /* no: it is a front that we trust, and tells for whom it comes, or local */
+	bool local; /* it came over a socket of this machine, and is the user uid */
+	uint32_t uid;
+	struct span login; /* what that user's login is; borrowed until it is in */
 	struct guard_visit visit;
 	struct guard_verdict verdict;
 };
@@ -258,20 +268,45 @@ void letter_drop_spool(struct conn *c);
 
 void store_link_set(struct edge *e, struct link *link);
 void store_link_lost(struct edge *e);
-/* DO_VERIFY, DO_SUBMIT, and for letter.c: DO_ROOM beyond memory. */
+/* DO_VERIFY, DO_MAY_SEND, DO_SUBMIT, and for letter.c: DO_ROOM beyond memory. */
 void store_verify(struct conn *c, struct span address);
+void store_may_send(struct conn *c, struct span address);
 void store_submit(struct conn *c);
 void store_ask_spool(struct conn *c);
 /* DO_DROP */
 void store_drop(struct conn *c);
-/* It waits no more. */
-void store_forget(struct conn *c);
 /* What it wanted the guard to remember is merged. */
 void store_remembered(struct edge *e, size_t rows, size_t torn);
 /* A nonce for the message under way, and another id for the next one. */
 void store_next_id(struct conn *c);
 /* Messages were put on the link: watch for room if it needs it. */
 void store_sent(void *edge);
+
+/* ---- waiting.c ------------------------------------------------------------------------- */
+
+/* It waits for this, until that is found here and it is forgotten. */
+void waiting_for(struct conn *c, enum conn_waits what, uint64_t key);
+struct conn *waiting_find(struct edge *e, uint64_t key, enum conn_waits what);
+void waiting_forget(struct conn *c);
+/* It was not asked yet, for want of a link or of room on it. */
+void waiting_set_unsent(struct conn *c, bool unsent);
+
+/* ---- auth_link.c ----------------------------------------------------------------------- */
+
+#define AUTH_DELAY_MAX ((uint32_t)MS_MINUTE) /* as auth.delay-max */
+
+void auth_link_set(struct edge *e, struct link *link);
+void auth_link_lost(struct edge *e);
+/* DO_AUTH, DO_AUTH_MORE */
+void auth_ask(struct conn *c, const struct session_credentials *with);
+void auth_more(struct conn *c, struct span text);
+/* The exchange is over, whoever ended it, and so is waiting for it. */
+void auth_over(struct conn *c);
+/* The answer, for the step in which the session hears it; and after that. */
+void auth_fill(struct conn *c, struct session_in *in);
+void auth_heard(struct conn *c);
+/* For the deliveries: deliveries_setup.ask_credential. */
+bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
 
 /* ---- ports.c --------------------------------------------------------------------------- */
 

@@ -32,6 +32,8 @@ static void charge(struct conn *c, size_t now)
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
+_Static_assert(LETTER_FROM == ENVELOPE_FIRST, "one pool for both");
+
 static struct pool *pool_of(struct edge *e, size_t cap)
 {
 	switch (cap) {
@@ -96,8 +98,10 @@ bool letter_lend(struct conn *c)
 	if (!l->envelope.mem && !lend(e, &l->envelope, ENVELOPE_FIRST))
 		return false;
 	if (!l->body.mem)
-		return lend(e, &l->body,
-			    affordable(e, BODY_FIRST) ? BODY_FIRST : BODY_POOR);
+		if (!lend(e, &l->body, affordable(e, BODY_FIRST) ? BODY_FIRST : BODY_POOR))
+			return false;
+	if (!l->from.mem && session_checks_from(&c->session))
+		return lend(e, &l->from, LETTER_FROM);
 	return true;
 }
 
@@ -107,6 +111,8 @@ void letter_give_back(struct conn *c)
 		block_give(c->edge, &c->letter.envelope);
 	if (c->letter.body.mem)
 		block_give(c->edge, &c->letter.body);
+	if (c->letter.from.mem)
+		block_give(c->edge, &c->letter.from);
 	charge(c, 0);
 }
 
@@ -115,14 +121,17 @@ void letter_settle(struct conn *c)
 	if (c->waits == WAITS_NOT && !session_has_letter(&c->session))
 		letter_give_back(c);
 	else
-		charge(c, c->letter.envelope.cap + c->letter.body.cap);
+		charge(c,
+		       c->letter.envelope.cap + c->letter.body.cap + c->letter.from.cap);
 }
 
 /* ---- room ----------------------------------------------------------------------------------- */
 
-static bool envelope_is_tight(const struct letter *l)
+static bool envelope_is_tight(const struct conn *c)
 {
-	return l->body.len == 0 && buf_room(&l->envelope) < ADDRESS_MAX + 2;
+	const struct letter *l = &c->letter;
+
+	return l->body.len == 0 && buf_room(&l->envelope) < session_item_room(&c->session);
 }
 
 static bool grow_envelope(struct conn *c)
@@ -140,7 +149,7 @@ void letter_make_room(struct conn *c)
 {
 	struct buf *body = &c->letter.body;
 
-	if (envelope_is_tight(&c->letter))
+	if (envelope_is_tight(c))
 		conn_answer_soon(c, grow_envelope(c) ? IN_ROOM : IN_NO_ROOM, 0);
 	else if (!c->spool && body->cap < BODY_FULL && grow(c, body, BODY_FULL))
 		conn_answer_soon(c, IN_ROOM, 0);

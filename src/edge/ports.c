@@ -57,6 +57,54 @@ static bool is_nearly_full(const struct edge *e)
 	       e->conn_count >= e->conn_max - e->conn_max / NEARLY_FULL_SHARE;
 }
 
+/* ---- of this machine ------------------------------------------------------------------------ */
+
+static const struct local_user *find_user(const struct conf *conf, uint32_t uid)
+{
+	for (uint32_t i = 0; i < conf->local_user_count; i++)
+		if (conf->local_users[i].uid == uid)
+			return &conf->local_users[i];
+	return NULL;
+}
+
+/* "www-data@mx.example.org", or "uid1234@..." of one that the loader did not know. */
+static void print_login(const struct conf *conf, uint32_t uid, struct buf *out)
+{
+	const struct local_user *u = find_user(conf, uid);
+
+	if (u)
+		buf_put(out, span_str(u->name));
+	else
+		buf_fmt(out, "uid%u", uid);
+	buf_byte(out, '@');
+	buf_put_lower(out, *conf->set.hostname ? span_str(conf->set.hostname)
+					       : SPAN("localhost"));
+}
+
+/* The kernel says who it is, and no guard judges users of this machine by an address. */
+static bool receive_local(struct edge *e, int fd, struct arrival *a)
+{
+	uint8_t mem[ADDRESS_MAX];
+	struct ucred who;
+	socklen_t n = sizeof(who);
+	struct buf login;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0 || is_full(e)) {
+		close(fd);
+		return false;
+	}
+	a->peer = (struct endpoint){ addr_v4(127, 0, 0, 1), 0 };
+	a->uid = who.uid;
+	a->local = true;
+	buf_init(&login, mem, sizeof(mem));
+	print_login(e->rules->conf, who.uid, &login);
+	a->login = buf_span(&login);
+	conn_open(e, fd, a);
+	a->local = false;
+	a->login = SPAN_NONE;
+	return true;
+}
+
 /* ---- who may come in ------------------------------------------------------------------------ */
 
 static void ask_guard(struct edge *e, struct arrival *a, int64_t wall)
@@ -108,6 +156,9 @@ static bool receive(struct edge *e, int fd, struct arrival *a, int64_t wall)
 
 	a->visit = (struct guard_visit){ 0 };
 	a->verdict = (struct guard_verdict){ 0 };
+	a->judged = false;
+	if (*l->path)
+		return receive_local(e, fd, a);
 	a->judged = !edge_guard_is_front(e, l, &a->peer.addr);
 	if (a->judged)
 		judge(e, a, wall);

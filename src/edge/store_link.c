@@ -17,60 +17,9 @@
 #include "base/siphash.h"
 #include "edge/inside.h"
 
-/* ---- who waits -------------------------------------------------------------------------- */
-
-static struct conn **bucket(struct edge *e, uint64_t key)
-{
-	return &e->waiting[(key ^ key >> 20 ^ key >> 40) % WAITING_BUCKETS];
-}
-
-static struct conn *find(struct edge *e, uint64_t key, enum conn_waits what)
-{
-	struct conn *c = *bucket(e, key);
-
-	while (c && (c->waits_for != key || c->waits != what))
-		c = c->next_waiting;
-	return c;
-}
-
-static void set_unsent(struct conn *c, bool unsent)
-{
-	if (c->is_unsent == unsent)
-		return;
-	c->is_unsent = unsent;
-	if (unsent)
-		c->edge->unsent++;
-	else
-		c->edge->unsent--;
-}
-
-static void wait_for(struct conn *c, enum conn_waits what, uint64_t key)
-{
-	struct conn **b = bucket(c->edge, key);
-
-	c->waits = what;
-	c->waits_for = key;
-	c->next_waiting = *b;
-	*b = c;
-}
-
-void store_forget(struct conn *c)
-{
-	struct conn **at = bucket(c->edge, c->waits_for);
-
-	if (c->waits == WAITS_NOT)
-		return;
-	while (*at && *at != c)
-		at = &(*at)->next_waiting;
-	if (*at)
-		*at = c->next_waiting;
-	set_unsent(c, false);
-	c->waits = WAITS_NOT;
-}
-
 static void answer(struct conn *c, enum session_in_kind kind, uint8_t value)
 {
-	store_forget(c);
+	waiting_forget(c);
 	conn_answer(c, kind, value);
 }
 
@@ -150,10 +99,18 @@ static bool send_rcpts(struct conn *c, struct span *rcpts)
 	return true;
 }
 
+/* Behind the sender: "ENVID=...", or nothing. */
+static struct span envid_of(struct span item)
+{
+	struct span params = session_item_params(item);
+
+	return span_skip(params, span_find(params, '=') + 1);
+}
+
 static bool send_submit(struct conn *c)
 {
 	const struct session *s = &c->session;
-	struct span rcpts = buf_span(&c->letter.envelope);
+	struct span rcpts = buf_span(&c->letter.envelope), first;
 	struct msg_SUBMIT m = {
 		.id = c->id,
 		.nonce = c->nonce,
@@ -163,11 +120,14 @@ static bool send_submit(struct conn *c)
 		.peer = s->peer,
 		.listener = (uint16_t)(s->listener - c->rules->conf->listeners),
 		.helo = span_of(s->helo, s->helo_n),
+		.login = session_login(s),
 		.spooled = c->spool != NULL,
 		.body = c->spool ? SPAN_NONE : buf_span(&c->letter.body),
 	};
 
-	BUG_IF(!list_next(&rcpts, &m.sender));
+	BUG_IF(!list_next(&rcpts, &first));
+	m.sender = session_item_address(first);
+	m.envid = envid_of(first);
 	m.rcpt_count = (uint32_t)list_count(rcpts);
 	if (!send_rcpts(c, &rcpts))
 		return false;
@@ -200,7 +160,7 @@ static void ask(struct conn *c)
 	bool sent = can_send(c->edge) &&
 		    (c->waits == WAITS_SPOOL ? send_spool_open(c) : send_submit(c));
 
-	set_unsent(c, !sent);
+	waiting_set_unsent(c, !sent);
 }
 
 /* There is room on the link, or a new link. */
@@ -214,10 +174,22 @@ static void ask_unsent(struct edge *e)
 
 /* ---- orders of a session ---------------------------------------------------------------- */
 
+/* The first item of the envelope is the sender; of a bounce it is empty. */
+static bool is_bounce(const struct conn *c)
+{
+	struct span list = buf_span(&c->letter.envelope), sender;
+
+	return list_next(&list, &sender) && session_item_address(sender).n == 0;
+}
+
 void store_verify(struct conn *c, struct span address)
 {
 	struct edge *e = c->edge;
-	struct msg_VERIFY m = { .ask = ++e->last_ask, .address = address };
+	struct msg_VERIFY m = {
+		.ask = ++e->last_ask,
+		.bounce = is_bounce(c),
+		.address = address,
+	};
 
 	if (!can_send(e)) {
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
@@ -225,7 +197,27 @@ void store_verify(struct conn *c, struct span address)
 	}
 	msg_VERIFY_pack(&m, link_begin(e->store.link));
 	if (send(e))
-		wait_for(c, WAITS_VERDICT, m.ask);
+		waiting_for(c, WAITS_VERDICT, m.ask);
+	else
+		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
+}
+
+void store_may_send(struct conn *c, struct span address)
+{
+	struct edge *e = c->edge;
+	struct msg_MAY_SEND m = {
+		.ask = ++e->last_ask,
+		.login = session_login(&c->session),
+		.address = address,
+	};
+
+	if (!can_send(e)) {
+		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
+		return;
+	}
+	msg_MAY_SEND_pack(&m, link_begin(e->store.link));
+	if (send(e))
+		waiting_for(c, WAITS_VERDICT, m.ask);
 	else
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
 }
@@ -236,13 +228,13 @@ void store_submit(struct conn *c)
 		letter_write_rest(c);
 		return;
 	}
-	wait_for(c, WAITS_SUBMITTED, c->id);
+	waiting_for(c, WAITS_SUBMITTED, c->id);
 	ask(c);
 }
 
 void store_ask_spool(struct conn *c)
 {
-	wait_for(c, WAITS_SPOOL, c->id);
+	waiting_for(c, WAITS_SPOOL, c->id);
 	ask(c);
 }
 
@@ -253,7 +245,7 @@ void store_drop(struct conn *c)
 
 	if (asked && !submitted)
 		send_drop(c);
-	store_forget(c);
+	waiting_forget(c);
 	letter_drop_spool(c);
 }
 
@@ -315,7 +307,7 @@ static bool take_verdict(struct edge *e, struct frame *f)
 
 	if (!msg_VERDICT_unpack(f->bytes, &m) || m.verdict >= VERDICT_ASK)
 		return false;
-	c = find(e, m.ask, WAITS_VERDICT);
+	c = waiting_find(e, m.ask, WAITS_VERDICT);
 	if (c)
 		answer(c, IN_VERDICT, m.verdict);
 	return true;
@@ -329,11 +321,11 @@ static bool take_spool(struct edge *e, struct frame *f)
 
 	if (!msg_SPOOL_unpack(f->bytes, &m))
 		return false;
-	c = find(e, m.id, WAITS_SPOOL);
+	c = waiting_find(e, m.id, WAITS_SPOOL);
 	if (!c || c->nonce != m.nonce)
 		return true;
 	f->fds[0] = -1;
-	store_forget(c);
+	waiting_forget(c);
 	letter_spool(c, fd);
 	return true;
 }
@@ -345,12 +337,12 @@ static bool take_submitted(struct edge *e, struct frame *f)
 
 	if (!msg_SUBMITTED_unpack(f->bytes, &m) || m.result >= SUBMITTED_COUNT)
 		return false;
-	c = find(e, m.id, WAITS_SUBMITTED);
+	c = waiting_find(e, m.id, WAITS_SUBMITTED);
 	if (!c || c->nonce != m.nonce)
 		return true;
 	if (m.result == SUBMITTED_TAKEN)
 		m.result = SUBMITTED_FAILED; /* the trace field has the id: try another time */
-	store_forget(c);
+	waiting_forget(c);
 	if (c->spool && m.result != SUBMITTED_OK)
 		send_drop(c); /* the file, which may be what fills the disk */
 	letter_drop_spool(c);
@@ -435,8 +427,8 @@ static void let_wait(struct edge *e)
 			next = c->next_waiting;
 			if (c->waits == WAITS_VERDICT)
 				answer(c, IN_VERDICT, VERDICT_UNKNOWN);
-			else
-				set_unsent(c, true);
+			else if (c->waits != WAITS_AUTH)
+				waiting_set_unsent(c, true);
 		}
 	}
 }

@@ -42,6 +42,8 @@ static enum seat_state state_of(const struct conn *c)
 	case PHASE_ROOM:
 	case PHASE_SUBMIT:
 	case PHASE_FACTS:
+	case PHASE_AUTH:
+	case PHASE_SENDER:
 		return SEAT_ASKS;
 	case PHASE_DELAY:
 		return SEAT_DELAYED;
@@ -150,7 +152,7 @@ static uint64_t hash_of_sender(const struct conn *c)
 
 	if (!session_has_letter(&c->session) || !list_next(&list, &sender))
 		return 0;
-	return memory_hash(&c->edge->guard.memory, sender);
+	return memory_hash(&c->edge->guard.memory, session_item_address(sender));
 }
 
 static uint64_t hash_of(const struct conn *c, struct span what)
@@ -187,6 +189,9 @@ void visit_saw(struct conn *c, const struct session_out *out, unsigned seen)
 	struct guard_deeds d = { .passed = out->passed && !c->passed };
 
 	c->passed |= out->passed;
+	if (out->seen[EV_AUTH_OK])
+		c->visit.known_good =
+			true; /* at once, whatever else is known of its address */
 	if (!c->judged || c->dismissed != RULE_NONE || !(seen & SEEN_ANY || d.passed))
 		return;
 	memcpy(d.seen, out->seen, sizeof(d.seen));
@@ -209,7 +214,9 @@ static void meet(struct conn *c, const struct guard_verdict *v)
 	c->passed = v->passed || v->known_good || v->allowed;
 	code_make(&c->edge->guard.memory, RULE_NONE, &c->visit.addr, c->code);
 	hear(c, &none); /* what it brings along may be enough for the ladder */
-	if (!v->known_good && !v->allowed)
+	/* our users are at home, where every list of dial-up networks lists them */
+	if (!v->known_good && !v->allowed &&
+	    c->session.listener->service != SERVICE_SUBMISSION)
 		facts_begin(c);
 }
 

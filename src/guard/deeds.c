@@ -99,6 +99,23 @@ static void weigh_good(struct guard_visit *v, const struct guard_deeds *d,
 	v->recipients = 0;
 }
 
+/*
+ * One of ours lives there: known-good at once, and each login is as good as a message. It
+ * takes off what one wrong password weighed, so that who mistypes and gets in is forgiven.
+ */
+static void weigh_login(const struct judge *j, const struct guard_hot *row,
+			const struct guard_deeds *d, struct weight *w)
+{
+	int64_t missing = j->g->limits.good_after - (int64_t)row->good;
+
+	if (d->seen[EV_AUTH_OK] == 0)
+		return;
+	w->messages += d->seen[EV_AUTH_OK];
+	if (missing > w->messages)
+		w->messages = (uint32_t)missing;
+	w->credit += (double)d->seen[EV_AUTH_OK] * event_table[EV_AUTH_FAILED].weight;
+}
+
 static double at_most(int64_t n, int64_t most)
 {
 	return (double)(n < most ? n : most > 0 ? most : 0);
@@ -112,6 +129,7 @@ static void weigh(struct judge *j, struct guard_visit *v, const struct guard_hot
 
 	*w = (struct weight){ 0 };
 	weigh_good(v, d, w);
+	weigh_login(j, row, d, w);
 	if (v->allowed)
 		return;
 	weigh_events(row, d, news, w, &heaviest);

@@ -30,12 +30,22 @@
 #define MARK_PTR_GOOD  (1u << 15)
 #define MARK_FROM_GOOD (1u << 16) /* of the sender under way */
 #define MARK_UNHEARD   (1u << 17) /* we had not greeted it yet when we began to stop */
+/* who it is */
+#define MARK_LOGGED_IN	(1u << 18)
+#define MARK_LOCAL	(1u << 19) /* over a socket of this machine */
+#define MARK_ANY_SENDER (1u << 20)
+#define MARK_HOLD	(1u << 21) /* what it sends is to be held */
+#define MARK_WELCOME	(1u << 22) /* it is let in once it has heard our last words */
+/* of the message under way */
+#define MARK_FROM_DONE (1u << 23) /* the From field was judged */
+#define MARK_AT_END    (1u << 24) /* all of it is there; it goes on once that is so */
 
 /* How long we wait for another role before the peer hears that we failed. */
 #define ROLE_WAIT     (60 * MS_SECOND)
 #define PROXY_WAIT    (10 * MS_SECOND)
 #define RATE_GRACE    (30 * MS_SECOND) /* no minimum rate before this */
 #define BODY_ROOM_MIN 512	       /* with less room in the body, more is asked for */
+#define FIX_UP_MAX    400	       /* the fields that we add behind a header */
 #define CHUNK_SLACK \
 	(16u << 20) /* a chunk may be so far above the limit and is swallowed */
 #define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
@@ -75,8 +85,47 @@ void mx_answer(struct step *t, enum reply r, struct span what);
 void mx_answer_by(struct step *t, enum rule r, struct span what);
 /* Say now what was held back. */
 void mx_say_held(struct step *t);
-/* The answer to a question about a recipient. */
-void mx_verdict(struct step *t, enum verdict v);
+/* Hold this back for a while. */
+void mx_hold(struct step *t, enum reply r, ms_t how_long);
+/* Print the reply; the peer has anew its time for a command. */
+void mx_say(struct step *t, enum reply r, struct span more);
+/* It is an offence to be answered like this. */
+void mx_refuse(struct step *t, enum reply r, enum event e, struct span what);
+enum event mx_offence(enum reply r);
+/* One more command is answered with 5xx. True: that is one too many. */
+bool mx_count_error(struct step *t);
+/* What the dialogue offers now. */
+unsigned mx_offers(const struct session *s);
+
+/* MAIL and RCPT, and the answers to questions about them. */
+void transaction_mail(struct step *t, const struct smtp_event *ev);
+void transaction_rcpt(struct step *t, const struct smtp_event *ev);
+void transaction_verdict(struct step *t, enum verdict v);
+
+/* Which mechanisms may be used now; none: 0. */
+unsigned login_mechanisms(const struct session *s);
+void login_auth(struct step *t, const struct smtp_event *ev);
+/* A line of an exchange. */
+void login_answer(struct step *t, const struct smtp_event *ev);
+/* What auth said, or that it says nothing. */
+void login_challenge(struct step *t);
+void login_authed(struct step *t);
+void login_later(struct step *t);
+/* It is nobody again: the dialogue begins anew. */
+void login_forget(struct session *s);
+
+/* Is this mail of our users, with the rules of RFC 6409? */
+bool submission_is(const struct session *s);
+/* Does mail to that domain, which is not ours, go out? */
+bool submission_goes_out(const struct conf *conf, struct span domain);
+/* MAIL was read: say that it is good, or ask whether its sender is. */
+void submission_sender(struct step *t);
+/* Some more of the header was put into the letter. was_open: it was not over before that. */
+void submission_header(struct step *t, bool was_open);
+/* The message is there. True: it can go on. */
+bool submission_end(struct step *t);
+/* The answer to DO_MAY_SEND. */
+void submission_verdict(struct step *t, enum verdict v);
 
 /* Limits as they are now. */
 ms_t triage_command_time(const struct step *t);
@@ -107,9 +156,12 @@ bool triage_rcpt(struct step *t, struct span address, struct span as_said);
 /* MAIL was accepted: from is the first item of the envelope. */
 void mail_begin(struct step *t, struct span from, unsigned flags);
 /* Append a recipient to the envelope, and take the last one off again. */
-void mail_put_rcpt(struct step *t, struct span address);
-void mail_take_back_rcpt(struct step *t, struct span address);
+void mail_put_rcpt(struct step *t, struct span item);
+void mail_take_back_rcpt(struct step *t, size_t n);
+struct span mail_sender(const struct step *t);
 bool mail_has_rcpt(const struct step *t, struct span address);
+/* Did it give the null sender? */
+bool mail_is_bounce(const struct step *t);
 /* Is there a letter with room for one more? */
 bool mail_has_envelope_room(const struct step *t);
 
@@ -124,6 +176,8 @@ void mail_fault(struct step *t, enum reply r, enum event e);
 /* A chunk or the whole message is there, with SMTP_HAS_ bits. */
 void mail_chunk_end(struct step *t, unsigned marks);
 void mail_text_end(struct step *t, unsigned marks);
+/* All that was asked about it is answered: refuse it, or give it to the store. */
+void mail_finish(struct step *t);
 void mail_submitted(struct step *t, enum submitted how);
 /* Report what was odd about the message under way, once. */
 void mail_see_marks(struct step *t);

@@ -16,9 +16,10 @@ void mail_begin(struct step *t, struct span from, unsigned flags)
 
 	buf_reset(&l->envelope);
 	buf_reset(&l->body);
+	buf_reset(&l->from);
 	list_put(&l->envelope, from);
 	s->marks |= MARK_MAIL;
-	s->marks &= ~(MARK_RCPT_OVER | MARK_NO_ROOM);
+	s->marks &= ~(MARK_RCPT_OVER | MARK_NO_ROOM | MARK_FROM_DONE | MARK_AT_END);
 	s->flags = flags;
 	s->rcpt_count = 0;
 	s->body_size = 0;
@@ -41,18 +42,25 @@ bool mail_has_envelope_room(const struct step *t)
 {
 	const struct letter *l = t->out->letter;
 
-	return l && buf_room(&l->envelope) >= ADDRESS_MAX + 2;
+	return l && buf_room(&l->envelope) >= session_item_room(t->s);
 }
 
-void mail_put_rcpt(struct step *t, struct span address)
+void mail_put_rcpt(struct step *t, struct span item)
 {
-	list_put(&t->out->letter->envelope, address);
+	list_put(&t->out->letter->envelope, item);
 	BUG_IF(t->out->letter->envelope.full);
 }
 
-void mail_take_back_rcpt(struct step *t, struct span address)
+void mail_take_back_rcpt(struct step *t, size_t n)
 {
-	t->out->letter->envelope.len -= address.n + 2;
+	t->out->letter->envelope.len -= n + 2;
+}
+
+/* Is this item about that address? */
+static bool is_about(struct span item, struct span address)
+{
+	return span_starts_nocase(item, address) &&
+	       (item.n == address.n || item.p[address.n] == '\t');
 }
 
 /*
@@ -67,20 +75,39 @@ bool mail_has_rcpt(const struct step *t, struct span address)
 	if (!list_next(&list, &item)) /* the sender */
 		return false;
 	while (list_next(&list, &item))
-		if (span_eq_nocase(item, address))
+		if (is_about(item, address))
 			return true;
 	return false;
 }
 
+struct span mail_sender(const struct step *t)
+{
+	struct span list = buf_span(&t->out->letter->envelope);
+	struct span sender;
+
+	BUG_IF(!list_next(&list, &sender));
+	return session_item_address(sender);
+}
+
+bool mail_is_bounce(const struct step *t)
+{
+	return mail_sender(t).n == 0;
+}
+
 /* ---- body -------------------------------------------------------------------------- */
 
+/* RFC 3848, RFC 6531 4.3. Who it was that logged in is nobody's business. */
 static const char *with_word(const struct session *s)
 {
+	static const char *const words[2][4] = {
+		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
+		{ "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" },
+	};
+	int how = (s->in_tls ? 1 : 0) + (s->marks & MARK_LOGGED_IN ? 2 : 0);
+
 	if (s->flags & MAIL_UTF8)
-		return s->in_tls ? "UTF8SMTPS" : "UTF8SMTP";
-	if (s->marks & MARK_ESMTP)
-		return s->in_tls ? "ESMTPS" : "ESMTP";
-	return "SMTP";
+		return words[1][how];
+	return s->marks & MARK_ESMTP || how ? words[0][how] : "SMTP";
 }
 
 static struct span only_rcpt(const struct step *t)
@@ -90,7 +117,7 @@ static struct span only_rcpt(const struct step *t)
 
 	if (t->s->rcpt_count != 1 || !list_next(&list, &item) || !list_next(&list, &item))
 		return SPAN_NONE;
-	return item;
+	return session_item_address(item);
 }
 
 void mail_begin_text(struct step *t)
@@ -99,7 +126,7 @@ void mail_begin_text(struct step *t)
 	struct letter *l = t->out->letter;
 	struct trace trace = {
 		.helo = span_of(s->helo, s->helo_n),
-		.peer = &s->peer.addr,
+		.peer = s->marks & MARK_LOCAL ? NULL : &s->peer.addr,
 		.tls = s->in_tls ? &s->tls : NULL,
 		.host = session_host(s),
 		.with = with_word(s),
@@ -111,11 +138,18 @@ void mail_begin_text(struct step *t)
 	s->queue_id = t->in->next_id;
 	s->text_bytes = 0;
 	s->text_since = t->now;
+	s->from_at = 0;
 	header_init(&s->header);
 	trace_print(&trace, &l->body);
 	BUG_IF(l->body.full);
 	s->trace_n = l->body.len;
 	s->body_size = l->body.len;
+}
+
+/* In a header that we may have to complete, room is left for that. */
+static size_t kept_room(const struct session *s)
+{
+	return submission_is(s) && s->header.at != HEADER_OVER ? FIX_UP_MAX : 0;
 }
 
 /* Normalising makes two bytes of one; a CR may have been held back from before. */
@@ -126,8 +160,8 @@ struct span mail_view(const struct step *t)
 
 	if (s->fault != RE_NONE || !(s->marks & MARK_MAIL))
 		return t->left;
-	return span_head(t->left,
-			 (buf_room(&t->out->letter->body) - 4) / (normalises ? 2 : 1));
+	return span_head(t->left, (buf_room(&t->out->letter->body) - 4 - kept_room(s)) /
+					  (normalises ? 2 : 1));
 }
 
 bool mail_wants_room(const struct step *t)
@@ -135,7 +169,7 @@ bool mail_wants_room(const struct step *t)
 	const struct session *s = t->s;
 
 	return (s->marks & MARK_MAIL) && s->fault == RE_NONE &&
-	       buf_room(&t->out->letter->body) < BODY_ROOM_MIN;
+	       buf_room(&t->out->letter->body) < BODY_ROOM_MIN + kept_room(s);
 }
 
 void mail_fault(struct step *t, enum reply r, enum event e)
@@ -162,16 +196,20 @@ static void judge(struct step *t)
 void mail_text(struct step *t, struct span text)
 {
 	struct session *s = t->s;
+	struct letter *l = t->out->letter;
+	bool was_open = s->header.at != HEADER_OVER;
 
 	if (s->fault != RE_NONE)
 		return;
-	header_scan(&s->header, text);
+	header_scan_from(&s->header, text, session_checks_from(s) ? &l->from : NULL);
 	s->body_size += text.n;
 	judge(t);
 	if (s->fault != RE_NONE)
 		return;
-	buf_put(&t->out->letter->body, text);
-	BUG_IF(t->out->letter->body.full);
+	buf_put(&l->body, text);
+	BUG_IF(l->body.full);
+	if (submission_is(s))
+		submission_header(t, was_open);
 }
 
 void mail_see_marks(struct step *t)
@@ -228,7 +266,13 @@ void mail_text_end(struct step *t, unsigned marks)
 	mail_see_marks(t);
 	if (refuses(s, marks))
 		mail_fault(t, RE_SMUGGLING, EV_NONE);
-	if (s->fault != RE_NONE) {
+	if (s->fault != RE_NONE || !submission_is(s) || submission_end(t))
+		mail_finish(t);
+}
+
+void mail_finish(struct step *t)
+{
+	if (t->s->fault != RE_NONE) {
 		refuse_text(t);
 		return;
 	}
@@ -258,6 +302,12 @@ void mail_submitted(struct step *t, enum submitted how)
 		accepted(t);
 		return;
 	}
-	mx_answer(t, how == SUBMITTED_NO_ROOM ? RE_NO_ROOM : RE_TRY_LATER, SPAN_NONE);
+	if (how == SUBMITTED_OVER)
+		session_see(t, EV_OVER_QUOTA);
+	mx_answer(t,
+		  how == SUBMITTED_NO_ROOM ? RE_NO_ROOM
+		  : how == SUBMITTED_OVER  ? RE_OVER_QUOTA
+					   : RE_TRY_LATER,
+		  SPAN_NONE);
 	mail_drop(t);
 }

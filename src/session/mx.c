@@ -1,7 +1,6 @@
 #include "session/inside.h"
 
 #include "base/bug.h"
-#include "base/rcptmap.h"
 #include "wire/envelope.h"
 #include "wire/xclient.h"
 
@@ -19,13 +18,22 @@ static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r,
 }
 
 /* With little room, fewer. */
-static bool too_many_errors(struct step *t, uint32_t *count, int64_t max)
+static int64_t most_errors(const struct step *t, int64_t max)
 {
 	int64_t now = t->standing->errors;
 
-	if (now > 0 && now < max)
-		max = now;
-	return too_many(t, count, max, RE_TOO_MANY_ERRORS, EV_TOO_MANY_ERRORS, END_ERRORS);
+	return now > 0 && now < max ? now : max;
+}
+
+static bool too_many_errors(struct step *t, uint32_t *count, int64_t max)
+{
+	return too_many(t, count, most_errors(t, max), RE_TOO_MANY_ERRORS,
+			EV_TOO_MANY_ERRORS, END_ERRORS);
+}
+
+bool mx_count_error(struct step *t)
+{
+	return ++t->s->errors > most_errors(t, t->s->conf->set.errors);
 }
 
 /* Commands that bring no mail nearer. */
@@ -38,7 +46,7 @@ static bool too_much_junk(struct step *t)
 }
 
 /* Print the reply; the peer has anew its time for a command. */
-static void say(struct step *t, enum reply r, struct span more)
+void mx_say(struct step *t, enum reply r, struct span more)
 {
 	smtp_reply(&t->s->smtp, r, more, t->out->peer);
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
@@ -48,7 +56,7 @@ static void say_by(struct step *t, enum reply r, enum rule by)
 {
 	uint8_t mem[RULE_TEXT_MAX];
 
-	say(t, r, by == RULE_NONE ? SPAN_NONE : triage_rule_text(t, by, mem));
+	mx_say(t, r, by == RULE_NONE ? SPAN_NONE : triage_rule_text(t, by, mem));
 }
 
 /* Who offends waits for the answer, if its standing says so. */
@@ -58,13 +66,24 @@ static void say_in_time(struct step *t, enum reply r, enum rule by)
 		say_by(t, r, by);
 		return;
 	}
-	t->s->held = r;
+	mx_hold(t, r, t->standing->delay);
 	t->s->held_by = by;
-	session_wait(t, PHASE_DELAY, t->now + t->standing->delay);
+}
+
+void mx_hold(struct step *t, enum reply r, ms_t how_long)
+{
+	t->s->held = r;
+	t->s->held_by = RULE_NONE;
+	session_wait(t, PHASE_DELAY, t->now + how_long);
 }
 
 void mx_say_held(struct step *t)
 {
+	if (t->s->held == RE_TOO_MANY_ERRORS) {
+		session_see(t, EV_TOO_MANY_ERRORS);
+		session_end_with(t, t->s->held, END_ERRORS);
+		return;
+	}
 	say_by(t, t->s->held, t->s->held_by);
 }
 
@@ -98,12 +117,12 @@ void mx_answer_by(struct step *t, enum rule r, struct span what)
 }
 
 /* Which offence is it to be answered like this? */
-static enum event offence(enum reply r)
+enum event mx_offence(enum reply r)
 {
 	return r == RE_UTF8_NEEDED || r == RE_NEEDS_UTF8 ? EV_EIGHT_BIT : EV_BAD_ARGUMENT;
 }
 
-static void refuse(struct step *t, enum reply r, enum event e, struct span what)
+void mx_refuse(struct step *t, enum reply r, enum event e, struct span what)
 {
 	session_see(t, e);
 	mx_answer(t, r, what);
@@ -111,15 +130,19 @@ static void refuse(struct step *t, enum reply r, enum event e, struct span what)
 
 /* ---- greeting ---------------------------------------------------------------------- */
 
-static unsigned offers(const struct session *s)
+unsigned mx_offers(const struct session *s)
 {
 	const struct settings *set = &s->conf->set;
 	bool tls = s->listener->tls == TLS_START && (s->marks & MARK_TLS_READY) &&
 		   !s->in_tls;
 
+	bool auth = login_mechanisms(s) != 0;
+
 	return (set->chunking ? SMTP_OFFERS_CHUNKING : 0) |
 	       (set->utf8 ? SMTP_OFFERS_UTF8 : 0) | (tls ? SMTP_OFFERS_TLS : 0) |
 	       (s->marks & MARK_XCLIENT ? SMTP_OFFERS_XCLIENT : 0) |
+	       (auth ? SMTP_OFFERS_AUTH : 0) | (s->listener->auth ? SMTP_KNOWS_AUTH : 0) |
+	       (submission_is(s) ? SMTP_OFFERS_DSN : 0) |
 	       (set->bare_newlines == BARE_NORMALISE ? SMTP_NORMALISES : 0);
 }
 
@@ -127,7 +150,9 @@ void mx_start_over(struct step *t)
 {
 	struct session *s = t->s;
 
-	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, offers(s));
+	login_forget(s);
+	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, mx_offers(s));
+	smtp_allow_auth(&s->smtp, (size_t)s->conf->set.auth_line_max);
 	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
@@ -164,9 +189,11 @@ static void hello(struct step *t, const struct smtp_event *ev)
 		.rcpt_max = (uint64_t)s->conf->set.recipients,
 		.mail_max = (uint64_t)s->conf->set.mails,
 	};
+	uint8_t mem[128];
+	struct buf mechanisms;
 
 	if (!is_name(ev->text)) {
-		refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
+		mx_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
 		return;
 	}
 	mail_drop(t);
@@ -174,10 +201,13 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	triage_hello(t);
 	s->marks &= ~MARK_ESMTP;
 	if (ev->verb == SMTP_HELO) {
-		say(t, RE_HELO, ehlo.host);
+		mx_say(t, RE_HELO, ehlo.host);
 		return;
 	}
 	s->marks |= MARK_ESMTP;
+	buf_init(&mechanisms, mem, sizeof(mem));
+	sasl_print(login_mechanisms(s), &mechanisms);
+	ehlo.mechanisms = buf_span(&mechanisms);
 	smtp_reply_ehlo(&s->smtp, &ehlo, t->out->peer);
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
@@ -188,18 +218,18 @@ static void starttls(struct step *t)
 	struct session *s = t->s;
 
 	if (s->in_tls) {
-		refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
+		mx_refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
 	} else if (s->listener->tls != TLS_START) {
-		refuse(t, RE_NOT_HERE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
+		mx_refuse(t, RE_NOT_HERE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
 	} else if (!(s->smtp.offers & SMTP_OFFERS_TLS)) {
 		mx_answer(t, RE_TLS_UNAVAILABLE, SPAN_NONE);
 	} else if (t->standing->handshake_over) {
-		refuse(t, RE_TLS_UNAVAILABLE, EV_HANDSHAKE_OVER, SPAN("STARTTLS"));
+		mx_refuse(t, RE_TLS_UNAVAILABLE, EV_HANDSHAKE_OVER, SPAN("STARTTLS"));
 	} else if (t->left.n) {
 		session_see(t, EV_TLS_PIPELINED);
 		session_end_with(t, RE_GO_AWAY, END_ABUSE);
 	} else {
-		say(t, RE_TLS_GO, SPAN_NONE);
+		mx_say(t, RE_TLS_GO, SPAN_NONE);
 		t->out->orders |= DO_TLS;
 		session_wait(t, PHASE_TLS, t->now + triage_tls_time(t));
 	}
@@ -212,11 +242,11 @@ static void xclient(struct step *t, struct span text)
 	struct xclient x;
 
 	if (!(s->marks & MARK_XCLIENT)) {
-		refuse(t, RE_XCLIENT_DENIED, EV_XCLIENT_DENIED, text);
+		mx_refuse(t, RE_XCLIENT_DENIED, EV_XCLIENT_DENIED, text);
 		return;
 	}
 	if (!xclient_parse(text, &x)) {
-		refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, text);
+		mx_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, text);
 		return;
 	}
 	if (x.has_addr)
@@ -226,197 +256,11 @@ static void xclient(struct step *t, struct span text)
 	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
 	triage_start_over(t);
+	login_forget(s);
+	s->smtp.offers = mx_offers(s);
 	if (x.has_helo)
 		keep_helo(s, span_of(x.helo, x.helo_n));
-	say(t, RE_GREETING, session_host(s));
-}
-
-/* ---- envelope ---------------------------------------------------------------------- */
-
-static unsigned mail_flags(const struct session *s, const struct envelope_mail *m)
-{
-	return (m->body >= BODY_8BITMIME ? MAIL_8BIT : 0) |
-	       (m->body == BODY_BINARYMIME ? MAIL_BINARY : 0) |
-	       (m->utf8 ? MAIL_UTF8 : 0) | (s->in_tls ? MAIL_TLS : 0);
-}
-
-static void mail(struct step *t, const struct smtp_event *ev)
-{
-	struct session *s = t->s;
-	struct envelope_mail m;
-	enum reply r;
-
-	if (s->messages >= s->conf->set.mails) {
-		session_end_with(t, RE_TOO_MANY_MAILS, END_ENOUGH);
-		return;
-	}
-	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);
-	if (r != RE_NONE) {
-		refuse(t, r, offence(r), ev->text);
-	} else if (m.requires_tls) {
-		mx_answer(t, RE_NO_TLS_RELAY, ev->text);
-	} else if (m.size > (uint64_t)s->conf->set.message_max) {
-		refuse(t, RE_TOO_BIG, EV_TOO_BIG, ev->text);
-	} else if (t->in->storage_full || !t->out->letter) {
-		mx_answer(t, RE_NO_ROOM, ev->text);
-	} else if (!triage_sender(t, address_span(&m.from), ev->text)) {
-		if (m.from.n == 0)
-			session_see(t, EV_NULL_SENDER);
-		s->smtp.binary = m.body == BODY_BINARYMIME;
-		mail_begin(t, address_span(&m.from), mail_flags(s, &m));
-		say(t, RE_SENDER_OK, SPAN_NONE);
-	}
-}
-
-static enum rcpt_answer look_up(const struct step *t, struct span address)
-{
-	return rcptmap_look_up(t->in->recipients.p, t->in->recipients.n, address);
-}
-
-static struct span join(struct span local, struct span domain, struct buf *out)
-{
-	buf_reset(out);
-	buf_put(out, local);
-	buf_byte(out, '@');
-	buf_put_lower(out, domain);
-	return buf_span(out);
-}
-
-/*
- * <postmaster> without a domain must be accepted (RFC 5321, 4.5.1): that of our own name,
- * of a domain above it, or of the first domain in the configuration.
- */
-static bool find_postmaster(const struct step *t, struct address *a)
-{
-	const struct conf *conf = t->s->conf;
-	struct span domain = session_host(t->s);
-	struct buf out;
-
-	buf_init(&out, a->text, sizeof(a->text));
-	while (domain.n) {
-		join(SPAN("postmaster"), domain, &out);
-		if (look_up(t, buf_span(&out)) >= RCPT_IS_KNOWN)
-			break;
-		(void)span_cut(&domain, '.');
-	}
-	if (domain.n == 0 && conf->domain_count == 0)
-		return false;
-	if (domain.n == 0)
-		join(SPAN("postmaster"), span_str(conf->domains[0]), &out);
-	a->n = (uint16_t)out.len;
-	return !out.full;
-}
-
-/* The recipient is good: it is in the envelope already. */
-static void rcpt_accepted(struct step *t)
-{
-	t->s->rcpt_count++;
-	session_see(t, EV_RECIPIENT_OK);
-	say(t, RE_RECIPIENT_OK, SPAN_NONE);
-}
-
-static void rcpt_refused(struct step *t, enum rcpt_answer why, struct span address)
-{
-	switch (why) {
-	case RCPT_IS_FOREIGN:
-		refuse(t, RE_RELAY_DENIED, EV_RELAY_DENIED, address);
-		break;
-	case RCPT_IS_UNKNOWN:
-		refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, address);
-		break;
-	case RCPT_IS_FULL:
-		refuse(t, RE_MAILBOX_FULL, EV_RECIPIENT_FULL, address);
-		break;
-	case RCPT_IS_KNOWN:
-	case RCPT_IS_ASK:
-		break;
-	}
-}
-
-/* The last item of the envelope: what mail_put_rcpt() put there. */
-static struct span last_rcpt(const struct step *t, size_t n)
-{
-	return span_tail(buf_span(&t->out->letter->envelope), n);
-}
-
-static void judge_rcpt(struct step *t, struct span address, struct span as_said)
-{
-	enum rcpt_answer who;
-
-	if (triage_rcpt(t, address, as_said))
-		return;
-	who = look_up(t, address);
-	if (who < RCPT_IS_KNOWN || who == RCPT_IS_FULL) {
-		rcpt_refused(t, who, as_said);
-		return;
-	}
-	mail_put_rcpt(t, address);
-	if (who == RCPT_IS_KNOWN) {
-		rcpt_accepted(t);
-		return;
-	}
-	t->s->asked_n = (uint16_t)address.n;
-	t->out->address = last_rcpt(t, address.n);
-	t->out->orders |= DO_VERIFY;
-	session_wait(t, PHASE_VERIFY,
-		     t->now + t->s->conf->set.verify_wait + 5 * MS_SECOND);
-}
-
-static void rcpt(struct step *t, const struct smtp_event *ev)
-{
-	struct session *s = t->s;
-	struct address to;
-	enum reply r = envelope_rcpt_parse(ev->text, s->flags & MAIL_UTF8, &to);
-
-	if (r != RE_NONE) {
-		refuse(t, r, offence(r), ev->text);
-	} else if (t->in->recipients.n == 0) {
-		mx_answer(t, RE_CANNOT_VERIFY, ev->text);
-	} else if (to.kind == ADDRESS_POSTMASTER && !find_postmaster(t, &to)) {
-		refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, ev->text);
-	} else if (mail_has_rcpt(t, address_span(&to))) {
-		say(t, RE_RECIPIENT_OK, SPAN_NONE);
-	} else if (s->rcpt_count >= s->conf->set.recipients) {
-		if (!(s->marks & MARK_RCPT_OVER))
-			session_see(t, EV_TOO_MANY_RCPT);
-		s->marks |= MARK_RCPT_OVER;
-		mx_answer(t, RE_TOO_MANY_RCPT, ev->text);
-	} else if (!mail_has_envelope_room(t)) {
-		mx_answer(t, RE_NO_ROOM, ev->text);
-	} else {
-		judge_rcpt(t, address_span(&to), ev->text);
-	}
-}
-
-void mx_verdict(struct step *t, enum verdict v)
-{
-	struct span address = last_rcpt(t, t->s->asked_n);
-
-	t->s->phase = PHASE_TALK;
-	if (v != VERDICT_YES)
-		mail_take_back_rcpt(t, address);
-	switch (v) {
-	case VERDICT_YES:
-		rcpt_accepted(t);
-		break;
-	case VERDICT_NO:
-		rcpt_refused(t, RCPT_IS_UNKNOWN, address);
-		break;
-	case VERDICT_FULL:
-		rcpt_refused(t, RCPT_IS_FULL, address);
-		break;
-	case VERDICT_FOREIGN:
-		rcpt_refused(t, RCPT_IS_FOREIGN, address);
-		break;
-	case VERDICT_FORGED:
-		refuse(t, RE_BOUNCE_FORGED, EV_BOUNCE_FORGED, address);
-		break;
-	case VERDICT_UNKNOWN:
-	case VERDICT_ASK:
-	case VERDICT_COUNT:
-		mx_answer(t, RE_CANNOT_VERIFY, address);
-		break;
-	}
+	mx_say(t, RE_GREETING, session_host(s));
 }
 
 /* ---- verbs ------------------------------------------------------------------------- */
@@ -430,7 +274,7 @@ static void begin_text(struct step *t)
 static void data(struct step *t)
 {
 	if (t->s->smtp.binary) {
-		refuse(t, RE_BINARY_DATA, EV_BAD_SEQUENCE, SPAN("DATA"));
+		mx_refuse(t, RE_BINARY_DATA, EV_BAD_SEQUENCE, SPAN("DATA"));
 		return;
 	}
 	smtp_reply(&t->s->smtp, RE_SEND_BODY, SPAN_NONE, t->out->peer);
@@ -472,10 +316,10 @@ static void query(struct step *t, const struct smtp_event *ev)
 	enum reply r = envelope_query_check(ev->text, t->s->smtp.offers);
 
 	if (r != RE_NONE)
-		refuse(t, r, offence(r), ev->text);
+		mx_refuse(t, r, mx_offence(r), ev->text);
 	else
-		refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY,
-		       ev->text);
+		mx_refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY,
+			  ev->text);
 }
 
 static bool is_junk(enum smtp_verb v)
@@ -499,16 +343,16 @@ static void verb(struct step *t, const struct smtp_event *ev)
 		starttls(t);
 		break;
 	case SMTP_AUTH:
-		refuse(t, RE_NOT_HERE, EV_AUTH_NOT_OFFERED, SPAN("AUTH"));
+		login_auth(t, ev);
 		break;
 	case SMTP_XCLIENT:
 		xclient(t, ev->text);
 		break;
 	case SMTP_MAIL:
-		mail(t, ev);
+		transaction_mail(t, ev);
 		break;
 	case SMTP_RCPT:
-		rcpt(t, ev);
+		transaction_rcpt(t, ev);
 		break;
 	case SMTP_DATA:
 		data(t);
@@ -518,25 +362,26 @@ static void verb(struct step *t, const struct smtp_event *ev)
 		break;
 	case SMTP_RSET:
 		mail_drop(t);
-		say(t, RE_OK, SPAN_NONE);
+		mx_say(t, RE_OK, SPAN_NONE);
 		break;
 	case SMTP_NOOP:
-		say(t, RE_OK, SPAN_NONE);
+		mx_say(t, RE_OK, SPAN_NONE);
 		break;
 	case SMTP_VRFY:
 	case SMTP_EXPN:
 		query(t, ev);
 		break;
 	case SMTP_HELP:
-		say(t, RE_HELP, SPAN_NONE);
+		mx_say(t, RE_HELP, SPAN_NONE);
 		break;
 	case SMTP_QUIT:
-		say(t, RE_BYE, SPAN_NONE);
+		mx_say(t, RE_BYE, SPAN_NONE);
 		session_end(t, END_QUIT);
 		break;
 	case SMTP_NONE:
 	case SMTP_BODY_END:
 	case SMTP_CHUNK_END:
+	case SMTP_AUTH_MORE:
 	case SMTP_REFUSED:
 	case SMTP_VERB_COUNT:
 		BUG_IF(true);
@@ -556,7 +401,7 @@ static void bad(struct step *t, const struct smtp_event *ev)
 		return;
 	} else if (ev->odd == EV_NONE) { /* a consequence of what we refused */
 		note_refusal(t, ev->say, ev->text);
-		say(t, ev->say, SPAN_NONE);
+		mx_say(t, ev->say, SPAN_NONE);
 	} else {
 		mx_answer(t, ev->say, ev->text);
 		if (ev->lost && s->phase == PHASE_DELAY)
@@ -627,6 +472,9 @@ static void event(struct step *t, const struct smtp_event *ev)
 		break;
 	case SMTP_END:
 		mail_text_end(t, ev->marks);
+		break;
+	case SMTP_ANSWER:
+		login_answer(t, ev);
 		break;
 	case SMTP_BAD:
 		t->s->commands++;

@@ -141,6 +141,40 @@ void session_init(struct session *s, const struct session_setup *setup)
 		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
 	};
 	smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
+	if (!*setup->listener->path)
+		return;
+	s->marks |= MARK_LOCAL | (setup->any_sender ? MARK_ANY_SENDER : 0);
+	if (setup->login.n && setup->login.n <= sizeof(s->sasl.user)) {
+		s->marks |= MARK_LOGGED_IN;
+		s->sasl.user_n = (uint8_t)setup->login.n;
+		memcpy(s->sasl.user, setup->login.p, setup->login.n);
+	}
+}
+
+struct span session_login(const struct session *s)
+{
+	return span_of(s->sasl.user, s->marks & MARK_LOGGED_IN ? s->sasl.user_n : 0);
+}
+
+bool session_is_local(const struct session *s)
+{
+	return (s->marks & MARK_LOCAL) != 0;
+}
+
+bool session_in_exchange(const struct session *s)
+{
+	return s->phase != PHASE_OVER &&
+	       (s->sasl.at == SASL_AT_AUTH || s->sasl.at == SASL_AT_ANSWER);
+}
+
+bool session_checks_from(const struct session *s)
+{
+	return submission_is(s);
+}
+
+size_t session_item_room(const struct session *s)
+{
+	return (s->smtp.offers & SMTP_OFFERS_DSN ? ITEM_MAX : ADDRESS_MAX) + 2;
 }
 
 /* Greet now, or listen for a while who cannot wait. */
@@ -342,7 +376,13 @@ static void deadline_passed(struct step *t)
 		timed_out(t);
 		break;
 	case PHASE_VERIFY:
-		mx_verdict(t, VERDICT_UNKNOWN);
+		transaction_verdict(t, VERDICT_UNKNOWN);
+		break;
+	case PHASE_SENDER:
+		submission_verdict(t, VERDICT_UNKNOWN);
+		break;
+	case PHASE_AUTH:
+		login_later(t);
 		break;
 	case PHASE_ROOM:
 		room(t, false);
@@ -406,6 +446,8 @@ static void happened(struct step *t)
 		break;
 	case IN_EOF:
 		s->marks |= MARK_EOF;
+		if (s->phase == PHASE_AUTH) /* nothing may be behind AUTH: it has left */
+			session_end(t, END_HUNG_UP);
 		break;
 	case IN_BROKEN:
 		end_by(t, END_RESET, DO_ABORT);
@@ -422,7 +464,9 @@ static void happened(struct step *t)
 		break;
 	case IN_VERDICT:
 		if (s->phase == PHASE_VERIFY)
-			mx_verdict(t, t->in->verdict);
+			transaction_verdict(t, t->in->verdict);
+		else if (s->phase == PHASE_SENDER)
+			submission_verdict(t, t->in->verdict);
 		break;
 	case IN_ROOM:
 	case IN_NO_ROOM:
@@ -438,6 +482,14 @@ static void happened(struct step *t)
 	case IN_FACTS:
 		if (s->phase == PHASE_FACTS)
 			triage_waited(t, false);
+		break;
+	case IN_CHALLENGE:
+		if (s->phase == PHASE_AUTH)
+			login_challenge(t);
+		break;
+	case IN_AUTHED:
+		if (s->phase == PHASE_AUTH)
+			login_authed(t);
 		break;
 	}
 }

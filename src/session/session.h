@@ -12,9 +12,9 @@
  *
  * - The first step is IN_OPENED. Every step, whatever happened, comes with all bytes that
  *   were received and not yet consumed, and with all members below `bytes` filled in.
- *   out is zeroed but for peer and letter.
+ *   out is zeroed but for peer, letter and room.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS, FACTS), while an answer is held back (DELAY), and while out->peer
+ *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND), while an answer is held back (DELAY), and while out->peer
  *   has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
  *   what was said has been sent; after a question, its answer is the step that goes on;
  *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
@@ -29,11 +29,17 @@
  * Orders come together like this, and edge/ carries them out from left to right:
  *
  *     [DO_DROP]  then at most one of  DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS,
- *                                     DO_FACTS, DO_CLOSE, DO_ABORT
+ *                                     DO_FACTS, DO_AUTH, DO_AUTH_MORE, DO_MAY_SEND,
+ *                                     DO_CLOSE, DO_ABORT
  *
  * DO_DROP is about the transaction that was under way when the step began: its spool file
  * and whatever else edge/ holds for it. What is in the letter after the step belongs to
  * the next one, if session_has_letter().
+ *
+ * Secrets. What DO_AUTH and DO_AUTH_MORE hand over lies in the room that was lent and in the
+ * bytes that were used in this step: edge/ wipes both as soon as it is sent. Whoever
+ * checks is told that an exchange is over (AUTH_OVER) when session_in_exchange() is no more
+ * true and it has not said so itself.
  */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
@@ -47,6 +53,7 @@
 #include "spec/events.h"
 #include "spec/messages.h"
 #include "wire/header.h"
+#include "wire/sasl.h"
 #include "wire/smtp.h"
 
 enum session_in_kind {
@@ -63,6 +70,23 @@ enum session_in_kind {
 	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted */
 	IN_STOP,      /* we are stopping: end at the next good moment */
 	IN_FACTS, /* the answer to DO_FACTS: standing->facts is as good as it will get */
+	IN_CHALLENGE, /* an answer to DO_AUTH(_MORE): say text to the client */
+	IN_AUTHED,    /* the other one: authed */
+};
+
+/* What came of an exchange; see messages.def. Texts are good for this step. */
+struct session_authed {
+	enum authed result;
+	enum event event; /* what the client did with it; EV_NONE: nothing */
+	ms_t delay;	  /* before a refusal is told */
+	bool held;	  /* what it sends is to be held */
+	struct span login, text;
+};
+
+/* DO_AUTH: what somebody wants to log in with. Spans point into the room and the input. */
+struct session_credentials {
+	enum sasl_mechanism mechanism;
+	struct span authzid, user, secret;
 };
 
 struct session_tls {
@@ -77,6 +101,8 @@ struct session_in {
 	const struct session_tls *tls;
 	enum verdict verdict;
 	enum submitted submitted;
+	struct span text; /* of IN_CHALLENGE */
+	const struct session_authed *authed;
 	/* who gets mail here: a mapped rcptmap that rcptmap_ok() found good */
 	struct span recipients;
 	bool storage_full;
@@ -97,15 +123,32 @@ struct session_in {
  * IN_ROOM. (An envelope is never spooled: it must grow up to ENVELOPE_MAX.)
  *
  * A letter is lent in every step, empty if there is no transaction, with room for at least
- * LETTER_ENVELOPE_MIN and LETTER_BODY_MIN; NULL if there is no memory: MAIL gets 452.
+ * LETTER_ENVELOPE_MIN and LETTER_BODY_MIN, and where session_checks_from() with another
+ * LETTER_FROM for the field of that name; NULL if there is no memory: MAIL gets 452.
+ *
+ * An item of the envelope is an address; behind it, after a tab, may be parameters of RFC
+ * 3461 ("NOTIFY=NEVER ORCPT=...", and of the sender "ENVID=...").
  */
 #define LETTER_ENVELOPE_MIN 1024
 #define LETTER_BODY_MIN	    4096
+#define LETTER_FROM	    1024
 
 struct letter {
 	struct buf envelope;
 	struct buf body;
+	struct buf from;
 };
+
+static inline struct span session_item_address(struct span item)
+{
+	return span_head(item, span_find(item, '\t'));
+}
+
+/* What is behind it, or nothing. */
+static inline struct span session_item_params(struct span item)
+{
+	return span_skip(item, span_find(item, '\t') + 1);
+}
 
 #define DO_CLOSE (1u << 0) /* flush, then close */
 /*
@@ -118,9 +161,13 @@ struct letter {
 #define DO_ROOM	  (1u << 3) /* make room in the letter */
 #define DO_SUBMIT (1u << 4) /* give the letter to the store */
 /* The transaction is over without a message: forget its spool file. */
-#define DO_DROP	 (1u << 5)
-#define DO_ABORT (1u << 6) /* close without saying anything more (reset) */
-#define DO_FACTS (1u << 7) /* say when the look-ups about the client are over */
+#define DO_DROP	     (1u << 5)
+#define DO_ABORT     (1u << 6) /* close without saying anything more (reset) */
+#define DO_FACTS     (1u << 7) /* say when the look-ups about the client are over */
+#define DO_AUTH	     (1u << 8) /* have out->credentials checked */
+#define DO_AUTH_MORE (1u << 9) /* hand out->more to whoever leads the exchange */
+#define DO_MAY_SEND \
+	(1u << 10) /* ask whether session_login() may send from out->address */
 
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
@@ -134,14 +181,18 @@ struct session_out {
 	size_t used;	  /* how many of the bytes were consumed */
 	ms_t wake;	  /* when IN_TIME is wanted; MS_NEVER for never */
 	struct buf *peer; /* what to say to the peer: room for OUT_MAX at the start */
-	struct letter *letter;	    /* lent; kept by edge/ while session_has_letter() */
-	struct span address;	    /* DO_VERIFY; good until the next step */
-	uint16_t seen[EVENT_COUNT]; /* what the peer did in this step */
+	struct letter *letter;	/* lent; kept by edge/ while session_has_letter() */
+	struct sasl_room *room; /* lent for this step; NULL: nobody can log in */
+	struct span address;	/* DO_VERIFY, DO_MAY_SEND; good until the next step */
+	struct session_credentials credentials; /* DO_AUTH; good for this step, as is */
+	struct span more;			/* DO_AUTH_MORE */
+	uint16_t seen[EVENT_COUNT];		/* what the peer did in this step */
 	struct session_refusal refused;
 	/* The rule of the guard that refused in this step; RULE_NONE: none did. */
 	enum rule refused_by;
-	bool only_observed; /* it would have, but guard.observe has it */
-	bool passed;	    /* the client has waited for our greeting */
+	bool only_observed;  /* it would have, but guard.observe has it */
+	bool passed;	     /* the client has waited for our greeting */
+	struct span not_own; /* an address that is not its own, and was let pass (log) */
 };
 
 enum session_phase {
@@ -155,6 +206,8 @@ enum session_phase {
 	PHASE_SUBMIT, /* the store has the letter */
 	PHASE_FACTS,  /* waiting for look-ups about the client */
 	PHASE_DELAY,  /* an answer is held back */
+	PHASE_AUTH,   /* auth was asked about a login */
+	PHASE_SENDER, /* the store was asked about a sender address */
 	PHASE_OVER,
 };
 
@@ -164,11 +217,14 @@ struct session_setup {
 	struct endpoint peer, local;
 	bool tls_ready; /* there is a certificate: STARTTLS may be offered */
 	ms_t now;
+	/* over a socket of this machine: as whom the kernel says that it came; else empty */
+	struct span login;
+	bool any_sender; /* it may give any sender address: root */
 };
 
 /*
  * Members are for session/ to write. edge/ and the log may read those above the line.
- * About 700 bytes: there is one for every idle connection.
+ * About 1,000 bytes: there is one for every idle connection.
  */
 struct session {
 	const struct conf *conf;
@@ -190,11 +246,14 @@ struct session {
 	struct session_tls tls; /* if in_tls */
 	/* ---- */
 	struct smtp smtp;
+	struct sasl sasl;     /* its user: who is logged in, see session_login() */
 	struct header header; /* of the message under way */
 	unsigned marks;	      /* see session/inside.h */
 	enum reply fault;     /* why the message under way is refused at its end */
 	uint32_t junk, unknown;
-	uint16_t asked_n;    /* how long the recipient is that was asked about */
+	uint16_t asked_n;    /* how long the item is that was asked about */
+	uint16_t from_at;    /* how much of letter.from was judged */
+	uint32_t auth_delay; /* what a refusal waits for, once our last words are answered */
 	uint64_t trace_n;    /* how much of body_size is ours */
 	uint64_t text_bytes; /* of the message on the wire */
 	ms_t text_since;     /* when it began, later by what we took for ourselves */
@@ -215,5 +274,16 @@ void session_step(struct session *s, const struct session_in *in, ms_t now,
  * item is the sender ("" for the null sender), the others are the accepted recipients.
  */
 bool session_has_letter(const struct session *s);
+/* May the address in the From field matter? */
+bool session_checks_from(const struct session *s);
+/* How much room the envelope needs for one more. */
+size_t session_item_room(const struct session *s);
+
+/* Who it is; empty before it has logged in. */
+struct span session_login(const struct session *s);
+/* It came over a socket of this machine. */
+bool session_is_local(const struct session *s);
+/* Does it wait for, or owe something to, whoever leads an exchange? */
+bool session_in_exchange(const struct session *s);
 
 #endif

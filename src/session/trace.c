@@ -28,9 +28,12 @@ void trace_print(const struct trace *t, struct buf *out)
 {
 	buf_fmt(out, "Received: from ");
 	put_name(t->helo, out);
-	buf_fmt(out, " (");
-	addr_print_literal(t->peer, out);
-	buf_fmt(out, ")\r\n");
+	buf_put(out, SPAN(" ("));
+	if (t->peer)
+		addr_print_literal(t->peer, out);
+	else
+		buf_put(out, SPAN("local"));
+	buf_put(out, SPAN(")\r\n"));
 	if (t->tls)
 		buf_fmt(out, "\t(using %.15s with cipher %.47s (%u bits))\r\n",
 			t->tls->version, t->tls->cipher, t->tls->bits);

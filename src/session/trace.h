@@ -11,8 +11,8 @@
 #include "session/session.h"
 
 struct trace {
-	struct span helo; /* as the peer said it */
-	const struct addr *peer;
+	struct span helo;	       /* as the peer said it */
+	const struct addr *peer;       /* NULL: a program of this machine */
 	const struct session_tls *tls; /* NULL: in the clear */
 	struct span host;	       /* us */
 	const char *with;	       /* ESMTP, ESMTPS, ... */

@@ -30,9 +30,14 @@ static bool is_trusted(const struct step *t)
 	return t->standing->known_good || t->standing->allowed;
 }
 
+/*
+ * Our users come from home, where every blocklist lists them, and their programs say HELO
+ * as they please. Before they log in they can do nothing but that.
+ */
 bool triage_greets_at_once(const struct step *t)
 {
-	return t->s->conf->set.greet_delay == 0 || t->standing->passed || is_trusted(t);
+	return t->s->conf->set.greet_delay == 0 || t->standing->passed || is_trusted(t) ||
+	       submission_is(t->s);
 }
 
 /* ---- rules ------------------------------------------------------------------------- */
@@ -84,7 +89,8 @@ static bool refuses(struct step *t, enum rule r, enum event e, struct span what)
  */
 bool triage_is_over(const struct step *t)
 {
-	if (!t->standing->over || t->standing->late == RULE_NONE)
+	if (!t->standing->over || t->standing->late == RULE_NONE ||
+	    t->s->marks & MARK_LOGGED_IN)
 		return false;
 	switch (t->s->phase) {
 	case PHASE_WAIT:
@@ -93,6 +99,8 @@ bool triage_is_over(const struct step *t)
 	case PHASE_ROOM:
 	case PHASE_FACTS:
 	case PHASE_DELAY:
+	case PHASE_AUTH:
+	case PHASE_SENDER:
 		return true;
 	case PHASE_OPEN:
 	case PHASE_PROXY:
@@ -155,7 +163,8 @@ bool triage_waits(struct step *t)
 	struct session *s = t->s;
 
 	if (s->smtp.state != SMTP_MAIL_OK || !t->left.n || s->marks & MARK_ASKED ||
-	    t->standing->facts.state != FACTS_PENDING || is_trusted(t))
+	    t->standing->facts.state != FACTS_PENDING || is_trusted(t) ||
+	    s->marks & MARK_LOGGED_IN)
 		return false;
 	s->marks |= MARK_ASKED;
 	t->out->orders |= DO_FACTS;
@@ -189,7 +198,7 @@ void triage_hello(struct step *t)
 	struct session *s = t->s;
 	struct span name = span_of(s->helo, s->helo_n);
 	struct helo_ends ends = { &s->peer.addr, &s->local, session_host(s) };
-	enum event e = helo_check(name, &ends);
+	enum event e = submission_is(s) ? EV_NONE : helo_check(name, &ends);
 
 	if (e != EV_NONE)
 		session_see_once(t, e);
@@ -199,7 +208,8 @@ void triage_hello(struct step *t)
 /* Do lists permit what was said so far? Then the guard keeps silent; nobody else does. */
 static bool is_permitted(const struct step *t)
 {
-	return t->s->marks & (MARK_HELO_GOOD | MARK_PTR_GOOD | MARK_FROM_GOOD);
+	return t->s->marks &
+	       (MARK_HELO_GOOD | MARK_PTR_GOOD | MARK_FROM_GOOD | MARK_LOGGED_IN);
 }
 
 bool triage_sender(struct step *t, struct span address, struct span as_said)

@@ -68,11 +68,122 @@ static enum reply take_body(const struct param *p, unsigned offers,
 	return RE_NONE;
 }
 
+/* ---- what the sender wants to be told (RFC 3461) ----------------------------------- */
+
+static bool is_upper_hex(uint8_t c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
+}
+
+/* xtext (4): printable, but "+" and "=", which are +2B and +3D. */
+static bool is_xtext(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		uint8_t c = text.p[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '=')
+			return false;
+		if (c != '+')
+			continue;
+		if (i + 2 >= text.n || !is_upper_hex(text.p[i + 1]) ||
+		    !is_upper_hex(text.p[i + 2]))
+			return false;
+		i += 2;
+	}
+	return text.n != 0;
+}
+
+static enum reply take_ret(const struct param *p, struct envelope_mail *out)
+{
+	if (out->ret != RET_UNSAID)
+		return RE_BAD_ARGUMENT;
+	if (span_eq_nocase(p->value, SPAN("FULL")))
+		out->ret = RET_FULL;
+	else if (span_eq_nocase(p->value, SPAN("HDRS")))
+		out->ret = RET_HDRS;
+	else
+		return RE_BAD_ARGUMENT;
+	return RE_NONE;
+}
+
+static enum reply take_envid(const struct param *p, struct envelope_mail *out)
+{
+	if (out->envid.n || p->value.n > ENVID_MAX || !is_xtext(p->value))
+		return RE_BAD_ARGUMENT;
+	out->envid = p->value;
+	return RE_NONE;
+}
+
+/* NEVER, or a list of the others, each once (4.1). */
+static enum reply take_notify(const struct param *p, struct envelope_rcpt *out)
+{
+	static const char *const words[] = { "SUCCESS", "FAILURE", "DELAY" };
+	struct span list = p->value;
+	unsigned said = 0;
+
+	if (out->notify.n || list.n == 0 || list.p[list.n - 1] == ',')
+		return RE_BAD_ARGUMENT;
+	while (list.n && !span_eq_nocase(p->value, SPAN("NEVER"))) {
+		struct span word = span_cut(&list, ',');
+		unsigned bit = 0;
+
+		for (unsigned i = 0; i < COUNT_OF(words); i++)
+			if (span_eq_nocase(word, span_str(words[i])))
+				bit = 1u << i;
+		if (!bit || said & bit)
+			return RE_BAD_ARGUMENT;
+		said |= bit;
+	}
+	out->notify = p->value;
+	return RE_NONE;
+}
+
+/* A type, a semicolon, an address in xtext (4.2); of type utf-8 it may be that (RFC 6533). */
+static enum reply take_orcpt(const struct param *p, bool utf8, struct envelope_rcpt *out)
+{
+	struct span address = p->value, type = span_cut(&address, ';');
+	bool high = !utf8_is_ascii(address);
+
+	if (out->orcpt.n || p->value.n > ORCPT_MAX || !is_keyword(type))
+		return RE_BAD_ARGUMENT;
+	if (high && (!utf8 || !utf8_ok(address) || !span_eq_nocase(type, SPAN("utf-8"))))
+		return RE_BAD_ARGUMENT;
+	if (!high && !is_xtext(address))
+		return RE_BAD_ARGUMENT;
+	out->orcpt = p->value;
+	return RE_NONE;
+}
+
+static enum reply take_rcpt_param(const struct param *p, unsigned offers, bool utf8,
+				  struct envelope_rcpt *out)
+{
+	if (!(offers & SMTP_OFFERS_DSN))
+		return RE_BAD_PARAMETER;
+	if (!is_keyword(p->keyword))
+		return RE_BAD_ARGUMENT;
+	if (span_eq_nocase(p->keyword, SPAN("NOTIFY")))
+		return take_notify(p, out);
+	if (span_eq_nocase(p->keyword, SPAN("ORCPT")))
+		return take_orcpt(p, utf8, out);
+	return RE_BAD_PARAMETER;
+}
+
+/* ---- MAIL -------------------------------------------------------------------------- */
+
 static enum reply take_flag(const struct param *p, bool *flag)
 {
 	if (*flag || p->has_value)
 		return RE_BAD_ARGUMENT;
 	*flag = true;
+	return RE_NONE;
+}
+
+/* Who is said to have sent it first: nobody whom we would believe that (RFC 4954, 5). */
+static enum reply take_auth(const struct param *p, struct envelope_mail *out)
+{
+	if (out->auth || !is_xtext(p->value))
+		return RE_BAD_ARGUMENT;
+	out->auth = true;
 	return RE_NONE;
 }
 
@@ -89,6 +200,14 @@ static enum reply take_param(const struct param *p, unsigned offers,
 		return take_flag(p, &out->utf8);
 	if (span_eq_nocase(p->keyword, SPAN("REQUIRETLS")))
 		return take_flag(p, &out->requires_tls);
+	if (span_eq_nocase(p->keyword, SPAN("AUTH")) && (offers & SMTP_KNOWS_AUTH))
+		return take_auth(p, out);
+	if (!(offers & SMTP_OFFERS_DSN))
+		return RE_BAD_PARAMETER;
+	if (span_eq_nocase(p->keyword, SPAN("RET")))
+		return take_ret(p, out);
+	if (span_eq_nocase(p->keyword, SPAN("ENVID")))
+		return take_envid(p, out);
 	return RE_BAD_PARAMETER;
 }
 
@@ -131,17 +250,23 @@ enum reply envelope_mail_parse(struct span text, unsigned offers,
 	return RE_NONE;
 }
 
-enum reply envelope_rcpt_parse(struct span text, bool utf8, struct address *out)
+enum reply envelope_rcpt_parse(struct span text, unsigned offers, bool utf8,
+			       struct envelope_rcpt *out)
 {
-	struct address to = { 0 };
+	struct envelope_rcpt rcpt = { 0 };
+	struct param p;
 
-	if (!next_path(&text, SPAN("TO:"), &to) || to.kind == ADDRESS_NULL)
+	if (!next_path(&text, SPAN("TO:"), &rcpt.to) || rcpt.to.kind == ADDRESS_NULL)
 		return RE_BAD_RECIPIENT;
-	if (span_trim(text).n)
-		return RE_BAD_PARAMETER;
-	if (to.high && !utf8)
+	while (next_param(&text, &p)) {
+		enum reply r = take_rcpt_param(&p, offers, utf8, &rcpt);
+
+		if (r != RE_NONE)
+			return r;
+	}
+	if (rcpt.to.high && !utf8)
 		return RE_UTF8_NEEDED;
-	*out = to;
+	*out = rcpt;
 	return RE_NONE;
 }
 

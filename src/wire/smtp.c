@@ -1,5 +1,6 @@
 #include "wire/smtp.h"
 
+#include "base/base64.h"
 #include "base/bug.h"
 #include "base/number.h"
 
@@ -40,8 +41,8 @@ const char *smtp_state_word(enum smtp_state s)
 		[SMTP_START] = "start",        [SMTP_READY] = "ready",
 		[SMTP_MAIL_OK] = "mail",       [SMTP_RCPT_OK] = "rcpt",
 		[SMTP_IN_BODY] = "data",       [SMTP_IN_CHUNK] = "bdat",
-		[SMTP_CHUNKED] = "chunked",    [SMTP_WANTS_TLS] = "starttls",
-		[SMTP_GONE] = "gone",
+		[SMTP_CHUNKED] = "chunked",    [SMTP_IN_AUTH] = "auth",
+		[SMTP_WANTS_TLS] = "starttls", [SMTP_GONE] = "gone",
 	};
 	/* clang-format on */
 
@@ -50,8 +51,13 @@ const char *smtp_state_word(enum smtp_state s)
 
 void smtp_init(struct smtp *s, size_t line_max, unsigned offers)
 {
-	*s = (struct smtp){ .offers = offers };
+	*s = (struct smtp){ .offers = offers, .line_max = line_max, .auth_max = line_max };
 	line_init(&s->line, line_max);
+}
+
+void smtp_allow_auth(struct smtp *s, size_t auth_max)
+{
+	s->auth_max = auth_max;
 }
 
 /* ---- lines ------------------------------------------------------------------------- */
@@ -150,21 +156,23 @@ static struct smtp_event read_verb(struct smtp *s, const struct line_cut *cut)
 	struct span word = span_cut(&text, ' ');
 	enum smtp_verb verb = find_verb(word);
 	const struct rule *rule = &rules[verb];
+	/* for the log, where no password may be: AUTH has one behind it */
+	struct span line = verb == SMTP_AUTH ? word : cut->text;
 
 	if (verb == SMTP_NONE)
 		return bad(s, is_stranger(cut->text) ? EV_NOT_SMTP : EV_UNKNOWN_VERB,
-			   RE_UNKNOWN_VERB, cut->text);
+			   RE_UNKNOWN_VERB, s->mute ? SPAN_NONE : line);
 	text = span_trim(text);
 	if (verb == SMTP_BDAT)
-		return read_bdat(s, cut->text, text);
+		return read_bdat(s, line, text);
 	if (cut->high && !may_be_high(verb))
-		return bad(s, EV_EIGHT_BIT, RE_NEEDS_UTF8, cut->text);
+		return bad(s, EV_EIGHT_BIT, RE_NEEDS_UTF8, line);
 	if (!(rule->legal_in & (1u << s->state)))
-		return out_of_order(s, verb, cut->text);
+		return out_of_order(s, verb, line);
 	if (rule->argument == ARG_NEEDED && text.n == 0)
-		return bad(s, EV_BAD_ARGUMENT, RE_BAD_ARGUMENT, cut->text);
+		return bad(s, EV_BAD_ARGUMENT, RE_BAD_ARGUMENT, line);
 	if (rule->argument == ARG_REFUSED && text.n > 0)
-		return bad(s, EV_BAD_ARGUMENT, RE_NO_ARGUMENT, cut->text);
+		return bad(s, EV_BAD_ARGUMENT, RE_NO_ARGUMENT, line);
 	s->asked = verb;
 	return (struct smtp_event){ .kind = SMTP_VERB,
 				    .verb = verb,
@@ -179,10 +187,47 @@ static bool is_tls_record(const struct smtp *s, struct span in)
 	return s->line.seen == 0 && !s->line.skipping && in.n && in.p[0] == 0x16;
 }
 
+/* Where AUTH is offered, its line may be long: tokens are (RFC 4954, 4). */
+static size_t longest_line(const struct smtp *s, struct span in)
+{
+	bool auth = s->offers & SMTP_OFFERS_AUTH && span_starts_nocase(in, SPAN("AUTH "));
+
+	return auth ? s->auth_max : s->line_max;
+}
+
+/* An answer to a challenge; what is wrong with it is no verb of the dialogue. */
+static struct smtp_event next_answer(struct smtp *s, struct span *in)
+{
+	struct smtp_event ev = { .kind = SMTP_ANSWER, .verb = SMTP_AUTH_MORE };
+	struct line_cut cut;
+
+	s->line.max = s->auth_max;
+	switch (line_next(&s->line, in, &cut)) {
+	case LINE_MORE:
+		return (struct smtp_event){ .kind = SMTP_MORE };
+	case LINE_LONG:
+		ev.odd = EV_LONG_LINE;
+		break;
+	case LINE_OK:
+		ev.odd = cut.odd;
+		ev.text = cut.text;
+		break;
+	}
+	s->asked = SMTP_AUTH_MORE;
+	return ev;
+}
+
+/* Might this be a password, which has no place in the log? */
+static bool is_secret(const struct smtp *s, struct span line)
+{
+	return s->mute || span_starts_nocase(line, SPAN("AUTH "));
+}
+
 static struct smtp_event next_line(struct smtp *s, struct span *in)
 {
 	struct line_cut cut;
 
+	s->line.max = longest_line(s, *in);
 	if (is_tls_record(s, *in)) {
 		struct smtp_event ev = bad(s, EV_NOT_SMTP, RE_UNKNOWN_VERB, SPAN_NONE);
 
@@ -198,7 +243,8 @@ static struct smtp_event next_line(struct smtp *s, struct span *in)
 		break;
 	}
 	if (cut.odd != EV_NONE)
-		return bad(s, cut.odd, RE_BAD_BYTES, cut.text);
+		return bad(s, cut.odd, RE_BAD_BYTES,
+			   is_secret(s, cut.text) ? SPAN_NONE : cut.text);
 	return read_verb(s, &cut);
 }
 
@@ -451,6 +497,8 @@ struct smtp_event smtp_next(struct smtp *s, struct span *in)
 		return next_chunk(s, in);
 	if (s->state == SMTP_WANTS_TLS || s->state == SMTP_GONE)
 		return (struct smtp_event){ .kind = SMTP_MORE };
+	if (s->state == SMTP_IN_AUTH)
+		return next_answer(s, in);
 	ev = next_line(s, in);
 	return s->swallowing ? swallow(s, in) : ev; /* the line announced a chunk */
 }
@@ -484,6 +532,9 @@ static void move(struct smtp *s, enum reply r)
 		s->excused = true;
 	else if (s->asked != SMTP_REFUSED)
 		s->excused = false;
+	if (s->asked != SMTP_REFUSED)
+		s->mute = code >= 400 &&
+			  (s->asked == SMTP_AUTH || s->asked == SMTP_AUTH_MORE);
 	if (code < 300 && (s->asked == SMTP_EHLO || s->asked == SMTP_HELO))
 		s->greeted = true;
 	if (s->state == SMTP_START)
@@ -524,6 +575,15 @@ void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out)
 		reply_print(r, more, out);
 }
 
+void smtp_reply_challenge(struct smtp *s, struct span challenge, struct buf *out)
+{
+	move(s, RE_AUTH_GO);
+	buf_number(out, (uint64_t)reply_table[RE_AUTH_GO].code);
+	buf_byte(out, ' ');
+	base64_print(challenge, out);
+	buf_put(out, SPAN("\r\n"));
+}
+
 void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
 {
 	move(s, RE_EHLO);
@@ -538,6 +598,13 @@ void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out)
 		buf_put(out, SPAN("250-SMTPUTF8\r\n"));
 	if (s->offers & SMTP_OFFERS_CHUNKING)
 		buf_put(out, SPAN("250-CHUNKING\r\n250-BINARYMIME\r\n"));
+	if (s->offers & SMTP_OFFERS_DSN)
+		buf_put(out, SPAN("250-DSN\r\n"));
+	if (s->offers & SMTP_OFFERS_AUTH) {
+		buf_put(out, SPAN("250-AUTH "));
+		buf_put(out, e->mechanisms);
+		buf_put(out, SPAN("\r\n"));
+	}
 	if (s->offers & SMTP_OFFERS_XCLIENT)
 		buf_put(out, SPAN("250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN\r\n"));
 	buf_put(out, SPAN("250-LIMITS MAILMAX="));

@@ -6,12 +6,13 @@
  *     while ((ev = smtp_next(&smtp, &in)).kind != SMTP_MORE)
  *             switch (ev.kind) ...
  *
- * VERB, CHUNK, END and BAD each want exactly one smtp_reply() before the next event;
+ * VERB, CHUNK, END, ANSWER and BAD each want exactly one smtp_reply() before the next event;
  * until then smtp_next() returns MORE and leaves the input alone. So a slow decision (a
  * recipient that must be asked about, a commit) needs no extra state: just do not reply
  * yet.
  *
  *   START -EHLO-> READY -MAIL-> MAIL_OK -RCPT-> RCPT_OK -DATA-> IN_BODY -dot-> READY
+ *                 READY -AUTH-> IN_AUTH -answers-> READY
  *                 RCPT_OK -BDAT-> IN_CHUNK -all of it-> CHUNKED -BDAT-> IN_CHUNK ...
  *                 IN_CHUNK -all of the last-> READY
  *                 READY -STARTTLS-> WANTS_TLS
@@ -41,6 +42,7 @@ enum smtp_state {
 	SMTP_IN_BODY,
 	SMTP_IN_CHUNK,
 	SMTP_CHUNKED, /* between two chunks of a message */
+	SMTP_IN_AUTH, /* lines are answers to our challenges (RFC 4954) */
 	SMTP_WANTS_TLS,
 	SMTP_GONE,
 	SMTP_STATE_COUNT
@@ -54,12 +56,13 @@ enum smtp_verb {
 };
 
 enum smtp_kind {
-	SMTP_MORE,  /* nothing to do until there is more input, or a reply */
-	SMTP_VERB,  /* a verb that is legal here: verb, text, high; size, last of BDAT */
-	SMTP_TEXT,  /* some of the message, dots removed: text */
-	SMTP_CHUNK, /* a chunk is complete, but not the message */
-	SMTP_END,   /* the message is complete: marks */
-	SMTP_BAD,   /* a line we will not act on: odd says why, say suggests a reply */
+	SMTP_MORE,   /* nothing to do until there is more input, or a reply */
+	SMTP_VERB,   /* a verb that is legal here: verb, text, high; size, last of BDAT */
+	SMTP_TEXT,   /* some of the message, dots removed: text */
+	SMTP_CHUNK,  /* a chunk is complete, but not the message */
+	SMTP_END,    /* the message is complete: marks */
+	SMTP_ANSWER, /* a line of an AUTH exchange: text, or odd if it is none */
+	SMTP_BAD,    /* a line we will not act on: odd says why, say suggests a reply */
 };
 
 /* What was odd about a message. */
@@ -71,7 +74,7 @@ enum smtp_kind {
 struct smtp_event {
 	enum smtp_kind kind;
 	enum smtp_verb verb;
-	enum event odd;	   /* of BAD; EV_NONE: a consequence of what we refused before */
+	enum event odd; /* of ANSWER; of BAD: EV_NONE is a consequence of what we refused */
 	enum reply say;	   /* of BAD */
 	unsigned marks;	   /* of CHUNK and END: SMTP_HAS_ bits */
 	bool must_be_last; /* nothing may follow this verb before its reply */
@@ -88,16 +91,25 @@ struct smtp_event {
 #define SMTP_OFFERS_TLS	     (1u << 2)
 #define SMTP_OFFERS_XCLIENT  (1u << 3)
 #define SMTP_NORMALISES	     (1u << 4) /* bare CR and LF in messages become CRLF */
+#define SMTP_OFFERS_AUTH     (1u << 5)
+#define SMTP_OFFERS_DSN	     (1u << 6) /* RFC 3461 */
+#define SMTP_KNOWS_AUTH \
+	(1u << 7) /* MAIL may have AUTH= (RFC 4954, 5): offered, or done */
+
+#define SMTP_CHALLENGE_MAX \
+	720 /* of AUTH, before it is base64: one line within REPLY_MAX */
 
 struct smtp {
 	struct line line;
 	enum smtp_state state;
 	enum smtp_verb asked; /* waits for its reply */
 	unsigned offers;
-	unsigned marks; /* of the message under way */
-	bool binary;	/* BODY=BINARYMIME: chunks pass as they are */
+	size_t line_max, auth_max; /* of commands, and of AUTH and its answers */
+	unsigned marks;		   /* of the message under way */
+	bool binary;		   /* BODY=BINARYMIME: chunks pass as they are */
 	bool greeted;
 	bool excused; /* we refused something: what was pipelined behind it is no offence */
+	bool mute; /* we refused AUTH: what follows may be a password, which nobody repeats */
 	/* the message under way */
 	uint64_t left;	/* of the chunk */
 	bool last;	/* it is the last one */
@@ -114,6 +126,8 @@ struct smtp {
 };
 
 void smtp_init(struct smtp *s, size_t line_max, unsigned offers);
+/* How long AUTH and its answers may be; else as other lines. */
+void smtp_allow_auth(struct smtp *s, size_t auth_max);
 struct smtp_event smtp_next(struct smtp *s, struct span *in);
 
 /*
@@ -122,11 +136,15 @@ struct smtp_event smtp_next(struct smtp *s, struct span *in);
  */
 void smtp_reply(struct smtp *s, enum reply r, struct span more, struct buf *out);
 
+/* The reply to AUTH and its answers that asks for more; at most SMTP_CHALLENGE_MAX. */
+void smtp_reply_challenge(struct smtp *s, struct span challenge, struct buf *out);
+
 /* The reply to EHLO: who we are and what we offer. */
 struct smtp_ehlo {
 	struct span host;
 	uint64_t size_max;
 	uint64_t rcpt_max, mail_max; /* RFC 9422 */
+	struct span mechanisms;	     /* of SMTP_OFFERS_AUTH: "PLAIN LOGIN" */
 };
 
 void smtp_reply_ehlo(struct smtp *s, const struct smtp_ehlo *e, struct buf *out);

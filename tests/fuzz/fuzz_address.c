@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/utf8.h"
 #include "wire/envelope.h"
+#include "wire/mailboxes.h"
 #include "wire/smtp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,7 +32,10 @@ static void check(const struct address *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span in = span_of(data, size), left = in;
+	const unsigned offers = SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8 |
+				SMTP_OFFERS_DSN | SMTP_KNOWS_AUTH;
 	struct envelope_mail mail;
+	struct envelope_rcpt rcpt;
 	struct address a;
 
 	if (address_next(&left, &a)) {
@@ -43,10 +47,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (address_parse(in, &a))
 		check(&a);
 	(void)address_is_host(in);
-	if (envelope_mail_parse(in, SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8, &mail) ==
-	    RE_NONE)
+	if (envelope_mail_parse(in, offers, &mail) == RE_NONE) {
 		check(&mail.from);
-	if (envelope_rcpt_parse(in, true, &a) == RE_NONE)
+		BUG_IF(mail.envid.n > ENVID_MAX);
+	}
+	if (envelope_rcpt_parse(in, offers, true, &rcpt) == RE_NONE) {
+		check(&rcpt.to);
+		BUG_IF(rcpt.orcpt.n > ORCPT_MAX ||
+		       rcpt.notify.n > sizeof("SUCCESS,FAILURE,DELAY"));
+	}
+	while (mailboxes_next(&left, &a) == MAILBOX_GOT)
 		check(&a);
 	if (envelope_query_check(in, SMTP_OFFERS_UTF8) == RE_NONE)
 		BUG_IF(!utf8_ok(in));

@@ -9,7 +9,9 @@
 
 #define SAID_MAX   ((size_t)4 << 20)
 #define UNSENT_MAX ((size_t)64 << 20)
-#define QUESTIONS  (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS | DO_FACTS)
+#define QUESTIONS                                                                       \
+	(DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS | DO_FACTS | DO_AUTH | DO_AUTH_MORE | \
+	 DO_MAY_SEND)
 
 static void put(struct stage *g, const char *address, unsigned flags)
 {
@@ -42,7 +44,13 @@ void stage_open(struct stage *g)
 			     .next_id = 0x1122334455667788,
 			     .verdict = VERDICT_YES,
 			     .submitted = SUBMITTED_OK,
-			     .room = 1 };
+			     .room = 1,
+			     .may_send = VERDICT_NO,
+			     .authed = AUTHED_YES,
+			     .auth_event = EV_AUTH_OK,
+			     .login = "alice@here.example" };
+	g->conf.mechanisms = 1u << SASL_PLAIN | 1u << SASL_LOGIN;
+	g->conf.relay_hop = HOP_MX;
 	g->conf.magic = CONF_MAGIC;
 	g->conf.relay_hop = HOP_MX;
 	g->conf.size = sizeof(g->conf);
@@ -102,6 +110,7 @@ void stage_peer_close(struct stage_peer *p)
 	release(&p->peer);
 	release(&p->letter.envelope);
 	release(&p->letter.body);
+	release(&p->letter.from);
 }
 
 /* ---- the store --------------------------------------------------------------------- */
@@ -129,7 +138,7 @@ static void make_room(struct stage_peer *p)
 {
 	struct letter *l = &p->letter;
 
-	if (buf_room(&l->envelope) < ADDRESS_MAX + 2) {
+	if (buf_room(&l->envelope) < session_item_room(&p->session)) {
 		grow(&l->envelope, l->envelope.cap + 1);
 		return;
 	}
@@ -139,10 +148,34 @@ static void make_room(struct stage_peer *p)
 
 static void step(struct stage_peer *p, struct session_in *in);
 
+/* What auth says: a challenge, the end, or nothing yet. */
+static bool ask_auth(struct stage *g, struct session_in *in, struct session_authed *authed)
+{
+	if (g->challenge_at < g->challenge_count) {
+		in->kind = IN_CHALLENGE;
+		in->text = span_str(g->challenges[g->challenge_at++]);
+		return true;
+	}
+	if (g->authed == STAGE_NO_ANSWER)
+		return false;
+	*authed = (struct session_authed){
+		.result = (enum authed)g->authed,
+		.event = g->auth_event,
+		.delay = g->auth_delay,
+		.held = g->auth_held,
+		.login = g->authed == AUTHED_YES ? span_str(g->login) : SPAN_NONE,
+		.text = span_str(g->last_words),
+	};
+	in->kind = IN_AUTHED;
+	in->authed = authed;
+	return true;
+}
+
 void stage_answer(struct stage_peer *p)
 {
 	struct stage *g = p->stage;
 	struct session_in in = { 0 };
+	struct session_authed authed;
 	unsigned asks = p->asks;
 
 	if (asks == DO_VERIFY && g->verdict != STAGE_NO_ANSWER) {
@@ -158,7 +191,10 @@ void stage_answer(struct stage_peer *p)
 			make_room(p);
 	} else if (asks == DO_FACTS && g->standing.facts.state != FACTS_PENDING) {
 		in.kind = IN_FACTS;
-	} else {
+	} else if (asks == DO_MAY_SEND && g->may_send != STAGE_NO_ANSWER) {
+		in.kind = IN_VERDICT;
+		in.verdict = (enum verdict)g->may_send;
+	} else if (!(asks & (DO_AUTH | DO_AUTH_MORE)) || !ask_auth(g, &in, &authed)) {
 		return;
 	}
 	p->asks = 0;
@@ -176,7 +212,8 @@ static bool is_one(unsigned bits)
 static bool reads(enum session_phase at)
 {
 	return at != PHASE_VERIFY && at != PHASE_ROOM && at != PHASE_SUBMIT &&
-	       at != PHASE_TLS && at != PHASE_FACTS && at != PHASE_DELAY;
+	       at != PHASE_TLS && at != PHASE_FACTS && at != PHASE_DELAY &&
+	       at != PHASE_AUTH && at != PHASE_SENDER;
 }
 
 static void check(const struct stage_peer *p, const struct session_in *in,
@@ -188,15 +225,44 @@ static void check(const struct stage_peer *p, const struct session_in *in,
 	BUG_IF(!reads(before) && in->kind == IN_BYTES && out->used &&
 	       p->session.phase != PHASE_OVER);
 	BUG_IF(out->peer->full || p->letter.body.full || p->letter.envelope.full);
+	BUG_IF((orders & (DO_AUTH | DO_AUTH_MORE)) && p->session.phase != PHASE_AUTH);
+	BUG_IF((orders & DO_MAY_SEND) && p->session.phase != PHASE_SENDER);
+	BUG_IF((orders & DO_MAY_SEND) && !session_login(&p->session).n);
 	BUG_IF(!is_one(orders));
 	BUG_IF((orders & (DO_CLOSE | DO_ABORT)) && p->session.phase != PHASE_OVER);
 	BUG_IF(p->session.phase == PHASE_OVER && p->session.end == END_NONE);
 	BUG_IF(p->session.phase == PHASE_OVER && session_has_letter(&p->session));
-	BUG_IF((orders & (DO_VERIFY | DO_ROOM | DO_SUBMIT)) &&
+	BUG_IF((orders & (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_MAY_SEND)) &&
 	       !session_has_letter(&p->session));
 	BUG_IF(p->session.phase != PHASE_OVER && out->wake == MS_NEVER);
 	BUG_IF((orders & DO_FACTS) && p->session.phase != PHASE_FACTS);
 	BUG_IF(out->only_observed && out->refused_by == RULE_NONE);
+}
+
+static void put_word(struct buf *out, struct span word)
+{
+	buf_byte(out, ' ');
+	buf_put(out, word);
+}
+
+/* As text, for the test to compare. */
+static void note_credentials(struct stage_peer *p, const struct session_out *out)
+{
+	const struct session_credentials *c = &out->credentials;
+	struct buf text;
+
+	buf_init(&text, p->credentials, sizeof(p->credentials) - 1);
+	if (out->orders & DO_AUTH) {
+		p->exchanges++;
+		p->stage->challenge_at = 0;
+		buf_put(&text, span_str(sasl_word[c->mechanism]));
+		put_word(&text, c->authzid);
+		put_word(&text, c->user);
+		put_word(&text, c->secret);
+	} else {
+		buf_put(&text, out->more);
+	}
+	p->credentials[text.len] = '\0';
 }
 
 static void obey(struct stage_peer *p, const struct session_out *out)
@@ -211,7 +277,9 @@ static void obey(struct stage_peer *p, const struct session_out *out)
 		p->closed = true;
 		p->aborted = orders & DO_ABORT;
 	}
-	if (orders & DO_VERIFY) {
+	if (orders & (DO_AUTH | DO_AUTH_MORE))
+		note_credentials(p, out);
+	if (orders & (DO_VERIFY | DO_MAY_SEND)) {
 		BUG_IF(out->address.n == 0 || out->address.n > ADDRESS_MAX);
 		memcpy(p->asked, out->address.p, out->address.n);
 		p->asked[out->address.n] = '\0';
@@ -222,6 +290,7 @@ static void obey(struct stage_peer *p, const struct session_out *out)
 		buf_reset(&p->spool);
 		buf_reset(&p->letter.body);
 		buf_reset(&p->letter.envelope);
+		buf_reset(&p->letter.from);
 	}
 }
 
@@ -234,6 +303,8 @@ static void forget_question(struct stage_peer *p)
 	    (p->asks == DO_ROOM && at != PHASE_ROOM) ||
 	    (p->asks == DO_SUBMIT && at != PHASE_SUBMIT) ||
 	    (p->asks == DO_FACTS && at != PHASE_FACTS) ||
+	    (p->asks & (DO_AUTH | DO_AUTH_MORE) && at != PHASE_AUTH) ||
+	    (p->asks == DO_MAY_SEND && at != PHASE_SENDER) ||
 	    (p->asks == DO_TLS && at != PHASE_TLS))
 		p->asks = 0;
 }
@@ -245,6 +316,12 @@ static void note(struct stage_peer *p, const struct session_out *out)
 	for (enum event e = EV_NONE; e < EVENT_COUNT; e++)
 		p->stage->seen[e] += out->seen[e];
 	p->passed = p->passed || out->passed;
+	if (out->not_own.n) {
+		struct span own = span_head(out->not_own, sizeof(p->not_own) - 1);
+
+		memcpy(p->not_own, own.p, own.n);
+		p->not_own[own.n] = '\0';
+	}
 	if (out->refused_by != RULE_NONE) {
 		p->refused_by = out->refused_by;
 		p->only_observed = out->only_observed;
@@ -260,7 +337,8 @@ static void note(struct stage_peer *p, const struct session_out *out)
 static void step(struct stage_peer *p, struct session_in *in)
 {
 	struct stage *g = p->stage;
-	struct session_out out = { .peer = &p->peer, .letter = &p->letter };
+	struct sasl_room room;
+	struct session_out out = { .peer = &p->peer, .letter = &p->letter, .room = &room };
 	enum session_phase before = p->session.phase;
 
 	if (p->closed)
@@ -374,6 +452,8 @@ void stage_peer_open(struct stage *g, struct stage_peer *p, struct addr from)
 				       .peer = { from, 40000 },
 				       .local = g->local,
 				       .tls_ready = g->tls_ready,
+				       .login = g->local_login ? span_str(g->local_login)
+							       : SPAN_NONE,
 				       .now = g->now };
 
 	*p = (struct stage_peer){ .stage = g };
@@ -381,6 +461,7 @@ void stage_peer_open(struct stage *g, struct stage_peer *p, struct addr from)
 	p->peer.cap = OUT_MAX;
 	grow(&p->letter.envelope, LETTER_ENVELOPE_MIN);
 	grow(&p->letter.body, LETTER_BODY_MIN);
+	grow(&p->letter.from, LETTER_FROM);
 	session_init(&p->session, &setup);
 	stage_happen(p, IN_OPENED);
 }

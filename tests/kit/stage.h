@@ -32,8 +32,11 @@ struct stage_peer {
 	ms_t wake;
 	unsigned asks; /* the open question: an order */
 	char asked[ADDRESS_MAX + 1];
-	bool deaf;  /* does not read what we say */
-	bool offer; /* the last step stopped for want of room to answer */
+	char credentials[512]; /* of the last DO_AUTH or DO_AUTH_MORE: "PLAIN authzid user secret" */
+	char not_own[ADDRESS_MAX + 1];
+	unsigned exchanges; /* that were begun */
+	bool deaf;	    /* does not read what we say */
+	bool offer;	    /* the last step stopped for want of room to answer */
 	bool closed, aborted;
 	unsigned drops, submits;
 };
@@ -54,6 +57,17 @@ struct stage {
 	size_t chop;		  /* how many bytes arrive at once; 0: all */
 	/* what the store answers, or STAGE_NO_ANSWER */
 	int verdict, submitted, room;
+	/* whether the sender may be used: an enum verdict */
+	int may_send;
+	/* auth: challenges in turn, then what comes of it, or STAGE_NO_ANSWER */
+	int authed;
+	size_t challenge_count, challenge_at;
+	char challenges[4][128];
+	enum event auth_event;
+	ms_t auth_delay;
+	char login[ADDRESS_MAX + 1], last_words[128];
+	bool auth_held;
+	const char *local_login; /* of who comes over a socket of this machine */
 	uint64_t seen[EVENT_COUNT];
 	uint64_t mails;
 	struct stage_mail last;

@@ -38,7 +38,7 @@ static void start_mail(struct stage_peer *p)
 static void an_idle_session_is_small(void **unused)
 {
 	(void)unused;
-	assert_true(sizeof(struct session) <= 768);
+	assert_true(sizeof(struct session) <= 1024);
 }
 
 static void a_letter_is_kept_from_mail_to_the_answer(void **unused)

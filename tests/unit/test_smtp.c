@@ -468,7 +468,7 @@ static void a_size_that_cannot_be_read_is_the_end(void **unused)
 
 static void the_ehlo_reply_offers_what_is_taken(void **unused)
 {
-	const struct smtp_ehlo ehlo = { SPAN("mx.example"), 1000, 100, 10 };
+	const struct smtp_ehlo ehlo = { SPAN("mx.example"), 1000, 100, 10, SPAN_NONE };
 	struct smtp s;
 
 	(void)unused;

@@ -2,7 +2,8 @@
  * wire_run - run conversations written down in .wire scripts
  *
  *     set smtp.greet-delay 6s        a setting, before the first peer
- *     listen starttls | none | implicit       likewise; proxy may follow
+ *     listen starttls | none | implicit       likewise; proxy, auth, submission, or
+ *                                    local LOGIN may follow
  *     trust proxy 192.0.2.0/24       likewise; or: trust xclient ...
  *     certificate no                 likewise
  *     whole                          what arrives together matters: do not chop it up
@@ -25,6 +26,7 @@
  *     store verdict yes|no|full|unknown|foreign|nothing     what is answered from now on,
  *     store says ok|no-room|failed|taken|nothing            also to open questions
  *     store room yes|no|nothing
+ *     store may-send yes|no|unknown|nothing
  *     stored 2                       so many messages were stored
  *     stored from a@b                of the last one
  *     stored to alice@here.example bob@here.example
@@ -33,7 +35,9 @@
  *     a passed                       it has waited for our greeting
  *     a refused by RULE              the guard did, at last
  *     a would be refused by RULE     likewise, but it only observes
+ *     stored flags 0x11              MAIL_ bits of the last one, in hexadecimal
  *     guard ... | facts ... | access ...     see wire_guard.h
+ *     auth ... | relay ... | a gave ... | a logged ... | a not ...     see wire_login.h
  *     event early-talk 1             this happened so often
  *
  * * at the end of a pattern stands for anything. A script fails at the first line that is
@@ -51,6 +55,7 @@
 #include "conf/settings.h"
 #include "tests/kit/stage.h"
 #include "tests/wire/wire_guard.h"
+#include "tests/wire/wire_login.h"
 
 #define PEERS_MAX 16
 #define BYTES_MAX 65536
@@ -280,6 +285,7 @@ static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		      unsigned number)
 {
 	struct span word = next_word(&text);
+	const char *why;
 
 	if (is(word, ">") || is(word, ">>"))
 		return send(p, text, word.n == 2, number) || wrong(s, "too long");
@@ -306,8 +312,8 @@ static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		return is_refused(s, p, text);
 	else if (is(word, "passed"))
 		return p->passed || wrong(s, "it did not wait");
-	else
-		return wrong(s, "what does it do?");
+	else if ((why = wire_peer_login(p, word, text)) != NULL)
+		return wrong(s, "%s", why);
 	return true;
 }
 
@@ -329,6 +335,32 @@ static bool connect_peer(struct script *s, struct span text)
 	return true;
 }
 
+static bool listen_more(struct script *s, struct span word, struct span *text)
+{
+	static char login[ADDRESS_MAX + 1];
+	struct listener *l = s->stage.listener;
+
+	if (is(word, "proxy")) {
+		l->proxy = true;
+	} else if (is(word, "auth")) {
+		l->auth = true;
+	} else if (is(word, "submission")) {
+		l->auth = true;
+		l->service = SERVICE_SUBMISSION;
+	} else if (is(word, "local")) {
+		word = next_word(text);
+		if (word.n >= sizeof(login))
+			return false;
+		memcpy(login, word.p, word.n);
+		login[word.n] = '\0';
+		memcpy(l->path, "/run/submit", sizeof("/run/submit"));
+		s->stage.local_login = login;
+	} else {
+		return word.n == 0;
+	}
+	return true;
+}
+
 static bool listen_how(struct script *s, struct span text)
 {
 	static const char *const words[] = { "none", "starttls", "implicit" };
@@ -337,7 +369,9 @@ static bool listen_how(struct script *s, struct span text)
 	if (tls < 0)
 		return wrong(s, "listen how?");
 	s->stage.listener->tls = (enum tls_use)tls;
-	s->stage.listener->proxy = is(span_trim(text), "proxy");
+	while (text.n)
+		if (!listen_more(s, next_word(&text), &text))
+			return wrong(s, "listen how?");
 	return true;
 }
 
@@ -400,6 +434,8 @@ static bool store(struct script *s, struct span text)
 		s->stage.submitted = find_word(word, results, COUNT_OF(results));
 	else if (is(what, "room"))
 		s->stage.room = find_word(word, rooms, COUNT_OF(rooms));
+	else if (is(what, "may-send"))
+		s->stage.may_send = find_word(word, verdicts, COUNT_OF(verdicts));
 	else
 		return wrong(s, "the store does what?");
 	answer_all(s);
@@ -417,7 +453,8 @@ static void print_envelope(const struct stage *g, bool sender, struct buf *out)
 			continue;
 		if (out->len)
 			buf_byte(out, ' ');
-		buf_put(out, item);
+		for (size_t at = 0; at < item.n; at++)
+			buf_byte(out, item.p[at] == '\t' ? ' ' : item.p[at]);
 	}
 }
 
@@ -433,6 +470,14 @@ static bool stored_envelope(struct script *s, bool sender, struct span text)
 	return true;
 }
 
+static bool stored_flags(struct script *s, struct span text)
+{
+	char is[16];
+
+	snprintf(is, sizeof(is), "0x%x", s->stage.last.flags);
+	return span_eq(span_str(is), text) || wrong(s, "they are %s", is);
+}
+
 static bool stored(struct script *s, struct span text)
 {
 	struct span body = buf_span(&s->stage.last.body);
@@ -444,6 +489,8 @@ static bool stored(struct script *s, struct span text)
 	text = span_trim(text);
 	if (is(word, "from") || is(word, "to"))
 		return stored_envelope(s, is(word, "from"), text);
+	if (is(word, "flags"))
+		return stored_flags(s, text);
 	buf_init(&out, mem, sizeof(mem));
 	unescape(text, &out);
 	if (is(word, "has"))
@@ -503,12 +550,15 @@ static const char *opinion(struct script *s, struct span word, struct span text)
 {
 	const char *why;
 
+	if (is(word, "relay"))
+		return wire_relay(&s->stage, text);
 	if (is(word, "access"))
 		return wire_access(&s->stage, &s->lists, text);
-	if (!is(word, "guard") && !is(word, "facts"))
+	if (!is(word, "guard") && !is(word, "facts") && !is(word, "auth"))
 		return "what is this?";
-	why = is(word, "guard") ? wire_guard(&s->stage, text)
-				: wire_facts(&s->stage, text);
+	why = is(word, "guard")	  ? wire_guard(&s->stage, text)
+	      : is(word, "facts") ? wire_facts(&s->stage, text)
+				  : wire_auth(&s->stage, text);
 	if (!why)
 		answer_all(s);
 	return why;

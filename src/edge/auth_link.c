@@ -1,0 +1,337 @@
+/*
+ * The link to auth: who wants to log in, and with what we log in elsewhere.
+ *
+ * An exchange is asked about once. When auth dies, or the link is full, the answer is
+ * "later" at once, and the client asks again: nothing of a secret is kept here for that.
+ * What was sent is wiped from the buffer that it was packed in.
+ */
+#include <stdlib.h>
+
+#include "base/siphash.h"
+#include "edge/inside.h"
+
+/* What auth said, until the session has heard it. */
+struct auth_reply {
+	struct session_authed authed; /* of IN_AUTHED */
+	struct span text;	      /* of IN_CHALLENGE */
+	size_t n;
+	uint8_t mem[];
+};
+
+/* ---- what is sent ----------------------------------------------------------------------- */
+
+static bool can_send(const struct edge *e)
+{
+	return e->auth.link && !link_full(e->auth.link);
+}
+
+static void sent(struct edge *e)
+{
+	if (e->auth.link)
+		watch_mask(&e->auth.watch,
+			   WATCH_READ | (link_waiting(e->auth.link) ? WATCH_WRITE : 0));
+}
+
+/* The message that was begun; its secret is nobody's business any more. */
+static bool send(struct edge *e, struct buf *packed)
+{
+	size_t n = packed->len;
+	bool good = link_send(e->auth.link, NULL, 0);
+
+	sasl_wipe(packed->mem, n);
+	sent(e);
+	return good;
+}
+
+/*
+ * What the client's program looks like, to tell devices and campaigns apart: how it says
+ * EHLO, what its TLS hello offers, and the order in which it tries mechanisms. An address
+ * literal changes from place to place, so it counts as one.
+ */
+static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
+{
+	static const uint64_t key[2] = { UINT64_C(0x6c6f67696e),
+					 UINT64_C(0x636c69656e74) };
+	const struct session *s = &c->session;
+	uint8_t mem[DOMAIN_MAX + 32];
+	struct buf out;
+
+	c->tried = c->tried << 4 | ((unsigned)m + 1);
+	buf_init(&out, mem, sizeof(mem));
+	buf_put(&out, span_of(&c->hello, sizeof(c->hello)));
+	buf_put(&out, span_of(&c->tried, sizeof(c->tried)));
+	if (s->helo_n && s->helo[0] != '[')
+		buf_put_lower(&out, span_of(s->helo, s->helo_n));
+	return siphash(key, buf_span(&out));
+}
+
+static void later(struct conn *c)
+{
+	c->auth_ask = 0;
+	conn_answer_soon(c, IN_AUTHED, 0);
+}
+
+void auth_ask(struct conn *c, const struct session_credentials *with)
+{
+	struct edge *e = c->edge;
+	const struct session *s = &c->session;
+	uint8_t binding[TLS_BINDING_MAX];
+	struct msg_AUTH m = {
+		.ask = ++e->last_ask,
+		.mechanism = (uint8_t)with->mechanism,
+		.service = (uint8_t)s->listener->service,
+		.flags = s->in_tls ? AUTH_TLS : 0,
+		.peer = s->peer,
+		.client = fingerprint(c, with->mechanism),
+		.helo = span_of(s->helo, s->helo_n),
+		.authzid = with->authzid,
+		.user = with->user,
+		.secret = with->secret,
+	};
+	struct buf *packed;
+
+	if (!can_send(e)) {
+		later(c);
+		return;
+	}
+	if (with->mechanism == SASL_SCRAM_SHA_256_PLUS)
+		m.binding = span_of(binding, stream_tls_binding(&c->stream, binding));
+	packed = link_begin(e->auth.link);
+	msg_AUTH_pack(&m, packed);
+	if (!send(e, packed)) {
+		later(c);
+		return;
+	}
+	c->auth_ask = m.ask;
+	waiting_for(c, WAITS_AUTH, m.ask);
+}
+
+void auth_more(struct conn *c, struct span text)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_MORE m = { .ask = c->auth_ask, .text = text };
+	struct buf *packed;
+
+	if (!c->auth_ask || !can_send(e)) {
+		later(c);
+		return;
+	}
+	packed = link_begin(e->auth.link);
+	msg_AUTH_MORE_pack(&m, packed);
+	if (send(e, packed))
+		waiting_for(c, WAITS_AUTH, m.ask);
+	else
+		later(c);
+}
+
+void auth_over(struct conn *c)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_OVER m = { .ask = c->auth_ask };
+	struct buf *packed;
+
+	if (c->waits == WAITS_AUTH)
+		waiting_forget(c);
+	free(c->auth_reply);
+	c->auth_reply = NULL;
+	if (!c->auth_ask)
+		return;
+	c->auth_ask = 0;
+	if (!e->auth.link)
+		return;
+	packed = link_begin(e->auth.link);
+	msg_AUTH_OVER_pack(&m, packed);
+	(void)send(e, packed);
+}
+
+bool auth_ask_credential(void *edge, uint64_t ask, struct span name)
+{
+	struct edge *e = edge;
+	struct msg_CREDENTIAL m = { .ask = ask, .name = name };
+	struct buf *packed;
+
+	if (!can_send(e))
+		return false;
+	packed = link_begin(e->auth.link);
+	msg_CREDENTIAL_pack(&m, packed);
+	return send(e, packed);
+}
+
+/* ---- what comes back -------------------------------------------------------------------- */
+
+/* What the session is to hear; texts in it. NULL: out of memory. */
+static struct auth_reply *reply_with(struct span one, struct span other)
+{
+	struct auth_reply *r = calloc(1, sizeof(*r) + one.n + other.n);
+
+	if (!r)
+		return NULL;
+	if (one.n)
+		memcpy(r->mem, one.p, one.n);
+	if (other.n)
+		memcpy(r->mem + one.n, other.p, other.n);
+	r->n = one.n + other.n;
+	r->text = span_of(r->mem, one.n);
+	return r;
+}
+
+static void answer(struct conn *c, enum session_in_kind kind, struct auth_reply *r)
+{
+	waiting_forget(c);
+	free(c->auth_reply);
+	c->auth_reply = r;
+	conn_answer(c, r ? kind : IN_AUTHED, 0);
+}
+
+void auth_fill(struct conn *c, struct session_in *in)
+{
+	static const struct session_authed none = { .result = AUTHED_LATER,
+						    .event = EV_AUTH_LATER };
+	struct auth_reply *r = c->auth_reply;
+
+	in->authed = r ? &r->authed : &none;
+	in->text = r ? r->text : SPAN_NONE;
+}
+
+void auth_heard(struct conn *c)
+{
+	if (!c->auth_reply)
+		return;
+	sasl_wipe(c->auth_reply->mem, c->auth_reply->n);
+	free(c->auth_reply);
+	c->auth_reply = NULL;
+}
+
+static bool take_challenge(struct edge *e, struct frame *f)
+{
+	struct msg_AUTH_CHALLENGE m;
+	struct conn *c;
+
+	if (!msg_AUTH_CHALLENGE_unpack(f->bytes, &m))
+		return false;
+	c = waiting_find(e, m.ask, WAITS_AUTH);
+	if (c)
+		answer(c, IN_CHALLENGE, reply_with(m.text, SPAN_NONE));
+	return true;
+}
+
+static bool take_authed(struct edge *e, struct frame *f)
+{
+	struct msg_AUTHED m;
+	struct auth_reply *r;
+	struct conn *c;
+
+	if (!msg_AUTHED_unpack(f->bytes, &m) || m.result >= AUTHED_COUNT ||
+	    m.event >= EVENT_COUNT || m.delay > AUTH_DELAY_MAX)
+		return false;
+	c = waiting_find(e, m.ask, WAITS_AUTH);
+	if (!c)
+		return true;
+	c->auth_ask = 0;
+	r = reply_with(m.text, m.login);
+	if (r)
+		r->authed = (struct session_authed){
+			.result = (enum authed)m.result,
+			.event = (enum event)m.event,
+			.delay = m.delay,
+			.held = m.held,
+			.text = r->text,
+			.login = span_of(r->mem + m.text.n, m.login.n),
+		};
+	answer(c, IN_AUTHED, r);
+	return true;
+}
+
+static bool take_credential(struct edge *e, struct frame *f)
+{
+	struct msg_CREDENTIAL_IS m;
+
+	if (!msg_CREDENTIAL_IS_unpack(f->bytes, &m))
+		return false;
+	deliveries_credential(e->deliveries, m.ask, m.ok, m.user, m.secret);
+	return true;
+}
+
+static bool take(struct edge *e, struct frame *f)
+{
+	switch (f->kind) {
+	case MSG_AUTH_CHALLENGE:
+		return take_challenge(e, f);
+	case MSG_AUTHED:
+		return take_authed(e, f);
+	case MSG_CREDENTIAL_IS:
+		return take_credential(e, f);
+	default:
+		return false;
+	}
+}
+
+static bool receive(struct edge *e)
+{
+	struct frame f;
+	struct err err;
+
+	while (e->auth.link) {
+		switch (link_recv(e->auth.link, &f, &err)) {
+		case LINK_MORE:
+			return true;
+		case LINK_CLOSED:
+			return false;
+		case LINK_BROKEN:
+			report_trouble(e, "auth-link", err.text);
+			return false;
+		case LINK_GOT:
+			break;
+		}
+		if (!take(e, &f)) {
+			report_trouble(e, "auth-link", message_table[f.kind].word);
+			frame_close_fds(&f);
+			return false;
+		}
+		frame_close_fds(&f);
+	}
+	return true;
+}
+
+static void on_link(void *arg, unsigned ready)
+{
+	struct edge *e = arg;
+
+	if ((ready & WATCH_WRITE && !link_flush(e->auth.link)) || !receive(e)) {
+		auth_link_lost(e);
+		return;
+	}
+	sent(e);
+}
+
+/* ---- the link itself -------------------------------------------------------------------- */
+
+/* Who waits hears "later"; who is in the middle of an exchange will, when it goes on. */
+void auth_link_lost(struct edge *e)
+{
+	if (!e->auth.link)
+		return;
+	watch_stop(&e->auth.watch);
+	link_close(&e->auth.link);
+	for (struct conn *c = e->conns; c; c = c->next)
+		c->auth_ask = 0;
+	for (size_t i = 0; i < WAITING_BUCKETS; i++) {
+		struct conn *next;
+
+		for (struct conn *c = e->waiting[i]; c; c = next) {
+			next = c->next_waiting;
+			if (c->waits == WAITS_AUTH)
+				answer(c, IN_AUTHED, NULL);
+		}
+	}
+}
+
+void auth_link_set(struct edge *e, struct link *link)
+{
+	auth_link_lost(e);
+	e->auth.link = link;
+	if (watch_start(e->loop, &e->auth.watch, link_fd(link), WATCH_READ, on_link, e))
+		return;
+	report_trouble(e, "auth-link", "cannot be watched");
+	auth_link_lost(e);
+}

@@ -1,0 +1,270 @@
+/*
+ * Logging in: AUTH and what follows it (RFC 4954).
+ *
+ * wire/sasl reads, auth decides, and this brings the two together. Refusals of auth wait as
+ * long as it says, and always read the same; nothing else here waits. Secrets are never
+ * kept: they are in the room and in the input, for one step.
+ */
+#include "session/inside.h"
+
+#include "base/bug.h"
+
+/* ---- what is offered --------------------------------------------------------------- */
+
+static bool is_loopback(const struct addr *a)
+{
+	static const struct addr six = { { [15] = 1 } };
+
+	return addr_is_v4(a) ? a->ip[12] == 127 : addr_eq(a, &six);
+}
+
+/* Would anybody else hear the password? */
+static bool is_safe(const struct session *s)
+{
+	return s->in_tls || s->conf->set.auth_clear ||
+	       (is_loopback(&s->peer.addr) && is_loopback(&s->via.addr));
+}
+
+/*
+ * SCRAM-PLUS binds itself to the TLS connection. EXTERNAL is for who is known already: over
+ * a socket of this machine; but there nobody needs it, because the kernel said so.
+ */
+static unsigned possible(const struct session *s)
+{
+	unsigned not = 1u << SASL_EXTERNAL;
+
+	if (!s->in_tls)
+		not |= 1u << SASL_SCRAM_SHA_256_PLUS;
+	return s->conf->mechanisms & ~not ;
+}
+
+unsigned login_mechanisms(const struct session *s)
+{
+	if (!s->listener->auth || s->marks & MARK_LOGGED_IN || !is_safe(s))
+		return 0;
+	return possible(s);
+}
+
+/* The exchange is over, and came to nothing. */
+static void forget(struct session *s)
+{
+	s->marks &= ~(MARK_LOGGED_IN | MARK_HOLD | MARK_WELCOME);
+	sasl_end(&s->sasl);
+}
+
+void login_forget(struct session *s)
+{
+	if (!(s->marks & MARK_LOCAL))
+		forget(s);
+}
+
+/* ---- how it ends ------------------------------------------------------------------- */
+
+static void refuse(struct step *t, enum reply r, enum event e)
+{
+	forget(t->s);
+	mx_refuse(t, r, e, SPAN("AUTH"));
+}
+
+void login_later(struct step *t)
+{
+	forget(t->s);
+	t->s->phase = PHASE_TALK;
+	session_see(t, EV_AUTH_LATER);
+	mx_say(t, RE_AUTH_LATER, SPAN_NONE);
+}
+
+static void succeeded(struct step *t)
+{
+	struct session *s = t->s;
+
+	s->marks &= ~MARK_WELCOME;
+	s->marks |= MARK_LOGGED_IN;
+	s->sasl.at = SASL_IDLE;
+	s->smtp.offers &= ~SMTP_OFFERS_AUTH;
+	mx_say(t, RE_AUTH_OK, SPAN_NONE);
+}
+
+/* auth has told the log why; the client hears the same, whatever it was. */
+static void failed(struct step *t, ms_t delay)
+{
+	bool enough = mx_count_error(t);
+
+	forget(t->s);
+	if (delay < t->standing->delay)
+		delay = t->standing->delay;
+	mx_hold(t, enough ? RE_TOO_MANY_ERRORS : RE_AUTH_FAILED, delay);
+	if (delay <= 0)
+		mx_say_held(t);
+}
+
+/* The client has heard our last words, and had to answer them (RFC 4954, 4). */
+static void done(struct step *t)
+{
+	if (t->s->marks & MARK_WELCOME)
+		succeeded(t);
+	else
+		failed(t, t->s->auth_delay);
+}
+
+static void bad(struct step *t, enum sasl_fault fault)
+{
+	switch (fault) {
+	case SASL_FAULT_MECHANISM:
+		refuse(t, RE_AUTH_MECHANISM, EV_BAD_ARGUMENT);
+		break;
+	case SASL_FAULT_BASE64:
+		refuse(t, RE_AUTH_BAD_BASE64, EV_AUTH_BROKEN);
+		break;
+	case SASL_FAULT_LONG:
+		refuse(t, RE_AUTH_TOO_LONG, EV_AUTH_BROKEN);
+		break;
+	case SASL_FAULT_BROKEN:
+		refuse(t, RE_AUTH_BROKEN, EV_AUTH_BROKEN);
+		break;
+	}
+}
+
+/* ---- the exchange ------------------------------------------------------------------ */
+
+static void challenge(struct step *t, struct span text)
+{
+	smtp_reply_challenge(&t->s->smtp, text, t->out->peer);
+	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+}
+
+static void ask(struct step *t, unsigned order)
+{
+	t->out->orders |= order;
+	session_wait(t, PHASE_AUTH, t->now + ROLE_WAIT);
+}
+
+static void go_on(struct step *t, const struct sasl_event *ev)
+{
+	switch (ev->kind) {
+	case SASL_WANTS:
+		challenge(t, ev->text);
+		break;
+	case SASL_READY:
+		t->out->credentials = (struct session_credentials){
+			.mechanism = t->s->sasl.mechanism,
+			.authzid = ev->authzid,
+			.user = ev->user,
+			.secret = ev->secret,
+		};
+		ask(t, DO_AUTH);
+		break;
+	case SASL_FORWARD:
+		t->out->more = ev->text;
+		ask(t, DO_AUTH_MORE);
+		break;
+	case SASL_BAD:
+		bad(t, ev->fault);
+		break;
+	case SASL_CANCELLED:
+		refuse(t, RE_AUTH_CANCELLED, EV_NONE);
+		break;
+	case SASL_DONE:
+		done(t);
+		break;
+	}
+}
+
+static void begin(struct step *t, struct span argument)
+{
+	struct session *s = t->s;
+	unsigned offered = login_mechanisms(s);
+	struct sasl_event ev;
+
+	if (!t->out->room) {
+		login_later(t);
+		return;
+	}
+	ev = sasl_begin(&s->sasl, offered, argument, t->out->room);
+	go_on(t, &ev);
+}
+
+void login_auth(struct step *t, const struct smtp_event *ev)
+{
+	struct session *s = t->s;
+
+	if (s->marks & MARK_LOGGED_IN)
+		mx_refuse(t, RE_AUTH_DONE, EV_BAD_SEQUENCE, SPAN("AUTH"));
+	else if (!s->listener->auth || !s->conf->mechanisms)
+		mx_refuse(t, RE_NOT_HERE, EV_AUTH_NOT_OFFERED, SPAN("AUTH"));
+	else if (!is_safe(s))
+		mx_refuse(t, RE_AUTH_TLS, EV_AUTH_CLEAR, SPAN("AUTH"));
+	else if (!(s->marks & MARK_ESMTP))
+		mx_refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("AUTH"));
+	else
+		begin(t, ev->text);
+}
+
+void login_answer(struct step *t, const struct smtp_event *line)
+{
+	struct sasl_event ev;
+
+	if (line->odd == EV_LONG_LINE) {
+		refuse(t, RE_AUTH_TOO_LONG, EV_AUTH_BROKEN);
+	} else if (line->odd != EV_NONE) {
+		session_see(t, line->odd);
+		refuse(t, RE_AUTH_BAD_BASE64, EV_AUTH_BROKEN);
+	} else if (!t->out->room) {
+		login_later(t);
+	} else {
+		ev = sasl_line(&t->s->sasl, line->text, t->out->room);
+		go_on(t, &ev);
+	}
+}
+
+/* ---- what auth says ---------------------------------------------------------------- */
+
+void login_challenge(struct step *t)
+{
+	if (t->in->text.n > SMTP_CHALLENGE_MAX) {
+		login_later(t);
+		return;
+	}
+	sasl_say(&t->s->sasl);
+	challenge(t, t->in->text);
+}
+
+static bool keep_login(struct session *s, struct span login)
+{
+	if (login.n == 0 || login.n > sizeof(s->sasl.user))
+		return false;
+	memcpy(s->sasl.user, login.p, login.n);
+	s->sasl.user_n = (uint8_t)login.n;
+	return true;
+}
+
+static void last_words(struct step *t, const struct session_authed *a)
+{
+	t->s->auth_delay = a->delay > 0 ? (uint32_t)a->delay : 0;
+	sasl_say_last(&t->s->sasl);
+	challenge(t, a->text);
+}
+
+void login_authed(struct step *t)
+{
+	const struct session_authed *a = t->in->authed;
+	struct session *s = t->s;
+	bool yes = a->result == AUTHED_YES, words = a->text.n != 0;
+
+	session_see(t, a->event);
+	if (a->result == AUTHED_LATER || a->text.n > SMTP_CHALLENGE_MAX ||
+	    (yes && !keep_login(s, a->login))) {
+		forget(s);
+		s->phase = PHASE_TALK;
+		mx_say(t, RE_AUTH_LATER, SPAN_NONE);
+		return;
+	}
+	if (yes)
+		s->marks |= MARK_WELCOME | (a->held ? MARK_HOLD : 0);
+	if (words)
+		last_words(t, a);
+	else if (yes)
+		succeeded(t);
+	else
+		failed(t, a->delay);
+}
