@@ -1,0 +1,28 @@
+/*
+ * account_judge - steps that coming and being done have in common; for account*.c only
+ */
+#ifndef GUARD_ACCOUNT_JUDGE_H
+#define GUARD_ACCOUNT_JUDGE_H
+
+#include "guard/account_inside.h"
+
+/* Find or make its rows, and let pass what is over. Writing begins; attempt_close() ends it. */
+void attempt_open(struct attempt *x, struct accounts *a, const struct account_try *t,
+		  ms_t now, int64_t wall);
+void attempt_close(struct attempt *x);
+
+/* Was this secret wrong for this pair before? And when was it last checked (0: never)? */
+bool attempt_repeats(const struct attempt *x, gsec_t *checked);
+/* It is in flight, and that is not known to be over. */
+bool attempt_busy(const struct attempt *x);
+/* What the refusal of a wrong secret waits; `new`: one more that was not given before. */
+ms_t attempt_delay(struct attempt *x, bool new);
+bool attempt_guarded(const struct attempt *x);
+/* One more wrong secret, or one that is as good as wrong. checked: auth looked. */
+void attempt_wrong(struct attempt *x, bool repeated, bool refused);
+/* So many different users that do not exist were tried from its network that it is refused. */
+bool attempt_net_refused(const struct attempt *x);
+/* Somebody logged in from there: not all of it is refused. */
+bool attempt_net_shared(const struct attempt *x);
+
+#endif
