@@ -143,7 +143,7 @@ struct supervisor {
 	struct owners owners;
 	struct ports ports;
 	int control, lock;
-	struct shared guard, orders;
+	struct shared guard, orders, accounts;
 	ms_t edge_ended[EDGES_MAX]; /* when an edge of that number died; 0: none since */
 
 	enum stage stage;
@@ -225,7 +225,7 @@ void tell_gone(struct supervisor *s, const struct child *gone);
 /* ---- shared.c ------------------------------------------------------------------------ */
 
 void shared_init(struct supervisor *s);
-/* Make the guard's memory and the orders, unless the program before us left usable ones. */
+/* Make the guard's memories and the orders, unless the program before us left usable ones. */
 MUST bool shared_begin(struct supervisor *s, struct err *err);
 /* Take over a descriptor that the program before us left; -1: it left none. */
 void shared_take(struct shared *m, int fd);

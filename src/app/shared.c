@@ -10,6 +10,7 @@
 
 #include "app/life.h"
 #include "base/fields.h"
+#include "guard/accounts.h"
 #include "guard/memory.h"
 #include "guard/orders.h"
 
@@ -100,6 +101,47 @@ static bool make_guard(struct supervisor *s, struct err *err)
 	return true;
 }
 
+static bool make_accounts(struct supervisor *s, struct err *err)
+{
+	const struct settings *set = &s->conf->set;
+	struct accounts_shape shape = { .users = (uint32_t)set->guard_users,
+					.pairs = (uint32_t)set->guard_pairs,
+					.devices = (uint32_t)set->guard_devices,
+					.prefixes = (uint32_t)set->guard_networks,
+					.secrets = (uint32_t)set->guard_secrets,
+					.campaigns = (uint32_t)set->guard_campaigns };
+	size_t n = accounts_size(&shape);
+	uint64_t key[2];
+	void *mem;
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return err_set(err, "no random numbers: %s", strerror(errno));
+	if (!make(&s->accounts, "holdfast-accounts", n, err))
+		return false;
+	mem = map(&s->accounts, &n);
+	if (!mem) {
+		err_set(err, "cannot map the memory of accounts (%zu bytes): %s", n,
+			strerror(errno));
+		forget(&s->accounts);
+		return false;
+	}
+	accounts_init(mem, n, &shape, key, loop_now(s->loop));
+	munmap(mem, n);
+	return true;
+}
+
+static bool accounts_good(const struct shared *m)
+{
+	struct accounts view;
+	size_t n;
+	void *mem = map(m, &n);
+	bool good = mem && accounts_open(&view, mem, n);
+
+	if (mem)
+		munmap(mem, n);
+	return good;
+}
+
 static void say_made(struct supervisor *s)
 {
 	struct buf *b = say_begin(s);
@@ -158,7 +200,7 @@ static bool orders_good(const struct shared *m)
 
 void shared_init(struct supervisor *s)
 {
-	s->guard = s->orders = (struct shared){ .rw = -1, .ro = -1 };
+	s->guard = s->orders = s->accounts = (struct shared){ .rw = -1, .ro = -1 };
 }
 
 bool shared_begin(struct supervisor *s, struct err *err)
@@ -174,12 +216,19 @@ bool shared_begin(struct supervisor *s, struct err *err)
 		    "the old program's are of another version: made anew");
 		forget(&s->orders);
 	}
+	if (s->accounts.rw >= 0 && !accounts_good(&s->accounts)) {
+		say(s, LOG_MEMORY, "accounts",
+		    "the old program's is of another version: made anew, and the devices "
+		    "of the database come back");
+		forget(&s->accounts);
+	}
 	if (s->guard.rw < 0) {
 		if (!make_guard(s, err))
 			return false;
 		say_made(s);
 	}
-	return s->orders.rw >= 0 || make_orders(s, err);
+	return (s->orders.rw >= 0 || make_orders(s, err)) &&
+	       (s->accounts.rw >= 0 || make_accounts(s, err));
 }
 
 void shared_take(struct shared *m, int fd)
@@ -193,11 +242,12 @@ void shared_take(struct shared *m, int fd)
 
 void shared_settled(struct supervisor *s)
 {
-	s->guard.fresh = s->orders.fresh = false;
+	s->guard.fresh = s->orders.fresh = s->accounts.fresh = false;
 }
 
 void shared_close(struct supervisor *s)
 {
 	forget(&s->guard);
 	forget(&s->orders);
+	forget(&s->accounts);
 }

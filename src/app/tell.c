@@ -117,9 +117,11 @@ static void tell_control(struct child *c)
 /* What is shared: one may write to it, the others only read. */
 static void tell_shared(struct child *c)
 {
-	const struct shared *guard = &c->s->guard, *orders = &c->s->orders;
+	const struct shared *guard = &c->s->guard, *orders = &c->s->orders,
+			    *accounts = &c->s->accounts;
 	struct msg_GUARD g = { guard->fresh };
 	struct msg_ORDERS o = { orders->fresh };
+	struct msg_ACCOUNTS a = { accounts->fresh };
 
 	if (c->role == ROLE_EDGE || c->role == ROLE_STORE || c->role == ROLE_WATCH) {
 		msg_GUARD_pack(&g, link_begin(c->life));
@@ -128,6 +130,10 @@ static void tell_shared(struct child *c)
 	if (c->role == ROLE_EDGE || c->role == ROLE_WATCH) {
 		msg_ORDERS_pack(&o, link_begin(c->life));
 		(void)tell(c, c->role == ROLE_WATCH ? &orders->rw : &orders->ro, 1);
+	}
+	if (c->role == ROLE_AUTH || c->role == ROLE_WATCH) {
+		msg_ACCOUNTS_pack(&a, link_begin(c->life));
+		(void)tell(c, c->role == ROLE_AUTH ? &accounts->rw : &accounts->ro, 1);
 	}
 }
 

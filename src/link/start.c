@@ -203,6 +203,19 @@ static bool take_orders(struct start *s, struct frame *f, struct err *err)
 	return true;
 }
 
+static bool take_accounts(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_ACCOUNTS m;
+
+	if (!msg_ACCOUNTS_unpack(f->bytes, &m))
+		return nonsense(f, err);
+	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_AUTH,
+			"the guard's memory of accounts", &s->accounts, err))
+		return false;
+	s->accounts.fresh = m.fresh == 1;
+	return true;
+}
+
 static bool take_gone(struct start *s, struct frame *f, struct err *err)
 {
 	struct msg_GONE m;
@@ -231,6 +244,8 @@ static bool take(struct start *s, struct frame *f, struct err *err)
 		return take_guard(s, f, err);
 	if (f->kind == MSG_ORDERS)
 		return take_orders(s, f, err);
+	if (f->kind == MSG_ACCOUNTS)
+		return take_accounts(s, f, err);
 	if (f->kind == MSG_ACCESS)
 		return start_map_access(take_fd(f, 0), &s->access, err);
 	if (f->kind == MSG_GONE)

@@ -25,3 +25,18 @@ void limits_of(const struct settings *set, const bool observed[RULE_COUNT],
 	};
 	memcpy(out->observed, observed, sizeof(out->observed));
 }
+
+void limits_of_accounts(const struct settings *set, struct accounts_limits *out)
+{
+	*out = (struct accounts_limits){
+		.delay = set->auth_delay,
+		.delay_max = set->auth_delay_max,
+		.unknown_users = set->auth_unknown,
+		.guarded_at = set->auth_guarded_at,
+		.campaign_at = set->auth_campaign_at,
+		.places = set->quota_places,
+		.device_life = set->auth_device,
+		.remember_wrong = set->auth_wrong,
+		.observe = set->guard_mode == GUARD_OBSERVE,
+	};
+}
