@@ -102,7 +102,7 @@ install_packages() {
 build_packages='
 	gcc libc6-dev meson ninja-build pkg-config
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
-	libseccomp-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
+	libseccomp-dev libcurl4-openssl-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
 # For the tests; without the second list some of them skip.
 test_packages='
@@ -110,4 +110,5 @@ test_packages='
 	openssl curl valgrind nftables iproute2'
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
-	libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd'
+	libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd unbound ldnsutils python3-dkim python3-nacl
+	python3-flufl.bounce'
