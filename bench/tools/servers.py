@@ -46,7 +46,7 @@ delivery: { to = "%(deliver_to)s"; };
     run = []
     if os.geteuid() == 0:
         # numbers of no user, as systemd takes them for dynamic ones: nothing to install
-        roles = ("edge", "store", "auth", "watch", "firewall")
+        roles = ("edge", "store", "auth", "watch", "firewall", "fetch")
         run += ['user-%s = "%d";' % (r, 61190 + i) for i, r in enumerate(roles)]
     if sessions:
         # each worker has an equal share, and chance does not fill them equally
