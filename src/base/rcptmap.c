@@ -158,6 +158,23 @@ static unsigned flags_without_detail(const void *mem, size_t n, struct span loca
 	return flags_of(mem, n, span_of(plain, at + domain.n));
 }
 
+/*
+ * Addresses that we made ourselves for bounces to come back to (SRS, BATV): they hold a
+ * code that only the store can check.
+ */
+static bool is_made(struct span local)
+{
+	static const struct span marks[] = { SPAN_INIT("srs0"), SPAN_INIT("srs1"),
+					     SPAN_INIT("prvs=") };
+
+	for (size_t i = 0; i < COUNT_OF(marks); i++)
+		if (local.n > marks[i].n &&
+		    span_eq_nocase(span_head(local, marks[i].n), marks[i]))
+			return i == 2 || local.p[4] == '=' || local.p[4] == '+' ||
+			       local.p[4] == '-';
+	return false;
+}
+
 enum rcpt_answer rcptmap_look_up(const void *mem, size_t n, struct span address)
 {
 	size_t at = span_find_last(address, '@');
@@ -173,6 +190,8 @@ enum rcpt_answer rcptmap_look_up(const void *mem, size_t n, struct span address)
 	ours = flags_of(mem, n, domain);
 	if (!(ours & (RCPT_DOMAIN | RCPT_ANY | RCPT_ASK)))
 		return RCPT_IS_FOREIGN;
+	if (is_made(local))
+		return RCPT_IS_ASK;
 	return ours & RCPT_ANY	 ? RCPT_IS_KNOWN
 	       : ours & RCPT_ASK ? RCPT_IS_ASK
 				 : RCPT_IS_UNKNOWN;

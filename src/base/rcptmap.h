@@ -4,7 +4,8 @@
  * The store builds one and publishes it; edges look up. Only hashes are in it: an edge
  * that was broken into cannot list the users. Look-ups try, in order: the whole address;
  * the address without its detail (user+detail); the domain's catch-all. Case does not
- * matter (ASCII).
+ * matter (ASCII). About addresses of our domains that are made for bounces (SRS0=, SRS1=,
+ * prvs=) the store is asked, which has the key.
  *
  * The store keeps its mapping writable and may set and clear FULL in place.
  */

@@ -48,13 +48,14 @@ static const char *const upgrades[] = {
 	" where message = id order by number limit 1), 0);"
 	"alter table body add column prefix blob;"
 	"alter table recipient add column notify text not null default '';"
+	"alter table recipient add column origin text not null default '';"
 	"create index message_incident on message (incident) where incident > 0;"
 	"create index message_job on message (job, wall) where job > 0;"
 	"create table job (number integer primary key, kind integer not null,"
 	" state integer not null, standing integer not null, made integer not null,"
 	" until integer not null, ended integer not null, condition text not null,"
-	" why text not null, position integer not null, messages integer not null,"
-	" bytes integer not null, looked integer not null);",
+	" why text not null, position integer not null, last integer not null,"
+	" messages integer not null, bytes integer not null);",
 };
 
 static bool recover(struct queue *q, int64_t wall, struct err *err)
@@ -85,7 +86,8 @@ bool queue_open(struct queue **out, const char *path, int64_t wall, struct err *
 		free(q);
 		return false;
 	}
-	if (!recover(q, wall, err) || !sql_checkpoint(&q->sql, err)) {
+	if (!recover(q, wall, err) || !queue_orders_load(q, err) ||
+	    !sql_checkpoint(&q->sql, err)) {
 		queue_close(&q);
 		return false;
 	}
@@ -97,6 +99,7 @@ void queue_close(struct queue **q)
 {
 	if (!*q)
 		return;
+	queue_orders_close(*q);
 	sql_close(&(*q)->sql);
 	free(*q);
 	*q = NULL;
@@ -115,7 +118,10 @@ bool queue_begin(struct queue *q, struct err *err)
 bool queue_commit(struct queue *q, struct err *err)
 {
 	sql_end_all(&q->sql);
-	return sql_plain(&q->sql, Q_COMMIT, "commit", err);
+	if (!sql_plain(&q->sql, Q_COMMIT, "commit", err))
+		return false;
+	q->orders_touched = false;
+	return true;
 }
 
 void queue_rollback(struct queue *q)
@@ -127,6 +133,8 @@ void queue_rollback(struct queue *q)
 	/* after a full disk SQLite may have rolled back by itself */
 	if (!sqlite3_get_autocommit(q->sql.db) &&
 	    !sql_plain(&q->sql, Q_ROLLBACK, "rollback", &ignored))
+		trouble = TROUBLE_BROKEN;
+	if (q->orders_touched && !queue_orders_load(q, &ignored))
 		trouble = TROUBLE_BROKEN;
 	q->sql.trouble = trouble;
 }
@@ -237,8 +245,8 @@ static bool put_body(struct queue *q, const struct queue_message *m, struct err 
 	return sql_run(&q->sql, st, "storing a body", err);
 }
 
-static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to, bool held,
-		   struct err *err)
+bool queue_put_to(struct queue *q, uint64_t id, const struct queue_to *to, bool held,
+		  struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_PUT);
 
@@ -253,13 +261,14 @@ static bool put_to(struct queue *q, uint64_t id, const struct queue_to *to, bool
 		sql_bind(st, 6, to->due);
 	sql_bind(st, 7, held ? TO_HELD : TO_WAITING);
 	sql_bind_text(st, 8, to->notify);
+	sql_bind_text(st, 9, to->origin);
 	return sql_run(&q->sql, st, "storing a recipient", err);
 }
 
 bool queue_put(struct queue *q, const struct queue_message *m, const struct queue_to *to,
 	       size_t to_count, enum queue_put *out, struct err *err)
 {
-	bool held = m->state == QUEUE_HELD;
+	bool held = m->state == QUEUE_HELD, caught = false;
 	enum queue_put got;
 
 	if (!queue_known(q, m->id, m->nonce, &got, err))
@@ -270,9 +279,12 @@ bool queue_put(struct queue *q, const struct queue_message *m, const struct queu
 		    ((!m->spooled || m->prefix.n) && !put_body(q, m, err)))
 			return false;
 		for (size_t i = 0; i < to_count; i++)
-			if (!put_to(q, m->id, &to[i], held, err))
+			if (!queue_put_to(q, m->id, &to[i], held, err))
 				return false;
-		if (held)
+		if (q->order_count &&
+		    !queue_catch(q, m->id, true, m->wall, &caught, err))
+			return false;
+		if (held || caught)
 			got = QUEUE_KEPT;
 	}
 	*out = got;
@@ -309,9 +321,15 @@ bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
 bool queue_finish(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall, bool *left,
 		  struct err *err)
 {
-	if (!drop(q, Q_MESSAGE_DROP, id, err))
+	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_DROP);
+	bool row;
+
+	sql_bind(st, 1, queue_key(id));
+	if (!sql_row(&q->sql, st, &row, "finishing a message", err))
 		return false;
-	*left = sql_changes(&q->sql) > 0;
+	/* what was purged meanwhile left the queue then */
+	*left = row && sqlite3_column_int(st, 0) != QUEUE_PURGED;
+	sqlite3_reset(st);
 	return forget(q, id, nonce, wall, err);
 }
 

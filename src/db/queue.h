@@ -61,6 +61,7 @@ struct queue_to {
 	struct span address; /* as the sender wrote it, or the alias' target */
 	struct span mailbox; /* user@domain without detail */
 	struct span notify;  /* parameters of RFC 3461, as written */
+	struct span origin;  /* what the sender wrote, if an alias made the address of it */
 	int64_t destination;
 	uint32_t attempts;
 	int64_t due;
@@ -100,14 +101,6 @@ MUST bool queue_checkpoint(struct queue *q, struct err *err);
 MUST bool queue_newest(struct queue *q, uint64_t *out, struct err *err);
 /* How many messages are in each state. */
 MUST bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err);
-
-/* Destinations have numbers that the caller chooses, each once. */
-MUST bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span target,
-				struct err *err);
-MUST bool queue_each_destination(struct queue *q,
-				 void (*each)(void *arg, int64_t id, int hop,
-					      struct span target),
-				 void *arg, struct err *err);
 
 enum queue_put {
 	QUEUE_PUT, /* it is in */
@@ -193,8 +186,12 @@ MUST bool queue_prune_done(struct queue *q, int64_t before, size_t limit, uint32
 /* Delete dead messages that came before that; some at a time. */
 MUST bool queue_prune_dead(struct queue *q, int64_t before, size_t limit, uint32_t *count,
 			   queue_on_gone *gone, void *arg, struct err *err);
-/* What came before that and still waits is dead; each() for each message that is now. */
+/*
+ * What came before that and still waits is dead; soon() for each such message before that,
+ * each() for each that is now.
+ */
 MUST bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after,
+		       bool (*soon)(void *arg, uint64_t id, struct err *err),
 		       void (*each)(void *arg, uint64_t id, uint32_t recipients),
 		       void *arg, struct err *err);
 

@@ -80,6 +80,18 @@ static bool hold(struct queue *q, uint64_t id, const struct subject *m, uint32_t
 	       mark(q, id, QUEUE_HELD, err);
 }
 
+/* No order that is in force now is about it any more. */
+static bool exempt(struct queue *q, uint64_t id, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_JOB_LEAVE);
+
+	if (q->order_count == 0)
+		return true;
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, queue_job_reserve(q));
+	return sql_run(&q->sql, st, "releasing a message", err);
+}
+
 static bool release(struct queue *q, uint64_t id, const struct subject *m, int64_t wall,
 		    uint32_t *count, struct err *err)
 {
@@ -89,7 +101,7 @@ static bool release(struct queue *q, uint64_t id, const struct subject *m, int64
 		return true;
 	*count += 1;
 	return recipients(q, Q_RELEASE, id, &wall, &changed, err) &&
-	       mark(q, id, QUEUE_OPEN, err);
+	       mark(q, id, QUEUE_OPEN, err) && exempt(q, id, err);
 }
 
 bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int64_t wall,
@@ -101,7 +113,8 @@ bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int64_t 
 	*out = (struct queue_changed){ 0 };
 	if (!look_up(q, id, &m, err))
 		return false;
-	if (m.state == QUEUE_GONE)
+	/* what was purged is as good as gone, but for `queue undo` */
+	if (m.state == QUEUE_GONE || m.state == QUEUE_PURGED)
 		return true;
 	switch (order) {
 	case QUEUE_RETRY:
@@ -223,6 +236,7 @@ static bool expire(struct queue *q, uint64_t id, int64_t *changed, struct err *e
 }
 
 bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after,
+		  bool (*soon)(void *arg, uint64_t id, struct err *err),
 		  void (*each)(void *arg, uint64_t id, uint32_t recipients), void *arg,
 		  struct err *err)
 {
@@ -240,7 +254,7 @@ bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after
 	for (size_t i = 0; i < count; i++) {
 		int64_t changed;
 
-		if (!expire(q, ids[i], &changed, err))
+		if (!soon(arg, ids[i], err) || !expire(q, ids[i], &changed, err))
 			return false;
 		if (changed)
 			each(arg, ids[i], (uint32_t)changed);

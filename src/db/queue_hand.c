@@ -5,35 +5,6 @@
 #define TAKE_MESSAGES	1024
 #define TAKE_RECIPIENTS 256
 
-bool queue_put_destination(struct queue *q, int64_t id, int hop, struct span target,
-			   struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATION);
-
-	sql_bind(st, 1, id);
-	sql_bind(st, 2, hop);
-	sql_bind_text(st, 3, target);
-	return sql_run(&q->sql, st, "storing a destination", err);
-}
-
-bool queue_each_destination(struct queue *q,
-			    void (*each)(void *arg, int64_t id, int hop,
-					 struct span target),
-			    void *arg, struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATIONS);
-	bool row;
-
-	for (;;) {
-		if (!sql_row(&q->sql, st, &row, "reading destinations", err))
-			return false;
-		if (!row)
-			return true;
-		each(arg, sqlite3_column_int64(st, 0), sqlite3_column_int(st, 1),
-		     sql_text(st, 2));
-	}
-}
-
 /* ---- taking ----------------------------------------------------------------------------- */
 
 /* Ids first: the index that they are read from changes as they are taken. */
@@ -41,7 +12,10 @@ static bool due_ids(struct queue *q, const struct queue_want *want, uint64_t *id
 		    size_t *count, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DUE);
-	size_t max = want->messages < TAKE_MESSAGES ? want->messages : TAKE_MESSAGES;
+	/* orders may catch some of them on the way */
+	size_t max = want->messages < TAKE_MESSAGES && q->order_count == 0
+			     ? want->messages
+			     : TAKE_MESSAGES;
 	bool row;
 
 	*count = 0;
@@ -113,7 +87,7 @@ static bool get_body(struct queue *q, struct queue_message *m, struct err *err)
 /* The texts of the rows that are being taken, until each() has seen them. */
 struct hand {
 	struct queue_to to[TAKE_RECIPIENTS];
-	size_t at[TAKE_RECIPIENTS][3]; /* of address, mailbox and notify, while the text may move */
+	size_t at[TAKE_RECIPIENTS][4]; /* of the texts, while they may move */
 	size_t count;
 	uint8_t *text;
 	size_t used, cap;
@@ -150,8 +124,11 @@ static bool keep_row(struct hand *h, sqlite3_stmt *st)
 	to->notify = sql_text(st, 3);
 	if (!keep(h, to->notify, &h->at[h->count][2]))
 		return false;
+	to->origin = sql_text(st, 4);
+	if (!keep(h, to->origin, &h->at[h->count][3]))
+		return false;
 	to->number = (uint32_t)sqlite3_column_int64(st, 0);
-	to->attempts = (uint32_t)sqlite3_column_int64(st, 4);
+	to->attempts = (uint32_t)sqlite3_column_int64(st, 5);
 	h->count++;
 	return true;
 }
@@ -186,6 +163,7 @@ static bool take_rows(struct queue *q, const struct queue_want *want, uint64_t i
 		h->to[i].address.p = h->text + h->at[i][0];
 		h->to[i].mailbox.p = h->text + h->at[i][1];
 		h->to[i].notify.p = h->text + h->at[i][2];
+		h->to[i].origin.p = h->text + h->at[i][3];
 	}
 	return true;
 }
@@ -197,16 +175,21 @@ bool queue_take(struct queue *q, const struct queue_want *want,
 {
 	uint64_t ids[TAKE_MESSAGES];
 	struct hand *h = calloc(1, sizeof(*h));
-	size_t count, bytes = 0;
+	size_t count, bytes = 0, given = 0;
 	bool good;
 
 	if (!h)
 		return err_set(err, "out of memory");
 	good = due_ids(q, want, ids, &count, err);
-	for (size_t i = 0; good && i < count && bytes < want->bytes; i++) {
+	for (size_t i = 0;
+	     good && i < count && given < want->messages && bytes < want->bytes; i++) {
 		struct queue_message m = { .id = ids[i] };
-		bool found;
+		bool found, caught = false;
 
+		if (q->order_count)
+			good = queue_catch(q, ids[i], false, want->wall, &caught, err);
+		if (!good || caught)
+			continue;
 		good = get_message(q, &m, &found, err) &&
 		       take_rows(q, want, ids[i], h, err) &&
 		       (!found || get_body(q, &m, err));
@@ -214,6 +197,7 @@ bool queue_take(struct queue *q, const struct queue_want *want,
 			continue;
 		each(arg, &m, h->to, h->count);
 		bytes += m.body.n;
+		given++;
 	}
 	free(h->text);
 	free(h);
@@ -245,6 +229,11 @@ bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest, struct 
 }
 
 /* ---- what came of it ----------------------------------------------------------------------- */
+
+static bool is_stopped(enum queue_state state)
+{
+	return state == QUEUE_HELD || state == QUEUE_PURGED;
+}
 
 static bool set_to(struct queue *q, uint64_t id, const struct queue_answer *a, bool held,
 		   int64_t wall, struct err *err)
@@ -308,17 +297,19 @@ bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answ
 	if (!found)
 		return true;
 	for (size_t i = 0; i < count; i++)
-		if (!set_to(q, id, &answers[i], m.state == QUEUE_HELD, wall, err))
+		if (!set_to(q, id, &answers[i], is_stopped(m.state), wall, err))
 			return false;
 	if (!left(q, id, counts, err))
 		return false;
 	if (counts[TO_WAITING] + counts[TO_HELD] > 0)
-		now = m.state == QUEUE_HELD ? QUEUE_HELD : QUEUE_OPEN;
+		now = is_stopped(m.state) ? m.state : QUEUE_OPEN;
+	else if (counts[TO_DEAD] > 0)
+		now = m.state == QUEUE_PURGED ? m.state : QUEUE_DEAD;
 	else
-		now = counts[TO_DEAD] > 0 ? QUEUE_DEAD : QUEUE_GONE;
+		now = QUEUE_GONE;
 	out->state = now;
 	if (now == QUEUE_GONE) {
-		out->left = true;
+		out->left = m.state != QUEUE_PURGED;
 		out->spooled = m.spooled;
 		return queue_drop(q, id, m.nonce, wall, err);
 	}

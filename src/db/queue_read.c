@@ -54,75 +54,201 @@ static int64_t or_never(sqlite3_stmt *st, int column)
 		       : sqlite3_column_int64(st, column);
 }
 
-/* ---- list --------------------------------------------------------------------------------- */
+/* ---- looking ------------------------------------------------------------------------------ */
 
-static bool first_line(struct queue_reader *r, uint64_t id, struct queue_line *out,
-		       bool *found, struct err *err)
+#define LOOK_HEAD                                                                 \
+	"select m.id, m.state, m.flags, m.size, m.wall, m.peer, m.port, m.login," \
+	" m.sender, m.rcpt_total, m.incident, m.destination"
+
+static const char *base_of(const struct queue_look *look)
 {
-	sqlite3_stmt *st = sql_start(&r->sql, Q_LIST_FIRST);
+	bool states = look->where && where_asks_state(look->where);
 
-	sql_bind(st, 1, queue_key(id));
-	if (!sql_row(&r->sql, st, found, "reading a recipient", err))
-		return false;
-	*out = (struct queue_line){ 0 };
-	if (!*found)
-		return true;
-	out->to.address = sql_text(st, 0);
-	out->to.due = or_never(st, 1);
-	out->answer = sql_text(st, 2);
-	out->to.attempts = (uint32_t)sqlite3_column_int64(st, 3);
-	return true;
+	switch (look->scope) {
+	case SCOPE_ALL:
+		return states ? "1" : "m.state <> 3";
+	case SCOPE_HOLD:
+		return queue_base(JOB_HOLD, look->where);
+	case SCOPE_RELEASE:
+		return queue_base(JOB_RELEASE, look->where);
+	case SCOPE_PURGE:
+		return queue_base(JOB_PURGE, look->where);
+	case SCOPE_RETRY:
+		return queue_base(JOB_RETRY, look->where);
+	}
+	return "0";
 }
 
-static void get_listed(sqlite3_stmt *st, struct queue_message *m)
+static void get_looked_at(sqlite3_stmt *st, struct queue_message *m)
 {
 	*m = (struct queue_message){
 		.id = (uint64_t)sqlite3_column_int64(st, 0),
 		.state = (enum queue_state)sqlite3_column_int(st, 1),
-		.size = (uint64_t)sqlite3_column_int64(st, 2),
-		.wall = sqlite3_column_int64(st, 3),
-		.sender = sql_text(st, 6),
-		.rcpt_total = (uint32_t)sqlite3_column_int64(st, 7),
+		.flags = (uint32_t)sqlite3_column_int64(st, 2),
+		.size = (uint64_t)sqlite3_column_int64(st, 3),
+		.wall = sqlite3_column_int64(st, 4),
+		.login = sql_text(st, 7),
+		.sender = sql_text(st, 8),
+		.rcpt_total = (uint32_t)sqlite3_column_int64(st, 9),
+		.incident = (uint32_t)sqlite3_column_int64(st, 10),
 	};
-	get_peer(st, 4, &m->peer);
+	get_peer(st, 5, &m->peer);
 }
 
-bool queue_list(struct queue_reader *r, const struct queue_filter *filter, uint64_t after,
-		size_t limit,
-		void (*each)(void *arg, const struct queue_message *m,
-			     const struct queue_line *first),
-		void *arg, uint64_t *last, struct err *err)
+/* Up to which id is looked at in one turn? */
+static bool look_bound(struct queue_reader *r, const struct queue_look *look,
+		       int64_t *out, struct err *err)
 {
-	sqlite3_stmt *st = sql_start(&r->sql, Q_LIST);
-	struct queue_message m = { 0 };
-	struct queue_line line;
-	size_t count = 0;
-	bool row, found;
+	sqlite3_stmt *st = sql_start(&r->sql, Q_LOOK_BOUND);
+	bool row;
 
-	sql_bind(st, 1, queue_key(after));
-	sql_bind(st, 2, filter->state);
-	sql_bind_text(st, 3, filter->sender);
-	sql_bind_text(st, 4, filter->recipient);
-	if (filter->by_peer)
-		sql_bind_blob(st, 5, span_of(filter->peer.ip, sizeof(filter->peer.ip)));
-	else
-		sqlite3_bind_null(st, 5);
-	sql_bind(st, 6, (int64_t)limit);
-	for (;; count++) {
-		if (!sql_row(&r->sql, st, &row, "listing the queue", err))
+	sql_bind(st, 1, queue_key(look->after));
+	sql_bind(st, 2, (int64_t)look->looks - 1);
+	if (!sql_row(&r->sql, st, &row, "looking through the queue", err))
+		return false;
+	*out = row ? sqlite3_column_int64(st, 0) : INT64_MAX;
+	sqlite3_reset(st);
+	return true;
+}
+
+static bool look_on(struct queue_reader *r, sqlite3_stmt *st, struct queue_look *look,
+		    int64_t until,
+		    void (*each)(void *arg, const struct queue_message *m,
+				 int64_t destination),
+		    void *arg, struct err *err)
+{
+	struct queue_message m;
+	size_t given = 0;
+	bool row;
+
+	for (; given < look->most; given++) {
+		if (!sql_row(&r->sql, st, &row, "looking through the queue", err))
+			return false;
+		if (!row) {
+			look->over = until == INT64_MAX;
+			look->after = look->over ? look->after : (uint64_t)until;
+			return true;
+		}
+		get_looked_at(st, &m);
+		look->after = m.id;
+		each(arg, &m, sqlite3_column_int64(st, 11));
+	}
+	return true;
+}
+
+bool queue_look(struct queue_reader *r, struct queue_look *look,
+		void (*each)(void *arg, const struct queue_message *m, int64_t destination),
+		void *arg, struct err *err)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t until;
+	bool good;
+
+	if (!look_bound(r, look, &until, err) ||
+	    !queue_ask(&r->sql, LOOK_HEAD, base_of(look), look->where, &st, err))
+		return false;
+	sql_bind(st, 1, queue_key(look->after));
+	sql_bind(st, 2, until);
+	/* as an order that is made now: whatever older ones did */
+	if (look->scope != SCOPE_ALL)
+		sql_bind(st, 3, INT64_MAX);
+	queue_ask_bind(st, look->where, look->wall);
+	good = look_on(r, st, look, until, each, arg, err);
+	sqlite3_finalize(st);
+	return good;
+}
+
+bool queue_look_to(struct queue_reader *r, uint64_t id, size_t max,
+		   void (*each)(void *arg, const struct queue_line *line), void *arg,
+		   struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_MAILQ_TO);
+	bool row;
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, (int64_t)max);
+	for (;;) {
+		struct queue_line line = { 0 };
+
+		if (!sql_row(&r->sql, st, &row, "reading recipients", err))
 			return false;
 		if (!row)
-			break;
-		get_listed(st, &m);
-		if (!first_line(r, m.id, &line, &found, err)) {
-			sqlite3_reset(st);
-			return false;
-		}
-		each(arg, &m, found ? &line : NULL);
-		sqlite3_reset(r->sql.query[Q_LIST_FIRST]);
+			return true;
+		line.to.address = sql_text(st, 0);
+		line.state = (enum to_state)sqlite3_column_int(st, 1);
+		line.to.attempts = (uint32_t)sqlite3_column_int64(st, 2);
+		line.to.due = or_never(st, 3);
+		line.answer = sql_text(st, 4);
+		each(arg, &line);
 	}
-	*last = count == limit ? m.id : 0;
-	return true;
+}
+
+bool queue_look_hops(struct queue_reader *r, uint64_t id,
+		     void (*each)(void *arg, int64_t destination), void *arg,
+		     struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_LOOK_HOPS);
+	bool row;
+
+	sql_bind(st, 1, queue_key(id));
+	for (;;) {
+		if (!sql_row(&r->sql, st, &row, "reading recipients", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sqlite3_column_int64(st, 0));
+	}
+}
+
+bool queue_each_target(struct queue_reader *r,
+		       void (*each)(void *arg, int64_t id, int hop, struct span target),
+		       void *arg, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_TARGETS);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&r->sql, st, &row, "reading destinations", err))
+			return false;
+		if (!row)
+			return true;
+		each(arg, sqlite3_column_int64(st, 0), sqlite3_column_int(st, 1),
+		     sql_text(st, 2));
+	}
+}
+
+bool queue_each_job(struct queue_reader *r, uint32_t before, bool standing, size_t limit,
+		    void (*each)(void *arg, const struct queue_job *j), void *arg,
+		    struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_JOBS);
+	bool row;
+
+	sql_bind(st, 1, before);
+	sql_bind(st, 2, standing);
+	sql_bind(st, 3, (int64_t)limit);
+	for (;;) {
+		struct queue_job j;
+
+		if (!sql_row(&r->sql, st, &row, "reading orders", err))
+			return false;
+		if (!row)
+			return true;
+		j = (struct queue_job){
+			.number = (uint32_t)sqlite3_column_int64(st, 0),
+			.kind = (enum queue_job_kind)sqlite3_column_int(st, 1),
+			.state = (enum queue_job_state)sqlite3_column_int(st, 2),
+			.standing = sqlite3_column_int(st, 3) != 0,
+			.made = sqlite3_column_int64(st, 4),
+			.until = sqlite3_column_int64(st, 5),
+			.ended = sqlite3_column_int64(st, 6),
+			.condition = sql_text(st, 7),
+			.why = sql_text(st, 8),
+			.messages = sqlite3_column_int64(st, 9),
+			.bytes = sqlite3_column_int64(st, 10),
+		};
+		each(arg, &j);
+	}
 }
 
 /* ---- show ---------------------------------------------------------------------------------- */
@@ -174,6 +300,7 @@ static void get_line(sqlite3_stmt *st, struct queue_line *line)
 		.target = sql_text(st, 10),
 	};
 	line->to.notify = sql_text(st, 11);
+	line->to.origin = sql_text(st, 12);
 }
 
 bool queue_show_lines(struct queue_reader *r, uint64_t id, int64_t after, size_t limit,

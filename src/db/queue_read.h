@@ -8,20 +8,13 @@
 #ifndef DB_QUEUE_READ_H
 #define DB_QUEUE_READ_H
 
-#include "db/queue.h"
+#include "db/queue_job.h"
+#include "db/where.h"
 
 struct queue_reader;
 
 MUST bool queue_reader_open(struct queue_reader **out, const char *path, struct err *err);
 void queue_reader_close(struct queue_reader **r);
-
-/* Patterns are globs (*, ?, [a-z]) in lower case; empty: any. */
-struct queue_filter {
-	int state; /* enum queue_state; -1: any */
-	struct span sender, recipient;
-	bool by_peer;
-	struct addr peer;
-};
 
 /* One recipient, as the administrator may see it. */
 struct queue_line {
@@ -33,15 +26,69 @@ struct queue_line {
 	struct span target;
 };
 
+enum queue_scope {
+	SCOPE_ALL,  /* all but what was purged, unless the condition asks for states */
+	SCOPE_HOLD, /* what an order of that kind would change */
+	SCOPE_RELEASE,
+	SCOPE_PURGE,
+	SCOPE_RETRY,
+};
+
 /*
- * The next `limit` messages with an id above `after`; *last is where to go on, 0 at the
- * end. `first` is the first recipient that is not delivered, NULL if there is none.
+ * Looking for messages: from the oldest on, a window at a time, so that nobody waits long for
+ * the reader. Begin with zeroes but for the first members; call it until `over`.
  */
-MUST bool queue_list(struct queue_reader *r, const struct queue_filter *filter,
-		     uint64_t after, size_t limit,
+struct queue_look {
+	const struct where *where; /* NULL: every message */
+	enum queue_scope scope;
+	int64_t wall;	/* ages are counted from then */
+	size_t most;	/* messages given at once */
+	size_t looks;	/* messages looked at, at once */
+	uint64_t after; /* the last one looked at */
+	bool over;
+};
+
+/*
+ * Of each message: id, state, flags, size, wall, peer, login, sender, rcpt_total and incident;
+ * destination is that of its first recipient.
+ */
+MUST bool queue_look(struct queue_reader *r, struct queue_look *look,
 		     void (*each)(void *arg, const struct queue_message *m,
-				  const struct queue_line *first),
-		     void *arg, uint64_t *last, struct err *err);
+				  int64_t destination),
+		     void *arg, struct err *err);
+
+/*
+ * The first `max` recipients of a message that are not delivered. May be called for the
+ * message that queue_look() just gave.
+ */
+MUST bool queue_look_to(struct queue_reader *r, uint64_t id, size_t max,
+			void (*each)(void *arg, const struct queue_line *line), void *arg,
+			struct err *err);
+
+/* The destinations of its recipients that are not delivered, each as often as it has one. */
+MUST bool queue_look_hops(struct queue_reader *r, uint64_t id,
+			  void (*each)(void *arg, int64_t destination), void *arg,
+			  struct err *err);
+
+MUST bool queue_each_target(struct queue_reader *r,
+			    void (*each)(void *arg, int64_t id, int hop,
+					 struct span target),
+			    void *arg, struct err *err);
+
+struct queue_job {
+	uint32_t number;
+	enum queue_job_kind kind;
+	enum queue_job_state state;
+	bool standing;
+	int64_t made, until, ended; /* 0: none */
+	struct span condition, why;
+	int64_t messages, bytes;
+};
+
+/* Orders with a number below `before`, the newest first; standing: those in force that stand. */
+MUST bool queue_each_job(struct queue_reader *r, uint32_t before, bool standing,
+			 size_t limit, void (*each)(void *arg, const struct queue_job *j),
+			 void *arg, struct err *err);
 
 /* One message, called once or not at all; and the first bytes of its body if inline. */
 MUST bool queue_show(struct queue_reader *r, uint64_t id, size_t body_max,

@@ -25,8 +25,13 @@ static const char schema[] =
 	" at integer not null) without rowid;"
 	"create index verified_at on verified (at);";
 
-static const char additions[] = "create table if not exists guard_memory"
-				" (part integer primary key, bytes blob not null);";
+static const char additions[] =
+	"create table if not exists guard_memory"
+	" (part integer primary key, bytes blob not null);"
+	"create table if not exists secret (name text primary key, bytes blob not null)"
+	" without rowid;"
+	"create table if not exists sent (login text primary key, at integer not null,"
+	" bytes blob not null);";
 
 bool state_open(struct state **out, const char *path, struct err *err)
 {
@@ -191,6 +196,62 @@ bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_befo
 	return sql_run(&s->sql, st, "forgetting answers", err);
 }
 
+bool state_put_sent(struct state *s, const struct state_sent *sent, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_SENT_PUT);
+
+	sql_bind_text(st, 1, sent->login);
+	sql_bind(st, 2, sent->at);
+	sql_bind_blob(st, 3, sent->bytes);
+	return sql_run(&s->sql, st, "remembering what an account sent", err);
+}
+
+bool state_prune_sent(struct state *s, int64_t before, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_SENT_PRUNE);
+
+	sql_bind(st, 1, before);
+	return sql_run(&s->sql, st, "forgetting what accounts sent", err);
+}
+
+static bool get_secret(struct state *s, struct span name, uint8_t *out, size_t n,
+		       bool *found, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_SECRET);
+	bool row;
+
+	sql_bind_text(st, 1, name);
+	if (!sql_row(&s->sql, st, &row, "reading a key", err))
+		return false;
+	*found = row && sql_text(st, 0).n == n;
+	if (*found)
+		memcpy(out, sql_text(st, 0).p, n);
+	sqlite3_reset(st);
+	return true;
+}
+
+bool state_secret(struct state *s, struct span name, uint8_t *secret, size_t n,
+		  struct err *err)
+{
+	sqlite3_stmt *st;
+	uint8_t kept[64];
+	bool found;
+
+	if (n > sizeof(kept))
+		return err_set(err, "a key is too long");
+	if (!get_secret(s, name, kept, n, &found, err))
+		return false;
+	if (found) {
+		memcpy(secret, kept, n);
+		explicit_bzero(kept, sizeof(kept));
+		return true;
+	}
+	st = sql_start(&s->sql, Q_SECRET_PUT);
+	sql_bind_text(st, 1, name);
+	sql_bind_blob(st, 2, span_of(secret, n));
+	return sql_run(&s->sql, st, "storing a key", err);
+}
+
 /* Where the parts of each half begin; the row before the first says which one counts. */
 static int64_t first_part(unsigned half)
 {
@@ -297,6 +358,27 @@ bool state_each_verified(struct state *s, size_t limit,
 			return true;
 		each(arg, sql_text(st, 0), sqlite3_column_int(st, 1) != 0,
 		     sqlite3_column_int64(st, 2));
+	}
+}
+
+bool state_each_sent(struct state *s, size_t limit,
+		     void (*each)(void *arg, const struct state_sent *sent), void *arg,
+		     struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&s->sql, Q_SENT);
+	bool row;
+
+	sql_bind(st, 1, (int64_t)limit);
+	for (;;) {
+		struct state_sent sent;
+
+		if (!sql_row(&s->sql, st, &row, "reading what accounts sent", err))
+			return false;
+		if (!row)
+			return true;
+		sent = (struct state_sent){ sql_text(st, 0), sqlite3_column_int64(st, 1),
+					    sql_text(st, 2) };
+		each(arg, &sent);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
- * state - users, aliases, domains, what next hops said about recipients, and the guard's
- * memory as it was some minutes ago
+ * state - users, aliases, domains, what next hops said about recipients, what accounts
+ * sent, a few keys, and the guard's memory as it was some minutes ago
  *
  * The store has all of it in memory and reads it once, at start; this is where changes
  * survive. Addresses and names are in lower case. One thread at a time may use it.
@@ -42,6 +42,27 @@ MUST bool state_drop_verified(struct state *s, struct span address, struct err *
 /* Forget what was accepted or refused before that; some at a time. */
 MUST bool state_prune_verified(struct state *s, int64_t good_before, int64_t bad_before,
 			       size_t limit, struct err *err);
+
+/*
+ * The key of that name, of n bytes (up to 64): the one that is kept or, the first time, the
+ * one that is handed in (random), which is kept from then on.
+ */
+MUST bool state_secret(struct state *s, struct span name, uint8_t *secret, size_t n,
+		       struct err *err);
+
+/* What an account sent (store/sent.h). */
+struct state_sent {
+	struct span login;
+	int64_t at; /* when last */
+	struct span bytes;
+};
+
+MUST bool state_put_sent(struct state *s, const struct state_sent *sent, struct err *err);
+MUST bool state_prune_sent(struct state *s, int64_t before, struct err *err);
+/* The latest first, at most that many. */
+MUST bool state_each_sent(struct state *s, size_t limit,
+			  void (*each)(void *arg, const struct state_sent *sent),
+			  void *arg, struct err *err);
 
 /*
  * Snapshots of the guard's memory (guard/snapshot.h). There is room for two: one is whole,

@@ -1,7 +1,9 @@
 #include "store/auth_link.h"
 
 #include "store/inner.h"
+#include "store/notices.h"
 #include "store/sign.h"
+#include "wire/address.h"
 
 #define FRAMES_ONCE 64
 
@@ -14,8 +16,36 @@ static void drop(struct store *s)
 	sign_lost(s);
 }
 
+static bool is_text(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '\0')
+			return false;
+	return true;
+}
+
+/* Only to people of ours: auth cannot have us write to anybody else. */
+static bool notice(struct store *s, struct span frame, struct err *err)
+{
+	struct msg_NOTICE m;
+	struct address to;
+	uint8_t mem[ADDRESS_MAX];
+
+	if (!msg_NOTICE_unpack(frame, &m) || !is_text(m.subject) || !is_text(m.text))
+		return err_set(err, "auth sent a notice that makes no sense");
+	/* a login that is no address belongs to a source without mailboxes */
+	if (!address_parse(m.login, &to) ||
+	    recipients_find(&s->recipients, recipients_lower(address_span(&to), mem)).kind <=
+		    FOUND_UNKNOWN)
+		return true;
+	notices_mail(s, address_span(&to), m.subject, m.text);
+	return true;
+}
+
 static bool take(struct store *s, const struct frame *f, struct err *err)
 {
+	if (f->kind == MSG_NOTICE)
+		return notice(s, f->bytes, err);
 	if (f->kind == MSG_SIGNED)
 		return sign_answered(s, f->bytes) ||
 		       err_set(err, "auth signed what it was not asked to");

@@ -103,6 +103,7 @@ struct stream *stream_new(struct store *s, uint32_t ask)
 static void stream_free(struct stream *t)
 {
 	free(t->rows.mem);
+	free(t->work);
 	free(t);
 }
 
@@ -140,13 +141,35 @@ static void run_refill(void *arg)
 	t->refill(t, t->store->reader);
 }
 
+/* The others have their turn before it: nobody waits for who looks through a million. */
+static void put_last(struct store *s, struct stream *t)
+{
+	struct stream **at = &s->streams;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	while (*at)
+		at = &(*at)->next;
+	t->next = NULL;
+	*at = t;
+}
+
 static void on_refilled(void *arg)
 {
 	struct stream *t = arg;
 
 	t->store->reading = false;
 	t->left = buf_span(&t->rows);
+	put_last(t->store, t);
 	control_pump(t->store);
+}
+
+void stream_failed(struct stream *t, const struct err *err)
+{
+	t->ok = false;
+	t->more = false;
+	snprintf(t->text, sizeof(t->text), "%.*s", (int)sizeof(t->text) - 1, err->text);
 }
 
 /* True: all its rows are out, or nobody wants them. */
@@ -166,7 +189,7 @@ static bool send_rows(struct store *s, struct stream *t)
 	return !s->watch || t->left.n == 0;
 }
 
-/* One at a time, the oldest first; the reader is shared with those who look for orphans. */
+/* In turn, a window of each; the reader is shared with those who look for orphans. */
 void control_pump(struct store *s)
 {
 	struct stream *t;

@@ -9,6 +9,9 @@
 #include "db/queue_read.h"
 #include "link/frame.h"
 
+/* Of an end. */
+#define CONTROL_SAYS 480
+
 struct store;
 
 /* An answer of many rows, which go out as watch takes them. */
@@ -22,14 +25,15 @@ struct stream {
 	void (*refill)(struct stream *s, struct queue_reader *r);
 	bool more; /* there are: refill again */
 	bool ok;
-	char text[160];
+	char text[CONTROL_SAYS];
 	/* what refill is asked for */
-	struct queue_filter filter;
-	uint8_t pattern[2][ADDRESS_MAX];
-	uint64_t id; /* or the last one listed */
+	struct where where;
+	struct queue_look look;
+	uint64_t id;
 	int64_t number;
 	int64_t limit;
 	int64_t count;
+	void *work; /* what refill gathers; on the heap, goes with the stream */
 };
 
 MUST bool control_asked(struct store *s, const struct frame *f, struct err *err);
@@ -47,6 +51,27 @@ void stream_row(struct stream *t, const struct buf *row);
 void stream_start(struct stream *t);
 
 void control_queue(struct store *s, uint32_t ask, struct span words);
+/* control_look.c: messages as rows */
+void control_list(struct store *s, uint32_t ask, struct span words);
+void control_mailq(struct store *s, uint32_t ask, struct span words);
+void control_explain(struct store *s, uint32_t ask, struct span words);
+/* control_shape.c: messages as counts */
+void control_shape(struct store *s, uint32_t ask, struct span words);
+/*
+ * What an order would change: counts, the largest senders, accounts and destinations, samples.
+ * `job` is told with them; t->where, t->look and t->text are set.
+ */
+void control_preview(struct stream *t, uint32_t job, const char *what);
+
+/* Fields of a message as all these commands print them. */
+void control_put_id(struct buf *row, uint64_t id);
+void control_put_peer(struct buf *row, const struct endpoint *peer);
+void control_put_state(struct buf *row, enum queue_state state, bool tried);
+void control_put_hop(struct buf *row, int hop, struct span target);
+/* Its refill failed. */
+void stream_failed(struct stream *t, const struct err *err);
+/* `--where W`, --after ID, --limit N; false: t->text says what is wrong. */
+MUST bool control_read_options(struct stream *t, struct span words, const char *usage);
 void control_user(struct store *s, uint32_t ask, struct span words);
 void control_alias(struct store *s, uint32_t ask, struct span words);
 void control_domain(struct store *s, uint32_t ask, struct span words);

@@ -321,6 +321,25 @@ void control_user(struct store *s, uint32_t ask, struct span words)
 
 /* ---- alias ---- */
 
+/* An alias leads to somebody of ours, or to another domain, if mail goes out at all. */
+static bool is_reachable(struct store *s, uint32_t ask, struct span target)
+{
+	struct span domain = span_skip(target, span_find_last(target, '@') + 1);
+	enum found_kind kind = recipients_find(&s->recipients, target).kind;
+
+	if (kind > FOUND_UNKNOWN || (kind == FOUND_FOREIGN &&
+				     recipients_way_out(s->conf, domain).hop != HOP_COUNT))
+		return true;
+	if (kind == FOUND_UNKNOWN)
+		control_done(s, ask, false, "there is nobody at %.*s", SPAN_ARG(target));
+	else
+		control_done(s, ask, false,
+			     "%.*s is not a domain of ours, and delivery.relay and relays "
+			     "let nothing out to it",
+			     SPAN_ARG(domain));
+	return false;
+}
+
 /* Mail for an alias stays here: sending it on to strangers makes us their sender. */
 static bool read_targets(struct store *s, uint32_t ask, struct span rest, struct buf *list)
 {
@@ -328,13 +347,9 @@ static bool read_targets(struct store *s, uint32_t ask, struct span rest, struct
 	uint8_t mem[ADDRESS_MAX];
 
 	while (list_next(&rest, &word)) {
-		if (!read_address(s, ask, word, mem, &target) || !is_ours(s, ask, target))
+		if (!read_address(s, ask, word, mem, &target) ||
+		    !is_reachable(s, ask, target))
 			return false;
-		if (recipients_find(&s->recipients, target).kind <= FOUND_UNKNOWN) {
-			control_done(s, ask, false, "there is nobody at %.*s",
-				     SPAN_ARG(target));
-			return false;
-		}
 		list_put(list, target);
 	}
 	return true;
@@ -472,17 +487,14 @@ static void domain_remove(struct store *s, uint32_t ask, struct span rest)
 static void domain_row(const struct store *s, const struct name *n, struct buf *row)
 {
 	const struct our_domain *d = (const struct our_domain *)n;
-	struct destination to = { .hop = s->conf->deliver_hop };
 	uint8_t mem[TEXT_MAX + 16];
 	struct buf hop;
 
-	snprintf(to.target, sizeof(to.target), "%s", s->conf->deliver_target);
-	if (d->route) {
-		to.hop = d->route->hop;
-		snprintf(to.target, sizeof(to.target), "%s", d->route->target);
-	}
 	buf_init(&hop, mem, sizeof(mem));
-	destination_print(&to, &hop);
+	if (d->route)
+		hop_print(d->route->hop, span_str(d->route->target), &hop);
+	else
+		hop_print(s->conf->deliver_hop, span_str(s->conf->deliver_target), &hop);
 	field_text(row, "domain", n->text);
 	field_text(row, "hop", buf_span(&hop));
 	field_text(row, "catch-all", d->any ? SPAN("everybody") : d->catch_all);

@@ -10,9 +10,10 @@
 #include "base/number.h"
 #include "store/control.h"
 #include "store/inner.h"
+#include "store/jobs.h"
 #include "store/spool.h"
 
-#define LIST_WINDOW   500
+#define LINE_WINDOW   500
 #define CHANGE_WINDOW 500
 #define TELL_EVERY    (2 * MS_SECOND)
 #define HEADER_SHOWN  3000
@@ -20,18 +21,12 @@
 
 static void usage(struct store *s, uint32_t ask)
 {
-	control_done(
-		s, ask, false,
-		"usage: holdfast queue list [--state queued|hold|dead] [--limit N] [--sender P]"
-		" [--recipient P] [--client ADDRESS] | show ID | stats |"
-		" retry|hold|release|delete ID|all [--dead]");
+	control_done(s, ask, false,
+		     "usage: holdfast queue list | show ID | explain ID | shape | stats |"
+		     " retry|hold|release|delete ID|all [--dead] |"
+		     " retry|hold|release|purge --where CONDITION [--yes] | confirm JOB |"
+		     " jobs | undo JOB | orders [drop JOB]");
 }
-
-static const char *const state_word[] = {
-	[QUEUE_OPEN] = "queued",
-	[QUEUE_HELD] = "hold",
-	[QUEUE_DEAD] = "dead",
-};
 
 static const char *const to_word[] = {
 	[TO_WAITING] = "waiting",
@@ -39,175 +34,6 @@ static const char *const to_word[] = {
 	[TO_DEAD] = "dead",
 	[TO_HELD] = "hold",
 };
-
-static void put_id(struct buf *row, uint64_t id)
-{
-	uint8_t mem[ID_PRINTED + 1];
-	struct buf text;
-
-	buf_init(&text, mem, sizeof(mem));
-	id_print(id, &text);
-	field_text(row, "id", buf_span(&text));
-}
-
-static void put_peer(struct buf *row, const struct endpoint *peer)
-{
-	uint8_t mem[64];
-	struct buf text;
-
-	buf_init(&text, mem, sizeof(mem));
-	addr_print(&peer->addr, &text);
-	field_text(row, "client", buf_span(&text));
-}
-
-static void put_state(struct buf *row, enum queue_state state, bool tried)
-{
-	const char *word = state <= QUEUE_DEAD ? state_word[state] : "";
-
-	field_text(row, "state",
-		   span_str(state == QUEUE_OPEN && tried ? "deferred" : word));
-}
-
-static void put_hop(struct buf *row, int hop, struct span target)
-{
-	struct destination d = { .hop = hop >= 0 && hop < HOP_COUNT ? (enum hop)hop
-								    : HOP_DISCARD };
-	uint8_t mem[TEXT_MAX + 16];
-	struct buf text;
-
-	snprintf(d.target, sizeof(d.target), "%.*s", SPAN_ARG(target));
-	buf_init(&text, mem, sizeof(mem));
-	destination_print(&d, &text);
-	field_text(row, "hop", buf_span(&text));
-}
-
-/* ---- list ---- */
-
-static void list_row(void *arg, const struct queue_message *m,
-		     const struct queue_line *first)
-{
-	struct stream *t = arg;
-	uint8_t mem[ROW_MAX];
-	struct buf row;
-
-	buf_init(&row, mem, sizeof(mem));
-	put_id(&row, m->id);
-	put_state(&row, m->state, first && first->to.attempts > 0);
-	field_time(&row, "since", m->wall);
-	field_number(&row, "size", (int64_t)m->size);
-	put_peer(&row, &m->peer);
-	field_text(&row, "sender", m->sender);
-	field_number(&row, "rcpts", m->rcpt_total);
-	if (first) {
-		field_text(&row, "rcpt", first->to.address);
-		field_number(&row, "tries", first->to.attempts);
-		if (first->to.due != MS_NEVER)
-			field_time(&row, "next", first->to.due);
-		field_text(&row, "answer", span_head(first->answer, 200));
-	}
-	stream_row(t, &row);
-	t->count++;
-}
-
-static void refill_list(struct stream *t, struct queue_reader *r)
-{
-	int64_t window = t->limit - t->count < LIST_WINDOW ? t->limit - t->count
-							   : LIST_WINDOW;
-	struct err err;
-
-	t->more = false;
-	if (window <= 0)
-		return;
-	t->ok = queue_list(r, &t->filter, t->id, (size_t)window, list_row, t, &t->id,
-			   &err);
-	if (!t->ok)
-		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
-	t->more = t->ok && t->id != 0 && t->count < t->limit;
-}
-
-static bool read_state(struct stream *t, struct span word)
-{
-	for (size_t i = 0; i < COUNT_OF(state_word); i++)
-		if (span_eq(word, span_str(state_word[i]))) {
-			t->filter.state = (int)i;
-			return true;
-		}
-	t->filter.state = QUEUE_OPEN;
-	return span_eq(word, SPAN("deferred"));
-}
-
-static bool read_limit(struct stream *t, struct span word)
-{
-	uint64_t n;
-
-	if (!number_parse(word, INT32_MAX, &n))
-		return false;
-	t->limit = (int64_t)n;
-	return true;
-}
-
-static bool read_sender(struct stream *t, struct span word)
-{
-	t->filter.sender = recipients_lower(word, t->pattern[0]);
-	return t->filter.sender.n > 0;
-}
-
-static bool read_recipient(struct stream *t, struct span word)
-{
-	t->filter.recipient = recipients_lower(word, t->pattern[1]);
-	return t->filter.recipient.n > 0;
-}
-
-static bool read_client(struct stream *t, struct span word)
-{
-	t->filter.by_peer = true;
-	return addr_parse(word, &t->filter.peer);
-}
-
-static const struct list_option {
-	const char *word;
-	bool (*read)(struct stream *t, struct span value);
-} list_options[] = {
-	{ "--state", read_state },	   { "--limit", read_limit },
-	{ "--sender", read_sender },	   { "--client", read_client },
-	{ "--recipient", read_recipient },
-};
-
-static bool read_options(struct stream *t, struct span rest)
-{
-	struct span word, value;
-
-	while (list_next(&rest, &word)) {
-		bool good = false;
-
-		for (size_t i = 0; i < COUNT_OF(list_options); i++)
-			if (span_eq(word, span_str(list_options[i].word)))
-				good = list_next(&rest, &value) &&
-				       list_options[i].read(t, value);
-		if (!good)
-			return false;
-	}
-	return true;
-}
-
-static void list(struct store *s, uint32_t ask, struct span rest)
-{
-	struct stream *t = stream_new(s, ask);
-
-	if (!t)
-		return;
-	t->filter.state = -1;
-	t->limit = INT64_MAX;
-	t->refill = refill_list;
-	t->more = read_options(t, rest);
-	if (!t->more) {
-		t->ok = false;
-		snprintf(t->text, sizeof(t->text),
-			 "usage: holdfast queue list [--state queued|hold|dead] [--limit N]"
-			 " [--sender PATTERN] [--recipient PATTERN] [--client ADDRESS]");
-	}
-	stream_start(t);
-}
 
 /* ---- show ---- */
 
@@ -249,11 +75,11 @@ static void show_row(void *arg, const struct queue_message *m)
 	struct buf row;
 
 	buf_init(&row, mem, sizeof(mem));
-	put_id(&row, m->id);
-	put_state(&row, m->state, false);
+	control_put_id(&row, m->id);
+	control_put_state(&row, m->state, false);
 	field_time(&row, "since", m->wall);
 	field_number(&row, "size", (int64_t)m->size);
-	put_peer(&row, &m->peer);
+	control_put_peer(&row, &m->peer);
 	field_number(&row, "port", m->peer.port);
 	field_text(&row, "helo", m->helo);
 	if (m->login.n)
@@ -280,7 +106,7 @@ static void show_line(void *arg, const struct queue_line *line)
 	field_text(&row, "rcpt", line->to.address);
 	if (!span_eq_nocase(line->to.mailbox, line->to.address))
 		field_text(&row, "mailbox", line->to.mailbox);
-	put_hop(&row, line->hop, line->target);
+	control_put_hop(&row, line->hop, line->target);
 	field_text(&row, "state",
 		   span_str(line->state <= TO_HELD ? to_word[line->state] : ""));
 	field_number(&row, "tries", line->to.attempts);
@@ -305,10 +131,10 @@ static void refill_show(struct stream *t, struct queue_reader *r)
 		t->more = false;
 		return;
 	}
-	t->ok = t->ok && queue_show_lines(r, t->id, t->number, LIST_WINDOW, show_line, t,
+	t->ok = t->ok && queue_show_lines(r, t->id, t->number, LINE_WINDOW, show_line, t,
 					  &t->number, &err);
 	if (!t->ok)
-		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
+		stream_failed(t, &err);
 	t->more = t->ok && t->number >= 0;
 }
 
@@ -341,7 +167,7 @@ static void stat_row(void *arg, const struct queue_stat *stat)
 	struct buf row;
 
 	buf_init(&row, mem, sizeof(mem));
-	put_hop(&row, stat->hop, stat->target);
+	control_put_hop(&row, stat->hop, stat->target);
 	field_text(&row, "state",
 		   span_str(stat->state <= TO_HELD ? to_word[stat->state] : ""));
 	field_number(&row, "rcpts", stat->recipients);
@@ -358,13 +184,14 @@ static void refill_stats(struct stream *t, struct queue_reader *r)
 	t->more = false;
 	t->ok = queue_stats(r, stat_row, t, &err);
 	if (!t->ok)
-		snprintf(t->text, sizeof(t->text), "%.150s", err.text);
+		stream_failed(t, &err);
 }
 
-static void stats(struct store *s, uint32_t ask)
+static void stats(struct store *s, uint32_t ask, struct span rest)
 {
 	struct stream *t = stream_new(s, ask);
 
+	(void)rest;
 	if (!t)
 		return;
 	t->refill = refill_stats;
@@ -425,15 +252,6 @@ static bool put_change(struct store *s, const struct op_change *next)
 	return true;
 }
 
-/* What is due now is looked for at once, also where nobody answered lately. */
-static void hurry(struct store *s)
-{
-	for (size_t i = 0; i < s->schedule.count; i++) {
-		destination_answered(s->schedule.list[i]);
-		destination_due(s->schedule.list[i], loop_wall(s->loop));
-	}
-}
-
 static void log_change(struct store *s, const struct op_change *o)
 {
 	uint8_t mem[256];
@@ -444,7 +262,7 @@ static void log_change(struct store *s, const struct op_change *o)
 	if (o->all)
 		field_text(&row, "id", SPAN("all"));
 	else
-		put_id(&row, o->id);
+		control_put_id(&row, o->id);
 	field_number(&row, "messages", (int64_t)o->sum);
 	pulse_log(s->pulse, LOG_QUEUE_CHANGED, loop_wall(s->loop), NULL, buf_span(&row));
 }
@@ -480,7 +298,7 @@ static void done_change(struct op *op, struct batch *batch)
 	if (o->what->order == QUEUE_DELETE)
 		pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->changed.count);
 	if (o->what->order == QUEUE_RETRY || o->what->order == QUEUE_RELEASE)
-		hurry(s);
+		deliver_hurry(s);
 	tell_progress(s, o);
 	if (o->all && o->changed.last) {
 		o->id = o->changed.last;
@@ -535,23 +353,31 @@ static void change(struct store *s, uint32_t ask, const struct order_word *what,
 		control_done(s, ask, false, "out of memory");
 }
 
+static const struct {
+	const char *word;
+	void (*answer)(struct store *s, uint32_t ask, struct span words);
+} views[] = {
+	{ "list", control_list },	{ "mailq", control_mailq }, { "show", show },
+	{ "explain", control_explain }, { "shape", control_shape }, { "stats", stats },
+};
+
 void control_queue(struct store *s, uint32_t ask, struct span words)
 {
 	struct span word;
 
 	if (!list_next(&words, &word))
 		word = SPAN_NONE;
+	if (jobs_command(s, ask, word, words))
+		return;
 	for (size_t i = 0; i < COUNT_OF(orders); i++)
 		if (span_eq(word, span_str(orders[i].word))) {
 			change(s, ask, &orders[i], words);
 			return;
 		}
-	if (span_eq(word, SPAN("list")))
-		list(s, ask, words);
-	else if (span_eq(word, SPAN("show")))
-		show(s, ask, words);
-	else if (span_eq(word, SPAN("stats")))
-		stats(s, ask);
-	else
-		usage(s, ask);
+	for (size_t i = 0; i < COUNT_OF(views); i++)
+		if (span_eq(word, span_str(views[i].word))) {
+			views[i].answer(s, ask, words);
+			return;
+		}
+	usage(s, ask);
 }

@@ -7,54 +7,47 @@
 #include "store/inner.h"
 
 /*
- * What is due is taken in hand and started; what came of it goes to the database and to
- * the log.
+ * Parcels are started; what came of them goes to the database and to the log.
  */
 
-#define TAKE_AT_ONCE 64
-#define TAKE_BYTES   ((size_t)4 << 20)
-#define LOCAL_MOST   4096 /* parcels for mailboxes in memory */
-#define ANSWER_KEPT  240  /* bytes of a next hop's answer in the database */
+#define ANSWER_KEPT 240 /* bytes of a next hop's answer in the database */
 
 /* ---- room ---- */
 
-static unsigned room(const struct store *s, const struct destination *d)
-{
-	unsigned left = (unsigned)s->conf->set.deliveries, own;
-
-	if (!hop_is_network(d->hop))
-		return local_has_room(s)
-			       ? destination_room(d, LOCAL_MOST, loop_now(s->loop))
-			       : 0;
-	left = s->jobs.deliveries < left ? left - s->jobs.deliveries : 0;
-	own = destination_room(d, (unsigned)s->conf->set.destination_max,
-			       loop_now(s->loop));
-	return !network_has_room(s) ? 0 : own < left ? own : left;
-}
-
 bool deliver_promise(struct store *s, struct destination *d)
 {
-	if (room(s, d) == 0)
+	bool able = hop_is_network(d->hop) ? network_has_room(s) : local_has_room(s);
+
+	if (!able || !destination_begin(&s->schedule, d))
 		return false;
-	d->under_way++;
-	if (hop_is_network(d->hop))
-		s->jobs.deliveries++;
 	pulse_gauge(s->pulse, GAUGE_DELIVERIES, 1);
 	return true;
 }
 
 void deliver_over(struct store *s, struct destination *d)
 {
-	BUG_IF(d->under_way == 0);
-	d->under_way--;
-	if (hop_is_network(d->hop)) {
-		BUG_IF(s->jobs.deliveries == 0);
-		s->jobs.deliveries--;
-	}
+	destination_over(&s->schedule, d);
 	pulse_gauge(s->pulse, GAUGE_DELIVERIES, -1);
 }
 
 /* ---- parcels ---- */
+
+static struct span domain_of(struct span address)
+{
+	return span_skip(address, span_find_last(address, '@') + 1);
+}
+
+bool parcel_fits(const struct parcel *p, const struct parcel_to *to)
+{
+	const struct parcel_to *first = &p->rcpts[0];
+
+	if (p->count == 0)
+		return true;
+	return p->count < PARCEL_TO_MAX &&
+	       p->bytes + to->address.n + to->notify.n + 3 <= LIST_FRAME_MAX &&
+	       (first->origin.n > 0) == (to->origin.n > 0) &&
+	       span_eq_nocase(domain_of(first->origin), domain_of(to->origin));
+}
 
 void parcel_drop(struct parcel *p)
 {
@@ -71,6 +64,7 @@ static void outcomes_of(const struct parcel *p, struct outcomes *o, struct outco
 		.wall = p->wall,
 		.whole = p->whole,
 		.spooled = p->spooled,
+		.flags = p->flags,
 		.count = p->count,
 		.list = list,
 	};
@@ -80,6 +74,7 @@ static void outcomes_of(const struct parcel *p, struct outcomes *o, struct outco
 			.number = p->rcpts[i].number,
 			.attempts = p->rcpts[i].attempts,
 			.address = p->rcpts[i].address,
+			.notify = p->rcpts[i].notify,
 			.answer = answer,
 		};
 }
@@ -127,6 +122,8 @@ struct op_answers {
 	bool spooled;
 	size_t count;
 	struct queue_answer *answers;
+	struct notice_want wants[2]; /* of those that failed, and of those that are there */
+	struct noticed *made;
 	struct queue_settled settled;
 	struct batch *held; /* the batch whose pile this lies on, once one has failed */
 };
@@ -135,6 +132,11 @@ static bool run_answers(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_answers *o = (struct op_answers *)op;
 
+	o->made = NULL;
+	for (size_t i = 0; i < COUNT_OF(o->wants); i++)
+		if (o->wants[i].count &&
+		    !notices_tell(&o->store->notices, t, &o->wants[i], &o->made, err))
+			return false;
 	if (o->finished) {
 		o->settled = (struct queue_settled){ .state = QUEUE_GONE,
 						     .spooled = o->spooled };
@@ -167,6 +169,7 @@ static void done_answers(struct op *op, struct batch *batch)
 	}
 	if (o->settled.left)
 		pulse_gauge(s->pulse, GAUGE_QUEUE, -1);
+	notices_made(s, o->made);
 	if (o->held)
 		batch_release(o->held);
 }
@@ -216,7 +219,7 @@ static bool again_at(const struct store *s, const struct outcomes *o,
 	if (wall >= end)
 		return false;
 	*due = wall +
-	       schedule_pause(one->attempts + 1, set->retry_first, set->retry_max, o->id);
+	       pace_pause(one->attempts + 1, set->retry_first, set->retry_max, o->id);
 	if (*due > end)
 		*due = end;
 	return true;
@@ -252,6 +255,42 @@ static void judge(struct store *s, const struct outcomes *o, const struct outcom
 	pulse_gauge(s->pulse, GAUGE_DEAD, 1);
 }
 
+static enum dsn_action done_action(const struct outcomes *o)
+{
+	return hop_is_network(o->to->hop) ? DSN_RELAYED : DSN_DELIVERED;
+}
+
+/* Whoever logged in here may want to know. The texts of the answers lie on the pile. */
+static void want_notices(struct store *s, const struct outcomes *o, struct op_answers *op)
+{
+	struct pile *pile = writer_pile(s->writer);
+	struct span us, host;
+
+	if (!(o->flags & (MAIL_AUTH | MAIL_LOCAL)) ||
+	    !pile_keep(pile, span_str(s->hostname), &us) ||
+	    !pile_keep(pile, o->host, &host))
+		return;
+	for (size_t i = 0; i < COUNT_OF(op->wants); i++) {
+		struct notice_item *items = pile_take(pile, o->count * sizeof(*items));
+		struct notice_want *w = &op->wants[i];
+
+		*w = (struct notice_want){
+			.id = o->id,
+			.action = i == 0 ? DSN_FAILED : done_action(o),
+			.us = us,
+			.host = host,
+			.items = items,
+		};
+		for (size_t k = 0; items && k < o->count; k++)
+			if ((op->answers[k].state == TO_DEAD && i == 0) ||
+			    (op->answers[k].state == TO_DONE && i == 1 && !o->told &&
+			     o->list[k].notify.n))
+				items[w->count++] = (struct notice_item){
+					op->answers[k].number, op->answers[k].answer
+				};
+	}
+}
+
 void outcomes_put(struct store *s, const struct outcomes *o)
 {
 	struct op_answers *op = writer_take(s->writer, sizeof(*op));
@@ -280,206 +319,16 @@ void outcomes_put(struct store *s, const struct outcomes *o)
 		judge(s, o, &o->list[i], a);
 		finished = finished && a->state == TO_DONE;
 		if (a->state == TO_WAITING)
-			destination_due(o->to, a->due);
+			destination_due(&s->schedule, o->to, a->due);
 		if (!pile_keep(writer_pile(s->writer),
 			       span_head(o->list[i].answer, ANSWER_KEPT), &a->answer))
 			a->answer = SPAN_NONE;
 	}
 	op->finished = finished;
+	want_notices(s, o, op);
 	writer_put(s->writer, &op->op);
 	return;
 fail:
 	/* it stays in hand until a restart finds it there */
 	trouble_log(s, "memory", "out of memory: the result of a delivery is not noted");
-}
-
-/* ---- taking what is due ---- */
-
-struct op_take {
-	struct op op;
-	struct store *store;
-	struct destination *to;
-	struct tools *tools; /* while it runs */
-	unsigned promised;
-	int64_t wall, next;
-	struct parcel *first, **last;
-	bool failed; /* out of memory */
-};
-
-static bool keep_rcpts(struct pile *pile, struct parcel *p, const struct queue_to *to)
-{
-	p->rcpts = pile_take(pile, p->count * sizeof(*p->rcpts));
-	if (!p->rcpts)
-		return false;
-	for (size_t i = 0; i < p->count; i++) {
-		p->rcpts[i].number = to[i].number;
-		p->rcpts[i].attempts = to[i].attempts;
-		if (!pile_keep(pile, to[i].address, &p->rcpts[i].address) ||
-		    !pile_keep(pile, to[i].mailbox, &p->rcpts[i].mailbox))
-			return false;
-	}
-	return true;
-}
-
-static void on_taken(void *arg, const struct queue_message *m, const struct queue_to *to,
-		     size_t count)
-{
-	struct op_take *o = arg;
-	struct pile *pile = o->tools->pile;
-	struct parcel *p = pile_take(pile, sizeof(*p));
-
-	if (!p) {
-		o->failed = true;
-		return;
-	}
-	*p = (struct parcel){
-		.to = o->to,
-		.id = m->id,
-		.nonce = m->nonce,
-		.flags = m->flags,
-		.size = m->size,
-		.wall = m->wall,
-		.spooled = m->spooled,
-		.whole = m->rcpt_total == count,
-		.again = m->id <= o->store->newest_at_start || to[0].attempts > 0,
-		.count = count,
-	};
-	if (!keep_rcpts(pile, p, to) || !pile_keep(pile, m->sender, &p->sender) ||
-	    !pile_keep(pile, m->body, &p->body)) {
-		o->failed = true;
-		return;
-	}
-	*o->last = p;
-	o->last = &p->next;
-}
-
-static bool run_take(struct op *op, struct tools *t, struct err *err)
-{
-	struct op_take *o = (struct op_take *)op;
-	struct queue_want want = {
-		.destination = o->to->id,
-		.wall = o->wall,
-		.messages = o->promised,
-		.recipients = PARCEL_TO_MAX,
-		.bytes = TAKE_BYTES,
-	};
-
-	o->first = NULL;
-	o->last = &o->first;
-	o->tools = t;
-	o->failed = false;
-	return queue_take(t->queue, &want, on_taken, o, err) &&
-	       (!o->failed || err_set(err, "out of memory")) &&
-	       queue_next(t->queue, o->to->id, &o->next, err);
-}
-
-static void done_take(struct op *op, struct batch *batch)
-{
-	struct op_take *o = (struct op_take *)op;
-	struct store *s = o->store;
-	struct parcel *p = o->first, *next;
-
-	o->to->taking = false;
-	if (!op->committed) {
-		p = NULL;
-		o->next = loop_wall(s->loop) + MS_SECOND;
-	}
-	destination_due(o->to, o->next);
-	for (; p; p = next) {
-		next = p->next;
-		o->promised--;
-		batch_hold(batch);
-		p->batch = batch;
-		parcel_start(s, p);
-	}
-	while (o->promised-- > 0)
-		deliver_over(s, o->to);
-}
-
-static void take(struct store *s, struct destination *d)
-{
-	struct op_take *o = writer_take(s->writer, sizeof(*o));
-
-	if (!o)
-		return;
-	o->op = (struct op){ .on = OP_QUEUE, .run = run_take, .done = done_take };
-	o->store = s;
-	o->to = d;
-	o->wall = loop_wall(s->loop);
-	o->last = &o->first;
-	while (o->promised < TAKE_AT_ONCE && deliver_promise(s, d))
-		o->promised++;
-	d->taking = true;
-	d->next_due = MS_NEVER;
-	writer_put(s->writer, &o->op);
-}
-
-void schedule_pump(struct store *s)
-{
-	int64_t wall = loop_wall(s->loop);
-
-	if (s->draining)
-		return;
-	for (size_t i = 0; i < s->schedule.count; i++) {
-		struct destination *d = s->schedule.list[i];
-
-		if (!d->taking && d->next_due <= wall && room(s, d) > 0)
-			take(s, d);
-	}
-}
-
-/* ---- destinations ---- */
-
-struct op_destination {
-	struct op op;
-	struct store *store;
-	struct destination *to;
-	struct batch *held;
-};
-
-static bool run_destination(struct op *op, struct tools *t, struct err *err)
-{
-	struct destination *d = ((struct op_destination *)op)->to;
-
-	return queue_put_destination(t->queue, d->id, (int)d->hop, span_str(d->target),
-				     err);
-}
-
-/* Recipients may refer to it already: it has to get in. */
-static void done_destination(struct op *op, struct batch *batch)
-{
-	struct op_destination *o = (struct op_destination *)op;
-
-	if (op->committed) {
-		if (o->held)
-			batch_release(o->held);
-		return;
-	}
-	if (!o->held) {
-		batch_hold(batch);
-		o->held = batch;
-	}
-	op->next = o->store->unsaved;
-	o->store->unsaved = op;
-}
-
-struct destination *deliver_to(struct store *s, enum hop hop, const char *target)
-{
-	struct destination *d = schedule_find(&s->schedule, hop, target);
-	struct op_destination *o;
-
-	if (d)
-		return d;
-	o = writer_take(s->writer, sizeof(*o));
-	d = o ? schedule_add(&s->schedule, s->schedule.last_id + 1, hop, span_str(target))
-	      : NULL;
-	if (!d)
-		return NULL;
-	o->op = (struct op){ .on = OP_QUEUE,
-			     .run = run_destination,
-			     .done = done_destination };
-	o->store = s;
-	o->to = d;
-	writer_put(s->writer, &o->op);
-	return d;
 }

@@ -24,6 +24,8 @@ struct parcel_to {
 	uint32_t number;
 	uint32_t attempts;
 	struct span address, mailbox;
+	struct span notify; /* parameters of RFC 3461; empty: none */
+	struct span origin; /* what the sender wrote, if an alias made the address of it */
 };
 
 struct parcel {
@@ -34,10 +36,11 @@ struct parcel {
 	uint32_t flags;
 	uint64_t size;
 	int64_t wall;
-	struct span sender, body;
+	struct span sender, envid, prefix, body;
 	bool spooled; /* the body is a file */
 	bool whole;   /* these are all recipients of the message */
 	bool again;   /* it may have been delivered before */
+	size_t bytes; /* of the recipients, as they travel */
 	size_t count;
 	size_t cap; /* of rcpts, while it is being filled */
 	struct parcel_to *rcpts;
@@ -55,7 +58,7 @@ enum outcome_kind {
 struct outcome {
 	enum outcome_kind kind;
 	uint32_t number, attempts;
-	struct span address, answer;
+	struct span address, notify, answer;
 };
 
 /* What came of a delivery. */
@@ -64,6 +67,8 @@ struct outcomes {
 	uint64_t id, nonce;
 	int64_t wall; /* when the message came */
 	bool whole, spooled;
+	uint32_t flags;
+	bool told; /* the next hop obeys NOTIFY from here on (RFC 3461) */
 	struct span host;
 	size_t count;
 	struct outcome *list;
@@ -76,6 +81,11 @@ void parcel_back(struct store *s, struct parcel *p);
 /* The same came of all its recipients. */
 void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind,
 		    struct span host, struct span answer);
+/*
+ * May this recipient travel with those that are in it? They share an envelope sender, which
+ * depends on the alias that forwards (SRS), and one message to an edge.
+ */
+bool parcel_fits(const struct parcel *p, const struct parcel_to *to);
 /* Keep room for one delivery; false: there is none. Whoever has it says deliver_over(). */
 bool deliver_promise(struct store *s, struct destination *d);
 void deliver_over(struct store *s, struct destination *d);
@@ -87,8 +97,19 @@ void parcel_drop(struct parcel *p);
 void outcomes_put(struct store *s, const struct outcomes *o);
 /* Take what is due, wherever there is room. */
 void schedule_pump(struct store *s);
-/* The destination of that hop, made if it is new; NULL: it cannot be. */
-struct destination *deliver_to(struct store *s, enum hop hop, const char *target);
+/* What is due now is looked for at once, also where nobody answered lately. */
+void deliver_hurry(struct store *s);
+/*
+ * The destination of that hop, made if it is new. *to is NULL if there is no place for it
+ * in the schedule now: what is put into the database for that id is found there when there
+ * is. False: out of memory.
+ */
+MUST bool deliver_to(struct store *s, enum hop hop, struct span target, int64_t *id,
+		     struct destination **to);
+/* One that is in the database has mail that is due then. False: it makes no sense. */
+bool deliver_found(struct store *s, int64_t id, int hop, struct span target, int64_t due);
+/* Look into the database for destinations that have mail and no place. */
+void deliver_refresh(struct store *s);
 
 /* ---- through the edges: deliver_network.c ---- */
 
@@ -105,7 +126,6 @@ struct jobs {
 	struct job *list[JOBS_MAX];
 	uint64_t counter;
 	unsigned count;
-	unsigned deliveries;
 };
 
 /* Is there an edge that can take a delivery? */

@@ -120,6 +120,7 @@ static void settle(struct store *s, struct parcel *p)
 		.wall = p->wall,
 		.whole = p->whole,
 		.spooled = p->spooled,
+		.flags = p->flags,
 		.count = p->count,
 		.list = list,
 	};
@@ -132,6 +133,7 @@ static void settle(struct store *s, struct parcel *p)
 			.number = p->rcpts[i].number,
 			.attempts = p->rcpts[i].attempts,
 			.address = p->rcpts[i].address,
+			.notify = p->rcpts[i].notify,
 			.answer = m->delivered
 					  ? m->found ? SPAN("was in the mailbox already")
 						     : SPAN("in the mailbox")

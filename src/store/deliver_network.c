@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "store/inner.h"
+#include "store/rewrite.h"
 #include "store/spool.h"
 #include "store/verify.h"
 
@@ -69,6 +70,16 @@ static void job_free(struct store *s, struct job *j)
 	free(j);
 }
 
+static struct span put(uint8_t **at, struct span text)
+{
+	struct span copy = span_of(*at, text.n);
+
+	if (text.n)
+		memcpy(*at, text.p, text.n);
+	*at += text.n;
+	return copy;
+}
+
 /* Only what is needed when the answer comes: the body is on its way, its memory can go. */
 static struct parcel *slim(const struct parcel *p)
 {
@@ -77,46 +88,83 @@ static struct parcel *slim(const struct parcel *p)
 	uint8_t *at;
 
 	for (size_t i = 0; i < p->count; i++)
-		texts += p->rcpts[i].address.n;
+		texts += p->rcpts[i].address.n + p->rcpts[i].notify.n;
 	copy = malloc(sizeof(*copy) + p->count * sizeof(*copy->rcpts) + texts);
 	if (!copy)
 		return NULL;
 	*copy = *p;
 	copy->batch = NULL;
-	copy->sender = copy->body = SPAN_NONE;
+	copy->sender = copy->envid = copy->prefix = copy->body = SPAN_NONE;
 	copy->rcpts = (struct parcel_to *)(copy + 1);
 	at = (uint8_t *)(copy->rcpts + p->count);
 	for (size_t i = 0; i < p->count; i++) {
-		struct span from = p->rcpts[i].address;
+		const struct parcel_to *from = &p->rcpts[i];
 
-		copy->rcpts[i] = p->rcpts[i];
-		copy->rcpts[i].mailbox = SPAN_NONE;
-		copy->rcpts[i].address = span_of(at, from.n);
-		memcpy(at, from.p, from.n);
-		at += from.n;
+		copy->rcpts[i] = *from;
+		copy->rcpts[i].mailbox = copy->rcpts[i].origin = SPAN_NONE;
+		copy->rcpts[i].address = put(&at, from->address);
+		copy->rcpts[i].notify = put(&at, from->notify);
 	}
 	return copy;
+}
+
+/*
+ * How the next hop is met. Those of our own domains are ours, too: LMTP has no TLS, and SMTP
+ * takes what is offered.
+ */
+static struct way way_of(const struct store *s, const struct parcel *p)
+{
+	struct span address = p->rcpts[0].address;
+	struct span domain = span_skip(address, span_find_last(address, '@') + 1);
+	struct way w = { .tls = HOP_TLS_NONE };
+	uint8_t mem[ADDRESS_MAX];
+
+	domain = recipients_lower(domain, mem);
+	if (!names_find(&s->recipients.domains, domain))
+		w = recipients_way_out(s->conf, domain);
+	else if (p->to->hop == HOP_SMTP && s->conf->set.hop_tls != HOP_TLS_NONE)
+		w.tls = HOP_TLS_MAY;
+	return w;
+}
+
+static void put_item(struct buf *list, const struct parcel_to *to)
+{
+	uint8_t mem[ITEM_MAX];
+	struct buf item;
+
+	buf_init(&item, mem, sizeof(mem));
+	buf_put(&item, to->address);
+	if (to->notify.n) {
+		buf_byte(&item, '\t');
+		buf_put(&item, to->notify);
+	}
+	list_put(list, item.full ? to->address : buf_span(&item));
 }
 
 static bool send(struct store *s, struct edge_link *e, const struct parcel *p, int spool,
 		 uint64_t number)
 {
-	uint8_t mem[PARCEL_TO_MAX * (ADDRESS_MAX + 2)];
+	uint8_t mem[LIST_FRAME_MAX], sender[ADDRESS_MAX];
+	struct way w = way_of(s, p);
 	struct msg_DELIVER m = {
 		.job = number,
 		.id = p->id,
 		.hop = (uint8_t)p->to->hop,
+		.tls = (uint8_t)w.tls,
 		.flags = p->flags,
 		.size = p->size,
 		.target = span_str(p->to->target),
 		.helo = span_str(s->hostname),
-		.sender = p->sender,
+		.credential = w.login,
+		.envid = p->envid,
+		.prefix = p->prefix,
+		.sender = rewrite_sender(s, p, sender),
 	};
 	struct buf list;
 
 	buf_init(&list, mem, sizeof(mem));
 	for (size_t i = 0; i < p->count; i++)
-		list_put(&list, p->rcpts[i].address);
+		put_item(&list, &p->rcpts[i]);
 	BUG_IF(list.full);
 	m.rcpts = buf_span(&list);
 	if (!p->spooled)
@@ -206,8 +254,29 @@ static enum outcome_kind kind_of(struct span answer)
 	return answer.p[0] == '5' ? OUTCOME_NEVER : OUTCOME_LATER;
 }
 
+/* Does the next hop say that it has too much to do (RFC 5321, 3.8)? */
+static bool is_pressed(const struct outcome *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!span_starts(list[i].answer, SPAN("421")))
+			return false;
+	return true;
+}
+
+static void note_destination(struct store *s, struct destination *d,
+			     const struct outcomes *o, bool answered)
+{
+	schedule_clock(&s->schedule, loop_now(s->loop), loop_wall(s->loop));
+	if (!answered)
+		destination_failed(&s->schedule, d);
+	else if (is_pressed(o->list, o->count))
+		destination_pressed(&s->schedule, d, o->host);
+	else
+		destination_answered(&s->schedule, d, o->host);
+}
+
 /* An edge is not trusted to count: what it leaves out was not answered. */
-static void judge(struct store *s, struct parcel *p, struct span host, struct span answers)
+static void judge(struct store *s, struct parcel *p, const struct msg_DELIVERED *m)
 {
 	static const struct span silence = SPAN_INIT("000 no answer");
 	struct outcome list[PARCEL_TO_MAX];
@@ -218,10 +287,13 @@ static void judge(struct store *s, struct parcel *p, struct span host, struct sp
 		.wall = p->wall,
 		.whole = p->whole,
 		.spooled = p->spooled,
-		.host = host,
+		.flags = p->flags,
+		.told = m->dsn != 0,
+		.host = m->host,
 		.count = p->count,
 		.list = list,
 	};
+	struct span answers = m->answers;
 	bool answered = false;
 
 	for (size_t i = 0; i < p->count; i++) {
@@ -235,14 +307,11 @@ static void judge(struct store *s, struct parcel *p, struct span host, struct sp
 			.number = p->rcpts[i].number,
 			.attempts = p->rcpts[i].attempts,
 			.address = p->rcpts[i].address,
+			.notify = p->rcpts[i].notify,
 			.answer = a,
 		};
 	}
-	if (answered)
-		destination_answered(p->to);
-	else
-		destination_failed(p->to, loop_now(s->loop), s->conf->set.retry_first,
-				   s->conf->set.retry_max);
+	note_destination(s, p->to, &o, answered);
 	outcomes_put(s, &o);
 }
 
@@ -275,7 +344,7 @@ bool network_delivered(struct store *s, struct edge_link *e, const struct frame 
 		verify_answered(s, ask, answer);
 		return true;
 	}
-	judge(s, j->parcel, m.host, m.answers);
+	judge(s, j->parcel, &m);
 	end_delivery(s, j);
 	return true;
 }

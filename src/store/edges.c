@@ -2,6 +2,7 @@
 
 #include "store/inner.h"
 #include "store/remember.h"
+#include "store/senders.h"
 #include "store/spool.h"
 #include "store/submit.h"
 #include "store/verify.h"
@@ -45,6 +46,8 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return submit_dropped(s, e, f, err);
 	if (f->kind == MSG_VERIFY)
 		return verify_asked(s, e, f, err);
+	if (f->kind == MSG_MAY_SEND)
+		return senders_asked(s, e, f, err);
 	if (f->kind == MSG_REMEMBERED)
 		return remember_told(s->remember, e, f) ||
 		       err_set(err, "edge %u remembered what it was not told", e->number);

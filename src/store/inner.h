@@ -12,6 +12,7 @@
 #include "store/deliver.h"
 #include "store/edges.h"
 #include "store/maildir.h"
+#include "store/notices.h"
 #include "store/recipients.h"
 #include "store/schedule.h"
 
@@ -50,6 +51,13 @@ struct store {
 	ms_t published_at;
 
 	struct schedule schedule;
+	bool refreshing, refresh_again; /* destinations with mail are looked for */
+	bool routing, rerouting, reroute_again;
+	int64_t wall_ahead; /* of the clock that is never set, when that was last looked at */
+	uint64_t srs_key[2], batv_key[2], destination_key[2];
+	struct notices notices;
+	uint64_t delays_after; /* ids up to this one have been looked at for delays */
+	struct sent *sent;
 	struct maildirs maildirs;
 	struct maildir_line line;
 	struct jobs jobs;
@@ -62,6 +70,7 @@ struct store {
 	struct verify *verify;
 	struct remember *remember;
 	struct stream *streams;
+	struct work_list *work; /* jobs.c: orders over many messages */
 	size_t quota_at; /* where the round of looking at mailboxes is */
 	bool quota_busy;
 

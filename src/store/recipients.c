@@ -84,10 +84,57 @@ struct found recipients_find(const struct recipients *r, struct span address)
 	return f;
 }
 
+/* ---- ways out ---- */
+
+static bool is_below(struct span domain, struct span above)
+{
+	size_t at = domain.n - above.n;
+
+	return domain.n > above.n + 1 && domain.p[at - 1] == '.' &&
+	       span_eq(span_skip(domain, at), above);
+}
+
+/* A row for the domain itself goes before those for all below another. */
+static const struct relay *relay_for(const struct conf *conf, struct span domain)
+{
+	const struct relay *below = NULL;
+
+	for (size_t i = 0; i < conf->relay_count; i++) {
+		const struct relay *r = &conf->relays[i];
+
+		if (!r->below && span_eq(domain, span_str(r->domain)))
+			return r;
+		if (r->below && !below && is_below(domain, span_str(r->domain)))
+			below = r;
+	}
+	return below;
+}
+
+struct way recipients_way_out(const struct conf *conf, struct span domain)
+{
+	const struct relay *r = relay_for(conf, domain);
+	struct way w = {
+		.hop = r ? r->hop : conf->relay_hop,
+		.target = span_str(r ? r->target : conf->relay_target),
+		.tls = r ? r->tls : (enum hop_tls)conf->set.hop_tls,
+		.login = span_str(r ? r->login : conf->set.relay_login),
+	};
+
+	if (w.hop == HOP_MX) {
+		w.target = domain;
+		w.login = SPAN_NONE;
+	}
+	if ((w.hop != HOP_MX && w.hop != HOP_SMTP) || domain.n == 0 ||
+	    domain.n >= TEXT_MAX)
+		w.hop = HOP_COUNT;
+	return w;
+}
+
 /* ---- expansion ---- */
 
 struct expansion {
 	const struct recipients *r;
+	bool relays;
 	struct pile *pile;
 	bool (*each)(void *arg, const struct target *t);
 	void *arg;
@@ -100,20 +147,47 @@ struct opened {
 	struct name name;
 };
 
+static void give(struct expansion *x, struct target *t, struct span address,
+		 struct span mailbox)
+{
+	if (!pile_keep(x->pile, address, &t->address) ||
+	    !pile_keep(x->pile, mailbox, &t->mailbox) || !x->each(x->arg, t))
+		x->failed = true;
+	x->targets++;
+}
+
 static void go(struct expansion *x, const struct found *f, struct span address,
-	       struct span mailbox)
+	       struct span mailbox, size_t depth)
 {
 	const struct conf *conf = x->r->conf;
 	const struct route *route = f->domain->route;
 	struct target t = {
 		.hop = route ? route->hop : conf->deliver_hop,
-		.hop_target = route ? route->target : conf->deliver_target,
+		.hop_target = span_str(route ? route->target : conf->deliver_target),
+		.renamed = depth > 0,
 	};
 
-	if (!pile_keep(x->pile, address, &t.address) ||
-	    !pile_keep(x->pile, mailbox, &t.mailbox) || !x->each(x->arg, &t))
+	give(x, &t, address, mailbox);
+}
+
+/* Out into the world: only for who may, or because an alias of ours says so. */
+static void go_out(struct expansion *x, struct span address, struct span lower,
+		   size_t depth)
+{
+	struct span domain = span_skip(lower, span_find_last(lower, '@') + 1);
+	struct way w = recipients_way_out(x->r->conf, domain);
+	struct target t = {
+		.hop = w.hop,
+		.foreign = true,
+		.renamed = depth > 0,
+	};
+
+	if (w.hop == HOP_COUNT || (depth == 0 && !x->relays))
+		return;
+	if (!pile_keep(x->pile, w.target, &t.hop_target))
 		x->failed = true;
-	x->targets++;
+	else
+		give(x, &t, address, lower);
 }
 
 /* Was this alias opened before? If not, it is now. */
@@ -160,10 +234,12 @@ static void expand(struct expansion *x, struct span address, struct span lower,
 		return;
 	switch (f.kind) {
 	case FOUND_FOREIGN:
+		go_out(x, address, lower, depth);
+		break;
 	case FOUND_UNKNOWN:
 		break;
 	case FOUND_USER:
-		go(x, &f, address, f.user->name.text);
+		go(x, &f, address, f.user->name.text, depth);
 		break;
 	case FOUND_ALIAS:
 		open_alias(x, f.alias, depth);
@@ -171,13 +247,15 @@ static void expand(struct expansion *x, struct span address, struct span lower,
 	case FOUND_CATCH_ALL:
 		plain = recipients_lower(f.domain->catch_all, mem);
 		/* the sender's address stays: it is what the owner wants to know */
+		if (recipients_find(x->r, plain).kind == FOUND_FOREIGN)
+			address = f.domain->catch_all;
 		if (!opened(x, f.domain->name.text))
 			expand(x, address, plain, depth + 1);
 		break;
 	case FOUND_ANY:
 	case FOUND_ASK:
 		plain = without_detail(x->r, lower, span_find_last(lower, '@'), mem);
-		go(x, &f, address, plain.n ? plain : lower);
+		go(x, &f, address, plain.n ? plain : lower, depth);
 		break;
 	}
 }
@@ -202,10 +280,12 @@ static struct span postmaster(const struct recipients *r, uint8_t mem[ADDRESS_MA
 }
 
 enum expanded recipients_expand(const struct recipients *r, struct span address,
-				struct pile *pile,
+				bool relays, struct pile *pile,
 				bool (*each)(void *arg, const struct target *t), void *arg)
 {
-	struct expansion x = { .r = r, .pile = pile, .each = each, .arg = arg };
+	struct expansion x = {
+		.r = r, .relays = relays, .pile = pile, .each = each, .arg = arg
+	};
 	uint8_t mem[ADDRESS_MAX];
 	struct span lower = recipients_lower(address, mem);
 

@@ -73,13 +73,28 @@ struct found recipients_find(const struct recipients *r, struct span address);
 /* The user of that name, from either source; NULL: none. */
 struct user *recipients_user(const struct recipients *r, struct span address);
 
-/* Where one copy goes. Texts lie on the pile. */
+/* Where one copy goes. Texts lie on the pile, or in conf. */
 struct target {
 	struct span address; /* as the sender wrote it, or as the alias says */
 	struct span mailbox; /* user@domain, in lower case and without detail */
 	enum hop hop;
-	const char *hop_target; /* into conf */
+	struct span hop_target;
+	bool foreign; /* it leaves for a domain that is not ours */
+	bool renamed; /* an alias or catch-all of ours says so, not the sender */
 };
+
+/*
+ * How mail to a domain that is not ours leaves (relays, then delivery.relay). The domain is
+ * in lower case.
+ */
+struct way {
+	enum hop hop; /* MX, SMTP; HOP_COUNT: it is refused */
+	struct span target;
+	enum hop_tls tls;
+	struct span login; /* for `holdfast relay passwd`; empty: none */
+};
+
+struct way recipients_way_out(const struct conf *conf, struct span domain);
 
 #define ALIAS_DEPTH   16    /* an alias of an alias of an alias */
 #define ALIAS_TARGETS 10000 /* of one recipient, all aliases counted */
@@ -90,9 +105,12 @@ enum expanded {
 	EXPANDED_MEMORY,
 };
 
-/* Call each() for every target of an address; an alias loop ends where it begins. */
+/*
+ * Call each() for every target of an address; an alias loop ends where it begins. relays:
+ * the sender may send to other domains. What an alias of ours says goes there in any case.
+ */
 enum expanded recipients_expand(const struct recipients *r, struct span address,
-				struct pile *pile,
+				bool relays, struct pile *pile,
 				bool (*each)(void *arg, const struct target *t),
 				void *arg);
 

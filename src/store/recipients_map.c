@@ -224,7 +224,7 @@ static bool reaches_somebody(const struct recipients *r, struct span address)
 	bool reaches;
 
 	pile_init(&pile);
-	reaches = recipients_expand(r, address, &pile, count_one, NULL) == EXPANDED;
+	reaches = recipients_expand(r, address, false, &pile, count_one, NULL) == EXPANDED;
 	pile_close(&pile);
 	return reaches;
 }

@@ -6,19 +6,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "db/queue_route.h"
 #include "store/auth_link.h"
 #include "store/control.h"
 #include "store/inner.h"
+#include "store/jobs.h"
 #include "store/remember.h"
+#include "store/route.h"
+#include "store/sent.h"
 #include "store/sign.h"
 #include "store/spool.h"
 #include "store/upkeep.h"
 #include "store/verify.h"
 
-#define FRAMES_ONCE 64
+#define FRAMES_ONCE	  64
+#define DESTINATIONS_ONCE 1000
 #define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
@@ -61,7 +67,7 @@ static bool is_drained(const struct store *s)
 	    s->measuring || s->quota_busy || s->syncing || s->spools_opening ||
 	    remember_busy(s->remember))
 		return false;
-	return s->jobs.deliveries == 0 || loop_now(s->loop) >= s->drain_by;
+	return s->schedule.under_way == 0 || loop_now(s->loop) >= s->drain_by;
 }
 
 /* What one round of events brought is committed, and written to mailboxes, together. */
@@ -82,6 +88,7 @@ static void drain(struct store *s, ms_t within)
 		return;
 	s->draining = true;
 	remember_drain(s->remember);
+	sent_save(s);
 	writer_hurry(s->writer);
 	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
 }
@@ -166,7 +173,9 @@ static bool take_conf(struct store *s, struct frame *f, struct err *err)
 		return false;
 	s->conf = s->start->conf = conf;
 	note_hostname(s);
+	notices_limit(&s->notices, conf->set.bounce_budget);
 	people_publish(s); /* points to the new one from here on */
+	route_changed(s, old);
 	start_unmap_conf(&old);
 	schedule_pump(s);
 	return true;
@@ -301,18 +310,27 @@ static bool load_people(struct store *s, struct err *err)
 	return recipients_build(&s->recipients, s->conf, err);
 }
 
-/* All of them are looked at once, whether something is due or not. */
-static void on_destination(void *arg, int64_t id, int hop, struct span target)
+static void on_destination(void *arg, const struct queue_destination *d)
 {
 	struct loading *l = arg;
-	struct destination *d = NULL;
 
-	if (hop >= 0 && hop < HOP_COUNT)
-		d = schedule_add(&l->store->schedule, id, (enum hop)hop, target);
-	if (d)
-		destination_due(d, 0);
-	else
-		l->failed = true;
+	l->failed |= !deliver_found(l->store, d->id, d->hop, d->target, d->due);
+}
+
+/* Those that have something waiting, as many as there is room for. */
+static bool load_destinations(struct store *s, struct loading *l, struct err *err)
+{
+	int64_t after = 0;
+
+	schedule_open(&s->schedule, s->destination_key, DESTINATIONS_MAX);
+	schedule_clock(&s->schedule, loop_now(s->loop), loop_wall(s->loop));
+	schedule_limit(&s->schedule, &s->conf->set);
+	do
+		if (!queue_waiting_destinations(s->queue, &after, DESTINATIONS_ONCE,
+						on_destination, l, err))
+			return false;
+	while (after);
+	return true;
 }
 
 static bool load_queue(struct store *s, struct err *err)
@@ -320,7 +338,7 @@ static bool load_queue(struct store *s, struct err *err)
 	struct loading l = { .store = s };
 	int64_t counts[QUEUE_GONE], sum = 0;
 
-	if (!queue_each_destination(s->queue, on_destination, &l, err) ||
+	if (!load_destinations(s, &l, err) ||
 	    !queue_newest(s->queue, &s->newest_at_start, err) ||
 	    !queue_count(s->queue, counts, err))
 		return false;
@@ -331,6 +349,27 @@ static bool load_queue(struct store *s, struct err *err)
 	pulse_gauge_set(s->pulse, GAUGE_QUEUE, sum);
 	pulse_gauge_set(s->pulse, GAUGE_DELIVERIES, 0);
 	return true;
+}
+
+/* They outlive restarts: addresses that were made with them come back for weeks. */
+static bool read_keys(struct store *s, struct err *err)
+{
+	uint64_t fresh[4][2];
+
+	if (getrandom(fresh, sizeof(fresh), 0) != sizeof(fresh))
+		return err_set(err, "getrandom: %s", strerror(errno));
+	memcpy(s->srs_key, fresh[0], sizeof(s->srs_key));
+	memcpy(s->batv_key, fresh[1], sizeof(s->batv_key));
+	memcpy(s->destination_key, fresh[2], sizeof(s->destination_key));
+	notices_open(&s->notices, s, fresh[3]);
+	notices_limit(&s->notices, s->conf->set.bounce_budget);
+	return state_secret(s->state, SPAN("srs"), (uint8_t *)s->srs_key,
+			    sizeof(s->srs_key), err) &&
+	       state_secret(s->state, SPAN("batv"), (uint8_t *)s->batv_key,
+			    sizeof(s->batv_key), err) &&
+	       state_secret(s->state, SPAN("destinations"),
+			    (uint8_t *)s->destination_key, sizeof(s->destination_key),
+			    err);
 }
 
 static bool open_files(struct store *s, struct err *err)
@@ -345,7 +384,7 @@ static bool open_files(struct store *s, struct err *err)
 	if (s->spool_dir < 0)
 		return err_set(err, "%s: %s", path, strerror(errno));
 	snprintf(path, sizeof(path), "%s/state/state.db", set->dir);
-	if (!state_open(&s->state, path, err))
+	if (!state_open(&s->state, path, err) || !read_keys(s, err))
 		return false;
 	snprintf(path, sizeof(path), "%s/queue/queue.db", set->dir);
 	if (!queue_open(&s->queue, path, loop_wall(s->loop), err) ||
@@ -375,8 +414,9 @@ static bool enter(struct store *s, struct err *err)
 
 	note_hostname(s);
 	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
-	    !load_queue(s, err) || !verify_open(&s->verify, s, err) ||
-	    !remember_open(&s->remember, s, err) ||
+	    !load_queue(s, err) || !sent_open(&s->sent, s, err) ||
+	    !verify_open(&s->verify, s, err) ||
+	    !remember_open(&s->remember, s, err) || !jobs_open(s, err) ||
 	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
 	    !close_in(s, err))
 		return false;
@@ -392,6 +432,8 @@ static bool enter(struct store *s, struct err *err)
 		meet(s, s->start->peers[i].link);
 		s->start->peers[i].link = NULL;
 	}
+	route_soon(s);
+	route_check(s);
 	schedule_pump(s);
 	return start_ready(s->start, err);
 }
@@ -407,7 +449,9 @@ static void close_all(struct store *s)
 		link_close(&s->start->peers[i].link);
 	if (s->loop)
 		loop_close(&s->loop);
+	jobs_close(s);
 	verify_close(&s->verify);
+	sent_close(&s->sent);
 	writer_close(&s->writer);
 	remember_close(&s->remember);
 	queue_reader_close(&s->reader);

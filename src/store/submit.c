@@ -6,6 +6,9 @@
 
 #include "base/id.h"
 #include "store/inner.h"
+#include "store/rewrite.h"
+#include "store/sent.h"
+#include "store/sign.h"
 #include "store/spool.h"
 #include "wire/address.h"
 
@@ -29,6 +32,8 @@ struct op_submit {
 	struct parcel *parcels;
 	enum submitted refused; /* unless it is in the queue already; OK: not refused */
 	enum queue_put put;
+	bool relays; /* its sender logged in: it may go to other domains */
+	struct span rcpt, notify; /* the recipient that is being looked up, and what it wants */
 	struct names seen; /* targets so far, once there are two */
 };
 
@@ -151,13 +156,13 @@ static struct queue_to *new_to(struct op_submit *o, struct pile *pile)
 
 /* The parcel for that destination that has room, or a new one if it is promised some. */
 static struct parcel *parcel_for(struct op_submit *o, struct pile *pile,
-				 struct destination *d)
+				 struct destination *d, const struct parcel_to *to)
 {
 	struct parcel *p = o->parcels;
 
-	while (p && (p->to != d || p->count == PARCEL_TO_MAX))
+	while (p && (p->to != d || !parcel_fits(p, to)))
 		p = p->next;
-	if (p)
+	if (p || o->m.state == QUEUE_HELD)
 		return p;
 	p = pile_take(pile, sizeof(*p));
 	if (!p || !deliver_promise(o->store, d))
@@ -171,6 +176,8 @@ static struct parcel *parcel_for(struct op_submit *o, struct pile *pile,
 		.size = o->m.size,
 		.wall = o->m.wall,
 		.sender = o->m.sender,
+		.envid = o->m.envid,
+		.prefix = o->m.prefix,
 		.body = o->m.body,
 		.spooled = o->m.spooled,
 	};
@@ -179,9 +186,16 @@ static struct parcel *parcel_for(struct op_submit *o, struct pile *pile,
 }
 
 static bool put_in_parcel(struct op_submit *o, struct pile *pile, struct destination *d,
-			  const struct queue_to *to)
+			  const struct queue_to *from)
 {
-	struct parcel *p = parcel_for(o, pile, d);
+	const struct parcel_to to = {
+		.number = from->number,
+		.address = from->address,
+		.mailbox = from->mailbox,
+		.notify = from->notify,
+		.origin = from->origin,
+	};
+	struct parcel *p = parcel_for(o, pile, d, &to);
 
 	if (!p)
 		return false;
@@ -198,11 +212,8 @@ static bool put_in_parcel(struct op_submit *o, struct pile *pile, struct destina
 		p->rcpts = more;
 		p->cap = cap;
 	}
-	p->rcpts[p->count++] = (struct parcel_to){
-		.number = to->number,
-		.address = to->address,
-		.mailbox = to->mailbox,
-	};
+	p->rcpts[p->count++] = to;
+	p->bytes += to.address.n + to.notify.n + 3;
 	return true;
 }
 
@@ -211,13 +222,14 @@ static bool on_target(void *arg, const struct target *t)
 	struct op_submit *o = arg;
 	struct store *s = o->store;
 	struct pile *pile = writer_pile(s->writer);
-	struct destination *d = deliver_to(s, t->hop, t->hop_target);
+	struct destination *d;
 	struct queue_to *to;
 	bool failed = false;
 	uint8_t mem[ADDRESS_MAX];
 	struct span key = t->mailbox;
+	int64_t id;
 
-	if (!d)
+	if (!deliver_to(s, t->hop, t->hop_target, &id, &d))
 		return false;
 	/* a next hop may tell user+a from user+b */
 	if (hop_is_network(t->hop) &&
@@ -232,24 +244,54 @@ static bool on_target(void *arg, const struct target *t)
 		.number = (uint32_t)(o->count - 1),
 		.address = t->address,
 		.mailbox = t->mailbox,
-		.destination = d->id,
+		.notify = o->notify,
+		.origin = t->renamed ? o->rcpt : SPAN_NONE,
+		.destination = id,
 		.due = QUEUE_IN_HAND,
 	};
-	if (!put_in_parcel(o, pile, d, to)) {
-		to->due = loop_wall(s->loop);
-		destination_due(d, to->due);
-	}
+	if (d && put_in_parcel(o, pile, d, to))
+		return true;
+	to->due = loop_wall(s->loop);
+	if (d && o->m.state != QUEUE_HELD)
+		destination_due(&s->schedule, d, to->due);
 	return true;
+}
+
+/*
+ * One recipient, with the parameters behind it. A bounce to an address that we made goes to
+ * whom it stands for, also in another domain: only we can have made it.
+ */
+static enum expanded expand_one(struct op_submit *o, struct span item)
+{
+	struct store *s = o->store;
+	struct pile *pile = writer_pile(s->writer);
+	bool relays = o->relays;
+	uint8_t mem[ADDRESS_MAX];
+	struct buf plain;
+
+	o->rcpt = span_cut(&item, '\t');
+	o->notify = relays ? item : SPAN_NONE;
+	buf_init(&plain, mem, sizeof(mem));
+	switch (rewrite_back(s, o->rcpt, o->m.sender.n == 0, &plain)) {
+	case CAME_FORGED:
+		return EXPANDED_NOBODY;
+	case CAME_ON:
+		relays = true;
+		break;
+	case CAME_BACK:
+	case CAME_PLAIN:
+		break;
+	}
+	return recipients_expand(&s->recipients, plain.len ? buf_span(&plain) : o->rcpt,
+				 relays, pile, on_target, o);
 }
 
 static enum submitted expand_list(struct op_submit *o, struct span list)
 {
-	struct store *s = o->store;
-	struct span rcpt;
+	struct span item;
 
-	while (list_next(&list, &rcpt))
-		switch (recipients_expand(&s->recipients, rcpt, writer_pile(s->writer),
-					  on_target, o)) {
+	while (list_next(&list, &item))
+		switch (expand_one(o, item)) {
 		case EXPANDED:
 			break;
 		case EXPANDED_NOBODY: /* removed since RCPT: the next try will be refused there */
@@ -275,9 +317,12 @@ static bool are_paths(struct span list)
 {
 	struct span item;
 
-	while (list_next(&list, &item))
-		if (!is_path(item, false))
+	while (list_next(&list, &item)) {
+		struct notify n;
+
+		if (!is_path(span_cut(&item, '\t'), false) || !notify_parse(item, &n))
 			return false;
+	}
 	return true;
 }
 
@@ -338,57 +383,105 @@ static int64_t plausible(int64_t wall, int64_t now)
 }
 
 /*
+ * What an edge says of the sender's login cannot be proved: one in a stranger's hands may
+ * claim any. It cannot where nobody may log in at all, and what it claims counts against
+ * the account that it names.
+ */
+static uint32_t believable(const struct conf *conf, uint32_t flags)
+{
+	bool logins = false, programs = false;
+
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		logins |= conf->listeners[i].auth;
+		programs |= conf->listeners[i].path[0] != '\0';
+	}
+	if (!logins)
+		flags &= ~(uint32_t)(MAIL_AUTH | MAIL_HOLD);
+	if (!programs)
+		flags &= ~(uint32_t)MAIL_LOCAL;
+	return flags & ~(uint32_t)(MAIL_OURS | MAIL_TOLD);
+}
+
+struct coming {
+	unsigned edge;
+	uint64_t generation;
+	struct span frame;
+	const struct early_rcpts *early;
+	struct span prefix;
+	enum submitted refused;
+};
+
+static struct queue_message message_of(const struct store *s, const struct msg_SUBMIT *m)
+{
+	return (struct queue_message){
+		.id = m->id,
+		.nonce = m->nonce,
+		.flags = believable(s->conf, m->flags),
+		.size = m->size,
+		.wall = plausible(m->wall, loop_wall(s->loop)),
+		.peer = m->peer,
+		.listener = m->listener,
+		.helo = m->helo,
+		.login = m->login,
+		.sender = m->sender,
+		.envid = m->envid,
+		.spooled = m->spooled != 0,
+		.body = m->body,
+	};
+}
+
+static enum submitted look_up(struct op_submit *o, struct span early, struct span rcpts)
+{
+	struct store *s = o->store;
+	enum submitted refused = o->refused;
+
+	o->relays = o->m.flags & (MAIL_AUTH | MAIL_LOCAL);
+	if (refused == SUBMITTED_OK && o->relays && !sent_count(s, &o->m, early, rcpts))
+		refused = SUBMITTED_OVER;
+	names_init(&o->seen, s->recipients.key);
+	if (refused == SUBMITTED_OK)
+		refused = expand_list(o, early);
+	if (refused == SUBMITTED_OK)
+		refused = expand_list(o, rcpts);
+	names_close(&o->seen);
+	o->m.rcpt_total = (uint32_t)o->count;
+	return refused;
+}
+
+/*
  * From here on it is in the next commit. The frame is copied once, with its body. What is
  * refused goes there, too: we may have promised it before we were restarted, and then it
  * may be delivered and gone by now.
  */
-static void put(struct store *s, unsigned edge, uint64_t generation, struct span frame,
-		const struct early_rcpts *early, enum submitted refused)
+static void put(struct store *s, const struct coming *c)
 {
 	struct pile *pile = writer_pile(s->writer);
 	struct op_submit *o = writer_take(s->writer, sizeof(*o));
-	struct span copy, more = SPAN_NONE;
+	struct span copy, prefix, early = SPAN_NONE;
 	struct msg_SUBMIT m;
 
-	if (!msg_SUBMIT_unpack(frame, &m))
+	if (!msg_SUBMIT_unpack(c->frame, &m))
 		return;
-	if (!o || !pile_keep(pile, frame, &copy) || !msg_SUBMIT_unpack(copy, &m) ||
-	    (early && !pile_keep(pile, span_of(early->list, early->n), &more))) {
-		answer(s, edge, generation, m.id, m.nonce, SUBMITTED_FAILED);
+	if (!o || !pile_keep(pile, c->frame, &copy) || !msg_SUBMIT_unpack(copy, &m) ||
+	    !pile_keep(pile, c->prefix, &prefix) ||
+	    (c->early && !pile_keep(pile, span_of(c->early->list, c->early->n), &early))) {
+		answer(s, c->edge, c->generation, m.id, m.nonce, SUBMITTED_FAILED);
 		return;
 	}
 	*o = (struct op_submit){
 		.op = { .on = OP_QUEUE, .run = run_submit, .done = done_submit },
 		.store = s,
-		.edge = edge,
-		.generation = generation,
-		.m = {
-			.id = m.id,
-			.nonce = m.nonce,
-			.flags = m.flags,
-			.size = m.size,
-			.wall = plausible(m.wall, loop_wall(s->loop)),
-			.peer = m.peer,
-			.listener = m.listener,
-			.helo = m.helo,
-			.login = m.login,
-			.sender = m.sender,
-			.spooled = m.spooled != 0,
-			.body = m.body,
-		},
-		.refused = refused,
+		.edge = c->edge,
+		.generation = c->generation,
+		.m = message_of(s, &m),
+		.refused = c->refused,
 	};
-	names_init(&o->seen, s->recipients.key);
-	if (o->refused == SUBMITTED_OK)
-		o->refused = expand_list(o, more);
-	if (o->refused == SUBMITTED_OK)
-		o->refused = expand_list(o, m.rcpts);
-	names_close(&o->seen);
-	o->m.rcpt_total = (uint32_t)o->count;
+	o->m.prefix = prefix;
+	o->refused = look_up(o, early, m.rcpts);
 	writer_put(s->writer, &o->op);
 }
 
-/* ---- a body in a file: on disk before the commit that promises it ---- */
+/* ---- before the commit that promises it: its file is on disk, its signatures are made ---- */
 
 static void run_sync(void *arg)
 {
@@ -404,24 +497,61 @@ static void run_sync(void *arg)
 		close(fd);
 }
 
-static void on_synced(void *arg)
+static void put_at_last(struct syncing *y, struct span prefix)
 {
-	struct syncing *y = arg, **at = &y->store->syncing;
+	struct syncing **at = &y->store->syncing;
 	struct store *s = y->store;
+	const struct coming c = {
+		.edge = y->edge,
+		.generation = y->generation,
+		.frame = span_of(y->frame, y->n),
+		.early = y->early,
+		.prefix = prefix,
+		.refused = !y->good  ? SUBMITTED_FAILED
+			   : s->full ? SUBMITTED_NO_ROOM
+				     : SUBMITTED_OK,
+	};
 
 	while (*at != y)
 		at = &(*at)->next;
 	*at = y->next;
-	put(s, y->edge, y->generation, span_of(y->frame, y->n), y->early,
-	    !y->good  ? SUBMITTED_FAILED
-	    : s->full ? SUBMITTED_NO_ROOM
-		      : SUBMITTED_OK);
+	put(s, &c);
 	free_early(y->early);
 	free(y);
 }
 
-static void put_synced(struct store *s, struct edge_link *e, const struct msg_SUBMIT *m,
-		       struct span frame, struct early_rcpts *early)
+static void on_signed(void *arg, struct span prefix)
+{
+	put_at_last(arg, prefix);
+}
+
+static void sign(struct syncing *y)
+{
+	struct sign_wish wish = { .id = y->id };
+	struct msg_SUBMIT m;
+
+	if (msg_SUBMIT_unpack(span_of(y->frame, y->n), &m)) {
+		wish.flags = believable(y->store->conf, m.flags);
+		wish.body = m.body;
+		wish.spooled = m.spooled != 0;
+	}
+	if (!y->good || !sign_start(y->store, &wish, on_signed, y))
+		put_at_last(y, SPAN_NONE);
+}
+
+static void on_synced(void *arg)
+{
+	sign(arg);
+}
+
+static bool is_signed(const struct store *s, const struct msg_SUBMIT *m)
+{
+	return s->conf->dkim_count > 0 &&
+	       believable(s->conf, m->flags) & (MAIL_AUTH | MAIL_LOCAL);
+}
+
+static void put_later(struct store *s, struct edge_link *e, const struct msg_SUBMIT *m,
+		      struct span frame, struct early_rcpts *early)
 {
 	struct syncing *y = malloc(sizeof(*y) + frame.n);
 
@@ -432,12 +562,15 @@ static void put_synced(struct store *s, struct edge_link *e, const struct msg_SU
 			.generation = e->generation,
 			.edge = e->number,
 			.id = m->id,
+			.good = true,
 			.early = early,
 			.n = frame.n,
 		};
 		memcpy(y->frame, frame.p, frame.n);
-		if (work_run(s->loop, run_sync, on_synced, y)) {
+		if (!m->spooled || work_run(s->loop, run_sync, on_synced, y)) {
 			s->syncing = y;
+			if (!m->spooled)
+				sign(y);
 			return;
 		}
 	}
@@ -456,13 +589,21 @@ bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct 
 		return err_set(err, "edge %u sent a submit that is not one", e->number);
 	early = unlink_early(s, find_early(s, e->generation, m.id, m.nonce));
 	sane = is_sane(e, &m, early, err);
-	if (sane && m.spooled) {
-		put_synced(s, e, &m, f->bytes, early);
+	if (sane && (m.spooled || is_signed(s, &m))) {
+		put_later(s, e, &m, f->bytes, early);
 		return true;
 	}
-	if (sane)
-		put(s, e->number, e->generation, f->bytes, early,
-		    s->full ? SUBMITTED_NO_ROOM : SUBMITTED_OK);
+	if (sane) {
+		const struct coming c = {
+			.edge = e->number,
+			.generation = e->generation,
+			.frame = f->bytes,
+			.early = early,
+			.refused = s->full ? SUBMITTED_NO_ROOM : SUBMITTED_OK,
+		};
+
+		put(s, &c);
+	}
 	free_early(early);
 	return sane;
 }

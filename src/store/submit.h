@@ -19,7 +19,7 @@ struct early_rcpts {
 	uint8_t *list;
 };
 
-/* A message whose file is being synced, before it can be committed. */
+/* A message whose file is being synced, or that is being signed, before it is committed. */
 struct syncing {
 	struct syncing *next;
 	struct store *store;

@@ -4,10 +4,14 @@
 #include <sys/statvfs.h>
 
 #include "base/id.h"
+#include "db/queue_route.h"
 #include "store/control.h"
 #include "store/inner.h"
+#include "store/jobs.h"
 #include "store/quota.h"
 #include "store/remember.h"
+#include "store/route.h"
+#include "store/sent.h"
 #include "store/spool.h"
 #include "store/verify.h"
 
@@ -23,6 +27,7 @@
 #define KEEP_DONE     (10 * MS_MINUTE) /* so long the same message is recognised */
 #define PRUNE_AT_ONCE 10000	       /* a second; takes 16 ms of the writer */
 #define SWEEP_AT_ONCE 500
+#define EXPIRED_TOLD  1000 /* recipients of one message that are named */
 
 /* ---- recipients ---- */
 
@@ -125,6 +130,9 @@ struct op_sweep {
 	bool more;			 /* finished ids are left to prune */
 	uint32_t dead;
 	uint64_t after;
+	struct tools *tools; /* while it runs */
+	struct span us;
+	struct noticed *made;
 	size_t expired_count;
 	struct expired {
 		uint64_t id;
@@ -139,6 +147,28 @@ static void on_expired(void *arg, uint64_t id, uint32_t recipients)
 	o->expired[o->expired_count++] = (struct expired){ id, recipients };
 }
 
+/* Those that are given up now: their senders are told, in the same transaction. */
+static bool on_expiring(void *arg, uint64_t id, struct err *err)
+{
+	struct op_sweep *o = arg;
+	struct notice_item items[EXPIRED_TOLD] = { 0 };
+	uint32_t numbers[EXPIRED_TOLD];
+	struct notice_want want = {
+		.id = id,
+		.action = DSN_FAILED,
+		.us = o->us,
+		.items = items,
+	};
+
+	if (!queue_waits(o->tools->queue, id, false, numbers, EXPIRED_TOLD, &want.count,
+			 err))
+		return false;
+	for (size_t i = 0; i < want.count; i++)
+		items[i].number = numbers[i];
+	return want.count == 0 ||
+	       notices_tell(&o->store->notices, o->tools, &want, &o->made, err);
+}
+
 static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_sweep *o = (struct op_sweep *)op;
@@ -146,13 +176,16 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 
 	o->dead = 0;
 	o->expired_count = 0;
+	o->tools = t;
+	o->made = NULL;
 	if (!queue_prune_done(t->queue, o->done_before, PRUNE_AT_ONCE, &pruned, err))
 		return false;
 	o->more = pruned == PRUNE_AT_ONCE;
 	return !o->minute || (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE,
 					       &o->dead, tools_gone, t, err) &&
 			      queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE,
-					   &o->after, on_expired, o, err));
+					   &o->after, on_expiring, on_expired, o,
+					   err));
 }
 
 static void log_expired(struct store *s, const struct expired *x)
@@ -186,6 +219,7 @@ static void done_sweep(struct op *op, struct batch *batch)
 	pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->dead);
 	for (size_t i = 0; i < o->expired_count; i++)
 		log_expired(s, &o->expired[i]);
+	notices_made(s, o->made);
 }
 
 static bool run_forget(struct op *op, struct tools *t, struct err *err)
@@ -207,8 +241,9 @@ static struct op_sweep *new_sweep(struct store *s, enum op_on on, bool minute)
 	struct op_sweep *o = writer_take(s->writer, sizeof(*o));
 	const struct settings *set = &s->conf->set;
 	int64_t wall = loop_wall(s->loop);
+	struct span us;
 
-	if (!o)
+	if (!o || !pile_keep(writer_pile(s->writer), span_str(s->hostname), &us))
 		return NULL;
 	*o = (struct op_sweep){
 		.op = { .on = on,
@@ -223,6 +258,7 @@ static struct op_sweep *new_sweep(struct store *s, enum op_on on, bool minute)
 		.bad_before = wall - set->verify_bad,
 		.minute = minute,
 		.after = s->expire_after,
+		.us = us,
 	};
 	return o;
 }
@@ -239,7 +275,8 @@ static void sweep(struct store *s, enum op_on on, bool minute)
 
 struct op_pull_in {
 	struct op op;
-	struct destination *to;
+	struct store *store;
+	struct destination *to; /* held */
 	int64_t latest;
 };
 
@@ -253,32 +290,45 @@ static bool run_pull_in(struct op *op, struct tools *t, struct err *err)
 static void done_pull_in(struct op *op, struct batch *batch)
 {
 	struct op_pull_in *o = (struct op_pull_in *)op;
+	struct schedule *schedule = &o->store->schedule;
 
 	(void)batch;
 	if (op->committed && o->to->next_due != MS_NEVER)
-		destination_due(o->to, o->latest);
+		destination_due(schedule, o->to, o->latest);
+	destination_let_go(schedule, o->to);
 }
 
+static bool pull_in_one(struct store *s, struct destination *d, int64_t latest)
+{
+	struct op_pull_in *o = writer_take(s->writer, sizeof(*o));
+
+	if (!o)
+		return false;
+	o->op = (struct op){ .on = OP_QUEUE, .run = run_pull_in, .done = done_pull_in };
+	o->store = s;
+	o->to = d;
+	o->latest = latest;
+	destination_hold(&s->schedule, d);
+	writer_put(s->writer, &o->op);
+	return true;
+}
+
+#define CLOCK_SLIPS (5 * MS_SECOND) /* a correction that matters to nobody */
+
+/* Only after the clock went back all are looked at; and at the start, as nobody knows then. */
 static void pull_in(struct store *s)
 {
+	int64_t ahead = loop_wall(s->loop) - loop_now(s->loop);
 	int64_t latest = loop_wall(s->loop) + s->conf->set.retry_max;
+	bool back = s->wall_ahead == 0 || ahead < s->wall_ahead - CLOCK_SLIPS;
+	struct destination *d;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s->schedule.count; i++) {
-		struct destination *d = s->schedule.list[i];
-		struct op_pull_in *o;
-
-		if (d->next_due == MS_NEVER || d->next_due <= latest)
-			continue;
-		o = writer_take(s->writer, sizeof(*o));
-		if (!o)
+	s->wall_ahead = ahead;
+	while (back && (d = schedule_each(&s->schedule, &i)))
+		if (d->next_due != MS_NEVER && d->next_due > latest &&
+		    !pull_in_one(s, d, latest))
 			return;
-		o->op = (struct op){ .on = OP_QUEUE,
-				     .run = run_pull_in,
-				     .done = done_pull_in };
-		o->to = d;
-		o->latest = latest;
-		writer_put(s->writer, &o->op);
-	}
 }
 
 /* ---- ticks ---- */
@@ -315,16 +365,24 @@ static void on_tick(void *arg)
 	quota_tick(s, now);
 	pull_in(s);
 	schedule_pump(s);
+	jobs_tick(s);
 	if (is_time(&s->tick_space, now, SPACE_EVERY) && !s->measuring)
 		s->measuring = work_run(s->loop, upkeep_measure, on_measured, s);
+	sent_save(s);
 	if (is_time(&s->tick_minute, now, MS_MINUTE)) {
 		sweep(s, OP_QUEUE, true);
 		sweep(s, OP_STATE, true);
+		notices_delays(s);
+		route_soon(s);
+		if (s->schedule.overflow)
+			deliver_refresh(s);
 	} else if (s->pruning) {
 		sweep(s, OP_QUEUE, false);
 	}
-	if (is_time(&s->tick_hour, now, MS_HOUR))
+	if (is_time(&s->tick_hour, now, MS_HOUR)) {
 		spool_clean(s);
+		sent_prune(s);
+	}
 }
 
 void upkeep_start(struct store *s)

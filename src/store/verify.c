@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "store/inner.h"
+#include "store/rewrite.h"
 
 /*
  * Call-ahead: the next hop knows who exists, and what it said is remembered. An answer
@@ -224,6 +225,7 @@ static void answer_all(struct store *s, struct verify_ask *a, enum verdict verdi
 static void end_ask(struct store *s, struct verify_ask *a)
 {
 	names_drop(&s->verify->asks, &a->name);
+	destination_let_go(&s->schedule, a->to);
 	free(a);
 }
 
@@ -232,11 +234,11 @@ void verify_answered(struct store *s, struct verify_ask *a, struct span said)
 	int64_t wall = loop_wall(s->loop);
 	bool good = said.p[0] == '2', known = good || said.p[0] == '5', fresh;
 
+	schedule_clock(&s->schedule, loop_now(s->loop), wall);
 	if (said.p[0] == '0')
-		destination_failed(a->to, loop_now(s->loop), s->conf->set.retry_first,
-				   s->conf->set.retry_max);
+		destination_failed(&s->schedule, a->to);
 	else
-		destination_answered(a->to);
+		destination_answered(&s->schedule, a->to, SPAN_NONE);
 	if (known) {
 		make_room(s);
 		if (remember(s->verify, a->name.text, good, wall))
@@ -253,11 +255,13 @@ void verify_answered(struct store *s, struct verify_ask *a, struct span said)
 static struct verify_ask *start_ask(struct store *s, struct span address,
 				    const struct our_domain *d)
 {
-	struct destination *to = deliver_to(s, d->route->hop, d->route->target);
 	struct verify *v = s->verify;
+	struct destination *to;
 	struct verify_ask *a;
+	int64_t id;
 
-	if (!to || v->asks.count >= ASKS_MAX ||
+	if (!deliver_to(s, d->route->hop, span_str(d->route->target), &id, &to) || !to ||
+	    v->asks.count >= ASKS_MAX ||
 	    (to->fails > 0 && loop_now(s->loop) < to->not_before))
 		return NULL;
 	a = with_name(sizeof(*a), address);
@@ -268,6 +272,7 @@ static struct verify_ask *start_ask(struct store *s, struct span address,
 		free(a);
 		return NULL;
 	}
+	destination_hold(&s->schedule, to);
 	if (!network_probe(s, a, to->hop, to->target, a->name.text)) {
 		end_ask(s, a);
 		return NULL;
@@ -304,6 +309,36 @@ static void ask_ahead(struct store *s, struct edge_link *e, uint64_t ask,
 	answer(s, e->number, e->generation, ask, remembered);
 }
 
+/*
+ * Addresses that we made for bounces, and bounces to those that are not. True: that is all
+ * there is to say. Otherwise *address is whom to look for, in lower case.
+ */
+static bool came_back(const struct store *s, const struct msg_VERIFY *m,
+		      uint8_t mem[ADDRESS_MAX], struct span *address,
+		      enum verdict *verdict)
+{
+	uint8_t plain_mem[ADDRESS_MAX];
+	struct buf plain;
+
+	buf_init(&plain, plain_mem, sizeof(plain_mem));
+	*address = recipients_lower(m->address, mem);
+	switch (rewrite_back(s, m->address, m->bounce, &plain)) {
+	case CAME_ON:
+		*verdict = VERDICT_YES;
+		return true;
+	case CAME_FORGED:
+		*verdict = m->bounce ? VERDICT_FORGED : VERDICT_NO;
+		return true;
+	case CAME_BACK:
+		*address = recipients_lower(buf_span(&plain), mem);
+		return false;
+	case CAME_PLAIN:
+		break;
+	}
+	*verdict = VERDICT_FORGED;
+	return m->bounce && rewrite_misses_tag(s, *address);
+}
+
 bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f,
 		  struct err *err)
 {
@@ -311,10 +346,14 @@ bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f,
 	uint8_t mem[ADDRESS_MAX];
 	struct found found;
 	struct span address;
+	enum verdict verdict;
 
 	if (!msg_VERIFY_unpack(f->bytes, &m) || m.address.n == 0)
 		return err_set(err, "edge %u asked about nobody", e->number);
-	address = recipients_lower(m.address, mem);
+	if (came_back(s, &m, mem, &address, &verdict)) {
+		answer(s, e->number, e->generation, m.ask, verdict);
+		return true;
+	}
 	found = recipients_find(&s->recipients, address);
 	switch (found.kind) {
 	case FOUND_FOREIGN:

@@ -109,7 +109,8 @@ static bool on_target(void *arg, const struct target *t)
 	buf_fmt(&p->out, "%.*s", SPAN_ARG(t->mailbox));
 	if (p->with_address)
 		buf_fmt(&p->out, "(%.*s)", SPAN_ARG(t->address));
-	buf_fmt(&p->out, "%s%s ", t->hop == HOP_MAILDIR ? "" : "->", t->hop_target);
+	buf_fmt(&p->out, "%s%.*s ", t->hop == HOP_MAILDIR ? "" : "->",
+		SPAN_ARG(t->hop_target));
 	return true;
 }
 
@@ -118,7 +119,7 @@ static void leads_to(struct place *p, const char *address, const char *expected)
 	enum expanded got;
 
 	buf_reset(&p->out);
-	got = recipients_expand(&p->r, span_str(address), &p->pile, on_target, p);
+	got = recipients_expand(&p->r, span_str(address), false, &p->pile, on_target, p);
 	assert_int_equal(got, *expected ? EXPANDED : EXPANDED_NOBODY);
 	expect_span(address, buf_span(&p->out), span_str(expected));
 }

@@ -1,0 +1,27 @@
+/*
+ * jobs - orders over many messages: queue hold, release, purge and retry with --where
+ *
+ * An order is previewed first, under the number that it will have. Carried out, it is in force
+ * with the next commit (db/queue_job.h), and that is when the asker hears of it; its rows
+ * follow here, a thousand per transaction, between what mail wants of the database.
+ */
+#ifndef STORE_JOBS_H
+#define STORE_JOBS_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct store;
+struct work_list;
+
+/* Go on with what an earlier process began. */
+MUST bool jobs_open(struct store *s, struct err *err);
+void jobs_close(struct store *s);
+
+/* A word of `holdfast queue`, and what stood behind it. False: it is not for us. */
+bool jobs_command(struct store *s, uint32_t ask, struct span word, struct span rest);
+
+/* Each second. */
+void jobs_tick(struct store *s);
+
+#endif
