@@ -2,7 +2,7 @@
  * life - what the supervisor knows: its children, the posts they fill, the ports it holds
  *
  * For app/ only. A post is a place that should always be filled: one store, one auth, one
- * watch, n edges, and one firewall if it is wanted. A child is a process. A child that
+ * watch, n edges, and one firewall and one fetch if they are wanted. A child is a process. A child that
  * drains has no post any more.
  */
 #ifndef APP_LIFE_H
@@ -19,14 +19,14 @@
 #include "link/start.h"
 
 #define CHILDREN_MAX (ROLES_MAX + 4) /* the loader, and the new program on trial */
-#define POSTS_MAX    (EDGES_MAX + 4)
+#define POSTS_MAX    (EDGES_MAX + 5)
 
 /* How often heartbeats are looked at, and other things that depend on time alone. */
 #define LOOK_EVERY ((ms_t)500)
 /* A role that starts may be silent for longer: a database may have to be mended. */
 #define START_GRACE ((ms_t)60000)
 #define DRAIN_GRACE ((ms_t)10000)
-/* How long firewall, store, auth and watch have to finish once it is their turn. */
+/* How long firewall, store, auth, fetch and watch have to finish once it is their turn. */
 #define LAST_WORDS ((ms_t)10000)
 /* After this long in service a death is an accident, not a habit. */
 #define HEALTHY_AFTER ((ms_t)30000)
@@ -84,6 +84,7 @@ enum stage {
 	STAGE_STOPPING_FIREWALL,
 	STAGE_STOPPING_STORE,
 	STAGE_STOPPING_AUTH,
+	STAGE_STOPPING_FETCH,
 	STAGE_STOPPING_WATCH, /* last: it writes the log */
 	STAGE_OVER,
 };
@@ -171,15 +172,20 @@ void life_go_on(struct supervisor *s);
 void life_stop(struct supervisor *s, int exit_code);
 /* A start that cannot succeed: say why and stop. */
 void life_give_up(struct supervisor *s, int exit_code, const struct err *err);
+/* A new configuration may want the fetch role that the old one did not. */
+void life_want_fetch(struct supervisor *s);
 /* Answer an ORDER, if somebody waits. */
 void life_answer(struct supervisor *s, struct asked *asked, bool ok, const char *text);
 /* The configuration is there for the first time: open everything. */
 MUST bool life_begin(struct supervisor *s, struct err *err);
 
-/* Is there no server without this role? Without the firewall it refuses at connect. */
+/*
+ * Is there no server without this role? Without the firewall it refuses at connect;
+ * without fetch there are no policies of others and no tokens.
+ */
 static inline bool is_needed(enum role role)
 {
-	return role != ROLE_FIREWALL;
+	return role != ROLE_FIREWALL && role != ROLE_FETCH;
 }
 
 /* ---- say.c --------------------------------------------------------------------------- */

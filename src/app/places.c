@@ -87,6 +87,8 @@ bool owners_find(struct owners *out, const struct settings *set, struct err *err
 		if (set->firewall &&
 		    !owner_find(set->user_firewall, &o.of[ROLE_FIREWALL], &o.no_firewall))
 			err_within(&o.no_firewall, "run.user-firewall");
+		if (!owner_find(set->user_fetch, &o.of[ROLE_FETCH], &o.no_fetch))
+			err_within(&o.no_fetch, "run.user-fetch");
 		o.control = o.of[ROLE_WATCH].gid;
 	}
 	if (set->control_group[0] && !group_find(set->control_group, &o.control, err))
@@ -278,7 +280,7 @@ static bool clear_stale(const struct sockaddr_un *sa, struct err *err)
 	rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
 	close(fd);
 	if (rc == 0 || errno == EAGAIN)
-		return err_set(err, "%s: another server answers on this control socket",
+		return err_set(err, "%s: another server answers on this socket",
 			       sa->sun_path);
 	if (unlink(sa->sun_path) != 0)
 		return err_set(err, "%s: %s", sa->sun_path, strerror(errno));
@@ -302,15 +304,14 @@ static bool make_parent(const char *path, struct err *err)
 	return true;
 }
 
-int places_control(const struct conf *conf, const struct owners *owners, struct err *err)
+int places_socket(const char *path, int backlog, struct err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	const char *path = conf->set.control;
 	mode_t mask;
 	int fd, rc;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
-		err_set(err, "control: \"%s\" is too long for a socket's name", path);
+		err_set(err, "\"%s\" is too long for a socket's name", path);
 		return -1;
 	}
 	memcpy(sa.sun_path, path, strlen(path));
@@ -324,11 +325,27 @@ int places_control(const struct conf *conf, const struct owners *owners, struct 
 	mask = umask(0177); /* nobody connects before it is clear who may */
 	rc = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
 	umask(mask);
-	if (rc == 0 && owners->drop)
+	if (rc == 0 && listen(fd, backlog) == 0)
+		return fd;
+	err_set(err, "%s: %s", path, strerror(errno));
+	close(fd);
+	return -1;
+}
+
+int places_control(const struct conf *conf, const struct owners *owners, struct err *err)
+{
+	const char *path = conf->set.control;
+	int fd = places_socket(path, 64, err), rc = 0;
+
+	if (fd < 0) {
+		err_within(err, "control socket");
+		return -1;
+	}
+	if (owners->drop)
 		rc = chown(path, owners->of[ROLE_WATCH].uid, owners->control);
-	else if (rc == 0 && conf->set.control_group[0])
+	else if (conf->set.control_group[0])
 		rc = chown(path, (uid_t)-1, owners->control);
-	if (rc != 0 || chmod(path, 0660) != 0 || listen(fd, 64) != 0) {
+	if (rc != 0 || chmod(path, 0660) != 0) {
 		err_set(err, "control socket %s: %s", path, strerror(errno));
 		close(fd);
 		return -1;

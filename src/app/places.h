@@ -22,6 +22,7 @@ struct owners {
 	struct owner of[ROLE_COUNT];
 	gid_t control;		/* group of the control socket */
 	struct err no_firewall; /* why there can be no firewall role, or empty */
+	struct err no_fetch;	/* likewise */
 };
 
 /* A user's name, or "uid", or "uid:gid". */
@@ -34,6 +35,12 @@ MUST bool owners_find(struct owners *out, const struct settings *set, struct err
  */
 MUST bool places_make(const struct conf *conf, const struct owners *owners, int *lock,
 		      struct err *err);
+
+/*
+ * A listening socket of that name, to which only we can connect until its mode is
+ * changed. One that is left over is removed, one that answers is not. -1 on failure.
+ */
+MUST int places_socket(const char *path, int backlog, struct err *err);
 
 /* The listening control socket; -1 on failure. */
 MUST int places_control(const struct conf *conf, const struct owners *owners,

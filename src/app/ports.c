@@ -5,8 +5,10 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/places.h"
 #include "base/buf.h"
 
 /* More than any kernel allows: as many as it does. */
@@ -82,8 +84,28 @@ static int try_open(const struct endpoint *at)
 	return -1;
 }
 
+/*
+ * For the programs of this machine, whoever runs them: the kernel says who that is, and
+ * sessions are limited like those of any other listener.
+ */
+static int open_local(const struct listener *l, struct err *err)
+{
+	int fd = places_socket(l->path, BACKLOG, err);
+
+	if (fd >= 0 && chmod(l->path, 0666) == 0)
+		return fd;
+	if (fd >= 0) {
+		err_set(err, "%s", strerror(errno));
+		close(fd);
+	}
+	err_within(err, "cannot listen on %s", l->name);
+	return -1;
+}
+
 static int open_port(const struct listener *l, ms_t *patience, struct err *err)
 {
+	if (*l->path)
+		return open_local(l, err);
 	for (;;) {
 		int fd = try_open(&l->at);
 
@@ -131,7 +153,7 @@ bool ports_open(struct ports *out, const struct ports *had, struct systemd_socke
 		p->id = l->id;
 		p->at = l->at;
 		memcpy(p->name, l->name, sizeof(p->name));
-		p->fd = old ? old->fd : adopt(given, &l->at);
+		p->fd = old ? old->fd : *l->path ? -1 : adopt(given, &l->at);
 		if (p->fd < 0)
 			p->fd = open_port(l, &patience, err);
 		if (p->fd < 0)

@@ -14,7 +14,7 @@
 struct port {
 	uint64_t id;
 	int fd;
-	struct endpoint at;
+	struct endpoint at; /* of a socket of this machine: nothing */
 	char name[64];
 };
 

@@ -267,6 +267,7 @@ static void apply(struct supervisor *s, const struct conf *conf)
 	keep(s, conf);
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		tell_conf(c);
+	life_want_fetch(s);
 	open_wanted(s, &old);
 	close_unwanted(s, &old);
 	applied(s);

@@ -120,6 +120,25 @@ static void compare_limit(struct supervisor *s)
 	say(s, LOG_CAPACITY, "descriptors", text);
 }
 
+static bool has_post(const struct supervisor *s, enum role role)
+{
+	for (size_t i = 0; i < s->post_count; i++)
+		if (s->posts[i].role == role)
+			return true;
+	return false;
+}
+
+/* It stays when it is not wanted any more: who does not ask costs nothing. */
+void life_want_fetch(struct supervisor *s)
+{
+	if (!conf_wants_fetch(s->conf) || has_post(s, ROLE_FETCH))
+		return;
+	if (s->owners.no_fetch.text[0])
+		say(s, LOG_FETCH_FAILED, "fetch", s->owners.no_fetch.text);
+	else
+		s->posts[s->post_count++] = (struct post){ .role = ROLE_FETCH };
+}
+
 static void make_posts(struct supervisor *s)
 {
 	static const enum role one_each[] = { ROLE_WATCH, ROLE_AUTH, ROLE_STORE };
@@ -133,6 +152,7 @@ static void make_posts(struct supervisor *s)
 		say(s, LOG_FIREWALL, "firewall", s->owners.no_firewall.text);
 	else if (s->conf->set.firewall)
 		s->posts[s->post_count++] = (struct post){ .role = ROLE_FIREWALL };
+	life_want_fetch(s);
 }
 
 static void say_ports(struct supervisor *s)
@@ -188,13 +208,15 @@ static enum stage stops_at(enum role role)
 		return STAGE_STOPPING_STORE;
 	if (role == ROLE_AUTH)
 		return STAGE_STOPPING_AUTH;
+	if (role == ROLE_FETCH)
+		return STAGE_STOPPING_FETCH;
 	return STAGE_STOPPING_WATCH;
 }
 
 static const enum role stage_role[] = {
 	[STAGE_STOPPING_EDGES] = ROLE_EDGE,  [STAGE_STOPPING_FIREWALL] = ROLE_FIREWALL,
 	[STAGE_STOPPING_STORE] = ROLE_STORE, [STAGE_STOPPING_AUTH] = ROLE_AUTH,
-	[STAGE_STOPPING_WATCH] = ROLE_WATCH,
+	[STAGE_STOPPING_FETCH] = ROLE_FETCH, [STAGE_STOPPING_WATCH] = ROLE_WATCH,
 };
 
 /* There is one store, one auth and one watch, also while an old one drains. */
@@ -463,14 +485,22 @@ static bool open_all(struct supervisor *s, struct err *err)
 	return s->opt.resume < 0 || upgrade_resume(s, s->opt.resume, err);
 }
 
-/* What was not taken over by anybody goes with the process; the socket's name does not. */
+static void remove_names(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->conf->listener_count; i++)
+		if (*s->conf->listeners[i].path)
+			(void)unlink(s->conf->listeners[i].path);
+	(void)unlink(s->conf->set.control);
+}
+
+/* What was not taken over by anybody goes with the process; the sockets' names do not. */
 static void close_all(struct supervisor *s)
 {
 	if (s->heard)
 		say(s, LOG_STOPPING, "stopped", "all roles have ended");
 	say_unheard(s);
 	if (s->control >= 0 && s->conf)
-		(void)unlink(s->conf->set.control);
+		remove_names(s);
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		if (c->state != CHILD_NONE)
 			child_forget(c);

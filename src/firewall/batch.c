@@ -100,7 +100,8 @@ void table_ports(struct table *t, const struct conf *conf)
 	t->port_count = 0;
 	for (uint32_t i = 0; i < conf->listener_count && i < LISTENERS_MAX; i++) {
 		uint16_t port = conf->listeners[i].at.port;
-		bool known = conf->listeners[i].proxy;
+		/* sockets of this machine have no port */
+		bool known = conf->listeners[i].proxy || port == 0;
 
 		for (size_t k = 0; k < t->port_count && !known; k++)
 			known = t->ports[k] == port;

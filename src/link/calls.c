@@ -19,6 +19,7 @@ enum {
 	A = 1u << ROLE_AUTH,
 	W = 1u << ROLE_WATCH,
 	F = 1u << ROLE_FIREWALL,
+	H = 1u << ROLE_FETCH,
 };
 
 static const struct call_row {
@@ -122,9 +123,11 @@ static bool allow_some(scmp_filter_ctx f, enum role role)
 		ok = allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_EQ, ioctls[i], 0));
 	if (ok && role == ROLE_FIREWALL)
 		ok = allow_program(f);
-	for (size_t i = 0; ok && role == ROLE_EDGE && i < COUNT_OF(families); i++)
-		ok = allow_if(f, "socket",
-			      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
+	/* the last of the families is of this machine, where fetch has nothing to do */
+	for (size_t i = 0; ok && i < COUNT_OF(families); i++)
+		if (role == ROLE_EDGE || (role == ROLE_FETCH && families[i] != AF_UNIX))
+			ok = allow_if(f, "socket",
+				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return ok;
 }
 
@@ -135,7 +138,18 @@ static bool starts_programs(const char *call)
 	       strcmp(call, "vfork") == 0;
 }
 
-static bool fill(scmp_filter_ctx f, enum role role)
+/*
+ * To a socket of this machine: who asks a Dovecot for passwords. Of another family there is
+ * none to connect, so there is nothing else to connect to.
+ */
+static bool allow_local(scmp_filter_ctx f)
+{
+	return allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)) &&
+	       add(f, SCMP_ACT_ALLOW, "connect", 0, (struct scmp_arg_cmp){ 0 }) &&
+	       add(f, SCMP_ACT_KILL_PROCESS, "bind", 0, (struct scmp_arg_cmp){ 0 });
+}
+
+static bool fill(scmp_filter_ctx f, enum role role, bool connects)
 {
 	struct scmp_arg_cmp none = { 0 };
 	bool ok = allow_some(f, role);
@@ -146,6 +160,8 @@ static bool fill(scmp_filter_ctx f, enum role role)
 	for (size_t i = 0; ok && i < COUNT_OF(fatal_calls); i++)
 		if (role != ROLE_FIREWALL || !starts_programs(fatal_calls[i]))
 			ok = add(f, SCMP_ACT_KILL_PROCESS, fatal_calls[i], 0, none);
+	if (ok && connects)
+		return allow_local(f);
 	if (ok && (role == ROLE_STORE || role == ROLE_AUTH))
 		ok = add(f, SCMP_ACT_KILL_PROCESS, "socket", 0, none) &&
 		     add(f, SCMP_ACT_KILL_PROCESS, "connect", 0, none) &&
@@ -153,7 +169,7 @@ static bool fill(scmp_filter_ctx f, enum role role)
 	return ok;
 }
 
-bool calls_close(enum role role, int *error, struct err *err)
+bool calls_close(enum role role, bool connects, int *error, struct err *err)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
@@ -163,7 +179,7 @@ bool calls_close(enum role role, int *error, struct err *err)
 	(void)seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	(void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	(void)seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
-	if (!fill(f, role)) {
+	if (!fill(f, role, connects)) {
 		seccomp_release(f);
 		return err_set(err, "seccomp: the filter cannot be made");
 	}

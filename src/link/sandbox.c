@@ -91,7 +91,8 @@ static struct rules_attr rules_for(int abi, enum role role)
 	if (abi >= 3)
 		a.fs |= FS_TRUNCATE;
 	if (abi >= 4)
-		a.net = role == ROLE_EDGE ? NET_BIND : NET_BIND | NET_CONNECT;
+		a.net = role == ROLE_EDGE || role == ROLE_FETCH ? NET_BIND
+								: NET_BIND | NET_CONNECT;
 	if (abi >= 5)
 		a.fs |= FS_IOCTL_DEV;
 	if (abi >= 6)
@@ -180,7 +181,7 @@ static bool close_calls(struct start *s, const struct sandbox *box, struct err *
 {
 	int error;
 
-	if (!calls_close(box->role, &error, err))
+	if (!calls_close(box->role, box->connects, &error, err))
 		return error ? missing(s, "seccomp", strerror(error), err) : false;
 	s->sandbox |= SANDBOX_HAS_SECCOMP;
 	return true;

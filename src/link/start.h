@@ -91,6 +91,7 @@ struct sandbox {
 	const char *const *read_write; /* directories: files and directories below */
 	const char *const *read_only;
 	const char *const *execute; /* files: programs, and what loads them */
+	bool connects;		    /* auth: to sockets of this machine */
 };
 
 /* Which parts of the sandbox are in force, as READY tells. */

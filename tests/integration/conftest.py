@@ -17,7 +17,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HOLDFAST_BUILD", TOP / "build"))
 HOLDFAST = BUILD / "holdfast"
 PATIENCE = 60  # seconds until a test gives up waiting for an event
-ROLE_IDS = {"edge": 61190, "store": 61191, "auth": 61192, "watch": 61193, "firewall": 61194}
+ROLE_IDS = {"edge": 61190, "store": 61191, "auth": 61192, "watch": 61193, "firewall": 61194,
+            "fetch": 61195}
 
 
 def wait_for(what, condition, patience=PATIENCE):

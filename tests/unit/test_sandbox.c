@@ -203,29 +203,29 @@ static enum outcome try_limit(const struct place *p)
 static const struct {
 	const char *what;
 	enum outcome (*try)(const struct place *p);
-	enum outcome edge, store, auth, watch, firewall;
+	enum outcome edge, store, auth, watch, firewall, fetch;
 } rows[] = {
 	/* clang-format off */
-	{ "a file of its own",             try_open_own,      REFUSED, WORKS,   WORKS,   WORKS,   REFUSED },
-	{ "rename between directories",    try_rename_across, REFUSED, WORKS,   WORKS,   WORKS,   REFUSED },
-	{ "a file of another role",        try_open_other,    REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
-	{ "/etc/passwd",                   try_open_passwd,   REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
-	{ "another program",               try_exec,          KILLED,  KILLED,  KILLED,  KILLED,  REFUSED },
-	{ "another process",               try_fork,          REFUSED, REFUSED, REFUSED, REFUSED, WORKS },
-	{ "a thread",                      try_thread,        WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
-	{ "an Internet socket",            try_inet,          WORKS,   KILLED,  KILLED,  REFUSED, REFUSED },
-	{ "a netlink socket",              try_netlink,       REFUSED, KILLED,  KILLED,  REFUSED, WORKS },
-	{ "a connection",                  try_connect,       WORKS,   KILLED,  KILLED,  REFUSED, REFUSED },
-	{ "a port of its own",             try_bind,          REFUSED, KILLED,  KILLED,  REFUSED, REFUSED },
-	{ "listening",                     try_listen,        KILLED,  KILLED,  KILLED,  KILLED,  KILLED },
-	{ "taking a connection",           try_accept,        WORKS,   REFUSED, REFUSED, WORKS,   REFUSED },
-	{ "talking over a link",           try_pass_fd,       WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
-	{ "memory that is code",           try_code,          REFUSED, REFUSED, REFUSED, REFUSED, WORKS },
-	{ "memory",                        try_memory,        WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
-	{ "a memfd",                       try_memfd,         REFUSED, WORKS,   REFUSED, WORKS,   WORKS },
-	{ "looking into a process",        try_ptrace,        KILLED,  KILLED,  KILLED,  KILLED,  KILLED },
-	{ "a signal to the supervisor",    try_kill,          REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
-	{ "another limit",                 try_limit,         REFUSED, REFUSED, REFUSED, REFUSED, WORKS },
+	{ "a file of its own",             try_open_own,      REFUSED, WORKS,   WORKS,   WORKS,   REFUSED, REFUSED },
+	{ "rename between directories",    try_rename_across, REFUSED, WORKS,   WORKS,   WORKS,   REFUSED, REFUSED },
+	{ "a file of another role",        try_open_other,    REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
+	{ "/etc/passwd",                   try_open_passwd,   REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
+	{ "another program",               try_exec,          KILLED,  KILLED,  KILLED,  KILLED,  REFUSED, KILLED },
+	{ "another process",               try_fork,          REFUSED, REFUSED, REFUSED, REFUSED, WORKS,   REFUSED },
+	{ "a thread",                      try_thread,        WORKS,   WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
+	{ "an Internet socket",            try_inet,          WORKS,   KILLED,  KILLED,  REFUSED, REFUSED, WORKS },
+	{ "a netlink socket",              try_netlink,       REFUSED, KILLED,  KILLED,  REFUSED, WORKS,   REFUSED },
+	{ "a connection",                  try_connect,       WORKS,   KILLED,  KILLED,  REFUSED, REFUSED, WORKS },
+	{ "a port of its own",             try_bind,          REFUSED, KILLED,  KILLED,  REFUSED, REFUSED, REFUSED },
+	{ "listening",                     try_listen,        KILLED,  KILLED,  KILLED,  KILLED,  KILLED,  KILLED },
+	{ "taking a connection",           try_accept,        WORKS,   REFUSED, REFUSED, WORKS,   REFUSED, REFUSED },
+	{ "talking over a link",           try_pass_fd,       WORKS,   WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
+	{ "memory that is code",           try_code,          REFUSED, REFUSED, REFUSED, REFUSED, WORKS,   REFUSED },
+	{ "memory",                        try_memory,        WORKS,   WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
+	{ "a memfd",                       try_memfd,         REFUSED, WORKS,   REFUSED, WORKS,   WORKS,   REFUSED },
+	{ "looking into a process",        try_ptrace,        KILLED,  KILLED,  KILLED,  KILLED,  KILLED,  KILLED },
+	{ "a signal to the supervisor",    try_kill,          REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED },
+	{ "another limit",                 try_limit,         REFUSED, REFUSED, REFUSED, REFUSED, WORKS,   REFUSED },
 	/* clang-format on */
 };
 
@@ -278,7 +278,8 @@ static enum outcome outcome_of(const struct place *p, enum role role,
 		const char *dirs[] = { p->dir, NULL };
 		struct start s = { .role = role, .conf = &conf };
 		struct sandbox box = { .role = role };
-		bool has_files = role != ROLE_EDGE && role != ROLE_FIREWALL;
+		bool has_files = role == ROLE_STORE || role == ROLE_AUTH ||
+				 role == ROLE_WATCH;
 		struct err err;
 
 		if (has_files)
@@ -334,6 +335,7 @@ static void each_role_can_do_its_work_and_nothing_else(void **state)
 			{ ROLE_AUTH, rows[i].auth },
 			{ ROLE_WATCH, rows[i].watch },
 			{ ROLE_FIREWALL, rows[i].firewall },
+			{ ROLE_FETCH, rows[i].fetch },
 		};
 
 		for (size_t r = 0; r < COUNT_OF(roles); r++) {
