@@ -286,8 +286,8 @@ bool queue_fate(struct queue *q, uint64_t id, uint32_t number,
 	return true;
 }
 
-bool queue_waits(struct queue *q, uint64_t id, bool in_hand, uint32_t *numbers, size_t max,
-		 size_t *count, struct err *err)
+bool queue_waits(struct queue *q, uint64_t id, bool in_hand, uint32_t *numbers,
+		 size_t max, size_t *count, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, in_hand ? Q_TO_WAITING : Q_TO_EXPIRED);
 	bool row;

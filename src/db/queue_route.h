@@ -40,7 +40,7 @@ MUST bool queue_waiting_destinations(struct queue *q, int64_t *after, size_t lim
 struct queue_routed {
 	uint64_t message;
 	uint32_t number;
-	struct span address;  /* of one that is not routed, else its mailbox */
+	struct span address; /* of one that is not routed, else its mailbox */
 	int64_t destination; /* 0: none yet */
 };
 

@@ -84,8 +84,7 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 	    !pile_keep(pile, m->envid, &model.envid) ||
 	    !pile_keep(pile, m->prefix, &model.prefix) ||
 	    !pile_keep(pile, m->body, &model.body) || !(p = like(pile, &model, count)) ||
-	    !(rest = like(pile, &model, count)) ||
-	    !sort_rcpts(pile, to, count, p, rest)) {
+	    !(rest = like(pile, &model, count)) || !sort_rcpts(pile, to, count, p, rest)) {
 		o->failed = true;
 		return;
 	}
@@ -283,7 +282,7 @@ struct op_refresh {
 		int64_t id, due;
 		int hop;
 		struct span target;
-	} *first;
+	} * first;
 };
 
 static void on_waiting(void *arg, const struct queue_destination *d)
@@ -308,8 +307,8 @@ static bool run_refresh(struct op *op, struct tools *t, struct err *err)
 
 	o->tools = t;
 	o->first = NULL;
-	return queue_waiting_destinations(t->queue, &o->after, REFRESH_AT_ONCE, on_waiting,
-					  o, err) &&
+	return queue_waiting_destinations(t->queue, &o->after, REFRESH_AT_ONCE,
+					  on_waiting, o, err) &&
 	       (!o->failed || err_set(err, "out of memory"));
 }
 

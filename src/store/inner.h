@@ -71,7 +71,7 @@ struct store {
 	struct remember *remember;
 	struct stream *streams;
 	struct work_list *work; /* jobs.c: orders over many messages */
-	size_t quota_at; /* where the round of looking at mailboxes is */
+	size_t quota_at;	/* where the round of looking at mailboxes is */
 	bool quota_busy;
 
 	struct timer beat, tick;

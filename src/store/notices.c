@@ -10,7 +10,8 @@
 #include "store/spool.h"
 #include "wire/address.h"
 
-#define MAKER	     15 /* whose ids ours are; with 16 edges one more has them: they are tried out */
+#define MAKER \
+	15 /* whose ids ours are; with 16 edges one more has them: they are tried out */
 #define ID_TRIES     1000
 #define HELD_TIMES   10 /* of the budget; above that none are made */
 #define NOTICE_MOST  ((size_t)BODY_INLINE_MAX)
@@ -202,8 +203,7 @@ static void on_fate(void *arg, const struct queue_fate *f)
 		.tried = r->item->answer.n ? r->t->wall : f->tried,
 		.until = r->want->lifetime ? r->m.wall + r->want->lifetime : 0,
 	};
-	r->failed |= !pile_keep(pile, f->origin.n ? f->origin : f->address,
-				&to->address) ||
+	r->failed |= !pile_keep(pile, f->origin.n ? f->origin : f->address, &to->address) ||
 		     !pile_keep(pile, n.orcpt, &to->orcpt) ||
 		     !pile_keep(pile, r->item->answer.n ? r->item->answer : f->answer,
 				&to->answer);
@@ -217,8 +217,7 @@ static bool read_fates(struct report *r, struct err *err)
 		return err_set(err, "out of memory");
 	for (size_t i = 0; i < r->want->count; i++) {
 		r->item = &r->want->items[i];
-		if (!queue_fate(r->t->queue, r->want->id, r->item->number, on_fate, r,
-				err))
+		if (!queue_fate(r->t->queue, r->want->id, r->item->number, on_fate, r, err))
 			return false;
 	}
 	return !r->failed || err_set(err, "out of memory");
@@ -349,8 +348,8 @@ bool notices_tell(struct notices *n, struct tools *t, const struct notice_want *
 /* ---- in the loop --------------------------------------------------------------------------------------- */
 
 static const char *const action_word[DSN_ACTIONS] = {
-	[DSN_FAILED] = "failed",	 [DSN_DELAYED] = "delayed",
-	[DSN_DELIVERED] = "delivered",	 [DSN_RELAYED] = "relayed",
+	[DSN_FAILED] = "failed",       [DSN_DELAYED] = "delayed",
+	[DSN_DELIVERED] = "delivered", [DSN_RELAYED] = "relayed",
 	[DSN_EXPANDED] = "expanded",
 };
 
@@ -391,7 +390,7 @@ void notices_made(struct store *s, const struct noticed *made)
 		route_soon(s);
 }
 
-/* ---- messages of our own ----------------------------------------------------------------------------------- */
+/* ---- messages of our own ------------------------------------------------------------- */
 
 struct op_mail {
 	struct op op;
@@ -447,8 +446,8 @@ static void put_text(struct buf *out, struct span text)
 		if (line.n && line.p[line.n - 1] == '\r')
 			line = span_head(line, line.n - 1);
 		for (size_t i = 0; i < line.n; i++)
-			buf_byte(out, line.p[i] < ' ' && line.p[i] != '\t' ? '?'
-									   : line.p[i]);
+			buf_byte(out,
+				 line.p[i] < ' ' && line.p[i] != '\t' ? '?' : line.p[i]);
 		buf_put(out, SPAN("\r\n"));
 	}
 }
@@ -495,7 +494,7 @@ void notices_mail(struct store *s, struct span to, struct span subject, struct s
 	writer_put(s->writer, &o->op);
 }
 
-/* ---- delays ----------------------------------------------------------------------------------------------------- */
+/* ---- delays ------------------------------------------------------------------------------ */
 
 struct op_delays {
 	struct op op;

@@ -61,9 +61,9 @@ struct notice_item {
 struct notice_want {
 	uint64_t id;
 	enum dsn_action action;
-	struct span us;	    /* our name */
-	struct span host;   /* of the next hop; empty: none said anything */
-	ms_t lifetime;	   /* DELAYED: after which we give up */
+	struct span us;	  /* our name */
+	struct span host; /* of the next hop; empty: none said anything */
+	ms_t lifetime;	  /* DELAYED: after which we give up */
 	const struct notice_item *items;
 	size_t count;
 };

@@ -18,9 +18,9 @@ struct span rewrite_sender(const struct store *s, const struct parcel *p,
 			   uint8_t mem[ADDRESS_MAX]);
 
 enum came_back {
-	CAME_PLAIN,  /* not an address that we made: *out is empty */
-	CAME_BACK,   /* to a tagged sender of ours: *out is who that is */
-	CAME_ON,     /* to a rewritten one: *out is the sender that mail was forwarded for */
+	CAME_PLAIN, /* not an address that we made: *out is empty */
+	CAME_BACK,  /* to a tagged sender of ours: *out is who that is */
+	CAME_ON, /* to a rewritten one: *out is the sender that mail was forwarded for */
 	CAME_FORGED, /* made by somebody else, or too old */
 };
 

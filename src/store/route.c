@@ -43,8 +43,7 @@ static bool run_route(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_route *o = (struct op_route *)op;
 
-	return queue_route(t->queue, o->message, o->number, o->to, o->count, t->wall,
-			   err);
+	return queue_route(t->queue, o->message, o->number, o->to, o->count, t->wall, err);
 }
 
 static bool on_target(void *arg, const struct target *t)
@@ -192,8 +191,8 @@ static bool way_of(const struct store *s, struct span mailbox, enum hop *hop,
 		   struct span *target)
 {
 	struct span domain = span_skip(mailbox, span_find_last(mailbox, '@') + 1);
-	const struct our_domain *ours =
-		(const struct our_domain *)names_find(&s->recipients.domains, domain);
+	const struct our_domain *ours = (const struct our_domain *)names_find(
+		&s->recipients.domains, domain);
 	struct way w;
 
 	if (!ours) {

@@ -8,9 +8,9 @@
 #include "base/siphash.h"
 #include "store/lineup.h"
 
-#define LOCAL_MOST   4096 /* parcels for mailboxes in memory */
-#define TURN_MOST    64
-#define HASHED_IDS   (INT64_C(1) << 62) /* below: ids that were counted */
+#define LOCAL_MOST 4096 /* parcels for mailboxes in memory */
+#define TURN_MOST  64
+#define HASHED_IDS (INT64_C(1) << 62) /* below: ids that were counted */
 
 /* ---- room ----------------------------------------------------------------------------------- */
 

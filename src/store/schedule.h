@@ -93,7 +93,7 @@ struct schedule {
 	size_t most; /* destinations */
 	struct line resting, ready[OF_COUNT];
 	struct heap due, paused;
-	unsigned under_way;	    /* over the network */
+	unsigned under_way;	   /* over the network */
 	unsigned trials[OF_COUNT]; /* of these */
 	unsigned turns;
 	bool overflow; /* some have mail in the database, and no place here */

@@ -7,8 +7,8 @@
 #include "base/siphash.h"
 #include "store/inner.h"
 
-#define KEEP	  (30 * MS_DAY) /* who sent nothing for so long starts anew */
-#define VERSION	  1
+#define KEEP	(30 * MS_DAY) /* who sent nothing for so long starts anew */
+#define VERSION 1
 
 const char *const brake_word[BRAKE_COUNT] = {
 	[BRAKE_NOT] = "",

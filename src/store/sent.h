@@ -24,7 +24,7 @@ struct store;
 struct queue_message;
 
 #define CONTACTS_MAX 4096
-#define ACCOUNTS_MAX 100000		   /* in memory; who sent nothing for longest goes */
+#define ACCOUNTS_MAX 100000		/* in memory; who sent nothing for longest goes */
 #define SENT_MEMORY  ((size_t)64 << 20) /* likewise */
 #define OVER_TIMES   10
 

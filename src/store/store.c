@@ -25,7 +25,7 @@
 
 #define FRAMES_ONCE	  64
 #define DESTINATIONS_ONCE 1000
-#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most */
+#define DRAIN_WAITS	  (2 * MS_SECOND) /* for next hops, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 {
@@ -367,9 +367,8 @@ static bool read_keys(struct store *s, struct err *err)
 			    sizeof(s->srs_key), err) &&
 	       state_secret(s->state, SPAN("batv"), (uint8_t *)s->batv_key,
 			    sizeof(s->batv_key), err) &&
-	       state_secret(s->state, SPAN("destinations"),
-			    (uint8_t *)s->destination_key, sizeof(s->destination_key),
-			    err);
+	       state_secret(s->state, SPAN("destinations"), (uint8_t *)s->destination_key,
+			    sizeof(s->destination_key), err);
 }
 
 static bool open_files(struct store *s, struct err *err)
@@ -415,8 +414,8 @@ static bool enter(struct store *s, struct err *err)
 	note_hostname(s);
 	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
 	    !load_queue(s, err) || !sent_open(&s->sent, s, err) ||
-	    !verify_open(&s->verify, s, err) ||
-	    !remember_open(&s->remember, s, err) || !jobs_open(s, err) ||
+	    !verify_open(&s->verify, s, err) || !remember_open(&s->remember, s, err) ||
+	    !jobs_open(s, err) ||
 	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
 	    !close_in(s, err))
 		return false;

@@ -33,7 +33,8 @@ struct op_submit {
 	enum submitted refused; /* unless it is in the queue already; OK: not refused */
 	enum queue_put put;
 	bool relays; /* its sender logged in: it may go to other domains */
-	struct span rcpt, notify; /* the recipient that is being looked up, and what it wants */
+	struct span rcpt,
+		notify;	   /* the recipient that is being looked up, and what it wants */
 	struct names seen; /* targets so far, once there are two */
 };
 

@@ -184,8 +184,7 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 	return !o->minute || (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE,
 					       &o->dead, tools_gone, t, err) &&
 			      queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE,
-					   &o->after, on_expiring, on_expired, o,
-					   err));
+					   &o->after, on_expiring, on_expired, o, err));
 }
 
 static void log_expired(struct store *s, const struct expired *x)

@@ -283,7 +283,7 @@ static inline void add(struct rig *r, const char *line)
 /* ---- the edge --------------------------------------------------------------------------- */
 
 static inline void submit(struct rig *r, uint64_t id, uint64_t nonce, const char *rcpts,
-		   const char *body)
+			  const char *body)
 {
 	struct span left = span_str(rcpts);
 	BUF(list, 4096);

@@ -89,8 +89,8 @@ static uint64_t sent_in(struct rig *r, const struct mail_in *in)
 	return id;
 }
 
-static uint64_t given(struct rig *r, const char *sender, const char *rcpts, uint32_t flags,
-		      const char *notify)
+static uint64_t given(struct rig *r, const char *sender, const char *rcpts,
+		      uint32_t flags, const char *notify)
 {
 	return send_in(r, &(struct mail_in){ .sender = sender,
 					     .rcpts = rcpts,
@@ -172,8 +172,8 @@ static void mail_goes_where_the_configuration_says(void **state)
 		  HOP_TLS_MAY, "" },
 		{ "the domain in lower case", "x@FAR.Example", MAIL_AUTH, HOP_MX,
 		  "far.example", HOP_TLS_MAY, "" },
-		{ "a row for the domain", "x@one.example", MAIL_AUTH, HOP_SMTP,
-		  "hub:25", HOP_TLS_MUST, "hub" },
+		{ "a row for the domain", "x@one.example", MAIL_AUTH, HOP_SMTP, "hub:25",
+		  HOP_TLS_MUST, "hub" },
 		{ "a row for those below", "x@a.below.example", MAIL_AUTH, HOP_SMTP,
 		  "low:25", HOP_TLS_NONE, "" },
 		{ "the exact row wins", "x@exact.below.example", MAIL_AUTH, HOP_MX,
@@ -184,16 +184,22 @@ static void mail_goes_where_the_configuration_says(void **state)
 		  "abelow.example", HOP_TLS_MAY, "" },
 		{ "none", "x@none.example", MAIL_AUTH, HOP_COUNT, NULL, 0, NULL },
 		{ "a stranger", "x@far.example", 0, HOP_COUNT, NULL, 0, NULL },
-		{ "who says that it is us", "x@far.example", MAIL_OURS, HOP_COUNT, NULL, 0,
-		  NULL },
+		{ "who says that it is us", "x@far.example", MAIL_OURS, HOP_COUNT, NULL,
+		  0, NULL },
 		{ "no program of this machine may send", "x@far.example", MAIL_LOCAL,
 		  HOP_COUNT, NULL, 0, NULL },
 	};
 	static const struct relay relays[] = {
-		{ .domain = "below.example", .below = true, .hop = HOP_SMTP,
-		  .target = "low:25", .tls = HOP_TLS_NONE },
-		{ .domain = "one.example", .hop = HOP_SMTP, .target = "hub:25",
-		  .tls = HOP_TLS_MUST, .login = "hub" },
+		{ .domain = "below.example",
+		  .below = true,
+		  .hop = HOP_SMTP,
+		  .target = "low:25",
+		  .tls = HOP_TLS_NONE },
+		{ .domain = "one.example",
+		  .hop = HOP_SMTP,
+		  .target = "hub:25",
+		  .tls = HOP_TLS_MUST,
+		  .login = "hub" },
 		{ .domain = "exact.below.example", .hop = HOP_MX, .tls = HOP_TLS_VERIFY },
 		{ .domain = "none.example", .hop = HOP_COUNT },
 	};
@@ -226,7 +232,8 @@ static void mail_goes_where_the_configuration_says(void **state)
 static void without_a_port_for_logins_nobody_relays(void **state)
 {
 	struct rig *r = *state;
-	struct mail_in in = { .sender = LOGIN, .rcpts = "x@far.example",
+	struct mail_in in = { .sender = LOGIN,
+			      .rcpts = "x@far.example",
 			      .flags = MAIL_AUTH };
 	uint64_t id;
 
@@ -432,7 +439,11 @@ static void a_failure_is_told_to_who_logged_in(void **state)
 	struct frame f;
 	const char *text;
 
-	sent_in(r, &(struct mail_in){ .sender = LOGIN, .rcpts = "gone@far.example", .flags = MAIL_AUTH, .notify = "ORCPT=rfc822;Gone@far.example", .envid = "QQ314159" });
+	sent_in(r, &(struct mail_in){ .sender = LOGIN,
+				      .rcpts = "gone@far.example",
+				      .flags = MAIL_AUTH,
+				      .notify = "ORCPT=rfc822;Gone@far.example",
+				      .envid = "QQ314159" });
 	deliver_answer(r, job_given(r, &m, &f), "550 5.1.1 no such user here");
 	expect_span("envid", m.envid, SPAN("QQ314159"));
 	text = mail_of(r, "here.example/alice", 1);

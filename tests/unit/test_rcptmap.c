@@ -50,6 +50,13 @@ static const struct {
 	{ "a domain is no address",    "@example.org",           RCPT_IS_UNKNOWN },
 	{ "no domain",                 "alice",                  RCPT_IS_UNKNOWN },
 	{ "nothing",                   "",                       RCPT_IS_UNKNOWN },
+	{ "made for a bounce (SRS)",   "SRS0=HHHH=TT=a.example=b@example.org", RCPT_IS_ASK },
+	{ "made by others before",     "srs1=HHHH=a.example==x@example.org", RCPT_IS_ASK },
+	{ "with another separator",    "SRS0+HHHH=TT=a.example=b@example.org", RCPT_IS_ASK },
+	{ "made for a bounce (BATV)",  "prvs=0123abcdef=alice@example.org", RCPT_IS_ASK },
+	{ "made, for a catch-all",     "SRS0=HHHH=TT=a.example=b@catch.example", RCPT_IS_ASK },
+	{ "made by somebody else",     "SRS0=HHHH=TT=a.example=b@example.net", RCPT_IS_FOREIGN },
+	{ "only similar",              "srs0x@example.org",      RCPT_IS_UNKNOWN },
 	{ "two domains: the last one", "a@example.net@example.org", RCPT_IS_UNKNOWN },
 	{ "two domains, ours first",   "alice@example.org@example.net", RCPT_IS_FOREIGN },
 };

@@ -209,7 +209,7 @@ static void commands_that_make_no_sense_say_so(void **state)
 		{ "queue show x", "usage" },
 		{ "queue hold all --alive", "usage" },
 		{ "queue delete nonsense", "not a queue id" },
-		{ "queue list --state funny", "usage" },
+		{ "queue list --state funny", "state needs" },
 		{ "queue", "usage" },
 		{ "frobnicate", "knows no command" },
 	};
