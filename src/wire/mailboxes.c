@@ -7,6 +7,7 @@
 
 struct reader {
 	struct span left;
+	struct span domain; /* of names that have none; empty: they are BAD */
 	uint8_t mem[GATHERED_MAX];
 	struct buf text; /* what may be an address: without comments, blanks as one */
 	bool blank;	 /* one is due before the next byte */
@@ -26,7 +27,7 @@ static void forget(struct reader *r)
 
 static void gather(struct reader *r, uint8_t c)
 {
-	if (r->blank && r->text.len)
+	if (r->blank && r->text.len && r->text.mem[r->text.len - 1] != '<')
 		buf_byte(&r->text, ' ');
 	r->blank = false;
 	buf_byte(&r->text, c);
@@ -99,8 +100,18 @@ static uint8_t gather_until(struct reader *r, const char *ends)
 	return 0;
 }
 
+/* A name alone may be one of that domain. */
+static void qualify(struct reader *r)
+{
+	if (!r->domain.n || span_find(buf_span(&r->text), '@') < r->text.len)
+		return;
+	buf_byte(&r->text, '@');
+	buf_put(&r->text, r->domain);
+}
+
 static enum mailbox_got bare(struct reader *r, struct address *out)
 {
+	qualify(r);
 	return !r->text.full && address_parse(buf_span(&r->text), out) ? MAILBOX_GOT
 								       : MAILBOX_BAD;
 }
@@ -114,6 +125,8 @@ static enum mailbox_got in_brackets(struct reader *r, struct address *out)
 	gather(r, '<');
 	if (gather_until(r, ">") != '>')
 		return MAILBOX_BAD;
+	qualify(r);
+	r->blank = false;
 	gather(r, '>');
 	path = buf_span(&r->text);
 	if (r->text.full || !address_next(&path, out) || path.n ||
@@ -143,7 +156,13 @@ static enum mailbox_got next(struct reader *r, struct address *out)
 
 enum mailbox_got mailboxes_next(struct span *in, struct address *out)
 {
-	struct reader r = { .left = *in };
+	return mailboxes_next_at(in, SPAN_NONE, out);
+}
+
+enum mailbox_got mailboxes_next_at(struct span *in, struct span domain,
+				   struct address *out)
+{
+	struct reader r = { .left = *in, .domain = domain };
 	enum mailbox_got got;
 
 	buf_init(&r.text, r.mem, sizeof(r.mem));

@@ -18,5 +18,8 @@ enum mailbox_got {
 
 /* Take one off the front of *in, the value of a field, CR and LF in it or not. */
 enum mailbox_got mailboxes_next(struct span *in, struct address *out);
+/* Likewise, and names without a domain are of this one: what programs of a machine write. */
+enum mailbox_got mailboxes_next_at(struct span *in, struct span domain,
+				   struct address *out);
 
 #endif
