@@ -15,6 +15,7 @@ MASTER = """\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
@@ -43,9 +44,10 @@ needs_postfix = pytest.mark.skipif(
 class Postfix:
     """With relayhost it passes on what it takes; with mailboxes it keeps it in Maildirs."""
 
-    def __init__(self, directory, relayhost="", mailboxes=()):
+    def __init__(self, directory, relayhost="", mailboxes=(), address="127.0.0.1", port=None, settings=None):
         self.top = pathlib.Path(directory)
-        self.port = free_port()
+        self.address, self.port = address, port or free_port()
+        self.settings = settings or {}
         self.relayhost = relayhost
         self.mailboxes = mailboxes
 
@@ -57,7 +59,7 @@ class Postfix:
         os.chown(data, user.pw_uid, user.pw_gid)
         os.chown(mail, user.pw_uid, user.pw_gid)
         settings = {
-            "queue_directory": queue, "data_directory": data, "inet_interfaces": "127.0.0.1",
+            "queue_directory": queue, "data_directory": data, "inet_interfaces": self.address,
             "inet_protocols": "ipv4", "myhostname": "postfix.example", "mydestination": "",
             "mynetworks": "127.0.0.0/8", "compatibility_level": "3.6", "smtp_host_lookup": "native",
             "maillog_file": self.top / "maillog", "maillog_file_prefixes": self.top,
@@ -73,8 +75,9 @@ class Postfix:
                          "virtual_mailbox_base": mail, "virtual_minimum_uid": "1",
                          "virtual_uid_maps": f"static:{user.pw_uid}",
                          "virtual_gid_maps": f"static:{user.pw_gid}"}
+        settings |= self.settings
         (conf / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in settings.items()))
-        (conf / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{self.port}"))
+        (conf / "master.cf").write_text(MASTER.format(port=f"{self.address}:{self.port}"))
         self.conf, self.mail = conf, mail
         self.postfix("start")
         wait_for("Postfix to listen", self.listening)
@@ -86,7 +89,7 @@ class Postfix:
 
     def listening(self):
         try:
-            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            socket.create_connection((self.address, self.port), 5).close()
             return True
         except OSError:
             return False
