@@ -563,7 +563,7 @@ void jobs_tick(struct store *s)
 	writer_put(s->writer, &o->op);
 }
 
-bool jobs_open(struct store *s, struct err *err)
+bool jobs_begin(struct store *s, struct err *err)
 {
 	s->work = calloc(1, sizeof(*s->work));
 	if (!s->work)
@@ -571,7 +571,7 @@ bool jobs_open(struct store *s, struct err *err)
 	return queue_jobs_at_work(s->queue, work_add, s->work, err);
 }
 
-void jobs_close(struct store *s)
+void jobs_end(struct store *s)
 {
 	free(s->work);
 	s->work = NULL;

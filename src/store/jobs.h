@@ -15,8 +15,8 @@ struct store;
 struct work_list;
 
 /* Go on with what an earlier process began. */
-MUST bool jobs_open(struct store *s, struct err *err);
-void jobs_close(struct store *s);
+MUST bool jobs_begin(struct store *s, struct err *err);
+void jobs_end(struct store *s);
 
 /* A word of `holdfast queue`, and what stood behind it. False: it is not for us. */
 bool jobs_command(struct store *s, uint32_t ask, struct span word, struct span rest);

@@ -415,7 +415,7 @@ static bool enter(struct store *s, struct err *err)
 	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
 	    !load_queue(s, err) || !sent_open(&s->sent, s, err) ||
 	    !verify_open(&s->verify, s, err) || !remember_open(&s->remember, s, err) ||
-	    !jobs_open(s, err) ||
+	    !jobs_begin(s, err) ||
 	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
 	    !close_in(s, err))
 		return false;
@@ -448,7 +448,7 @@ static void close_all(struct store *s)
 		link_close(&s->start->peers[i].link);
 	if (s->loop)
 		loop_close(&s->loop);
-	jobs_close(s);
+	jobs_end(s);
 	verify_close(&s->verify);
 	sent_close(&s->sent);
 	writer_close(&s->writer);
