@@ -6,6 +6,7 @@
 
 #define QUIT_WAIT (5 * MS_SECOND)
 #define WHOLE_MAX (100 * MS_MINUTE)
+#define DATA_ROOM 6  /* "DATA" and its end */
 #define SLOWEST	  16 /* bytes per millisecond that a whole message may take */
 
 bool delivery_rcpts_ok(struct span rcpts)
@@ -140,16 +141,35 @@ struct span delivery_helo_name(const struct delivery *d)
 	return smtp_peer_name_ok(name) && name.n <= DOMAIN_MAX ? name : SPAN("localhost");
 }
 
-/* Say RCPT: as often as fits if the host takes it, else once. */
+/*
+ * RFC 2920, 3.1: DATA may go with the RCPTs before it. If then nobody was accepted and the
+ * host wants a message all the same, it does not get one: see on_data().
+ */
+static void say_data_ahead(struct delivery *d, ms_t now, struct delivery_out *out)
+{
+	if (!(d->peer.can & SMTP_CAN_PIPELINING) || d->setup->probe || !d->asked)
+		return;
+	if (buf_room(out->peer) < DATA_ROOM) {
+		out->orders |= DELIVERY_DO_SENT;
+		return;
+	}
+	smtp_peer_data(out->peer);
+	delivery_said(d, now);
+	d->data_said = true;
+}
+
+/* Say RCPT: as often as fits if the host takes it, else once; then DATA, if it does. */
 static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 {
 	struct span rest = d->to_ask, rcpt, address;
 
+	if (d->data_said)
+		return;
 	while (list_next(&rest, &rcpt)) {
 		bool untried = answers_get(&d->answers, d->asking) == ANSWER_UNTRIED;
 
 		if (untried && d->peer.rcpt_max && d->asked >= d->peer.rcpt_max)
-			return;
+			break;
 		if (buf_room(out->peer) < rcpt.n + 24) {
 			out->orders |= DELIVERY_DO_SENT;
 			return;
@@ -170,6 +190,7 @@ static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
 		if (!(d->peer.can & SMTP_CAN_PIPELINING))
 			return;
 	}
+	say_data_ahead(d, now, out);
 }
 
 static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
@@ -189,6 +210,7 @@ static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
 	}
 	d->to_ask = s->rcpts;
 	d->asking = d->answering = d->asked = d->accepted = 0;
+	d->data_said = false;
 	d->prefix = s->prefix;
 	out->orders |= DELIVERY_DO_REWIND;
 	smtp_peer_mail(&d->peer, &mail, out->peer);
@@ -266,7 +288,7 @@ static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
 		return;
 	case DELIVERY_RCPT:
 		ask(d, now, out);
-		if (!d->due)
+		if (!d->due && !(out->orders & DELIVERY_DO_SENT))
 			say_data(d, now, out);
 		return;
 	case DELIVERY_RSET:
@@ -350,8 +372,42 @@ static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t no
 	}
 }
 
+/* The host waits for a message that nobody would get: an end would be one, too. */
+static void leave_without_message(struct delivery *d, struct delivery_out *out)
+{
+	answers_settle_rest(&d->answers, 0,
+			    SPAN("not asked about: DATA was accepted "
+				 "for nobody"));
+	out->orders |= DELIVERY_DO_ABORT;
+	d->phase = DELIVERY_OVER;
+}
+
+/* False: it cannot be the answer to DATA. */
+static bool on_data(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
+		    struct delivery_out *out)
+{
+	if (ev->code == 354 && !d->accepted) {
+		leave_without_message(d, out);
+	} else if (ev->code == 354) {
+		d->phase = DELIVERY_TEXT;
+		smtp_dots_init(&d->dots);
+	} else if (!refusal(ev)) {
+		d->phase = DELIVERY_DATA; /* whose answer it was */
+		return false;
+	} else if (!d->accepted && any_untried(d)) {
+		d->phase = DELIVERY_RSET;
+	} else {
+		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
+		answers_settle_rest(&d->answers, 0,
+				    SPAN("not asked about: DATA was refused"));
+		delivery_take_leave(d, now);
+	}
+	return true;
+}
+
 /* A reply that was due. False: it cannot be the answer to what we said. */
-static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
+		     struct delivery_out *out)
 {
 	d->due--;
 	if (d->phase < DELIVERY_QUIT)
@@ -392,6 +448,8 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		delivery_take_leave(d, now);
 		return true;
 	case DELIVERY_RCPT:
+		if (d->data_said && !d->due)
+			return on_data(d, ev, now, out);
 		if (!smtp_peer_good(ev) && !refusal(ev))
 			return false;
 		on_rcpt(d, ev);
@@ -403,24 +461,16 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 			delivery_turned_away(d, ev, now);
 		return true;
 	case DELIVERY_DATA:
-		if (ev->code == 354) {
-			d->phase = DELIVERY_TEXT;
-			smtp_dots_init(&d->dots);
-			return true;
-		}
-		if (!refusal(ev))
-			return false;
-		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
-		answers_settle_rest(&d->answers, 0,
-				    SPAN("not asked about: DATA was refused"));
-		delivery_take_leave(d, now);
-		return true;
+		return on_data(d, ev, now, out);
 	case DELIVERY_DOT:
 		if (!smtp_peer_good(ev) && !refusal(ev))
 			return false;
 		on_dot(d, ev, now);
 		return true;
 	case DELIVERY_QUIT:
+		if (ev->code == 354)
+			leave_without_message(d, out);
+		return true;
 	case DELIVERY_BYE:
 		return true;
 	case DELIVERY_HANDSHAKE:
@@ -460,7 +510,7 @@ static void on_event(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		d->phase = DELIVERY_OVER;
 	} else if (!d->due) {
 		give_up(d, "was answered before it was said: ", ev->text, out);
-	} else if (!on_reply(d, ev, now)) {
+	} else if (!on_reply(d, ev, now, out)) {
 		give_up(d, "was answered out of turn: ", ev->text, out);
 	}
 }

@@ -131,6 +131,7 @@ struct delivery {
 	size_t answering; /* the next slot that an answer can be for is here or later */
 	size_t asked;	  /* in this transaction */
 	size_t accepted;  /* of them */
+	bool data_said;	  /* with the RCPTs before it */
 	ms_t by;	  /* when this step must be done */
 	ms_t all_by;	  /* and when the whole */
 };

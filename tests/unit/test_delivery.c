@@ -237,15 +237,16 @@ static void play(const struct talk *t)
 #define LPIPES  LHELLO "< 250-you\\250 PIPELINING\n"
 #define MAIL    "> MAIL FROM:<s@x.example>\n"
 #define RCPT(x) "> RCPT TO:<" x ">\n"
-#define DATA    "> DATA\n< 354 go\n> Subject: x\n> \n> ..dot\n> .\n"
+#define TEXT    "< 354 go\n> Subject: x\n> \n> ..dot\n> .\n"
+#define DATA    "> DATA\n" TEXT
 #define BYE     "> QUIT\n< 221 bye\nclosed\n"
 
 static const struct talk smtp_talks[] = {
 	{ 0, "a message is delivered step by step", "a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "silent\n< 250 ok\n" DATA "silent\n< 250 kept\n" BYE "| 250 kept\n" },
-	{ 0, "a host that offers it gets all RCPT at once, and DATA when somebody was accepted", "a@b.c d@e.f g@h.i",
-	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") RCPT("g@h.i") "silent\n< 250 ok\\550 no\\250 ok\nsilent\n< 450 later\n"
-	  DATA "< 250 kept\n" BYE "| 550 no\n| 250 kept\n| 450 later\n" },
+	{ 0, "a host that offers it gets all RCPT at once, and DATA with them", "a@b.c d@e.f g@h.i",
+	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") RCPT("g@h.i") "> DATA\nsilent\n< 250 ok\\550 no\\250 ok\nsilent\n< 450 later\nsilent\n"
+	  TEXT "< 250 kept\n" BYE "| 550 no\n| 250 kept\n| 450 later\n" },
 	{ 0, "one answer stands for all that were accepted", "a@b.c d@e.f",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\251 ok\n" DATA "< 451 full\n" BYE "| 451 full\n| 451 full\n" },
 	{ MAIL_8BIT | MAIL_UTF8, "size, 8BITMIME and SMTPUTF8 are said if offered", "a@b.c",
@@ -270,9 +271,13 @@ static const struct talk smtp_talks[] = {
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE
 	  "| 553 5.1.3 The address cannot be said in SMTP\n| 250 kept\n" },
 	{ 0, "a message that nobody may get is not sent", "a@b.c d@e.f",
-	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\550 no\\551 no\n" BYE "| 550 no\n| 551 no\n" },
+	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "> DATA\n< 250 ok\\550 no\\551 no\\503 what\n" BYE "| 550 no\n| 551 no\n" },
+	{ 0, "not even to a host that wants it", "a@b.c d@e.f",
+	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "> DATA\n< 250 ok\\550 no\\551 no\\354 go\nclosed\nsilent\n| 550 no\n| 551 no\n" },
+	{ 0, "nor if the sender was refused", "a@b.c",
+	  PIPES MAIL RCPT("a@b.c") "> DATA\n< 550 no\\503 what\\354 go\nclosed\nsilent\n| 550 no\n" },
 	{ 0, "a refused sender is the answer for all, whatever was said to RCPT behind it", "a@b.c d@e.f",
-	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 550 not you\\503 what\nsilent\n< 503 what\n" BYE "| 550 not you\n| 550 not you\n" },
+	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "> DATA\n< 550 not you\\503 what\nsilent\n< 503 what\\503 what\n" BYE "| 550 not you\n| 550 not you\n" },
 	{ 0, "a refused DATA is the answer for all that were accepted", "a@b.c d@e.f",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\551 no\n> DATA\n< 451 no\n" BYE "| 451 no\n| 551 no\n" },
 	{ 0, "a refused greeting is no answer about a recipient", "a@b.c",
@@ -285,14 +290,17 @@ static const struct talk smtp_talks[] = {
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n> DATA\n< 354 go\nunreadable\nclosed\nsilent\n| 000 the message was not sent: it cannot be read\n" },
 	{ 0, "a second transaction takes those the first had no room for", "a@b.c d@e.f g@h.i",
 	  HELLO "< 250-you\\250-PIPELINING\\250 LIMITS RCPTMAX=2\n"
-	  MAIL RCPT("a@b.c") RCPT("d@e.f") "silent\n< 250 ok\\250 ok\\550 no\n" DATA "< 250 kept\n"
+	  MAIL RCPT("a@b.c") RCPT("d@e.f") "> DATA\nsilent\n< 250 ok\\250 ok\\550 no\n" TEXT "< 250 kept\n"
 	  MAIL RCPT("g@h.i") "< 250 ok\\250 ok\n" DATA "< 250 kept too\n" BYE "| 250 kept\n| 550 no\n| 250 kept too\n" },
 	{ 0, "too many recipients for one message are asked again behind it", "a@b.c d@e.f",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\452 4.5.3 too many\n" DATA "< 250 kept\n"
 	  MAIL RCPT("d@e.f") "< 250 ok\\250 ok\n" DATA "< 250 kept too\n" BYE "| 250 kept\n| 250 kept too\n" },
 	{ 0, "but not for ever", "a@b.c d@e.f",
 	  PIPES MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\452 4.5.3 too many\n" DATA "< 250 kept\n"
-	  MAIL RCPT("d@e.f") "< 250 ok\\452 4.5.3 too many\n" BYE "| 250 kept\n| 452 4.5.3 too many\n" },
+	  MAIL RCPT("d@e.f") "> DATA\n< 250 ok\\452 4.5.3 too many\\503 what\n" BYE "| 250 kept\n| 452 4.5.3 too many\n" },
+	{ 0, "recipients behind a refused group are tried, too, also with DATA ahead", "a@b.c d@e.f",
+	  HELLO "< 250-you\\250-PIPELINING\\250 LIMITS RCPTMAX=1\n" MAIL RCPT("a@b.c") "> DATA\n< 250 ok\\550 no\\503 what\n> RSET\n< 250 ok\n"
+	  MAIL RCPT("d@e.f") "> DATA\n< 250 ok\\250 ok\n" TEXT "< 250 kept\n" BYE "| 550 no\n| 250 kept\n" },
 	{ 0, "recipients behind a refused group are tried, too", "a@b.c d@e.f",
 	  HELLO "< 250-you\\250 LIMITS RCPTMAX=1\n" MAIL "< 250 ok\n" RCPT("a@b.c") "< 550 no\n> RSET\n< 250 ok\n"
 	  MAIL "< 250 ok\n" RCPT("d@e.f") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 550 no\n| 250 kept\n" },
@@ -361,13 +369,13 @@ static const struct talk kept_talks[] = {
 	{ KEEP, "nor if the host says more than it was asked", "a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\\250 and so on\nclosed\n| 250 kept\n" },
 	{ KEEP | REUSED, "one that was kept is neither greeted nor asked what it can", "a@b.c",
-	  MAIL RCPT("a@b.c") "silent\n< 250 ok\\250 ok\n" DATA "< 250 kept\nkept\n| 250 kept\n" },
+	  MAIL RCPT("a@b.c") "> DATA\nsilent\n< 250 ok\\250 ok\n" TEXT "< 250 kept\nkept\n| 250 kept\n" },
 	{ REUSED, "it may have gone meanwhile", "a@b.c",
-	  MAIL RCPT("a@b.c") "hangup\nclosed\n| 000 MAIL was not answered: the host hung up\nelsewhere\n" },
+	  MAIL RCPT("a@b.c") "> DATA\nhangup\nclosed\n| 000 MAIL was not answered: the host hung up\nelsewhere\n" },
 	{ REUSED, "or be about to", "a@b.c",
-	  MAIL RCPT("a@b.c") "< 421 idle\nclosed\n| 000 MAIL was answered with 421 idle\nelsewhere\n" },
+	  MAIL RCPT("a@b.c") "> DATA\n< 421 idle\nclosed\n| 000 MAIL was answered with 421 idle\nelsewhere\n" },
 	{ REUSED, "once it has answered it is a host like any other", "a@b.c",
-	  MAIL RCPT("a@b.c") "< 250 ok\nhangup\nclosed\n| 000 RCPT was not answered: the host hung up\n" },
+	  MAIL RCPT("a@b.c") "> DATA\n< 250 ok\nhangup\nclosed\n| 000 RCPT was not answered: the host hung up\n" },
 };
 
 static const struct talk lmtp_talks[] = {
