@@ -52,6 +52,7 @@ struct oauth_ask {
 	struct oauth_checker *checker; /* NULL: not under way */
 	struct oauth_ask *next;
 	uint32_t issuer; /* whose answer it waits for: of conf.oauth */
+	bool opaque;	 /* the token says nothing itself */
 	uint64_t fetch;	 /* the number of the FETCH that it alone waits for; 0: keys */
 	ms_t until;
 	char *token; /* a copy, wiped when it is done */
@@ -73,8 +74,8 @@ void oauth_conf(struct oauth_checker *o, const struct conf *conf);
  * for the times that tokens say.
  */
 void oauth_begin(struct oauth_checker *o, struct oauth_ask *ask, struct span token,
-		 ms_t now, ms_t wall, void (*on_done)(void *arg, const struct oauth_result *r),
-		 void *arg);
+		 ms_t now, ms_t wall,
+		 void (*on_done)(void *arg, const struct oauth_result *r), void *arg);
 /* on_done will not be called. One that is not under way is fine. */
 void oauth_forget(struct oauth_ask *ask);
 

@@ -65,6 +65,7 @@
 #define FETCH_TEXT_MAX	 (SASL_MAX + USER_MAX + SECRET_MAX + 6) /* a list of three */
 #define FETCH_AT_ONCE	 8   /* requests over HTTPS */
 #define FETCH_WAITING	 256 /* that wait for their turn; more are refused */
+#define OAUTH_WAITING	 256 /* tokens whose keys or issuer are being asked for */
 #define FETCH_PAUSES	 256 /* what failed a moment ago and is not tried again yet */
 
 /* configuration */
