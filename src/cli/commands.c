@@ -76,10 +76,12 @@ const struct cli_command command_table[] = {
 	  "else, q ends it. Elsewhere, and with --json, it says it once. Rates are per\n"
 	  "minute, beside those of the hour before.",
 	  command_top, SHAPE_TABLE, false },
-	{ "explain", "ADDRESS | PREFIX | CODE",
+	{ "explain", "ADDRESS | PREFIX | CODE | USER",
 	  "say who, why, since when, on what evidence, and how to lift it\n"
-	  "CODE is what stands in a refusal, such as P7K2Q9M.",
+	  "CODE is what stands in a refusal, such as P7K2Q9M. USER is an account: who tries it,\n"
+	  "whether it is guarded, which device has an old password.",
 	  command_order, SHAPE_SHEET, false },
+	{ "campaigns", "", "list campaigns of password guessers that are known", command_pass, SHAPE_TABLE, false },
 	{ "watch", "ADDRESS | PREFIX",
 	  "show what is recorded of it as it happens, until Ctrl-C\n"
 	  "Also what the log folds or leaves out.",

@@ -235,7 +235,7 @@ static bool many_wait(const struct attempt *x)
 	const struct accounts_limits *l = &x->a->limits;
 
 	return !x->known && !l->observe &&
-	       (x->pair->waiting >= WAIT_MOST || x->pair->free_at - x->now > l->delay_max);
+	       (x->pair->waiting >= WAIT_MOST || attempt_backlog(x) > l->delay_max);
 }
 
 /* Nothing is against it: is there room? */

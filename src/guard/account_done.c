@@ -24,6 +24,14 @@ static ms_t longer(ms_t first, ms_t most, unsigned level)
 	return d < most ? d : most;
 }
 
+ms_t attempt_backlog(const struct attempt *x)
+{
+	ms_t until = x->pair->free_at;
+	ms_t most = 3 * x->a->limits.delay_max; /* more was never put there */
+
+	return until > x->now && until <= x->now + most ? until - x->now : 0;
+}
+
 /* The timer is the pair's: what comes while one waits is told after it. */
 ms_t attempt_delay(struct attempt *x, bool new)
 {
@@ -44,10 +52,8 @@ ms_t attempt_delay(struct attempt *x, bool new)
 		d = l->delay_max;
 	if (!new)
 		return d;
-	if (p->free_at < x->now || p->free_at > x->now + 3 * l->delay_max)
-		p->free_at = x->now;
-	p->free_at += d;
-	wait = p->free_at - x->now;
+	wait = attempt_backlog(x) + d;
+	p->free_at = x->now + wait;
 	return wait < l->delay_max ? wait : l->delay_max;
 }
 
@@ -159,7 +165,7 @@ static void note_secret(struct attempt *x)
 		x->user->flags |= USER_SPRAYED;
 	if (s->sprayed || distinct_count(&s->users) < SPRAYED_AT)
 		return;
-	s->sprayed = true;
+	s->sprayed = 1;
 	x->user->flags |= USER_SPRAYED;
 	x->tell |= TELL_SPRAY;
 }

@@ -111,7 +111,7 @@ struct account_secret {
 	struct account_row row;
 	uint32_t tries;
 	struct distinct users, good; /* for whom it was wrong, and right */
-	bool sprayed;
+	uint8_t sprayed;
 };
 
 enum campaign_kind { CAMPAIGN_PROGRAM, CAMPAIGN_NETWORK, CAMPAIGN_NAMES, CAMPAIGN_KINDS };
@@ -120,7 +120,7 @@ struct account_campaign {
 	struct account_row row;
 	uint32_t number; /* 0: not recognised yet */
 	uint8_t kind;
-	bool part; /* of the one that had the number before */
+	uint8_t part; /* of the one that had the number before */
 	gsec_t first, since;
 	uint32_t attempts, refused;
 	uint32_t good;	/* users elsewhere that log in with this program, */
@@ -168,6 +168,12 @@ static inline struct account_head *account_head(const struct accounts *a)
 static inline gsec_t account_age(gsec_t then, gsec_t at)
 {
 	return at > then ? at - then : 0;
+}
+
+/* How long ago; 0 if it is still to come. Whatever is kept, this is no overflow. */
+static inline uint64_t account_ago(int64_t then, int64_t wall)
+{
+	return then >= wall ? 0 : (uint64_t)wall - (uint64_t)then;
 }
 
 /* As distinct keeps it; never 0. */

@@ -17,6 +17,8 @@ bool attempt_repeats(const struct attempt *x, gsec_t *checked);
 bool attempt_busy(const struct attempt *x);
 /* What the refusal of a wrong secret waits; `new`: one more that was not given before. */
 ms_t attempt_delay(struct attempt *x, bool new);
+/* How long the refusals wait that are not told yet. */
+ms_t attempt_backlog(const struct attempt *x);
 bool attempt_guarded(const struct attempt *x);
 /* One more wrong secret, or one that is as good as wrong. checked: auth looked. */
 void attempt_wrong(struct attempt *x, bool repeated, bool refused);

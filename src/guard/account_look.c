@@ -88,7 +88,7 @@ static void tell_devices(const struct accounts *a, uint64_t user, gsec_t at, int
 		    !device_known(&d, a->limits.device_life, at, wall))
 			continue;
 		out->devices++;
-		out->new_devices += d.first <= wall && wall - d.first < MS_DAY;
+		out->new_devices += account_ago(d.first, wall) < (uint64_t)MS_DAY;
 	}
 }
 

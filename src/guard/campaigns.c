@@ -210,13 +210,13 @@ static void recognise(struct attempt *x, struct account_campaign *c)
 		other = campaign_at(x->a, &x->net->campaign, x->at);
 	if (c->number == 0 && other) {
 		c->number = other->number;
-		c->part = true;
+		c->part = 1;
 	}
 	if (c->number == 0) {
 		head->campaigns++;
 		head->campaigns += head->campaigns == 0;
 		c->number = head->campaigns;
-		c->part = false;
+		c->part = 0;
 		c->since = x->at;
 		x->tell |= TELL_CAMPAIGN;
 	}

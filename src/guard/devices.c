@@ -42,7 +42,7 @@ bool device_known(const struct account_known *d, ms_t life, gsec_t at, int64_t w
 	if (d->logins == 0)
 		return false;
 	return (d->row.last && account_age(d->row.last, at) < life / MS_SECOND) ||
-	       wall < d->seen || wall - d->seen < life;
+	       account_ago(d->seen, wall) < (uint64_t)life;
 }
 
 void device_learn(struct attempt *x)

@@ -295,6 +295,7 @@ static const struct command {
 	{ "sessions", sessions_say },
 	{ "bans", bans_say },
 	{ "explain", explaining_say },
+	{ "campaigns", campaigns_say },
 	{ "top", top_say },
 	{ "watch", trace_say },
 	/* orders to the guard */
@@ -314,6 +315,7 @@ static const struct command {
 	{ "domain", to_store },
 	{ "queue", to_store },
 	{ "passwd", to_auth },
+	{ "relay", to_auth },
 	{ "dkim", to_auth },
 };
 

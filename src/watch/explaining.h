@@ -1,5 +1,6 @@
 /*
- * explaining - `explain ADDRESS|PREFIX|CODE`: find what is meant, then explain it
+ * explaining - `explain ADDRESS|PREFIX|CODE|USER`: find what is meant, then explain it; and
+ * `campaigns`
  */
 #ifndef WATCH_EXPLAINING_H
 #define WATCH_EXPLAINING_H
@@ -16,5 +17,6 @@ MUST bool recent_find(const struct recent *r, const struct view *v, uint32_t has
 		      struct addr *out);
 
 void explaining_say(const struct asked *a);
+void campaigns_say(const struct asked *a);
 
 #endif

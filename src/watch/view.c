@@ -7,6 +7,7 @@ void view_conf(struct view *v, const struct conf *conf)
 {
 	v->conf = conf;
 	limits_of(&conf->set, conf->observed, &v->guard.limits);
+	limits_of_accounts(&conf->set, &v->accounts.limits);
 }
 
 void view_access(struct view *v, const void *mem, size_t n)
@@ -20,6 +21,9 @@ void view_access(struct view *v, const void *mem, size_t n)
 void view_init(struct view *v, const struct start *start, const struct conf *conf)
 {
 	*v = (struct view){ 0 };
+	if (start->accounts.mem)
+		v->has_accounts = accounts_open(&v->accounts, start->accounts.mem,
+						start->accounts.n);
 	view_conf(v, conf);
 	if (start->guard.mem)
 		v->has_memory = memory_open(&v->guard.memory, start->guard.mem,

@@ -9,11 +9,14 @@
 
 #include "conf/conf.h"
 #include "guard/access.h"
+#include "guard/account_look.h"
 #include "guard/guard.h"
 
 struct view {
 	struct guard guard;
-	bool has_memory;	 /* else guard.memory is nothing */
+	bool has_memory;	  /* else guard.memory is nothing */
+	struct accounts accounts; /* read only */
+	bool has_accounts;
 	struct orders *orders;	 /* NULL: none; guard.orders is the same */
 	const struct conf *conf; /* borrowed */
 };

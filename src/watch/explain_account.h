@@ -1,0 +1,28 @@
+/*
+ * explain_account - what happens to an account, since when, on what evidence, what lifts it
+ *
+ * A function of what the guard remembers of accounts at that moment, as explain.h is of
+ * what it remembers of clients. `part` says what a row is about:
+ *
+ *     verdict    what happens to who logs in as this user now, and what lifts that
+ *     diagnosis  what it is, how sure that is, and why
+ *     history    logins and failures, first of all the last ones
+ *     stale      a device that has an old password: from where, since when
+ *     campaign   who tries it together
+ *
+ * Keys are stable: programs read them.
+ */
+#ifndef WATCH_EXPLAIN_ACCOUNT_H
+#define WATCH_EXPLAIN_ACCOUNT_H
+
+#include "watch/explain.h"
+
+/* user: in lower case, with its domain, as logged. */
+void explain_account(const struct view *v, struct span user, ms_t now, int64_t wall,
+		     const struct explain_to *to);
+
+/* One row for each campaign; their number. */
+size_t explain_campaigns(const struct view *v, ms_t now, int64_t wall,
+			 const struct explain_to *to);
+
+#endif
