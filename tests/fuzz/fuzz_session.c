@@ -52,6 +52,20 @@ static const struct span lines[] = {
 	SPAN_INIT("BDAT 9000000000000000000\r\n"),
 	SPAN_INIT("HELO mx.here.example\r\n"),
 	SPAN_INIT("RCPT TO:<" SIXTY SIXTY SIXTY "@any.example>\r\n"),
+	SPAN_INIT("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"),
+	SPAN_INIT("AUTH LOGIN YWxpY2U=\r\n"),
+	SPAN_INIT("AUTH SCRAM-SHA-256 bix9,\r\n"),
+	SPAN_INIT("AUTH SCRAM-SHA-256 bixuPWEscj1i\r\n"),
+	SPAN_INIT("c2VjcmV0\r\n"),
+	SPAN_INIT("*\r\n"),
+	SPAN_INIT("\r\n"),
+	SPAN_INIT("MAIL FROM:<alice@here.example> RET=HDRS ENVID=x AUTH=<>\r\n"),
+	SPAN_INIT("MAIL FROM:<info@here.example>\r\n"),
+	SPAN_INIT("RCPT TO:<c@elsewhere.example> NOTIFY=NEVER ORCPT=rfc822;x+20@y\r\n"),
+	SPAN_INIT("RCPT TO:<d@ask.example> ORCPT=rfc822;" SIXTY SIXTY SIXTY "\r\n"),
+	SPAN_INIT("From: alice@here.example, B <b@c>\r\nDate: x\r\n"),
+	SPAN_INIT("From: " SIXTY SIXTY SIXTY SIXTY SIXTY "\r\n"),
+	SPAN_INIT("From: info@here.example\r\n\r\n"),
 };
 
 static void send_much(struct stage_peer *p, uint8_t how)
@@ -111,6 +125,24 @@ static void look_up(struct stage *g, uint8_t how)
 	memset(f->name, 'x', sizeof(f->name));
 }
 
+/* auth says something, and the store about a sender: one byte. */
+static void answer_login(struct stage_peer *p, uint8_t how)
+{
+	struct stage *g = p->stage;
+
+	g->authed = how & 1 ? STAGE_NO_ANSWER : how / 2 % AUTHED_COUNT;
+	g->challenge_count = how & 8 ? 2 : 0;
+	memcpy(g->challenges, "r=x", 4);
+	memcpy(g->last_words, "v=y", how & 16 ? 4 : 1);
+	g->last_words[3] = '\0';
+	if (!(how & 16))
+		g->last_words[0] = '\0';
+	g->auth_delay = how & 32 ? 2000 : 0;
+	g->may_send = how & 64 ? STAGE_NO_ANSWER : how % VERDICT_COUNT;
+	g->auth_held = how & 128;
+	stage_answer(p);
+}
+
 static void act(struct stage_peer *p, uint8_t what, uint8_t more)
 {
 	struct stage *g = p->stage;
@@ -149,6 +181,8 @@ static void act(struct stage_peer *p, uint8_t what, uint8_t more)
 			think(g, more);
 		else if (what % 16 == 14)
 			look_up(g, more);
+		else if (what % 16 == 13)
+			answer_login(p, more);
 		else if (what % 16 != IN_OPENED && !p->closed)
 			stage_happen(p, (enum session_in_kind)(what % 13));
 		if (p->asks == DO_FACTS)
@@ -186,6 +220,13 @@ static void setup(struct stage *g, const uint8_t *how)
 	set->data_rate = how[3] / 8;
 	set->line_max = how[3] & 1 ? 512 : 12288;
 	g->no_guard = how[4] % 8 == 7;
+	g->listener->auth = how[4] & 32;
+	g->listener->service = how[4] & 64 ? SERVICE_SUBMISSION : SERVICE_SMTP;
+	set->auth_clear = how[4] & 128;
+	set->senders = how[2] % 3;
+	set->from_field = how[3] % 3;
+	g->conf.mechanisms = how[1] & 64 ? (1u << SASL_COUNT) - 1 : 1u << SASL_PLAIN;
+	g->conf.relay_hop = how[1] & 128 ? HOP_COUNT : HOP_MX;
 	g->conf.observed[RULE_EARLY] = how[4] & 8;
 	g->conf.observed[RULE_DNSBL] = how[4] & 16;
 	think(g, how[5]);
@@ -195,6 +236,7 @@ static void setup(struct stage *g, const uint8_t *how)
 static void finish(struct stage_peer *p)
 {
 	p->stage->verdict = p->stage->submitted = p->stage->room = STAGE_NO_ANSWER;
+	p->stage->authed = p->stage->may_send = STAGE_NO_ANSWER;
 	pass(p, p->stage->conf.set.session_timeout + 120 * MS_SECOND);
 	BUG_IF(!p->closed);
 }

@@ -11,6 +11,7 @@
 #include "base/rcptmap.h"
 #include "conf/tables.h"
 #include "store/recipients.h"
+#include "store/senders.h"
 
 static struct err err;
 
@@ -133,6 +134,48 @@ static void an_address_leads_to_its_mailbox(void **state)
 	leads_to(*state, "alice@there.example", "");
 	leads_to(*state, "alice", "");
 	leads_to(*state, "", "");
+}
+
+static void may_send(struct place *p, const char *login, const char *address,
+		     enum verdict expected)
+{
+	expect_number(address, senders_judge(&p->r, span_str(login), span_str(address)),
+		      expected);
+}
+
+static void senders_are_own_and_what_leads_there(void **state)
+{
+	struct place *p = *state;
+	struct send_as *as = p->conf->send_as;
+
+	may_send(p, "alice@here.example", "alice@here.example", VERDICT_YES);
+	may_send(p, "Alice@Here.Example", "ALICE@here.example", VERDICT_YES);
+	may_send(p, "alice@here.example", "alice+news@here.example", VERDICT_YES);
+	may_send(p, "alice@here.example", "all@here.example", VERDICT_YES);
+	may_send(p, "bob@here.example", "nested@here.example", VERDICT_YES);
+	may_send(p, "alice@here.example", "loop@here.example", VERDICT_YES);
+	may_send(p, "bob@here.example", "whoever@caught.example", VERDICT_YES);
+	may_send(p, "alice@here.example", "whoever@caught.example", VERDICT_NO);
+	may_send(p, "alice@here.example", "bob@here.example", VERDICT_NO);
+	may_send(p, "bob@here.example", "bobby@here.example", VERDICT_NO);
+	may_send(p, "bob@here.example", "loop@here.example", VERDICT_NO);
+	may_send(p, "alice@here.example", "alice@foreign.example", VERDICT_NO);
+	may_send(p, "alice@here.example", "", VERDICT_NO);
+	may_send(p, "", "", VERDICT_NO);
+	/* whoever is in the domain of a next hop is nobody of ours */
+	may_send(p, "alice@here.example", "alice@lmtp.example", VERDICT_NO);
+	may_send(p, "alice@lmtp.example", "alice@lmtp.example", VERDICT_YES);
+
+	snprintf(as[0].login, sizeof(as[0].login), "alice@here.example");
+	snprintf(as[0].address, sizeof(as[0].address), "boss@there.example");
+	snprintf(as[1].login, sizeof(as[1].login), "bob@here.example");
+	snprintf(as[1].address, sizeof(as[1].address), "@there.example");
+	p->conf->send_as_count = 2;
+	may_send(p, "alice@here.example", "Boss@there.example", VERDICT_YES);
+	may_send(p, "alice@here.example", "bos@there.example", VERDICT_NO);
+	may_send(p, "bob@here.example", "anybody@there.example", VERDICT_YES);
+	may_send(p, "bob@here.example", "anybody@not.there.example", VERDICT_NO);
+	may_send(p, "bob@here.example", "anybody@notthere.example", VERDICT_NO);
 }
 
 static void the_address_is_kept_as_it_was_written(void **state)
@@ -315,6 +358,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(an_address_leads_to_its_mailbox),
+		TEST(senders_are_own_and_what_leads_there),
 		TEST(the_address_is_kept_as_it_was_written),
 		TEST(an_alias_leads_to_all_its_targets),
 		TEST(an_alias_loop_ends),

@@ -1,0 +1,295 @@
+"""Mail of our users: with the programs that they have, and from programs of this machine."""
+import base64
+import email
+import os
+import pathlib
+import pwd
+import shutil
+import smtplib
+import ssl
+import subprocess
+import tempfile
+
+import pytest
+
+from conftest import HOLDFAST, PATIENCE, Server, free_port, wait_for
+
+HOST = "127.0.0.1"
+
+
+def ports():
+    return {"smtp": free_port(), "submission": free_port(), "submissions": free_port()}
+
+
+def listeners(p, path):
+    return f"""listen = (
+      {{ address = "{HOST}:{p['smtp']}"; service = "smtp"; }},
+      {{ address = "{HOST}:{p['submission']}"; service = "submission"; tls = "starttls"; }},
+      {{ address = "{HOST}:{p['submissions']}"; service = "submission"; tls = "implicit"; }},
+      {{ address = "unix:{path}"; service = "submission"; }} );"""
+
+
+@pytest.fixture(scope="module")
+def mail():
+    home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
+    home.chmod(0o755)
+    p = ports()
+    server = Server(
+        home, tls=True, listen=listeners(p, home / "submit.sock"),
+        settings='send-as = ( { login = "alice@example.test"; address = "info@example.test"; } );\n'
+                 'auth: { delay = "0s"; };\n')
+    server.port, server.ports, server.submit = p["smtp"], p, home / "submit.sock"
+    try:
+        server.start()
+        server.cli("alias", "add", "sales@example.test", "bob@example.test")
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def trusting(server):
+    context = ssl.create_default_context(cafile=server.cert)
+    context.check_hostname = False
+    return context
+
+
+def log_in(server, user="alice", password=None, mechanism=None, implicit=False):
+    p = server.ports
+    if implicit:
+        s = smtplib.SMTP_SSL(HOST, p["submissions"], timeout=PATIENCE, context=trusting(server))
+    else:
+        s = smtplib.SMTP(HOST, p["submission"], timeout=PATIENCE)
+        s.starttls(context=trusting(server))
+    s.ehlo("laptop.example")
+    s.user, s.password = f"{user}@example.test", password or server.password
+    if mechanism:
+        method = "auth_" + mechanism.lower()
+        return s, s.auth(mechanism, getattr(s, method))
+    return s, s.login(s.user, s.password)
+
+
+def arrived(server, user, subject):
+    """The message with that subject, once it is there."""
+    def found():
+        for raw in server.messages(user):
+            m = email.message_from_bytes(raw)
+            if m["Subject"] == subject:
+                return m
+    return wait_for(f"{subject} for {user}", found)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_a_user_logs_in_and_sends(mail, implicit, mechanism):
+    subject = f"by {mechanism} {implicit}"
+    s, answer = log_in(mail, mechanism=mechanism, implicit=implicit)
+    assert answer[0] == 235
+    s.sendmail("alice@example.test", ["bob@example.test"],
+               f"From: Alice <alice@example.test>\r\nSubject: {subject}\r\n\r\nHello\r\n")
+    s.quit()
+    m = arrived(mail, "bob", subject)
+    assert m["Date"] and m["Message-ID"].endswith("@mx.example.test>")
+    assert " with ESMTPSA id " in m["Received"]
+    assert "alice" not in m["Received"]
+    mail.wait_log(r"^.*log=accepted .*login=alice@example.test")
+
+
+def test_before_tls_and_before_a_login_nothing_goes(mail):
+    with smtplib.SMTP(HOST, mail.ports["submission"], timeout=PATIENCE) as s:
+        s.ehlo("laptop.example")
+        assert s.has_extn("dsn") and s.has_extn("starttls")
+        assert s.mail("alice@example.test")[0] == 530
+    with smtplib.SMTP(HOST, mail.ports["smtp"], timeout=PATIENCE) as s:
+        s.ehlo("laptop.example")
+        assert not s.has_extn("auth") and not s.has_extn("dsn")
+        assert s.docmd("AUTH", "PLAIN AGEAYg==")[0] == 502
+
+
+def test_a_wrong_password_and_an_unknown_user_hear_the_same(mail):
+    answers = []
+    for user, password in (("alice", "wrong"), ("nobody", "wrong")):
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            log_in(mail, user, password)
+        answers.append((refused.value.smtp_code, refused.value.smtp_error))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 535
+    mail.wait_log(r"log=login-failed .*alice@example.test")
+
+
+def test_senders_are_bound_to_the_login(mail):
+    s, _ = log_in(mail)
+    assert s.mail("bob@example.test")[0] == 553
+    assert s.mail("sales@example.test")[0] == 553
+    for own in ("alice@example.test", "alice+lists@example.test", "info@example.test", ""):
+        assert s.mail(own)[0] == 250
+        s.rset()
+    s.quit()
+    s, _ = log_in(mail, "bob")
+    assert s.mail("sales@example.test")[0] == 250
+    s.quit()
+
+
+def test_recipients_of_ours_are_checked_as_ever(mail):
+    s, _ = log_in(mail)
+    assert s.mail("alice@example.test")[0] == 250
+    assert s.rcpt("nobody@example.test")[0] == 550
+    assert s.rcpt("bob@example.test", ["NOTIFY=NEVER", "ORCPT=rfc822;bob@example.test"])[0] == 250
+    assert s.rcpt("bob@example.test", ["NOTIFY=SOMETIMES"])[0] == 501
+    s.quit()
+
+
+def test_when_auth_dies_the_answer_is_later(mail):
+    with smtplib.SMTP_SSL(HOST, mail.ports["submissions"], timeout=PATIENCE,
+                          context=trusting(mail)) as s:
+        s.ehlo("laptop.example")
+        assert mail.kill_role("auth")
+        token = base64.b64encode(f"\0alice@example.test\0{mail.password}".encode()).decode()
+        seen = set()
+
+        def logged_in():
+            code, _ = s.docmd("AUTH", f"PLAIN {token}")
+            seen.add(code)
+            return code == 235
+        wait_for("a login after auth is back", logged_in)
+        assert seen <= {454, 235}
+
+
+# ---- programs ---------------------------------------------------------------------------------
+
+
+def run(*words, input=None, user=None, env=None, code=0):
+    got = subprocess.run([str(w) for w in words], input=input, capture_output=True, text=True,
+                         timeout=PATIENCE, user=user, env=env)
+    assert got.returncode == code, got.stdout + got.stderr
+    return got
+
+
+def needs(program):
+    if not shutil.which(program):
+        pytest.skip(f"no {program} here")
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_swaks(mail, implicit):
+    needs("swaks")
+    subject = f"swaks {implicit}"
+    run("swaks", "--server", HOST, "--port",
+        mail.ports["submissions" if implicit else "submission"],
+        "--tls-on-connect" if implicit else "--tls", "--auth", "PLAIN",
+        "--auth-user", "alice@example.test", "--auth-password", mail.password,
+        "--from", "alice@example.test", "--to", "bob@example.test",
+        "--header", f"Subject: {subject}")
+    arrived(mail, "bob", subject)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_curl(mail, implicit, tmp_path):
+    needs("curl")
+    subject = f"curl {implicit}"
+    letter = tmp_path / "letter"
+    letter.write_text(f"From: alice@example.test\r\nSubject: {subject}\r\n\r\nHello\r\n")
+    port = mail.ports["submissions" if implicit else "submission"]
+    run("curl", "-sS", "--url", f"smtp{'s' if implicit else ''}://{HOST}:{port}", "--ssl-reqd", "-k",
+        "--user", f"alice@example.test:{mail.password}", "--mail-from", "alice@example.test",
+        "--mail-rcpt", "bob@example.test", "--upload-file", letter)
+    arrived(mail, "bob", subject)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_msmtp(mail, implicit, tmp_path):
+    needs("msmtp")
+    subject = f"msmtp {implicit}"
+    port = mail.ports["submissions" if implicit else "submission"]
+    conf = tmp_path / "msmtprc"
+    conf.write_text(f"account default\nhost {HOST}\nport {port}\nauth on\n"
+                    f"user alice@example.test\npassword {mail.password}\n"
+                    f"from alice@example.test\ntls on\n"
+                    f"tls_starttls {'off' if implicit else 'on'}\ntls_certcheck off\n")
+    conf.chmod(0o600)
+    run("msmtp", "-C", conf, "--dsn-notify=failure", "bob@example.test",
+        input=f"From: alice@example.test\nSubject: {subject}\n\nHello\n")
+    arrived(mail, "bob", subject)
+
+
+def test_mutt(mail, tmp_path):
+    needs("mutt")
+    conf = tmp_path / "muttrc"
+    conf.write_text(f'set smtp_url="smtps://alice%40example.test@{HOST}:{mail.ports["submissions"]}"\n'
+                    f'set smtp_pass="{mail.password}"\nset from="alice@example.test"\n'
+                    f'set ssl_verify_host=no\nset certificate_file="{mail.cert}"\nset copy=no\n'
+                    f'set ssl_usesystemcerts=no\nset use_envelope_from=yes\n')
+    run("mutt", "-n", "-F", conf, "-s", "mutt", "--", "bob@example.test", input="Hello\n",
+        env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb"})
+    arrived(mail, "bob", "mutt")
+
+
+# ---- of this machine --------------------------------------------------------------------------
+
+
+def sendmail(mail, *words, input="Subject: x\n\nHello\n", code=0, user=None):
+    return run(HOLDFAST, "sendmail", "-S", mail.submit, *words, input=input, code=code, user=user)
+
+
+def me(user=None):
+    return user or pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def somebody():
+    """Another user than root, if we are that."""
+    return "nobody" if os.geteuid() == 0 else None
+
+
+def test_sendmail_hands_in_mail_as_who_runs_it(mail, somebody):
+    sendmail(mail, "-i", "alice@example.test", user=somebody,
+             input="Subject: from sendmail\n\n.\nstill here\n..\n")
+    m = arrived(mail, "alice", "from sendmail")
+    assert f"<{me(somebody)}@mx.example.test>" in m["From"]
+    assert m["Date"] and m["Message-ID"]
+    assert m.get_payload() in (".\nstill here\n..\n", ".\r\nstill here\r\n..\r\n")
+    assert "(local)" in m["Received"]
+
+
+def test_sendmail_reads_recipients_from_the_header(mail, somebody):
+    sendmail(mail, "-t", "-oi", user=somebody,
+             input="To: Alice <alice@example.test>,\n (x) bob@example.test\nBcc: alice+hidden@example.test\n"
+                   "Subject: to all\n\nHello\n")
+    for user in ("alice", "bob"):
+        m = arrived(mail, user, "to all")
+        assert m["Bcc"] is None
+        assert "hidden" not in str(m)
+
+
+def test_sendmail_says_what_is_wrong(mail, somebody):
+    def fails(code, *words, **more):
+        return sendmail(mail, *words, code=code, user=somebody, **more).stderr
+    assert "5.1.1" in fails(67, "nobody-here@example.test")
+    assert "no recipients" in fails(64)
+    assert "what is -Z" in fails(64, "-Z")
+    fails(64, "a@b@c")
+    if somebody:
+        assert "5.7.1" in fails(77, "-f", "alice@example.test", "bob@example.test")
+    got = run(HOLDFAST, "sendmail", "-S", mail.home / "nothing", "bob@example.test", input="x\n", code=75)
+    assert "nothing" in got.stderr
+    # all or nothing
+    before = len(mail.messages("bob"))
+    fails(67, "bob@example.test", "nobody-here@example.test")
+    sendmail(mail, "bob@example.test", input="Subject: after that\n\n", user=somebody)
+    arrived(mail, "bob", "after that")
+    assert len(mail.messages("bob")) == before + 1
+
+
+def test_sendmail_speaks_smtp(mail, somebody):
+    got = sendmail(mail, "-bs", user=somebody,
+                   input="EHLO here\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nQUIT\r\n")
+    assert got.stdout.splitlines()[0].startswith("220 mx.example.test")
+    assert "250 2.1.5" in got.stdout
+
+
+def test_a_link_of_that_name_is_sendmail(mail, tmp_path, somebody):
+    link = tmp_path / "sendmail"
+    link.symlink_to(HOLDFAST)
+    os.chmod(tmp_path, 0o755)
+    run(link, "-S", mail.submit, "bob@example.test", input="Subject: by a link\n\nHello\n")
+    arrived(mail, "bob", "by a link")
