@@ -5,6 +5,7 @@ import random
 import re
 import smtplib
 import threading
+import time
 
 from conftest import PATIENCE, wait_for
 
@@ -17,9 +18,26 @@ def message(token, size):
     return (f"From: sender@client.example\r\nX-Token: {token}\r\nX-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
+def judged(raw):
+    """The token of a message, and whether all of it is there."""
+    raw = raw.replace(b"\r\n", b"\n")
+    head = re.search(rb"^X-Token: (\S+)\nX-Length: (\d+)\n\n", raw, re.M)
+    if not head:
+        return None, False
+    token, length = head[1].decode(), int(head[2])
+    body = raw[head.end():]
+    whole = len(body) + body.count(b"\n") == length
+    return token, whole and set(body.replace(b"\n", b" ").split()) == {token.encode()}
+
+
 class Crowd:
-    def __init__(self, server, seed, senders=6):
+    """far: a next hop (hops.Hop) to which an alias of ours, far@example.test, forwards."""
+
+    def __init__(self, server, seed, senders=6, far=None):
         self.server = server
+        self.far = far
+        self.rcpts = ["alice", "bob"] + ["far"] * (2 if far else 0)
+        self.kills = []  # when
         self.random = random.Random(seed)
         self.acknowledged = {}	# token -> True
         self.unsure = set()	# the connection died before the answer was read
@@ -45,7 +63,7 @@ class Crowd:
                 with self.server.smtp(local_hostname="client.example") as s:
                     s.ehlo()
                     s.mail("sender@client.example")
-                    if s.rcpt(f"{rand.choice(['alice', 'bob'])}@example.test")[0] != 250:
+                    if s.rcpt(f"{rand.choice(self.rcpts)}@example.test")[0] != 250:
                         continue
                     sent_all = True
                     code, _ = s.data(text)
@@ -70,6 +88,7 @@ class Crowd:
         self.progressed(self.random.randrange(1, 40))
         pause = threading.Event()
         pause.wait(self.random.random() * 0.05)
+        self.kills.append(time.monotonic())
         if victims == ["everything"]:
             self.server.kill_everything()
             self.server.start()
@@ -91,27 +110,47 @@ class Crowd:
         torn = []
         for user in ("alice", "bob"):
             for raw in self.server.messages(user):
-                raw = raw.replace(b"\r\n", b"\n")
-                head = re.search(rb"^X-Token: (\S+)\nX-Length: (\d+)\n\n", raw, re.M)
-                if not head:
-                    torn.append(raw[:200])
-                    continue
-                token, length = head[1].decode(), int(head[2])
-                body = raw[head.end():]
-                whole = len(body) + body.count(b"\n") == length
-                if not whole or set(body.replace(b"\n", b" ").split()) != {token.encode()}:
-                    torn.append(raw[:200])
+                token, whole = judged(raw)
                 tokens[token] += 1
+                if not whole:
+                    torn.append(raw[:200])
         return tokens, torn
+
+    def found_far(self):
+        """When each was taken by the next hop, and what was torn."""
+        times, torn = collections.defaultdict(list), []
+        if not self.far:
+            return times, torn
+        with self.far.lock:
+            taken = list(zip(self.far.times, self.far.taken))
+        for when, (_, _, raw) in taken:
+            token, whole = judged(raw)
+            times[token].append(when)
+            if not whole:
+                torn.append(raw[:200])
+        return times, torn
 
     def judge(self):
         def all_there():
             tokens, _ = self.found()
-            return all(tokens[t] for t in list(self.acknowledged))
-        wait_for("all acknowledged messages to be in the Maildirs", all_there)
+            times, _ = self.found_far()
+            return all(tokens[t] or times[t] for t in list(self.acknowledged))
+        wait_for("all acknowledged messages to be delivered", all_there)
         tokens, torn = self.found()
+        times, torn_far = self.found_far()
         assert self.count > 0
-        assert not torn, torn[:3]
+        assert not torn + torn_far, (torn + torn_far)[:3]
         twice = {t: n for t, n in tokens.items() if n > 1 and t not in self.unsure}
         assert not twice, f"delivered more than once though the answer was read: {twice}"
-        print(f"{self.count} acknowledged, {len(self.unsure)} unsure, {sum(tokens.values())} delivered")
+        self.judge_far(times)
+        print(f"{self.count} acknowledged, {len(self.unsure)} unsure, {sum(tokens.values())} delivered, "
+              f"{sum(map(len, times.values()))} to the next hop, of these twice "
+              f"{sum(len(w) - 1 for w in times.values())} after {len(self.kills)} kills")
+
+    def judge_far(self, times):
+        """SMTP cannot tell an answer that was lost from none (RFC 5321, 4.5.3.2.6): where one
+        of us was killed between the two there may be a second copy, and only there."""
+        for token, whens in times.items():
+            for first, second in zip(whens, whens[1:]):
+                assert token in self.unsure or any(first - 1 < k < second for k in self.kills), \
+                    f"{token} went out twice, and nobody was killed between"

@@ -9,6 +9,7 @@ import socketserver
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -136,6 +137,7 @@ class Dialogue(socketserver.StreamRequestHandler):
             if said.startswith("2"):
                 with self.hop.lock:
                     self.hop.taken.append((sender, rcpt, body))
+                    self.hop.times.append(time.monotonic())
         for i, said in enumerate(answers):
             if i:
                 self.turn("second answer")
@@ -150,6 +152,7 @@ class Hop:
         self.ill = at is not None
         self.misdeeds = 0
         self.taken, self.commands = [], []  # (sender, recipient, message)
+        self.times = []  # when each of those was taken
         self.refuse_rcpt, self.refuse_dot = {}, {}  # recipient: answers to give, one each time
         self.lock, self.stop = threading.Lock(), threading.Event()
         kind = socketserver.ThreadingUnixStreamServer if path else socketserver.ThreadingTCPServer
