@@ -49,20 +49,62 @@ const struct cli_command command_table[] = {
 	{ "dkim list", "", "list the keys that sign mail", command_pass, SHAPE_TABLE, false },
 	{ "dkim remove", "DOMAIN SELECTOR", "remove a key for good",
 	  command_order, SHAPE_TABLE, false },
-	{ "queue list", "[--state queued|hold|dead] [--limit N] [--sender ADDRESS]\n"
-	  "                           [--recipient ADDRESS] [--client ADDRESS]",
-	  "list the messages in the queue, the oldest first", command_pass, SHAPE_TABLE, false },
+	{ "queue list", "[--where CONDITION] [--limit N] [--after ID] [--state STATE]\n"
+	  "                           [--sender ADDRESS] [--recipient ADDRESS] [--client ADDRESS]",
+	  "list the messages in the queue, the oldest first\n"
+	  "CONDITION is terms that must all be true; ! in front turns one round:\n"
+	  "  sender=<> sender=*@example.com sender-domain=example.com account=bob@*\n"
+	  "  rcpt=PATTERN rcpt-domain=DOMAIN destination=PATTERN helo=PATTERN\n"
+	  "  ip=192.0.2.0/24 age>1h age<5m size>1m size<2k tls=no login=yes\n"
+	  "  state=queued|deferred|held|dead|purged incident=17 job=17 id=ID, or all alone.",
+	  command_queue_list, SHAPE_TABLE, false },
 	{ "queue show", "ID", "show one message: its envelope, and each recipient's fate",
 	  command_pass, SHAPE_SHEET, false },
-	{ "queue retry", "ID | all [--dead]", "try again now", command_pass, SHAPE_TABLE, false },
-	{ "queue hold", "ID | all [--dead]", "keep messages in the queue without trying",
+	{ "queue explain", "ID",
+	  "say why a message is here, since when, and what was tried",
+	  command_order, SHAPE_SHEET, false },
+	{ "queue shape", "[--by destination|account|incident|sender|client]\n"
+	  "                            [--where CONDITION] [--limit N]",
+	  "count what is in the queue by age, as qshape does\n"
+	  "By destination recipients are counted, else messages.",
 	  command_pass, SHAPE_TABLE, false },
-	{ "queue release", "ID | all [--dead]", "let held messages go on",
+	{ "queue retry", "ID | all [--dead] | --where CONDITION [--yes]",
+	  "try again now\n"
+	  "With a condition: what is dead only if the condition asks for state=dead.",
+	  command_queue_order, SHAPE_TABLE, false },
+	{ "queue hold", "ID | all [--dead] |\n"
+	  "                           --where CONDITION [--yes] [--why TEXT] [--standing [--for TIME]]",
+	  "keep messages in the queue without trying\n"
+	  "With a condition it is previewed, and done when you say so, or at once with --yes.\n"
+	  "It is in force at once, also for what is about to be delivered; the rows follow, as\n"
+	  "`queue jobs` shows. With --standing what arrives later is caught, too: for a day, or\n"
+	  "--for TIME.",
+	  command_queue_order, SHAPE_TABLE, false },
+	{ "queue release", "ID | all [--dead] | --where CONDITION [--yes]",
+	  "let held messages go on", command_queue_order, SHAPE_TABLE, false },
+	{ "queue purge", "--where CONDITION [--yes] [--why TEXT] [--standing [--for TIME]]",
+	  "delete many messages; for a day this can be undone\n"
+	  "As queue hold with a condition.",
+	  command_queue_order, SHAPE_TABLE, false },
+	{ "queue delete", "ID | all [--dead]", "delete messages for good",
 	  command_pass, SHAPE_TABLE, false },
-	{ "queue delete", "ID | all [--dead]", "delete messages",
+	{ "queue confirm", "JOB", "carry out what was previewed under that number",
+	  command_order, SHAPE_TABLE, false },
+	{ "queue jobs", "", "list orders over many messages, and how far they are",
+	  command_pass, SHAPE_TABLE, false },
+	{ "queue undo", "JOB", "take an order back, within a day",
+	  command_order, SHAPE_TABLE, false },
+	{ "queue orders", "[drop JOB]",
+	  "list the standing orders, or lift one\n"
+	  "What it caught stays as it is, until queue undo or queue release.",
 	  command_pass, SHAPE_TABLE, false },
 	{ "queue stats", "", "count the recipients in the queue by next hop and state",
 	  command_pass, SHAPE_TABLE, false },
+	{ "mailq", "[--where CONDITION]",
+	  "list the queue in the form that sendmail and Postfix have\n"
+	  "A link to this program that is named mailq does the same. * is being delivered,\n"
+	  "! is held.",
+	  command_mailq, SHAPE_TABLE, false },
 	{ "status", "", "show how the server is", command_pass, SHAPE_SHEET, false },
 	{ "counters", "", "show every count: events, ends of sessions, log records",
 	  command_pass, SHAPE_TABLE, false },

@@ -32,6 +32,10 @@ int command_access_export(struct cli *c);
 int command_access_import(struct cli *c);
 /* dkim.c */
 int command_dkim(struct cli *c);
+/* queue.c: orders over many messages, and lists of them */
+int command_queue_order(struct cli *c);
+int command_queue_list(struct cli *c);
+int command_mailq(struct cli *c);
 /* demo.c */
 int command_demo(struct cli *c);
 
