@@ -1,67 +1,71 @@
 #include "auth/passwords.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/fields.h"
 #include "base/list.h"
 #include "crypt/password.h"
-#include "db/accounts.h"
+#include "crypt/scram.h"
 #include "spec/limits.h"
 
 /* Commands at once: the administrator is a person, or a script that waits. */
 #define JOBS_MAX 16
 
-#define PAGE 50 /* addresses per turn of `list` */
+#define PAGE	 50 /* rows per turn of a list */
+#define ROW_ROOM (ADDRESS_MAX + 512)
 
-enum job_kind {
-	JOB_NONE,
-	JOB_SET,
-	JOB_REMOVE,
-	JOB_LIST,
+struct job;
+
+/* One command: what it needs, and what it does in the thread. */
+struct kind {
+	const char *first, *word; /* as the administrator says it */
+	unsigned names;		  /* how many words before the secret */
+	bool secret, address;	  /* address: the first of them is one */
+	bool (*run)(struct job *j, struct vault *v);
+	const char *done, *nothing; /* what is said when it found something, and if not */
+	const char *logged;	    /* NULL: it is a list */
 };
 
 struct job {
 	struct passwords *all;
-	enum job_kind kind;
+	const struct kind *kind; /* NULL: free */
 	uint32_t ask;
 	int64_t wall;
-	uint8_t address[ADDRESS_MAX]; /* of LIST: the last one told */
-	size_t address_n;
+	uint8_t name[TEXT_MAX]; /* an address, or that of a login; of a list: the last told */
+	size_t name_n;
+	uint8_t user[USER_MAX];
+	size_t user_n;
 	uint8_t secret[PASSWORD_MAX];
 	size_t secret_n;
+	bool scram, forget;
 	bool parked; /* waits until its rows can be sent */
 	bool ok, found;
 	struct err err;
-	uint8_t rows_mem[PAGE * (ADDRESS_MAX + 128)];
+	uint8_t rows_mem[PAGE * ROW_ROOM];
 	struct buf rows; /* a list */
-	size_t told;
+	size_t told, before;
 };
 
 struct passwords {
 	struct loop *loop;
-	struct accounts *accounts;
-	pthread_mutex_t lock; /* held by whoever uses accounts */
+	struct keeper *keeper;
 	const struct passwords_answers *answers;
 	void *arg;
+	bool scram;
 	struct job jobs[JOBS_MAX];
 };
 
-bool passwords_open(struct passwords **out, struct loop *loop, const char *path,
+bool passwords_open(struct passwords **out, struct loop *loop, struct keeper *keeper,
 		    const struct passwords_answers *answers, void *arg, struct err *err)
 {
 	struct passwords *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return err_set(err, "out of memory");
-	if (!accounts_open(&p->accounts, path, err)) {
-		free(p);
-		return false;
-	}
 	p->loop = loop;
+	p->keeper = keeper;
 	p->answers = answers;
 	p->arg = arg;
-	pthread_mutex_init(&p->lock, NULL);
 	*out = p;
 	return true;
 }
@@ -73,96 +77,292 @@ void passwords_close(struct passwords **passwords)
 	*passwords = NULL;
 	if (!p)
 		return;
-	accounts_close(&p->accounts);
-	pthread_mutex_destroy(&p->lock);
 	password_wipe(span_of(p->jobs, sizeof(p->jobs)));
 	free(p);
 }
 
-static struct span address_of(const struct job *j)
+void passwords_scram(struct passwords *p, bool wanted)
 {
-	return span_of(j->address, j->address_n);
+	p->scram = wanted;
 }
 
-static void keep_address(struct job *j, struct span address)
+static struct span name_of(const struct job *j)
+{
+	return span_of(j->name, j->name_n);
+}
+
+static void keep_name(struct job *j, struct span name)
 {
 	struct buf b;
 
-	buf_init(&b, j->address, sizeof(j->address));
-	buf_put_lower(&b, address);
-	j->address_n = b.len;
+	buf_init(&b, j->name, sizeof(j->name));
+	buf_put_lower(&b, name);
+	j->name_n = b.len;
 }
 
-/* ---- in the thread ------------------------------------------------------------------ */
+/* ---- in the thread: changes ---------------------------------------------------------- */
+
+static bool put_password(struct job *j, struct vault *v, struct span hash,
+			 struct span keys)
+{
+	int64_t count;
+
+	j->found = true;
+	return vault_put(v, name_of(j), hash, keys, j->wall, &j->err) &&
+	       (!j->forget || vault_forget_devices(v, name_of(j), &count, &j->err));
+}
 
 static bool set(struct job *j)
 {
-	uint8_t mem[PASSWORD_HASH_MAX];
-	struct buf hash;
+	uint8_t mem[PASSWORD_HASH_MAX], keys_mem[SCRAM_KEYS_MAX];
+	struct span secret = span_of(j->secret, j->secret_n);
+	struct buf hash, keys;
+	struct scram_keys made;
 	bool ok;
 
 	buf_init(&hash, mem, sizeof(mem));
-	ok = password_hash(span_of(j->secret, j->secret_n), &hash);
+	buf_init(&keys, keys_mem, sizeof(keys_mem));
+	ok = password_hash(secret, &hash) && (!j->scram || scram_make_keys(secret, &made));
 	password_wipe(span_of(j->secret, sizeof(j->secret)));
 	if (!ok)
 		return err_set(&j->err, "no memory for hashing");
-	pthread_mutex_lock(&j->all->lock);
-	ok = accounts_put(j->all->accounts, address_of(j), buf_span(&hash), j->wall,
-			  &j->err);
-	pthread_mutex_unlock(&j->all->lock);
+	if (j->scram)
+		scram_print_keys(&made, &keys);
+	ok = put_password(j, keeper_lock(j->all->keeper), buf_span(&hash),
+			  buf_span(&keys));
+	keeper_unlock(j->all->keeper);
+	password_wipe(span_of(&made, sizeof(made)));
+	password_wipe(span_of(keys_mem, sizeof(keys_mem)));
 	return ok;
 }
 
-static bool drop(struct job *j)
+static bool drop(struct job *j, struct vault *v)
 {
-	bool ok;
+	return vault_drop(v, name_of(j), &j->found, &j->err);
+}
 
-	pthread_mutex_lock(&j->all->lock);
-	ok = accounts_drop(j->all->accounts, address_of(j), &j->found, &j->err);
-	pthread_mutex_unlock(&j->all->lock);
+static bool disable(struct job *j, struct vault *v)
+{
+	return vault_disable(v, name_of(j), true, j->wall, &j->found, &j->err);
+}
+
+static bool enable(struct job *j, struct vault *v)
+{
+	return vault_disable(v, name_of(j), false, j->wall, &j->found, &j->err);
+}
+
+static bool forget(struct job *j, struct vault *v)
+{
+	int64_t count = 0;
+	bool ok = vault_forget_devices(v, name_of(j), &count, &j->err);
+
+	j->found = count > 0;
 	return ok;
 }
 
-static void put_row(void *arg, struct span address, struct span scheme, int64_t changed)
+/* Nothing of the database: only the guard and the log are told. */
+static bool note(struct job *j, struct vault *v)
+{
+	(void)v;
+	j->found = true;
+	return true;
+}
+
+static bool unguard(struct job *j, struct vault *v)
+{
+	return note(j, v);
+}
+
+static bool relay_set(struct job *j, struct vault *v)
+{
+	bool ok = vault_put_credential(v, name_of(j), span_of(j->user, j->user_n),
+				       span_of(j->secret, j->secret_n), j->wall, &j->err);
+
+	password_wipe(span_of(j->secret, sizeof(j->secret)));
+	j->found = true;
+	return ok;
+}
+
+static bool relay_drop(struct job *j, struct vault *v)
+{
+	return vault_drop_credential(v, name_of(j), &j->found, &j->err);
+}
+
+/* ---- in the thread: lists --------------------------------------------------------------- */
+
+static void put_row(struct job *j, const struct buf *row)
+{
+	list_put(&j->rows, buf_span(row));
+	j->told++;
+}
+
+static void put_password_row(void *arg, struct span address, struct span hash,
+			     int64_t changed, bool disabled)
 {
 	struct job *j = arg;
-	uint8_t mem[ADDRESS_MAX + 120];
+	uint8_t mem[ROW_ROOM];
 	struct buf row;
 
 	buf_init(&row, mem, sizeof(mem));
 	field_text(&row, "address", address);
-	field_text(&row, "scheme", scheme);
+	field_text(&row, "scheme", password_scheme(hash));
 	field_time(&row, "changed", changed);
-	list_put(&j->rows, buf_span(&row));
-	keep_address(j, address);
-	j->told++;
+	field_flag(&row, "disabled", disabled);
+	put_row(j, &row);
+	keep_name(j, address);
 }
 
-static bool list(struct job *j)
+/* From behind the last one told, which the walk itself replaces. */
+static struct span after_of(const struct job *j, uint8_t mem[TEXT_MAX])
 {
-	uint8_t after[ADDRESS_MAX];
-	size_t n = j->address_n;
-	bool ok;
+	memcpy(mem, j->name, j->name_n);
+	return span_of(mem, j->name_n);
+}
 
-	memcpy(after, j->address, n);
-	buf_init(&j->rows, j->rows_mem, sizeof(j->rows_mem));
-	j->told = 0;
-	pthread_mutex_lock(&j->all->lock);
-	ok = accounts_each(j->all->accounts, span_of(after, n), PAGE, put_row, j, &j->err);
-	pthread_mutex_unlock(&j->all->lock);
-	return ok;
+static bool list(struct job *j, struct vault *v)
+{
+	uint8_t mem[TEXT_MAX];
+
+	return vault_each(v, after_of(j, mem), PAGE, put_password_row, j, &j->err);
+}
+
+static void put_relay_row(void *arg, struct span name, struct span user, int64_t changed)
+{
+	struct job *j = arg;
+	uint8_t mem[ROW_ROOM];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "name", name);
+	field_text(&row, "user", user);
+	field_time(&row, "changed", changed);
+	put_row(j, &row);
+	keep_name(j, name);
+}
+
+static bool relay_list(struct job *j, struct vault *v)
+{
+	uint8_t mem[TEXT_MAX];
+
+	return vault_each_credential(v, after_of(j, mem), PAGE, put_relay_row, j, &j->err);
+}
+
+static void put_addr(struct buf *row, const char *name, const struct addr *a)
+{
+	uint8_t mem[64];
+	struct buf text;
+
+	buf_init(&text, mem, sizeof(mem));
+	addr_print(a, &text);
+	field_text(row, name, buf_span(&text));
+}
+
+static void put_client(struct buf *row, uint64_t client)
+{
+	uint8_t mem[20];
+	struct buf text;
+
+	buf_init(&text, mem, sizeof(mem));
+	buf_fmt(&text, "%08x", (unsigned)(client >> 32));
+	field_text(row, "client", buf_span(&text));
+}
+
+static void put_device_row(void *arg, const struct vault_device *d)
+{
+	uint8_t mem[ROW_ROOM];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	put_addr(&row, "network", &d->prefix);
+	field_text(&row, "helo", d->helo);
+	put_client(&row, d->client);
+	field_time(&row, "first", d->first);
+	field_time(&row, "last", d->last);
+	field_number(&row, "logins", d->logins);
+	put_row(arg, &row);
+}
+
+static bool devices(struct job *j, struct vault *v)
+{
+	return vault_devices_of(v, name_of(j), j->before, PAGE, put_device_row, j,
+				&j->err);
+}
+
+static void put_login_row(void *arg, const struct vault_login *l)
+{
+	uint8_t mem[ROW_ROOM];
+	struct buf row;
+
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "result", l->good ? SPAN("ok") : l->reason);
+	put_addr(&row, "network", &l->prefix);
+	put_addr(&row, "from", &l->peer);
+	field_text(&row, "helo", l->helo);
+	field_text(&row, "mechanism", l->mechanism);
+	field_time(&row, "first", l->first);
+	field_time(&row, "last", l->last);
+	field_number(&row, "count", l->count);
+	put_row(arg, &row);
+}
+
+static bool logins(struct job *j, struct vault *v)
+{
+	return vault_logins_of(v, name_of(j), false, j->before, PAGE, put_login_row, j,
+			       &j->err);
+}
+
+static bool failures(struct job *j, struct vault *v)
+{
+	return vault_logins_of(v, name_of(j), true, j->before, PAGE, put_login_row, j,
+			       &j->err);
+}
+
+static const struct kind kinds[] = {
+	/* clang-format off */
+	{ "passwd", "list",	0, false, false, list, NULL, NULL, NULL },
+	{ "passwd", "set",	1, true,  true,  NULL, "The password is set.", NULL, "password set" },
+	{ "passwd", "remove",	1, false, true,  drop, "The password is removed.",
+	  "That address has no password.", "password removed" },
+	{ "passwd", "disable",	1, false, true,  disable, "The account is disabled.",
+	  "The account is disabled already.", "account disabled" },
+	{ "passwd", "enable",	1, false, true,  enable, "The account is enabled.",
+	  "The account is not disabled.", "account enabled" },
+	{ "passwd", "devices",	1, false, true,  devices, NULL, NULL, NULL },
+	{ "passwd", "forget",	1, false, true,  forget, "Its devices are forgotten.",
+	  "No device of that account is known.", "devices forgotten" },
+	{ "passwd", "changed",	1, false, true,  note, "Noted: what was wrong is checked again.",
+	  NULL, "password changed elsewhere" },
+	{ "passwd", "unguard",	1, false, true,  unguard, "The account is guarded no more.",
+	  NULL, "account guarded no more" },
+	{ "passwd", "logins",	1, false, true,  logins, NULL, NULL, NULL },
+	{ "passwd", "failures", 1, false, true,  failures, NULL, NULL, NULL },
+	{ "relay",  "list",	0, false, false, relay_list, NULL, NULL, NULL },
+	{ "relay",  "passwd",	2, true,  false, relay_set, "The login is set.", NULL, "login set" },
+	{ "relay",  "remove",	1, false, false, relay_drop, "The login is removed.",
+	  "There is no login of that name.", "login removed" },
+	/* clang-format on */
+};
+
+#define KIND_SET (&kinds[1])
+
+static bool is_list(const struct kind *k)
+{
+	return k->logged == NULL;
 }
 
 static void run(void *arg)
 {
 	struct job *j = arg;
 
-	if (j->kind == JOB_SET)
+	buf_init(&j->rows, j->rows_mem, sizeof(j->rows_mem));
+	j->told = 0;
+	/* hashing is not done with the lock held */
+	if (j->kind == KIND_SET) {
 		j->ok = set(j);
-	else if (j->kind == JOB_REMOVE)
-		j->ok = drop(j);
-	else
-		j->ok = list(j);
+		return;
+	}
+	j->ok = j->kind->run(j, keeper_lock(j->all->keeper));
+	keeper_unlock(j->all->keeper);
 }
 
 /* ---- in the loop ---------------------------------------------------------------------- */
@@ -170,7 +370,8 @@ static void run(void *arg)
 static void end(struct job *j, bool ok, const char *text)
 {
 	j->all->answers->end(j->all->arg, j->ask, ok, span_str(text));
-	j->kind = JOB_NONE;
+	password_wipe(span_of(j->secret, sizeof(j->secret)));
+	j->kind = NULL;
 }
 
 static void on_done(void *arg);
@@ -189,10 +390,11 @@ static void tell_page(struct job *j)
 
 	while (list_next(&rows, &row)) {
 		if (!p->answers->row(p->arg, j->ask, row)) {
-			j->kind = JOB_NONE;
+			j->kind = NULL;
 			return;
 		}
 	}
+	j->before += j->told;
 	if (j->told < PAGE)
 		end(j, true, "");
 	else if (p->answers->wait(p->arg))
@@ -208,70 +410,102 @@ static void on_done(void *arg)
 
 	if (!j->ok) {
 		end(j, false, j->err.text);
-	} else if (j->kind == JOB_LIST) {
+	} else if (is_list(j->kind)) {
 		tell_page(j);
-	} else if (j->kind == JOB_SET) {
-		p->answers->changed(p->arg, address_of(j), "password set");
-		end(j, true, "The password is set.");
 	} else if (!j->found) {
-		end(j, false, "That address has no password.");
+		end(j, false, j->kind->nothing);
 	} else {
-		p->answers->changed(p->arg, address_of(j), "password removed");
-		end(j, true, "The password is removed.");
+		p->answers->changed(p->arg, name_of(j), j->kind->logged,
+				    j->kind->run == unguard);
+		end(j, true, j->kind->done);
 	}
 }
 
 void passwords_go_on(struct passwords *p)
 {
 	for (struct job *j = p->jobs; j < p->jobs + JOBS_MAX; j++)
-		if (j->kind == JOB_LIST && j->parked)
+		if (j->kind && j->parked)
 			start(j);
 }
 
 /* ---- commands --------------------------------------------------------------------------- */
 
+static const struct kind *find_kind(struct span first, struct span word)
+{
+	for (const struct kind *k = kinds; k < kinds + COUNT_OF(kinds); k++)
+		if (span_eq(first, span_str(k->first)) && span_eq(word, span_str(k->word)))
+			return k;
+	return NULL;
+}
+
+static bool is_address(struct span s)
+{
+	return s.n > 0 && s.n <= ADDRESS_MAX && span_find(s, '@') < s.n;
+}
+
+static bool is_name(struct span s)
+{
+	return s.n > 0 && s.n < TEXT_MAX && span_find(s, '\0') == s.n;
+}
+
 struct order {
-	enum job_kind kind;
-	struct span address, secret;
+	const struct kind *kind;
+	struct span name, user, secret;
+	bool forget;
 };
+
+static const char *judge(const struct order *o)
+{
+	const struct kind *k = o->kind;
+
+	if (!k)
+		return "There is no such command. The server may be older than this program.";
+	if (k->address && !is_address(o->name))
+		return "That is not an address: user@domain.";
+	if (k->names && !k->address && !is_name(o->name))
+		return "That is not a name.";
+	if (k->names > 1 && (o->user.n > USER_MAX || !is_name(o->user)))
+		return "That is not the name of a user.";
+	if (k->secret && !password_ok(o->secret))
+		return "A password has 1 to 1024 bytes, and no NUL among them.";
+	return NULL;
+}
 
 /* NULL: it is understood; otherwise what is wrong with it. */
 static const char *read_order(struct span words, struct order *out)
 {
-	struct span command, word = SPAN_NONE, first, second = SPAN_NONE,
-			     third = SPAN_NONE;
+	struct span first, word, rest;
 
 	*out = (struct order){ 0 };
-	if (!list_next(&words, &command) || !list_next(&words, &word))
-		return "passwd list, passwd remove ADDRESS, or passwd set ADDRESS";
-	first = word;
-	(void)!list_next(&words, &second);
-	(void)!list_next(&words, &third);
-	if (span_eq(first, SPAN("list"))) {
-		out->kind = JOB_LIST;
-		return NULL;
-	}
-	if (span_eq(first, SPAN("remove"))) {
-		*out = (struct order){ JOB_REMOVE, second, SPAN_NONE };
-	} else if (span_eq(first, SPAN("set"))) {
-		*out = (struct order){ JOB_SET, second, third };
-	} else {
-		*out = (struct order){ JOB_SET, first, second };
-	}
-	if (out->address.n == 0 || out->address.n > ADDRESS_MAX ||
-	    span_find(out->address, '@') == out->address.n)
-		return "That is not an address: user@domain.";
-	if (out->kind == JOB_SET && !password_ok(out->secret))
-		return "A password has 1 to 1024 bytes, and no NUL among them.";
-	return NULL;
+	if (!list_next(&words, &first) || !list_next(&words, &word))
+		return "What about it? See holdfast user help, or holdfast relay help.";
+	out->kind = find_kind(first, word);
+	out->name = word;
+	if (!out->kind && span_eq(first, SPAN("passwd")) && is_address(word))
+		out->kind = KIND_SET;
+	else if (out->kind && out->kind->names && !list_next(&words, &out->name))
+		out->name = SPAN_NONE;
+	if (out->kind && out->kind->names > 1 && !list_next(&words, &out->user))
+		out->user = SPAN_NONE;
+	if (out->kind && out->kind->secret && !list_next(&words, &out->secret))
+		out->secret = SPAN_NONE;
+	out->forget = list_next(&words, &rest) && span_eq(rest, SPAN("forget"));
+	return judge(out);
 }
 
 static struct job *free_job(struct passwords *p)
 {
 	for (struct job *j = p->jobs; j < p->jobs + JOBS_MAX; j++)
-		if (j->kind == JOB_NONE)
+		if (!j->kind)
 			return j;
 	return NULL;
+}
+
+static size_t copy(uint8_t *out, struct span s)
+{
+	if (s.n)
+		memcpy(out, s.p, s.n);
+	return s.n;
 }
 
 void passwords_command(struct passwords *p, uint32_t ask, struct span words, int64_t wall)
@@ -291,9 +525,13 @@ void passwords_command(struct passwords *p, uint32_t ask, struct span words, int
 	j->ask = ask;
 	j->wall = wall;
 	j->ok = j->found = j->parked = false;
-	keep_address(j, order.address);
-	j->secret_n = order.secret.n;
-	if (order.secret.n)
-		memcpy(j->secret, order.secret.p, order.secret.n);
+	j->before = 0;
+	j->scram = p->scram;
+	j->forget = order.forget;
+	j->name_n = 0;
+	if (order.kind->names)
+		keep_name(j, order.name);
+	j->user_n = copy(j->user, order.user);
+	j->secret_n = copy(j->secret, order.secret);
 	start(j);
 }

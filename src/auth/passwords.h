@@ -1,9 +1,17 @@
 /*
- * passwords - the administrator's commands about passwords
+ * passwords - the administrator's commands about accounts and logins
  *
  *     passwd list
  *     passwd remove ADDRESS
- *     passwd [set] ADDRESS SECRET
+ *     passwd [set] ADDRESS SECRET [forget]	forget: its devices, too
+ *     passwd disable | enable ADDRESS
+ *     passwd devices | forget ADDRESS
+ *     passwd logins | failures ADDRESS
+ *     passwd changed ADDRESS			its password was changed elsewhere
+ *     passwd unguard ADDRESS
+ *     relay passwd NAME USER SECRET
+ *     relay list
+ *     relay remove NAME
  *
  * Hashing and the database are another thread's work. Secrets are wiped when they have
  * been used, and neither they nor hashes are ever told to anybody.
@@ -11,9 +19,7 @@
 #ifndef AUTH_PASSWORDS_H
 #define AUTH_PASSWORDS_H
 
-#include "base/err.h"
-#include "base/span.h"
-#include "io/loop.h"
+#include "auth/keeper.h"
 
 struct passwords;
 
@@ -21,16 +27,20 @@ struct passwords_answers {
 	bool (*row)(void *arg, uint32_t ask, struct span row); /* false: nobody listens */
 	void (*end)(void *arg, uint32_t ask, bool ok, struct span text);
 	bool (*wait)(void *arg); /* no more rows until passwords_go_on() */
-	void (*changed)(void *arg, struct span address, const char *what);
+	/* unguard: it is not to be guarded any more */
+	void (*changed)(void *arg, struct span address, const char *what, bool unguard);
 };
 
-MUST bool passwords_open(struct passwords **out, struct loop *loop, const char *path,
+MUST bool passwords_open(struct passwords **out, struct loop *loop, struct keeper *keeper,
 			 const struct passwords_answers *answers, void *arg,
 			 struct err *err);
 /* After the loop was closed: no thread works on it any more. */
 void passwords_close(struct passwords **p);
 
-/* words is a list; it is not needed after the call. */
+/* Passwords that are set from now on get keys for SCRAM, or none. */
+void passwords_scram(struct passwords *p, bool wanted);
+
+/* words is a list, with "passwd" or "relay" in front; not needed after the call. */
 void passwords_command(struct passwords *p, uint32_t ask, struct span words, int64_t wall);
 void passwords_go_on(struct passwords *p);
 

@@ -207,6 +207,18 @@ static int dispatch(struct cli *c)
 	return c->command->run(c);
 }
 
+/* A link to the program may be a command of that name. */
+static const char *linked_as(const char *program)
+{
+	static const char *const names[] = { "mailq", "sendmail" };
+	const char *slash = strrchr(program, '/');
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(slash ? slash + 1 : program, names[i]) == 0)
+			return names[i];
+	return NULL;
+}
+
 int cli_main(int argc, char **argv)
 {
 	struct cli c = { .argc = argc, .argv = argv };
@@ -214,6 +226,8 @@ int cli_main(int argc, char **argv)
 
 	if (argc > CLI_WORDS)
 		return cli_fail("too many arguments");
+	if (argc > 0 && linked_as(argv[0]))
+		c.word[c.count++] = linked_as(argv[0]);
 	for (int i = 1; i < argc; i++)
 		c.word[c.count++] = argv[i];
 	cmd = find(c.count, c.word);

@@ -27,9 +27,37 @@ const struct cli_command command_table[] = {
 	  command_user_add, SHAPE_TABLE, false },
 	{ "user remove", "ADDRESS", "remove a user; the mailbox stays on disk",
 	  command_user_remove, SHAPE_TABLE, false },
-	{ "user passwd", "ADDRESS [--password P | --password-stdin]",
-	  "set a user's password", command_user_passwd, SHAPE_TABLE, false },
+	{ "user passwd", "ADDRESS [--password P | --password-stdin] [--forget-devices]",
+	  "set a user's password\n"
+	  "It holds at once. With --forget-devices all devices of the user are new again.",
+	  command_user_passwd, SHAPE_TABLE, false },
 	{ "user list", "", "list the users", command_pass, SHAPE_TABLE, false },
+	{ "user disable", "ADDRESS", "let somebody log in no more, wherever the password is kept",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user enable", "ADDRESS", "let them again", command_user_account, SHAPE_TABLE, false },
+	{ "user devices", "ADDRESS", "list the devices with which somebody logged in",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user forget", "ADDRESS",
+	  "forget the devices of somebody\n"
+	  "Those that the running server knows by heart stay known until it restarts.",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user logins", "ADDRESS", "list logins and failures of somebody, the newest first",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user failures", "ADDRESS", "list the failures only",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user changed", "ADDRESS",
+	  "say that a password was changed elsewhere (in Dovecot)\n"
+	  "What was wrong until now is then checked again at once, not after\n"
+	  "auth.remember-wrong.",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "user unguard", "ADDRESS", "let an account be guarded no more",
+	  command_user_account, SHAPE_TABLE, false },
+	{ "relay passwd", "NAME --user U [--password P | --password-stdin]",
+	  "keep a login for next hops, under a name that the configuration uses",
+	  command_relay_passwd, SHAPE_TABLE, false },
+	{ "relay list", "", "list these logins, without their passwords",
+	  command_pass, SHAPE_TABLE, false },
+	{ "relay remove", "NAME", "remove such a login", command_pass, SHAPE_TABLE, false },
 	{ "alias add", "ADDRESS TARGET...",
 	  "deliver what comes for one address to others", command_pass, SHAPE_TABLE, false },
 	{ "alias remove", "ADDRESS", "remove an alias", command_pass, SHAPE_TABLE, false },
@@ -100,6 +128,13 @@ const struct cli_command command_table[] = {
 	  command_pass, SHAPE_TABLE, false },
 	{ "queue stats", "", "count the recipients in the queue by next hop and state",
 	  command_pass, SHAPE_TABLE, false },
+	{ "sendmail", "[-t] [-i] [-f ADDRESS] [-F NAME] [-B8BITMIME] [-N NOTIFY] [-R RET] [-V ID]\n"
+	  "                         [-C CONFIG] [-S SOCKET] [-v] [-bs | -bp] [--] [RECIPIENT...]",
+	  "hand in a message, as sendmail(8) does, from standard input\n"
+	  "A link to this program that is named sendmail does the same. It needs a listener with\n"
+	  "a path (listen, unix:/path) and no rights: the kernel says who sends. All recipients\n"
+	  "are taken or none. Exit codes are those of sysexits.h; 75: try again later.",
+	  command_sendmail, SHAPE_TABLE, true },
 	{ "mailq", "[--where CONDITION]",
 	  "list the queue in the form that sendmail and Postfix have\n"
 	  "A link to this program that is named mailq does the same. * is being delivered,\n"

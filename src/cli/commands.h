@@ -17,6 +17,9 @@ int command_order(struct cli *c);
 int command_user_add(struct cli *c);
 int command_user_passwd(struct cli *c);
 int command_user_remove(struct cli *c);
+/* accounts.c: what the auth role knows */
+int command_user_account(struct cli *c);
+int command_relay_passwd(struct cli *c);
 /* events.c: what this program knows itself */
 int command_events(struct cli *c);
 int command_journal(struct cli *c);
@@ -36,6 +39,8 @@ int command_dkim(struct cli *c);
 int command_queue_order(struct cli *c);
 int command_queue_list(struct cli *c);
 int command_mailq(struct cli *c);
+/* sendmail.c */
+int command_sendmail(struct cli *c);
 /* demo.c */
 int command_demo(struct cli *c);
 

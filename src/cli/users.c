@@ -40,11 +40,12 @@ static int has_user(struct cli *c, const char *address, bool *has)
 	return EXIT_DONE;
 }
 
-static int set_password(struct cli *c, const char *address, const struct secret *secret)
+static int set_password(struct cli *c, const char *address, const struct secret *secret,
+			bool forget)
 {
-	const char *words[] = { "passwd", "set", address, secret->text };
+	const char *words[] = { "passwd", "set", address, secret->text, "forget" };
 
-	return ask_silently(c, words, 4);
+	return ask_silently(c, words, forget ? 5 : 4);
 }
 
 /* A user without the password that was wanted is not what was asked for. */
@@ -76,7 +77,7 @@ int command_user_add(struct cli *c)
 		words[n++] = c->word[i];
 	code = ask_and_show(c, words, n);
 	if (code == EXIT_DONE && secret.given) {
-		code = set_password(c, c->word[0], &secret);
+		code = set_password(c, c->word[0], &secret, false);
 		if (code != EXIT_DONE && !had)
 			undo(c, c->word[0]);
 	}
@@ -86,6 +87,7 @@ int command_user_add(struct cli *c)
 
 int command_user_passwd(struct cli *c)
 {
+	bool forget = cli_option(c, "--forget-devices", NULL);
 	struct secret secret;
 	struct err err;
 	bool has;
@@ -102,7 +104,7 @@ int command_user_passwd(struct cli *c)
 	if (code == EXIT_DONE && !has)
 		code = cli_fail("there is no user %s: see holdfast user list", c->word[0]);
 	if (code == EXIT_DONE)
-		code = set_password(c, c->word[0], &secret);
+		code = set_password(c, c->word[0], &secret, forget);
 	if (code == EXIT_DONE && !c->json)
 		puts("The password is set.");
 	secret_wipe(&secret);

@@ -24,7 +24,7 @@ static const struct query_row queries[QUERY_COUNT] = {
 #define QUERY(database, id, text) [Q_##id] = { DB_##database, text },
 #include "db/queries.def"
 #define QUERY(database, id, text) [Q_##id] = { DB_##database, text },
-#include "db/accounts_queries.def"
+#include "db/vault_queries.def"
 	/* clang-format on */
 };
 
@@ -261,6 +261,11 @@ static bool bring_up(struct sql *s, const struct sql_setup *setup, int version,
 	return true;
 }
 
+static bool reads_only(const struct sql_setup *setup)
+{
+	return setup->database == DB_READER || setup->database == DB_VAULT_READER;
+}
+
 /*
  * Checkpoints are ours to make (sql_checkpoint), between batches. The log is cut back to
  * its usual size if a reader made it grow. Some SQLites are built to overwrite what is
@@ -276,7 +281,7 @@ static bool tune(struct sql *s, const struct sql_setup *setup, struct err *err)
 		 "pragma foreign_keys = off; %s",
 		 setup->cache_kib,
 		 setup->database == DB_QUEUE ? "pragma secure_delete = off;" : "");
-	if (setup->database != DB_READER &&
+	if (!reads_only(setup) &&
 	    (ask(s, "pragma journal_mode = wal", NULL, mode, sizeof(mode)) != SQLITE_OK ||
 	     strcmp(mode, "wal") != 0))
 		return unusable(s, setup, err);
@@ -359,8 +364,7 @@ bool sql_open(struct sql *s, const struct sql_setup *setup, struct err *err)
 	bool good;
 
 	*s = (struct sql){ .lock = -1 };
-	good = setup->database == DB_READER ? open_reader(s, setup, err)
-					    : open_writer(s, setup, err);
+	good = reads_only(setup) ? open_reader(s, setup, err) : open_writer(s, setup, err);
 	if (good && prepare(s, setup->database, err))
 		return true;
 	sql_close(s);

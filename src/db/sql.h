@@ -21,13 +21,14 @@ enum database {
 	DB_READER, /* the queue, read-only, for answers to the administrator */
 	DB_STATE,
 	DB_ACCOUNTS,
+	DB_VAULT_READER, /* the same, read-only */
 };
 
 enum query {
 #define QUERY(database, id, text) Q_##id,
 #include "db/queries.def"
 #define QUERY(database, id, text) Q_##id,
-#include "db/accounts_queries.def"
+#include "db/vault_queries.def"
 	QUERY_COUNT
 };
 

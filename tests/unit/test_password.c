@@ -1,14 +1,12 @@
-/* crypt/password and db/accounts: a secret is known by its hash, and only so. */
+/* crypt/password: a secret is known by its hash, and only so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "crypt/password.h"
-#include "db/accounts.h"
 
 static void a_right_password_is_right_and_others_are_wrong(void **state)
 {
@@ -55,6 +53,73 @@ static void hashes_of_other_servers_are_read(void **state)
 		{ "bcrypt, wrong", SPAN_INIT("U*V"),
 		  SPAN_INIT("$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
 		  PASSWORD_WRONG },
+		{ "yescrypt", SPAN_INIT("correct horse"),
+		  SPAN_INIT(
+			  "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$zwtVrjrUCmXcyLTs6oxLTQlzifSUkF8RHJ./tK5KU79"),
+		  PASSWORD_RIGHT },
+		{ "bcrypt of old", SPAN_INIT("U*U"),
+		  SPAN_INIT("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+		  PASSWORD_RIGHT },
+		{ "pbkdf2-sha256", SPAN_INIT("password"),
+		  SPAN_INIT("$pbkdf2-sha256$1000$//tOYUNsIHNhbHQ$XpgMWnvwS4q74Mmav4MjtKl/"
+			    "iSYU0NHkl26R7sfiID4"),
+		  PASSWORD_RIGHT },
+		{ "pbkdf2-sha256, wrong", SPAN_INIT("passwore"),
+		  SPAN_INIT("$pbkdf2-sha256$1000$//tOYUNsIHNhbHQ$XpgMWnvwS4q74Mmav4MjtKl/"
+			    "iSYU0NHkl26R7sfiID4"),
+		  PASSWORD_WRONG },
+		{ "pbkdf2-sha256 without rounds", SPAN_INIT("password"),
+		  SPAN_INIT("$pbkdf2-sha256$0$c2FsdA$c2FsdA"), PASSWORD_UNREADABLE },
+		{ "{PBKDF2}", SPAN_INIT("password"),
+		  SPAN_INIT(
+			  "{PBKDF2}$1$QT7PxDAZfR1Z3$5000$220e66ef90fbef2358ea3819d58572263c3db308"),
+		  PASSWORD_RIGHT },
+		{ "{PBKDF2}, wrong", SPAN_INIT("Password"),
+		  SPAN_INIT(
+			  "{PBKDF2}$1$QT7PxDAZfR1Z3$5000$220e66ef90fbef2358ea3819d58572263c3db308"),
+		  PASSWORD_WRONG },
+		{ "{SSHA256}", SPAN_INIT("password"),
+		  SPAN_INIT("{SSHA256}eje4XIkY6sGakInA+loqtNzj+QUo3N7sEIsj3fNge5lzYWx0"),
+		  PASSWORD_RIGHT },
+		{ "{SSHA256}, wrong", SPAN_INIT("passwort"),
+		  SPAN_INIT("{SSHA256}eje4XIkY6sGakInA+loqtNzj+QUo3N7sEIsj3fNge5lzYWx0"),
+		  PASSWORD_WRONG },
+		{ "{ssha512.hex}", SPAN_INIT("password"),
+		  SPAN_INIT("{ssha512.hex}fa6a2185b3e0a9a85ef41ffb67ef3c1fb6f74980f8ebf97"
+			    "0e4e72e353ed9537d593083c201dfd6e43e1c8a7aac2bc8dbb119c7dfb7d"
+			    "4b8f131111395bd70e97f73616c74"),
+		  PASSWORD_RIGHT },
+		{ "{SHA256}", SPAN_INIT("password"),
+		  SPAN_INIT("{SHA256}XohImNooBHFR0OVvjcYpJ3NgPQ1qq73WKhHvch0VQtg="),
+		  PASSWORD_RIGHT },
+		{ "{SHA256} and more", SPAN_INIT("password"),
+		  SPAN_INIT("{SHA256}XohImNooBHFR0OVvjcYpJ3NgPQ1qq73WKhHvch0VQthtb3Jl"),
+		  PASSWORD_UNREADABLE },
+		{ "{SSHA}", SPAN_INIT("password"),
+		  SPAN_INIT("{SSHA}yI6cZwQadOA1e+/f+T+H3eCQQhRzYWx0"), PASSWORD_RIGHT },
+		{ "{PLAIN}", SPAN_INIT("pass:word"), SPAN_INIT("{PLAIN}pass:word"),
+		  PASSWORD_RIGHT },
+		{ "{PLAIN}, wrong", SPAN_INIT("pass:wor"), SPAN_INIT("{PLAIN}pass:word"),
+		  PASSWORD_WRONG },
+		{ "{SHA512-CRYPT}", SPAN_INIT("Hello world!"),
+		  SPAN_INIT("{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMH"
+			    "Wjl/O817G3uBnIFNjnQ"
+			    "JuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"),
+		  PASSWORD_RIGHT },
+		{ "{BLF-CRYPT}", SPAN_INIT("U*U"),
+		  SPAN_INIT(
+			  "{BLF-CRYPT}$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+		  PASSWORD_RIGHT },
+		{ "{SCRAM-SHA-256}", SPAN_INIT("pencil"),
+		  SPAN_INIT("{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnk"
+			    "di4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZq"
+			    "QxSrmfPwDl2dU="),
+		  PASSWORD_RIGHT },
+		{ "{SCRAM-SHA-256}, wrong", SPAN_INIT("pencils"),
+		  SPAN_INIT("{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnk"
+			    "di4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZq"
+			    "QxSrmfPwDl2dU="),
+		  PASSWORD_WRONG },
 		{ "des", SPAN_INIT("x"), SPAN_INIT("abJnggxhB/yWI"), PASSWORD_UNREADABLE },
 		{ "plain text", SPAN_INIT("x"), SPAN_INIT("x"), PASSWORD_UNREADABLE },
 		{ "nothing", SPAN_INIT("x"), SPAN_INIT(""), PASSWORD_UNREADABLE },
@@ -68,6 +133,37 @@ static void hashes_of_other_servers_are_read(void **state)
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if (password_check(rows[i].secret, rows[i].hash) != rows[i].is)
 			fail_msg("%s", rows[i].why);
+}
+
+static void hashes_that_are_too_weak_are_refused_by_name(void **state)
+{
+	static const char *const rows[] = {
+		"{CRAM-MD5}e02d374fde0dc75a17a557039a3a5338c7743304777dccd376f332bee68d2cf6",
+		"{MD5-CRYPT}$1$abcdefgh$irWbblnpmw.5z7wgBnprh0",
+		"{CRYPT}abJnggxhB/yWI",
+		"{PLAIN-MD5}5f4dcc3b5aa765d61d8327deb882cf99",
+		"{SHA256.XYZ}x",
+		"{SHA256",
+		"$1$abcdefgh$irWbblnpmw.5z7wgBnprh0",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if (!password_problem(span_str(rows[i])))
+			fail_msg("%s", rows[i]);
+		assert_int_equal(password_check(SPAN("password"), span_str(rows[i])),
+				 PASSWORD_UNREADABLE);
+	}
+	assert_null(password_problem(SPAN("{SSHA256}x")));
+}
+
+static void a_scheme_has_a_word(void **state)
+{
+	(void)state;
+	assert_true(span_eq(password_scheme(SPAN("$argon2id$v=19$m")), SPAN("argon2id")));
+	assert_true(span_eq(password_scheme(SPAN("{CRYPT}$2y$05$")), SPAN("bcrypt")));
+	assert_true(span_eq(password_scheme(SPAN("{ssha}x")), SPAN("ssha")));
+	assert_int_equal(password_scheme(SPAN("x")).n, 0);
 }
 
 static void what_cannot_be_a_password_is_refused(void **state)
@@ -95,62 +191,6 @@ static void a_wiped_secret_is_gone(void **state)
 	assert_memory_equal(secret, zero, sizeof(secret));
 }
 
-struct seen {
-	size_t n;
-	char last[64];
-};
-
-static void on_each(void *arg, struct span address, struct span scheme, int64_t changed)
-{
-	struct seen *seen = arg;
-
-	seen->n++;
-	assert_true(changed > 0);
-	snprintf(seen->last, sizeof(seen->last), "%.*s %.*s", SPAN_ARG(address),
-		 SPAN_ARG(scheme));
-}
-
-static void accounts_survive_closing(void **state)
-{
-	char dir[] = "/tmp/holdfast-accounts-XXXXXX", path[64], lock[80];
-	struct accounts *a;
-	struct seen seen = { 0 };
-	struct err err;
-	struct span hash;
-	bool found;
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/auth.db", dir);
-	assert_true(accounts_open(&a, path, &err));
-	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$1"), 1,
-				 &err));
-	assert_true(accounts_put(a, SPAN("bob@example.test"), SPAN("$6$x$y"), 2, &err));
-	assert_true(accounts_put(a, SPAN("alice@example.test"), SPAN("$argon2id$2"), 3,
-				 &err));
-	accounts_close(&a);
-	assert_null(a);
-	assert_true(accounts_open(&a, path, &err));
-	assert_true(accounts_get(a, SPAN("alice@example.test"), &hash, &err));
-	assert_true(span_eq(hash, SPAN("$argon2id$2")));
-	assert_true(accounts_get(a, SPAN("carol@example.test"), &hash, &err));
-	assert_int_equal(hash.n, 0);
-	assert_true(accounts_each(a, SPAN_NONE, 10, on_each, &seen, &err));
-	assert_int_equal(seen.n, 2);
-	assert_string_equal(seen.last, "bob@example.test 6");
-	assert_true(accounts_each(a, SPAN("alice@example.test"), 10, on_each, &seen, &err));
-	assert_int_equal(seen.n, 3);
-	assert_true(accounts_drop(a, SPAN("alice@example.test"), &found, &err));
-	assert_true(found);
-	assert_true(accounts_drop(a, SPAN("alice@example.test"), &found, &err));
-	assert_false(found);
-	accounts_close(&a);
-	unlink(path);
-	snprintf(lock, sizeof(lock), "%s-lock", path);
-	unlink(lock);
-	rmdir(dir);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,7 +198,8 @@ int main(void)
 		cmocka_unit_test(hashes_of_other_servers_are_read),
 		cmocka_unit_test(what_cannot_be_a_password_is_refused),
 		cmocka_unit_test(a_wiped_secret_is_gone),
-		cmocka_unit_test(accounts_survive_closing),
+		cmocka_unit_test(hashes_that_are_too_weak_are_refused_by_name),
+		cmocka_unit_test(a_scheme_has_a_word),
 	};
 
 	if (!password_init())

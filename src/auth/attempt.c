@@ -1,0 +1,623 @@
+#include "auth/attempt.h"
+
+#include <stdlib.h>
+
+#include "auth/names.h"
+#include "base/bug.h"
+#include "base/siphash.h"
+
+#define ATTEMPTS_MAX  8192
+#define ANSWER_WITHIN (10 * MS_MINUTE) /* a client, after our challenge */
+#define BLIND_LIFE    MS_MINUTE /* of what is remembered of a source that shows no hashes */
+
+/* ---- which are under way ---------------------------------------------------------------------- */
+
+static struct attempt **chain_of_ask(struct auth *a, unsigned edge, uint64_t ask)
+{
+	return &a->by_ask[(ask * 31 + edge) % ATTEMPT_CHAINS];
+}
+
+static struct attempt **chain_of_pair(struct attempt *t)
+{
+	uint64_t h = accounts_hash(&t->auth->guard, attempt_user(t)) ^
+		     accounts_hash(&t->auth->guard,
+				   span_of(t->prefix.ip, sizeof(t->prefix.ip)));
+
+	return &t->auth->by_pair[h % ATTEMPT_CHAINS];
+}
+
+static bool same_pair(const struct attempt *a, const struct attempt *b)
+{
+	return addr_eq(&a->prefix, &b->prefix) &&
+	       span_eq(attempt_user(a), attempt_user(b));
+}
+
+static void join_pair(struct attempt *t)
+{
+	struct attempt **p = chain_of_pair(t);
+
+	if (t->in_pairs)
+		return;
+	while (*p)
+		p = &(*p)->pair_next;
+	*p = t;
+	t->pair_next = NULL;
+	t->in_pairs = true;
+}
+
+static void leave_pair(struct attempt *t)
+{
+	struct attempt **p = chain_of_pair(t);
+
+	if (!t->in_pairs)
+		return;
+	while (*p != t)
+		p = &(*p)->pair_next;
+	*p = t->pair_next;
+	t->in_pairs = false;
+}
+
+static void leave_ready(struct attempt *t)
+{
+	struct auth *a = t->auth;
+	struct attempt **p = &a->ready;
+
+	while (*p && *p != t)
+		p = &(*p)->ready_next;
+	if (!*p)
+		return;
+	*p = t->ready_next;
+	if (!*p)
+		a->ready_end = p;
+}
+
+static void release(struct attempt *t)
+{
+	struct attempt **p = chain_of_ask(t->auth, t->edge, t->ask);
+	struct auth *a = t->auth;
+
+	while (*p != t)
+		p = &(*p)->ask_next;
+	*p = t->ask_next;
+	leave_pair(t);
+	if (t->at == AT_READY)
+		leave_ready(t);
+	a->attempts--;
+	if (t->scram)
+		password_wipe(span_of(t->scram, sizeof(*t->scram)));
+	free(t->scram);
+	password_wipe(span_of(t, sizeof(*t) + t->secret_n));
+	free(t);
+}
+
+struct attempt *attempt_begin(struct auth *a, struct peer *edge, uint64_t ask,
+			      struct span secret)
+{
+	struct attempt *t = a->attempts < ATTEMPTS_MAX ? calloc(1, sizeof(*t) + secret.n)
+						       : NULL;
+	struct attempt **chain;
+
+	if (!t)
+		return NULL;
+	t->auth = a;
+	t->edge = edge->number;
+	t->generation = edge->generation;
+	t->ask = ask;
+	t->came = loop_now(a->loop);
+	t->secret_n = secret.n;
+	if (secret.n)
+		memcpy(t->secret, secret.p, secret.n);
+	chain = chain_of_ask(a, t->edge, ask);
+	t->ask_next = *chain;
+	*chain = t;
+	a->attempts++;
+	return t;
+}
+
+struct attempt *attempt_find(struct auth *a, const struct peer *edge, uint64_t ask)
+{
+	struct attempt *t = *chain_of_ask(a, edge->number, ask);
+
+	while (t && (t->ask != ask || t->edge != edge->number ||
+		     t->generation != edge->generation))
+		t = t->ask_next;
+	return t;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------- */
+
+void attempt_words(struct attempt *t, struct span words)
+{
+	t->words_n = words.n <= sizeof(t->words) ? words.n : 0;
+	if (t->words_n)
+		memcpy(t->words, words.p, t->words_n);
+}
+
+static bool is_token(const struct attempt *t)
+{
+	return t->try.mechanism == SASL_OAUTHBEARER || t->try.mechanism == SASL_XOAUTH2;
+}
+
+/* What is wrong with a token is told in the same words, whatever it is. */
+static void token_words(struct attempt *t)
+{
+	struct buf b;
+
+	buf_init(&b, t->words, sizeof(t->words));
+	oauth_error_print(t->try.mechanism, &b);
+	t->words_n = b.full ? 0 : b.len;
+}
+
+static struct span reason_of(const struct attempt *t)
+{
+	return span_str(t->reason ? t->reason : account_why_word[t->done.verdict.why]);
+}
+
+static void say(struct attempt *t, enum authed result)
+{
+	const struct account_verdict *v = &t->done.verdict;
+	struct peer *edge = peers_edge(t->auth, t->edge, t->generation);
+	struct msg_AUTHED m = {
+		.ask = t->ask,
+		.result = (uint8_t)result,
+		.event = (uint16_t)v->event,
+		.delay = result == AUTHED_NO ? (uint32_t)v->delay : 0,
+		.tag = t->try.secret,
+		.known_device = v->known_device,
+		.held = t->done.held,
+		.login = result == AUTHED_YES ? attempt_user(t) : SPAN_NONE,
+		.reason = result == AUTHED_YES ? SPAN_NONE : reason_of(t),
+	};
+
+	if (!edge)
+		return;
+	if (result == AUTHED_NO && is_token(t))
+		token_words(t);
+	if (result != AUTHED_LATER)
+		m.text = span_of(t->words, t->words_n);
+	msg_AUTHED_pack(&m, link_begin(edge->link));
+	(void)peer_send(edge); /* a broken link shows when it is read */
+}
+
+static void conclude(struct attempt *t, enum authed result)
+{
+	attempt_report(t, result);
+	say(t, result);
+	release(t);
+}
+
+void attempt_end(struct attempt *t, enum authed result, enum event event,
+		 const char *reason)
+{
+	t->done = (struct account_done){ .verdict = { .event = event } };
+	t->reason = reason;
+	conclude(t, result);
+}
+
+/* ---- who waits for another ------------------------------------------------------------------------ */
+
+static void make_ready(struct attempt *t)
+{
+	struct auth *a = t->auth;
+
+	leave_pair(t);
+	t->at = AT_READY;
+	t->ready_next = NULL;
+	*a->ready_end = t;
+	a->ready_end = &t->ready_next;
+}
+
+static enum authed result_of(const struct account_verdict *v)
+{
+	switch (v->go) {
+	case GO_CHECK:
+		return AUTHED_YES;
+	case GO_REFUSE:
+		return AUTHED_NO;
+	case GO_SAME:
+	case GO_WAIT:
+	case GO_LATER:
+		break;
+	}
+	return AUTHED_LATER;
+}
+
+/* Let in at once, or refused; one who has to wait for it waits here. */
+static void settle(struct attempt *t)
+{
+	enum authed result = result_of(&t->done.verdict);
+
+	leave_pair(t);
+	if (result == AUTHED_YES && t->done.verdict.delay > 0) {
+		t->at = AT_HELD;
+		t->due = loop_now(t->auth->loop) + t->done.verdict.delay;
+		return;
+	}
+	conclude(t, result);
+}
+
+/* What was tried once counts once, however many connections it came over. */
+static void share(struct attempt *o, const struct account_done *done)
+{
+	enum event *event = &o->done.verdict.event;
+
+	o->done = *done;
+	if (*event == EV_AUTH_FAILED || *event == EV_AUTH_UNKNOWN)
+		*event = EV_AUTH_REPEATED;
+}
+
+/*
+ * The others of its user and network: the same secret has the same outcome. They are only
+ * made ready here, so that whoever ends one attempt never loses another under its hands.
+ */
+static void settle_others(struct attempt *t)
+{
+	struct attempt *o = *chain_of_pair(t), *next;
+
+	for (; o; o = next) {
+		next = o->pair_next;
+		if (o == t || !same_pair(o, t))
+			continue;
+		if (o->at != AT_TURN && o->at != AT_SAME)
+			continue;
+		o->shared = o->at == AT_SAME && o->try.secret == t->try.secret;
+		if (o->shared)
+			share(o, &t->done);
+		make_ready(o);
+	}
+}
+
+static void finish(struct attempt *t, enum account_outcome how)
+{
+	struct auth *a = t->auth;
+
+	BUG_IF(!t->in_flight);
+	t->in_flight = false;
+	t->done = accounts_done(&a->guard, &t->try, how, loop_now(a->loop),
+				loop_wall(a->loop));
+	attempt_tell(t, t->done.tell, &t->done.verdict);
+	settle_others(t);
+	settle(t);
+}
+
+/* ---- checking ----------------------------------------------------------------------------------- */
+
+/* What the secret is compared with; for a user who has none, something as slow. */
+static struct span stored_of(const struct attempt *t)
+{
+	if (t->found == SOURCE_HAS)
+		return span_of(t->account.hash, t->account.hash_n);
+	return t->found == SOURCE_ASK ? SPAN("a source that is asked") : SPAN_NONE;
+}
+
+static struct cache_pair pair_of(const struct attempt *t)
+{
+	return (struct cache_pair){ attempt_user(t), span_of(t->secret, t->secret_n),
+				    stored_of(t) };
+}
+
+static ms_t life_of(const struct attempt *t, ms_t life)
+{
+	return t->found == SOURCE_ASK && life > BLIND_LIFE ? BLIND_LIFE : life;
+}
+
+static void finish_checked(struct attempt *t, bool right)
+{
+	const struct settings *set = &t->auth->start->conf->set;
+	struct cache_pair pair = pair_of(t);
+	ms_t now = loop_now(t->auth->loop);
+
+	if (right)
+		cache_right(t->auth->cache, &pair, now, life_of(t, set->auth_right));
+	else
+		cache_wrong(t->auth->cache, &pair, now, life_of(t, set->auth_wrong));
+	if (!right)
+		finish(t, ACCOUNT_WRONG);
+	else
+		finish(t, t->account.disabled ? ACCOUNT_DISABLED : ACCOUNT_RIGHT);
+}
+
+/* In a thread. */
+static void run(void *arg)
+{
+	struct attempt *t = arg;
+	struct span hash = stored_of(t);
+
+	if (hash.n == 0 || !password_readable(hash))
+		hash = span_of(t->auth->dummy, t->auth->dummy_n);
+	t->check = password_check(span_of(t->secret, t->secret_n), hash);
+}
+
+static void on_hashed(void *arg)
+{
+	struct attempt *t = arg;
+	struct auth *a = t->auth;
+
+	finish_checked(t, t->check == PASSWORD_RIGHT && t->found == SOURCE_HAS &&
+				  password_readable(stored_of(t)));
+	attempts_go_on(a);
+}
+
+static void on_lost(void *arg)
+{
+	finish(arg, ACCOUNT_UNCHECKED);
+}
+
+static void complain(struct attempt *t)
+{
+	struct err err;
+
+	err_set(&err, "the password of %.*s cannot be checked: %s",
+		SPAN_ARG(attempt_user(t)), password_problem(stored_of(t)));
+	auth_trouble(t->auth, LOG_TROUBLE, err.text);
+}
+
+static void hash(struct attempt *t)
+{
+	struct accounts *g = &t->auth->guard;
+
+	if (t->found == SOURCE_HAS && !t->account.disabled &&
+	    !password_readable(stored_of(t)))
+		complain(t);
+	t->at = AT_HASHING;
+	t->job = (struct hashing_job){
+		.prefix = accounts_hash(g, span_of(t->prefix.ip, sizeof(t->prefix.ip))),
+		.account = accounts_hash(g, attempt_user(t)),
+		.known = t->done.verdict.known_device,
+		.run = run,
+		.on_done = on_hashed,
+		.on_lost = on_lost,
+		.arg = t,
+	};
+	if (!hashing_put(t->auth->hashing, &t->job))
+		finish(t, ACCOUNT_UNCHECKED);
+}
+
+static void ask(struct attempt *t);
+
+static void on_said(void *arg, enum dovecot_says says)
+{
+	struct attempt *t = arg;
+	struct auth *a = t->auth;
+
+	switch (says) {
+	case DOVECOT_RIGHT:
+		finish_checked(t, true);
+		break;
+	case DOVECOT_DISABLED:
+		finish(t, ACCOUNT_DISABLED);
+		break;
+	case DOVECOT_LATER:
+		finish(t, ACCOUNT_UNCHECKED);
+		break;
+	case DOVECOT_WRONG:
+		ask(t);
+		break;
+	}
+	attempts_go_on(a);
+}
+
+/* Dovecot said no, which may mean that it does not know the user: others may. */
+static void ask(struct attempt *t)
+{
+	struct source_account next;
+	enum source_says says = sources_find(t->auth->sources, attempt_user(t),
+					     t->account.source + 1, &next);
+
+	if (says == SOURCE_HAS_NOT) {
+		finish_checked(t, false);
+		return;
+	}
+	t->found = says;
+	t->account = next;
+	if (says == SOURCE_HAS)
+		hash(t);
+	else
+		finish(t, ACCOUNT_UNCHECKED);
+}
+
+static void ask_dovecot(struct attempt *t)
+{
+	struct dovecot_ask question = {
+		.user = attempt_user(t),
+		.secret = span_of(t->secret, t->secret_n),
+		.from = t->try.from,
+		.tls = t->flags & AUTH_TLS,
+		.known = t->done.verdict.known_device,
+		.on_said = on_said,
+		.arg = t,
+	};
+
+	t->at = AT_ASKED;
+	if (!sources_ask(t->auth->sources, t->account.source, &question, &t->asked))
+		finish(t, ACCOUNT_UNCHECKED);
+}
+
+static void check(struct attempt *t)
+{
+	struct cache_pair pair = pair_of(t);
+
+	if (t->proven) {
+		finish(t, t->proof);
+		return;
+	}
+	switch (cache_ask(t->auth->cache, &pair, loop_now(t->auth->loop))) {
+	case CACHE_RIGHT:
+		finish(t, t->account.disabled ? ACCOUNT_DISABLED : ACCOUNT_RIGHT);
+		return;
+	case CACHE_WRONG:
+		finish(t, ACCOUNT_WRONG);
+		return;
+	case CACHE_NOTHING:
+		break;
+	}
+	if (t->found == SOURCE_ASK)
+		ask_dovecot(t);
+	else
+		hash(t);
+}
+
+/* ---- the guard's word --------------------------------------------------------------------------- */
+
+static void judge(struct attempt *t)
+{
+	struct auth *a = t->auth;
+	struct account_verdict v = accounts_came(&a->guard, &t->try, loop_now(a->loop),
+						 loop_wall(a->loop));
+
+	t->done = (struct account_done){ .verdict = v };
+	attempt_tell(t, v.tell, &v);
+	switch (v.go) {
+	case GO_CHECK:
+		t->in_flight = true;
+		join_pair(t);
+		check(t);
+		return;
+	case GO_SAME:
+	case GO_WAIT:
+		t->at = v.go == GO_SAME ? AT_SAME : AT_TURN;
+		join_pair(t);
+		return;
+	case GO_REFUSE:
+		conclude(t, AUTHED_NO);
+		return;
+	case GO_LATER:
+		conclude(t, AUTHED_LATER);
+		return;
+	}
+}
+
+/* Not one after the other from within: a thousand that wait would be a deep stack. */
+void attempts_go_on(struct auth *a)
+{
+	struct attempt *t;
+
+	while ((t = a->ready)) {
+		a->ready = t->ready_next;
+		if (!a->ready)
+			a->ready_end = &a->ready;
+		t->at = AT_START;
+		if (t->shared)
+			settle(t);
+		else
+			judge(t);
+	}
+}
+
+static bool is_trap(const struct conf *conf, struct span user)
+{
+	for (uint32_t i = 0; i < conf->trap_count; i++) {
+		struct span trap = span_str(conf->traps[i]);
+
+		if (span_eq(trap, user) || span_eq(trap, name_local(user)))
+			return true;
+	}
+	return false;
+}
+
+void attempt_start(struct attempt *t)
+{
+	if (t->found == SOURCE_LATER) {
+		t->done.verdict.event = EV_AUTH_LATER;
+		t->reason = "no-source";
+		conclude(t, AUTHED_LATER);
+		return;
+	}
+	t->try.user = attempt_user(t);
+	t->try.exists = t->found != SOURCE_HAS_NOT;
+	t->try.trap = !t->try.exists && is_trap(t->auth->start->conf, t->try.user);
+	judge(t);
+}
+
+/* ---- leaving ------------------------------------------------------------------------------------- */
+
+void attempt_leave(struct attempt *t)
+{
+	t->generation = 0;
+	switch (t->at) {
+	case AT_HASHING:
+		/* what a thread has begun is told to the guard when it is done */
+		if (hashing_take_back(t->auth->hashing, &t->job))
+			finish(t, ACCOUNT_UNCHECKED);
+		return;
+	case AT_ASKED:
+		return;
+	case AT_TOKEN:
+		oauth_forget(&t->token);
+		break;
+	case AT_START:
+	case AT_SCRAM:
+	case AT_TURN:
+	case AT_SAME:
+	case AT_READY:
+	case AT_HELD:
+		break;
+	}
+	release(t);
+}
+
+/* Each of them; it may be released by what is done with it. */
+static void each(struct auth *a, void (*what)(struct attempt *t, void *arg), void *arg)
+{
+	for (size_t i = 0; i < ATTEMPT_CHAINS; i++) {
+		struct attempt *t = a->by_ask[i], *next;
+
+		for (; t; t = next) {
+			next = t->ask_next;
+			what(t, arg);
+		}
+	}
+}
+
+static void leave_with(struct attempt *t, void *arg)
+{
+	const struct peer *edge = arg;
+
+	if (t->edge == edge->number && t->generation == edge->generation)
+		attempt_leave(t);
+}
+
+void attempts_lost(struct auth *a, struct peer *edge)
+{
+	each(a, leave_with, edge);
+	attempts_go_on(a);
+}
+
+static bool is_led(struct attempt *t)
+{
+	for (struct attempt *o = *chain_of_pair(t); o; o = o->pair_next)
+		if (o->in_flight && same_pair(o, t))
+			return true;
+	return false;
+}
+
+static void look_at(struct attempt *t, void *arg)
+{
+	ms_t now = loop_now(t->auth->loop);
+
+	(void)arg;
+	if (t->at == AT_HELD && t->due <= now)
+		conclude(t, AUTHED_YES);
+	else if (t->at == AT_SCRAM && now - t->came > ANSWER_WITHIN)
+		attempt_end(t, AUTHED_LATER, EV_NONE, "silent");
+	else if ((t->at == AT_TURN || t->at == AT_SAME) && !is_led(t))
+		make_ready(t);
+}
+
+void attempts_tick(struct auth *a)
+{
+	each(a, look_at, NULL);
+	attempts_go_on(a);
+}
+
+static void drop(struct attempt *t, void *arg)
+{
+	(void)arg;
+	oauth_forget(&t->token);
+	release(t);
+}
+
+void attempts_close(struct auth *a)
+{
+	each(a, drop, NULL);
+}
