@@ -56,7 +56,9 @@ static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 	uint8_t mem[DOMAIN_MAX + 32];
 	struct buf out;
 
-	c->tried = c->tried << 4 | ((unsigned)m + 1);
+	/* to mistype and try again does not make it another device */
+	if ((c->tried & 15) != (unsigned)m + 1)
+		c->tried = c->tried << 4 | ((unsigned)m + 1);
 	buf_init(&out, mem, sizeof(mem));
 	buf_put(&out, span_of(&c->hello, sizeof(c->hello)));
 	buf_put(&out, span_of(&c->tried, sizeof(c->tried)));

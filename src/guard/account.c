@@ -322,3 +322,21 @@ bool accounts_unguard(struct accounts *a, struct span user, ms_t now)
 	write_ends(a);
 	return was;
 }
+
+bool accounts_forget(struct accounts *a, struct span user)
+{
+	uint64_t key = accounts_hash(a, user);
+	bool found = false;
+
+	write_begins(a);
+	for (size_t i = 0; i < rows_count(a, AT_DEVICES); i++) {
+		struct account_known *d = rows_at(a, AT_DEVICES, i);
+
+		if (d->row.key == 0 || d->user != key)
+			continue;
+		memset(d, 0, sizeof(*d));
+		found = true;
+	}
+	write_ends(a);
+	return found;
+}

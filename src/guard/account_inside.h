@@ -149,6 +149,9 @@ struct account_head {
 void *rows_find(const struct accounts *a, enum account_table table, uint64_t key);
 /* The same; if there is none, one of zeros in place of what is worth least. */
 void *rows_get(struct accounts *a, enum account_table table, uint64_t key, gsec_t at);
+/* Is there a free place for it, or a row that is worth less? */
+bool rows_would_take(const struct accounts *a, enum account_table table, uint64_t key,
+		     uint64_t worth, gsec_t at);
 size_t rows_count(const struct accounts *a, enum account_table table);
 /* The one in that place, also if it is free; i is below rows_count(). */
 void *rows_at(const struct accounts *a, enum account_table table, size_t i);

@@ -221,24 +221,42 @@ void *rows_find(const struct accounts *a, enum account_table table, uint64_t key
 	return NULL;
 }
 
-void *rows_get(struct accounts *a, enum account_table table, uint64_t key, gsec_t at)
+/* Of the bucket: a free place, or what is worth least. */
+static struct account_row *least_of(const struct accounts *a, enum account_table table,
+				    uint64_t key, gsec_t at, uint64_t *worth_of_it)
 {
 	size_t bucket = bucket_of(a, table, key);
-	struct account_row *row = rows_find(a, table, key), *least = NULL;
-	uint64_t least_worth = UINT64_MAX;
+	struct account_row *least = NULL;
 
-	BUG_IF(key == 0);
-	for (size_t i = bucket; !row && i < bucket + ACCOUNT_BUCKET; i++) {
+	for (size_t i = bucket; i < bucket + ACCOUNT_BUCKET; i++) {
 		struct account_row *r = rows_at(a, table, i);
 		uint64_t is = r->key ? kinds[table].worth(r, at) : 0;
 
-		if (least && is >= least_worth)
+		if (least && is >= *worth_of_it)
 			continue;
 		least = r;
-		least_worth = is;
+		*worth_of_it = is;
 	}
+	return least;
+}
+
+bool rows_would_take(const struct accounts *a, enum account_table table, uint64_t key,
+		     uint64_t worth, gsec_t at)
+{
+	uint64_t least = 0;
+
+	return rows_find(a, table, key) || !least_of(a, table, key, at, &least)->key ||
+	       least < worth;
+}
+
+void *rows_get(struct accounts *a, enum account_table table, uint64_t key, gsec_t at)
+{
+	struct account_row *row = rows_find(a, table, key);
+	uint64_t least;
+
+	BUG_IF(key == 0);
 	if (!row) {
-		row = least;
+		row = least_of(a, table, key, at, &least);
 		memset(row, 0, kinds[table].bytes);
 		row->key = key;
 	}

@@ -164,6 +164,9 @@ void accounts_changed(struct accounts *a, struct span user);
 /* The administrator: it is guarded no more, and what led to it is forgotten. False: it was not. */
 MUST bool accounts_unguard(struct accounts *a, struct span user, ms_t now);
 
+/* Its devices are new again, each. False: there was none. */
+MUST bool accounts_forget(struct accounts *a, struct span user);
+
 /* ---- what outlives the memory ------------------------------------------------------------ */
 
 /* A device, as auth's database keeps it. */

@@ -75,6 +75,9 @@ void accounts_put_device(struct accounts *a, const struct account_device *d, ms_
 	if (!a->writes)
 		accounts_begin(a, NULL, now);
 	(void)wall; /* one of the future stays: it may be our clock that is wrong */
+	if (d->last <= 0 ||
+	    !rows_would_take(a, AT_DEVICES, key, (uint64_t)d->last, memory_second(now)))
+		return;
 	row = rows_get(a, AT_DEVICES, key, memory_second(now));
 	if (row->logins && row->seen >= d->last)
 		return; /* what is here is newer */

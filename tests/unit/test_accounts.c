@@ -415,6 +415,41 @@ static void devices_come_back_from_the_database(void **state)
 	expect_true("known", site_in(s, "back", l).known);
 }
 
+static void of_more_devices_than_there_is_room_for_the_last_used_stay(void **state)
+{
+	struct site *s = *state;
+	size_t kept = 0, devices = 4096; /* twice as many as have room, the newest first */
+
+	for (size_t i = 0; i < devices; i++) {
+		struct account_device d = { .user = 1 + i,
+					    .client = 7,
+					    .prefix = home,
+					    .first = 1,
+					    .last = SITE_WALL - (int64_t)i * MS_MINUTE,
+					    .logins = 1 };
+
+		accounts_put_device(&s->a, &d, s->now, s->wall);
+	}
+	for (size_t i = 0; i < rows_count(&s->a, AT_DEVICES); i++) {
+		const struct account_known *d = rows_at(&s->a, AT_DEVICES, i);
+
+		kept += d->row.key && d->user <= devices / 4;
+	}
+	assert_in_range(kept, devices / 4 * 95 / 100, devices / 4);
+}
+
+static void forgotten_devices_are_new_again(void **state)
+{
+	struct site *s = *state;
+	struct login l = LOGIN(home, "alice", NULL, "laptop");
+
+	site_user(s, "alice", "right");
+	(void)site_in(s, "learned", l);
+	assert_true(accounts_forget(&s->a, SPAN("alice")));
+	assert_false(accounts_forget(&s->a, SPAN("alice")));
+	assert_false(site_in(s, "new", l).known);
+}
+
 static void a_memory_with_another_key_is_emptied(void **state)
 {
 	struct site *s = *state;
@@ -581,6 +616,8 @@ int main(void)
 		site_test(one_wrong_secret_from_many_places_is_one),
 		site_test(a_device_is_known_for_thirty_days_after_its_last_login),
 		site_test(devices_come_back_from_the_database),
+		site_test(of_more_devices_than_there_is_room_for_the_last_used_stay),
+		site_test(forgotten_devices_are_new_again),
 		site_test(a_memory_with_another_key_is_emptied),
 		site_test(a_wall_clock_that_jumps_changes_nothing),
 		site_test(
