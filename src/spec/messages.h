@@ -69,8 +69,8 @@ enum verdict {
 	VERDICT_FULL,	 /* 452 4.2.2 */
 	VERDICT_UNKNOWN, /* 451: the source does not answer, and nothing is remembered */
 	VERDICT_FOREIGN, /* 554 5.7.1: not a domain of ours */
-	VERDICT_ASK,	 /* a look-up in the map only: ask the store with VERIFY */
 	VERDICT_FORGED,	 /* 550 5.7.1: a bounce for a message that we never sent */
+	VERDICT_ASK,	 /* a look-up in the map only: ask the store with VERIFY */
 	VERDICT_COUNT
 };
 
