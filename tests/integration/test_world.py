@@ -20,8 +20,8 @@ import pytest
 
 from conftest import PATIENCE, Server, self_signed, wait_for
 from postfix import Postfix
-from world import (DEAD, EXIM, OPENSMTPD, POSTFIX, REFUSED, US, Dns, Exim, FarPostfix, Opensmtpd, Space,
-                   needs_world, unpackable)
+from world import (DEAD, EXIM, OPENSMTPD, POSTFIX, REFUSED, SMARTHOST, US, Dns, Exim, FarPostfix,
+                   Opensmtpd, SmarthostPostfix, Space, needs_world, unpackable)
 
 pytestmark = [needs_world, pytest.mark.skipif(not unpackable(), reason="Exim or OpenSMTPD cannot be fetched")]
 
@@ -307,7 +307,16 @@ def test_success_is_told_to_who_asked_for_it(world):
     assert rcpt["Original-Recipient"] == f"rfc822; carol@home@{EXIM_DOMAIN}"
 
 
-# ---- others behind us
+# ---- smarthosts
+
+def test_a_smarthost_wants_a_password_and_gets_it(world, other, home):
+    with SmarthostPostfix(home / "smarthost", [f"bob@{POST}"], "holdfast", "top secret", world.cert) as far:
+        server = other(delivery=f'relay = "smtp:{SMARTHOST}:587"; relay-login = "far"; tls = "must";')
+        server.cli("relay", "passwd", "far", "--user", "holdfast", "--password", "top secret")
+        server.submit(f"bob@{POST}", text="by-smarthost")
+        message = wait_box(lambda: far.messages(f"bob@{POST}"), "by-smarthost")
+        assert b"Authenticated sender: holdfast" in message
+
 
 def test_postfix_uses_us_as_its_smarthost(world, home):
     top = home / "inside"

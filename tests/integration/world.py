@@ -340,3 +340,54 @@ def unpackable():
         return True
     except (machine.Trouble, OSError, subprocess.SubprocessError):
         return False
+
+
+
+class SmarthostPostfix(Postfix):
+    """Postfix that relays for those who log in, as Dovecot knows them; what it took it keeps."""
+
+    def __init__(self, directory, mailboxes, login, password, cert):
+        super().__init__(directory, mailboxes=mailboxes, address=SMARTHOST, port=587, settings={
+            "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": f"{cert[1]},{cert[0]}",
+            "smtpd_tls_auth_only": "yes", "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot",
+            "smtpd_sasl_path": f"{directory}/auth.sock", "smtpd_tls_received_header": "yes",
+            "smtpd_sasl_authenticated_header": "yes", "mynetworks": "127.0.0.1/32",
+            "smtpd_recipient_restrictions": "permit_sasl_authenticated,reject",
+            "smtpd_relay_restrictions": "permit_sasl_authenticated,reject"})
+        self.login, self.password = login, password
+
+    def __enter__(self):
+        self.top.mkdir()
+        self.top.chmod(0o755)
+        (self.top / "users").write_text(f"{self.login}:{{PLAIN}}{self.password}::::::\n")
+        (self.top / "dovecot.conf").write_text(DOVECOT_AUTH.format(top=self.top))
+        self.dovecot = start(["dovecot", "-F", "-c", self.top / "dovecot.conf"], self.top / "dovecot.out")
+        wait_for("Dovecot's socket", (self.top / "auth.sock").exists)
+        return super().__enter__()
+
+    def __exit__(self, *unused):
+        self.dovecot.terminate()
+        self.dovecot.wait(30)
+        super().__exit__()
+
+
+DOVECOT_AUTH = """
+protocols =
+base_dir = {top}/dovecot
+log_path = {top}/dovecot.log
+auth_mechanisms = plain login
+ssl = no
+passdb {{
+  driver = passwd-file
+  args = {top}/users
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home=/nonexistent
+}}
+service auth {{
+  unix_listener {top}/auth.sock {{
+    mode = 0666
+  }}
+}}
+"""
