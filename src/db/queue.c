@@ -281,8 +281,7 @@ bool queue_put(struct queue *q, const struct queue_message *m, const struct queu
 		for (size_t i = 0; i < to_count; i++)
 			if (!queue_put_to(q, m->id, &to[i], held, err))
 				return false;
-		if (q->order_count &&
-		    !queue_catch(q, m->id, true, m->wall, &caught, err))
+		if (q->order_count && !queue_catch(q, m->id, true, m->wall, &caught, err))
 			return false;
 		if (held || caught)
 			got = QUEUE_KEPT;

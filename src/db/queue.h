@@ -61,7 +61,7 @@ struct queue_to {
 	struct span address; /* as the sender wrote it, or the alias' target */
 	struct span mailbox; /* user@domain without detail */
 	struct span notify;  /* parameters of RFC 3461, as written */
-	struct span origin;  /* what the sender wrote, if an alias made the address of it */
+	struct span origin; /* what the sender wrote, if an alias made the address of it */
 	int64_t destination;
 	uint32_t attempts;
 	int64_t due;

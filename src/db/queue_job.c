@@ -5,7 +5,7 @@
 #include "base/bug.h"
 #include "db/queue_inner.h"
 
-#define STEP_CHANGES 1000 /* of messages, in one transaction */
+#define STEP_CHANGES QUEUE_STEP_MOST
 #define STEP_LOOKS   4000
 #define KEEP_JOBS    (30 * MS_DAY)
 
@@ -295,7 +295,7 @@ static bool bound(struct queue *q, const struct job *j, int64_t *out, struct err
 }
 
 static bool find_some(struct queue *q, const struct in_force *o, struct job *j,
-		      int64_t wall, struct found *f, struct err *err)
+		      size_t most, int64_t wall, struct found *f, struct err *err)
 {
 	bool row = true;
 	int64_t until;
@@ -307,7 +307,7 @@ static bool find_some(struct queue *q, const struct in_force *o, struct job *j,
 	sql_bind(o->st, 2, until);
 	sql_bind(o->st, 3, o->number);
 	queue_ask_bind(o->st, &o->where, wall);
-	while (f->count < STEP_CHANGES) {
+	while (f->count < most) {
 		if (!sql_row(&q->sql, o->st, &row, "looking for messages", err))
 			return false;
 		if (!row)
@@ -321,14 +321,14 @@ static bool find_some(struct queue *q, const struct in_force *o, struct job *j,
 	return true;
 }
 
-static bool step_on(struct queue *q, struct job *j, int64_t wall,
+static bool step_on(struct queue *q, struct job *j, size_t most, int64_t wall,
 		    struct queue_job_step *out, struct err *err)
 {
 	const struct in_force *o = find_order(q, j->number);
 	struct found f = { 0 };
 
 	BUG_IF(!o);
-	if (!find_some(q, o, j, wall, &f, err))
+	if (!find_some(q, o, j, most, wall, &f, err))
 		return false;
 	for (size_t i = 0; i < f.count; i++)
 		if (!carry_out(q, o, f.id[i], false, wall, err))
@@ -382,15 +382,15 @@ static bool give_back(struct queue *q, const struct job *j, const struct back *b
 	return set(q, Q_RELEASE, b->id, wall, err);
 }
 
-static bool read_back(struct queue *q, uint32_t number, struct back *list, size_t *count,
-		      struct err *err)
+static bool read_back(struct queue *q, uint32_t number, size_t most, struct back *list,
+		      size_t *count, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_JOB_ROWS);
 	bool row;
 
 	*count = 0;
 	sql_bind(st, 1, number);
-	sql_bind(st, 2, STEP_CHANGES);
+	sql_bind(st, 2, (int64_t)most);
 	for (;;) {
 		if (!sql_row(&q->sql, st, &row, "looking for messages", err))
 			return false;
@@ -406,37 +406,38 @@ static bool read_back(struct queue *q, uint32_t number, struct back *list, size_
 	}
 }
 
-static bool step_back(struct queue *q, struct job *j, int64_t wall,
+static bool step_back(struct queue *q, struct job *j, size_t most, int64_t wall,
 		      struct queue_job_step *out, struct err *err)
 {
 	struct back list[STEP_CHANGES];
 	size_t count;
 
-	if (!read_back(q, j->number, list, &count, err))
+	if (!read_back(q, j->number, most, list, &count, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!give_back(q, j, &list[i], wall, out, err))
 			return false;
-	out->over = count < STEP_CHANGES;
+	out->over = count < most;
 	if (out->over)
 		j->state = JOB_UNDONE;
 	j->ended = wall;
 	return set_job(q, j, err);
 }
 
-bool queue_job_step(struct queue *q, uint32_t number, int64_t wall,
+bool queue_job_step(struct queue *q, uint32_t number, size_t most, int64_t wall,
 		    struct queue_job_step *out, struct err *err)
 {
 	struct job j;
 	bool found;
 
+	BUG_IF(most == 0 || most > QUEUE_STEP_MOST);
 	*out = (struct queue_job_step){ 0 };
 	if (!get_job(q, number, &j, &found, err))
 		return false;
 	if (found && j.state == JOB_RUNS)
-		return step_on(q, &j, wall, out, err);
+		return step_on(q, &j, most, wall, out, err);
 	if (found && j.state == JOB_UNDOING)
-		return step_back(q, &j, wall, out, err);
+		return step_back(q, &j, most, wall, out, err);
 	out->over = true;
 	return true;
 }

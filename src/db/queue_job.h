@@ -54,6 +54,9 @@ uint32_t queue_job_reserve(struct queue *q);
 MUST bool queue_job_make(struct queue *q, const struct queue_job_wish *wish, int64_t wall,
 			 struct err *err);
 
+#define QUEUE_STEP_MOST	 1000 /* messages changed in one transaction */
+#define QUEUE_STEP_LEAST 100
+
 struct queue_job_step {
 	bool over;	   /* nothing is left to do */
 	bool hurry;	   /* something is due now */
@@ -61,8 +64,8 @@ struct queue_job_step {
 	int64_t gone;	   /* by so many there are fewer in the queue; may be negative */
 };
 
-/* The next rows of an order that runs or is being undone. */
-MUST bool queue_job_step(struct queue *q, uint32_t number, int64_t wall,
+/* The next rows of an order that runs or is being undone, so many at most. */
+MUST bool queue_job_step(struct queue *q, uint32_t number, size_t most, int64_t wall,
 			 struct queue_job_step *out, struct err *err);
 
 enum queue_job_answer {

@@ -299,6 +299,11 @@ bool writer_is_idle(const struct writer *w)
 	return !w->busy && !w->filling->first[OP_QUEUE] && !w->filling->first[OP_STATE];
 }
 
+bool writer_is_awaited(const struct writer *w)
+{
+	return w->gather.urgent > 0;
+}
+
 size_t writer_bytes(const struct writer *w)
 {
 	return w->bytes + w->filling->pile.bytes;

@@ -83,6 +83,8 @@ void writer_kick(struct writer *w);
 /* From here on nothing waits for others to come. */
 void writer_hurry(struct writer *w);
 bool writer_is_idle(const struct writer *w);
+/* Does somebody wait for the batch that is being filled? */
+bool writer_is_awaited(const struct writer *w);
 /* Nothing is to be written now: a good time to move the database's log. */
 void writer_rest(struct writer *w);
 /* All batches: filled, under way, or held. */

@@ -10,6 +10,7 @@
 #define PLANS_MAX    32
 #define PLAN_WITHIN  MS_HOUR /* so long a preview may be confirmed */
 #define STANDS	     MS_DAY  /* so long, if nothing else is said */
+#define STEP_WITHIN  20000   /* us of a transaction; mail may wait for so long */
 #define STANDS_MOST  (365 * MS_DAY)
 #define WHY_MAX	     200
 #define JOBS_AT_ONCE 500 /* told in one answer of `queue jobs` */
@@ -42,6 +43,9 @@ struct work_list {
 	/* orders whose rows follow; a step of one is under way, then one of the next */
 	size_t count, turn;
 	uint32_t number[2 * QUEUE_ORDERS_MAX];
+	size_t most;  /* rows of a step */
+	bool failed;  /* the last step */
+	bool yielded; /* the last batch was left to mail */
 	bool stepping, ticking, more;
 	ms_t minute; /* when old orders are looked at next */
 };
@@ -70,16 +74,32 @@ struct op_step {
 	struct op op;
 	struct store *store;
 	uint32_t number;
+	size_t most;
+	uint64_t took; /* us */
 	struct queue_job_step step;
 };
-
-static void step_next(struct store *s);
 
 static bool run_step(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_step *o = (struct op_step *)op;
+	uint64_t began = loop_clock_us();
+	bool good = queue_job_step(t->queue, o->number, o->most, t->wall, &o->step, err);
 
-	return queue_job_step(t->queue, o->number, t->wall, &o->step, err);
+	o->took = loop_clock_us() - began;
+	return good;
+}
+
+/* Mail waits for a step that is under way: on a slow machine they are smaller. */
+static void adapt(struct work_list *w, const struct op_step *o)
+{
+	if (o->took > 2 * STEP_WITHIN && w->most > QUEUE_STEP_LEAST)
+		w->most /= 2;
+	else if (o->took < STEP_WITHIN / 2 && w->most < QUEUE_STEP_MOST)
+		w->most *= 2;
+	if (w->most < QUEUE_STEP_LEAST)
+		w->most = QUEUE_STEP_LEAST;
+	if (w->most > QUEUE_STEP_MOST)
+		w->most = QUEUE_STEP_MOST;
 }
 
 static void work_over(struct work_list *w, uint32_t number)
@@ -99,8 +119,10 @@ static void done_step(struct op *op, struct batch *batch)
 	(void)batch;
 	s->work->stepping = false;
 	/* what failed is tried again with the next tick */
+	s->work->failed = !op->committed;
 	if (!op->committed)
 		return;
+	adapt(s->work, o);
 	pulse_gauge(s->pulse, GAUGE_QUEUE, -o->step.gone);
 	if (o->step.hurry)
 		deliver_hurry(s);
@@ -108,7 +130,6 @@ static void done_step(struct op *op, struct batch *batch)
 		work_over(s->work, o->number);
 		log_job(s, o->number, "all rows are done", -1, SPAN_NONE);
 	}
-	step_next(s);
 }
 
 /* One step at a time, of each in turn. */
@@ -125,8 +146,19 @@ static void step_next(struct store *s)
 	o->op = (struct op){ .on = OP_QUEUE, .run = run_step, .done = done_step };
 	o->store = s;
 	o->number = w->number[w->turn++ % w->count];
+	o->most = w->most;
 	w->stepping = true;
 	writer_put(s->writer, &o->op);
+}
+
+/* Mail that came during a step does not wait for another, but no job waits for two batches. */
+void jobs_turn(struct store *s)
+{
+	struct work_list *w = s->work;
+
+	w->yielded = !w->yielded && writer_is_awaited(s->writer);
+	if (!w->yielded && !w->failed)
+		step_next(s);
 }
 
 static void work_add(void *arg, uint32_t number)
@@ -199,7 +231,6 @@ static void done_make(struct op *op, struct batch *batch)
 		(const char *)p->condition, p->standing ? ", also for what arrives" : "",
 		p->kind == JOB_RETRY ? "" : "; holdfast queue undo takes it back.");
 	work_add(s->work, p->number);
-	step_next(s);
 }
 
 static void carry_out(struct store *s, uint32_t ask, const struct plan *p)
@@ -375,7 +406,6 @@ static void end_ok(struct store *s, const struct op_end *o)
 		return;
 	}
 	work_add(s->work, o->number);
-	step_next(s);
 	control_done(
 		s, o->ask, true,
 		"Job %u is not in force any more. Its rows follow: holdfast queue jobs",
@@ -568,6 +598,7 @@ bool jobs_begin(struct store *s, struct err *err)
 	s->work = calloc(1, sizeof(*s->work));
 	if (!s->work)
 		return err_set(err, "out of memory");
+	s->work->most = QUEUE_STEP_MOST;
 	return queue_jobs_at_work(s->queue, work_add, s->work, err);
 }
 

@@ -21,6 +21,8 @@ void jobs_end(struct store *s);
 /* A word of `holdfast queue`, and what stood behind it. False: it is not for us. */
 bool jobs_command(struct store *s, uint32_t ask, struct span word, struct span rest);
 
+/* A batch is done: it may be a job's turn. */
+void jobs_turn(struct store *s);
 /* Each second. */
 void jobs_tick(struct store *s);
 

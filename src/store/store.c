@@ -58,6 +58,7 @@ static void on_batch(void *arg, const struct err *err)
 		trouble_log(s, "database", "%s", err->text);
 	s->broken = err != NULL;
 	upkeep_judge_room(s);
+	jobs_turn(s);
 	schedule_pump(s);
 }
 

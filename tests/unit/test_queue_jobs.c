@@ -129,7 +129,7 @@ static bool step(struct place *p, uint32_t number, uint32_t *messages)
 	struct queue_job_step s;
 
 	must(queue_begin(p->q, &err));
-	must(queue_job_step(p->q, number, NOW, &s, &err));
+	must(queue_job_step(p->q, number, QUEUE_STEP_MOST, NOW, &s, &err));
 	must(queue_commit(p->q, &err));
 	*messages += s.messages;
 	return s.over;
