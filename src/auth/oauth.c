@@ -41,8 +41,7 @@ struct oauth_checker {
 	struct issuer issuers[OAUTH_MAX];
 };
 
-/* ---- who waits ---------------------------------------------------------------------------------- */
-
+/* ---- who waits ------------------------------------------------------------------- */
 void oauth_forget(struct oauth_ask *ask)
 {
 	struct oauth_checker *o = ask->checker;
@@ -103,8 +102,7 @@ static bool wait_for(struct oauth_checker *o, struct oauth_ask *ask, struct span
 	return true;
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------ */
-
+/* ---- keys ------------------------------------------------------------------------ */
 static bool from_web(const struct oauth *c)
 {
 	return strncmp(c->keys, "https:", 6) == 0;
@@ -214,8 +212,7 @@ static void check_signed(struct oauth_checker *o, struct oauth_ask *ask,
 		later(ask, "no-keys");
 }
 
-/* ---- introspection ------------------------------------------------------------------------------------ */
-
+/* ---- introspection --------------------------------------------------------------- */
 static bool introspects(const struct oauth_checker *o, uint32_t number)
 {
 	return number < o->conf->oauth_count && *o->conf->oauth[number].introspect;
@@ -293,8 +290,7 @@ static void introspected(struct oauth_checker *o, struct oauth_ask *ask,
 		judged(ask, v, user);
 }
 
-/* ---- all together ---------------------------------------------------------------------------------------- */
-
+/* ---- all together ---------------------------------------------------------------- */
 /* The issuer that it names; of one that names none, the first that can be asked. */
 static bool find_issuer(const struct oauth_checker *o, struct oauth_ask *ask,
 			struct span token)
@@ -435,8 +431,7 @@ bool oauth_keys_dir(const struct oauth *c, char out[TEXT_MAX])
 	return true;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------ */
-
+/* ---- opening and closing --------------------------------------------------------- */
 static void adopt(struct oauth_checker *o, const struct conf *conf)
 {
 	o->conf = conf;

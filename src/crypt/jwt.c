@@ -28,8 +28,7 @@ const char *const jwt_word[JWT_VERDICTS] = {
 };
 /* clang-format on */
 
-/* ---- what it says -------------------------------------------------------------------------------- */
-
+/* ---- what it says ---------------------------------------------------------------- */
 static bool is_one(const json_t *value, const char *text)
 {
 	const char *s = json_string_value(value);
@@ -93,8 +92,7 @@ static enum jwt_verdict judge(const json_t *claims, const struct jwt_wanted *wan
 	return take_user(claims, want->user, user) ? JWT_RIGHT : JWT_NO_USER;
 }
 
-/* ---- how it is signed ------------------------------------------------------------------------------ */
-
+/* ---- how it is signed ------------------------------------------------------------ */
 struct parts {
 	struct span signed_text; /* header, dot, claims */
 	struct span header, claims, signature;
@@ -177,8 +175,7 @@ static enum jwt_verdict check_header(const struct jwt_keys *keys, const struct p
 	return v;
 }
 
-/* ---- all together -------------------------------------------------------------------------------------- */
-
+/* ---- all together ---------------------------------------------------------------- */
 enum jwt_verdict jwt_check(const struct jwt_keys *keys, struct span token,
 			   const struct jwt_wanted *want, char user[USER_MAX + 1])
 {

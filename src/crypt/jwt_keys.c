@@ -12,8 +12,7 @@
 /* Of one name as a public exponent; larger ones only cost time. */
 #define EXPONENT_MAX 8
 
-/* ---- text ------------------------------------------------------------------------------------ */
-
+/* ---- text ------------------------------------------------------------------------ */
 /* base64_parse() wants the other two characters, and padding. */
 bool jwt_base64(struct span text, struct buf *out)
 {
@@ -86,8 +85,7 @@ const char *jwt_text(const json_t *object, const char *name)
 	return json_string_value(json_object_get(object, name));
 }
 
-/* ---- keys -------------------------------------------------------------------------------------- */
-
+/* ---- keys ------------------------------------------------------------------------ */
 static bool number_of(const json_t *jwk, const char *name, struct buf *out)
 {
 	const char *text = jwt_text(jwk, name);

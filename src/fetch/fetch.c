@@ -42,8 +42,7 @@ static void trouble(struct fetch *f, enum record kind, const char *key, const ch
 	pulse_log(f->start->pulse, kind, loop_wall(f->loop), NULL, buf_span(&fields));
 }
 
-/* ---- who asks ------------------------------------------------------------------------------ */
-
+/* ---- who asks -------------------------------------------------------------------- */
 static void drop_asker(struct asker *a)
 {
 	if (!a->link)
@@ -145,8 +144,7 @@ static void meet(struct fetch *f, struct link *link)
 		link_close(&a->link);
 }
 
-/* ---- what the supervisor says ---------------------------------------------------------------- */
-
+/* ---- what the supervisor says ---------------------------------------------------- */
 static int take_fd(struct frame *frame)
 {
 	int fd = frame->fds[0];
@@ -233,8 +231,7 @@ static void on_beat(void *arg)
 	timer_set(&f->beat, loop_now(f->loop) + BEAT_EVERY);
 }
 
-/* ---- the start ------------------------------------------------------------------------------- */
-
+/* ---- the start ------------------------------------------------------------------- */
 static bool open_jobs(struct fetch *f, struct err *err)
 {
 	struct jobs_setup setup = { .loop = f->loop,

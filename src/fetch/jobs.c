@@ -54,8 +54,7 @@ static const char not_yet[] = "it failed a moment ago, and is not tried again ye
 
 static void go_on(struct jobs *j);
 
-/* ---- what failed a moment ago --------------------------------------------------------------- */
-
+/* ---- what failed a moment ago ---------------------------------------------------- */
 /* Of each question its own; never 0. */
 static uint64_t name_of(const struct jobs *j, const struct msg_FETCH *m)
 {
@@ -92,8 +91,7 @@ void jobs_reset(struct jobs *j)
 	memset(j->pauses, 0, sizeof(j->pauses));
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
-
+/* ---- answers --------------------------------------------------------------------- */
 static void refuse(struct jobs *j, enum role role, unsigned number, uint64_t ask,
 		   const char *why)
 {
@@ -164,8 +162,7 @@ static void on_web(void *arg, const struct web_answer *a)
 		succeeded(job, a);
 }
 
-/* ---- one after the other -------------------------------------------------------------------------- */
-
+/* ---- one after the other --------------------------------------------------------- */
 static size_t allowed(const struct job *job, struct addr out[DNS_ADDRESSES])
 {
 	size_t n = 0;
@@ -283,8 +280,7 @@ static void go_on(struct jobs *j)
 	j->going = false;
 }
 
-/* ---- who asks -------------------------------------------------------------------------------------- */
-
+/* ---- who asks -------------------------------------------------------------------- */
 static struct span copy(struct question *q, struct span text)
 {
 	uint8_t *to = q->mem + q->n;
@@ -365,8 +361,7 @@ void jobs_forget(struct jobs *j, enum role role, unsigned number)
 	j->last = at;
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------------- */
-
+/* ---- opening and closing --------------------------------------------------------- */
 bool jobs_open(struct jobs **out, const struct jobs_setup *setup)
 {
 	struct jobs *j = calloc(1, sizeof(*j));

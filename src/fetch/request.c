@@ -18,8 +18,7 @@
 #define KEEP_MIN     300
 #define KEEP_MAX     86400
 
-/* ---- what is asked ----------------------------------------------------------------------- */
-
+/* ---- what is asked --------------------------------------------------------------- */
 static bool take_address(struct request *r, const char *url, struct err *err)
 {
 	struct span text = span_str(url);
@@ -102,8 +101,7 @@ bool request_make(const struct conf *conf, enum role from, const struct msg_FETC
 	return ok;
 }
 
-/* ---- where it may go ---------------------------------------------------------------------- */
-
+/* ---- where it may go ------------------------------------------------------------- */
 /* clang-format off */
 static const struct {
 	uint8_t ip[4];
@@ -157,8 +155,7 @@ bool request_is_private(const struct addr *a)
 		(a->ip[2] == 0x00 && a->ip[3] == 0x00));
 }
 
-/* ---- what comes back ---------------------------------------------------------------------- */
-
+/* ---- what comes back ------------------------------------------------------------- */
 bool request_has_type(struct span content_type, const char *type)
 {
 	return span_eq_nocase(span_trim(span_cut(&content_type, ';')), span_str(type));

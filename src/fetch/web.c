@@ -37,8 +37,7 @@ struct web {
 	struct web_socket sockets[SOCKETS_MAX];
 };
 
-/* ---- the authorities -------------------------------------------------------------------- */
-
+/* ---- the authorities ------------------------------------------------------------- */
 static const char *system_file(void)
 {
 	static const char *const usual[] = {
@@ -95,8 +94,7 @@ static bool read_authorities(struct web *w, const char *path, struct err *err)
 	return good || err_set(err, "fetch.ca-file: %s cannot be read", path);
 }
 
-/* ---- libcurl's sockets and its clock, on our loop ---------------------------------------------- */
-
+/* ---- libcurl's sockets and its clock, on our loop -------------------------------- */
 static void look_who_is_done(struct web *w);
 
 static void act(struct web *w, curl_socket_t fd, int what)
@@ -175,8 +173,7 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
-/* ---- one request ------------------------------------------------------------------------------- */
-
+/* ---- one request ----------------------------------------------------------------- */
 static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
 	struct web_get *g = arg;
@@ -374,8 +371,7 @@ void web_cancel(struct web_get *g)
 	explicit_bzero(g->mem, sizeof(g->mem));
 }
 
-/* ---- the answer ---------------------------------------------------------------------------------- */
-
+/* ---- the answer ------------------------------------------------------------------ */
 static struct span field_of(CURL *easy, const char *name)
 {
 	struct curl_header *h;
@@ -438,8 +434,7 @@ static void look_who_is_done(struct web *w)
 	}
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------- */
-
+/* ---- opening and closing --------------------------------------------------------- */
 static bool begin_multi(struct web *w)
 {
 	w->multi = curl_multi_init();

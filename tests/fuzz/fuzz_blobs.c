@@ -1,10 +1,11 @@
-/* What roles map: certificates, tables, recipients. */
+/* What roles map: certificates, tables, recipients, the configuration. */
 #include <stdlib.h>
 
 #include "base/bug.h"
 #include "base/list.h"
 #include "base/rcptmap.h"
 #include "conf/certs.h"
+#include "conf/settings.h"
 #include "conf/tables.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -45,11 +46,46 @@ static void recipients(struct span in)
 	free(mem);
 }
 
+/* What follows from a struct that was found good must not run off its ends. */
+static void use(const struct conf *c)
+{
+	(void)conf_wants_fetch(c);
+	for (size_t i = 0; i < c->listener_count; i++)
+		BUG_IF(strlen(c->listeners[i].name) >= sizeof(c->listeners[i].name));
+	for (size_t i = 0; i < c->relay_count; i++)
+		BUG_IF(strlen(c->relays[i].domain) > DOMAIN_MAX ||
+		       c->relays[i].tls >= HOP_TLS_COUNT);
+	for (size_t i = 0; i < c->trap_count; i++)
+		BUG_IF(strlen(c->traps[i]) >= sizeof(c->traps[i]));
+	for (size_t i = 0; i < c->dkim_count; i++)
+		BUG_IF(strlen(c->dkim[i].selector) >= sizeof(c->dkim[i].selector));
+}
+
+/* A good struct with some of its bytes overwritten: three bytes say where, and with what. */
+static void configuration(struct span in)
+{
+	static struct conf c;
+
+	c = (struct conf){ .magic = CONF_MAGIC, .size = sizeof(c), .relay_hop = HOP_MX };
+	settings_init(&c.set);
+	BUG_IF(!conf_ok(&c, sizeof(c)));
+	while (in.n >= 4) {
+		size_t at = (in.p[0] | (size_t)in.p[1] << 8 | (size_t)in.p[2] << 16) %
+			    sizeof(c);
+
+		memcpy((uint8_t *)&c + at, in.p + 3, 1);
+		in = span_skip(in, 4);
+	}
+	if (conf_ok(&c, sizeof(c)))
+		use(&c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
 	blobs(span_of(data, size));
 	recipients(span_of(data, size));
+	configuration(span_of(data, size));
 	return 0;
 }

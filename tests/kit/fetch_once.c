@@ -102,10 +102,9 @@ int main(int argc, char **argv)
 {
 	struct loader_request request = { .conf_only = true, .on_problem = on_problem };
 	struct asked a = { 0 };
-	struct jobs_setup setup = { .key = { 1, 2 },
-				    .on_answer = on_answer,
-				    .on_failed = on_failed,
-				    .arg = &a };
+	struct jobs_setup setup = {
+		.key = { 1, 2 }, .on_answer = on_answer, .on_failed = on_failed, .arg = &a
+	};
 	struct dns_setup dns = { 0 };
 	struct loaded *l;
 	struct err err;

@@ -18,8 +18,7 @@ static const struct jwt_wanted want = {
 	"\"iss\":\"https://id.example\",\"aud\":\"mail\",\"exp\":1800000300,\"email\":\"Bob@Ex" \
 	"ample.org\""
 
-/* ---- the examples of the RFCs ---------------------------------------------------------------- */
-
+/* ---- the examples of the RFCs ---------------------------------------------------- */
 static struct jwt_keys *keys_of(const char *json)
 {
 	struct jwt_keys *k = NULL;
@@ -71,8 +70,7 @@ static void the_example_of_rfc_8037_is_signed_right(void **unused)
 	jwt_keys_close(&k);
 }
 
-/* ---- algorithms and keys ------------------------------------------------------------------------- */
-
+/* ---- algorithms and keys --------------------------------------------------------- */
 static void each_algorithm_is_verified_with_a_key_of_its_kind(void **unused)
 {
 	const struct {
@@ -249,8 +247,7 @@ static void keys_that_are_too_short_are_left_out(void **unused)
 	jwt_keys_close(&k);
 }
 
-/* ---- claims ------------------------------------------------------------------------------------------ */
-
+/* ---- claims ---------------------------------------------------------------------- */
 /* clang-format off */
 #define ISS "\"iss\":\"https://id.example\","
 #define AUD "\"aud\":\"mail\","
@@ -364,8 +361,7 @@ static void who_it_claims_to_be_from_is_read_without_believing_it(void **unused)
 	assert_false(jwt_issuer(SPAN(""), issuer, sizeof(issuer)));
 }
 
-/* ---- all together -------------------------------------------------------------------------------------- */
-
+/* ---- all together ---------------------------------------------------------------- */
 static int make_keys(void **unused)
 {
 	static const char *const ids[] = { "rsa", "p256", "p384", "ed" };
