@@ -148,7 +148,7 @@ void report_accepted(struct conn *c)
 	session_fields(c, &out);
 	field_id(&out, "id", c->id);
 	field_number(&out, "size", (int64_t)c->session.body_size);
-	field_text(&out, "from", session_item_address(sender));
+	field_text(&out, "sender", session_item_address(sender));
 	field_text(&out, "to", session_item_address(to));
 	field_number(&out, "rcpts", 1 + (int64_t)list_count(list));
 	field_login(c, &out);

@@ -254,13 +254,21 @@ static struct span source_of(const struct line *line)
 	return SPAN_NONE;
 }
 
+/* One line for each failed login: auth has written it, with the user and the reason. */
+static bool is_told_by_auth(enum event e)
+{
+	return e == EV_AUTH_FAILED || e == EV_AUTH_REPEATED || e == EV_AUTH_UNKNOWN ||
+	       e == EV_AUTH_TRAPPED;
+}
+
 /*
  * What a rule refused, and was no offence, has a line of its own: log=rejected, or, if it
  * was at connect and so in no session, log=refused or would-refuse.
  */
 static bool has_line(const struct pulse_deed *d)
 {
-	return d->session != 0 && (d->event != EV_NONE || d->observed);
+	return d->session != 0 && !is_told_by_auth(d->event) &&
+	       (d->event != EV_NONE || d->observed);
 }
 
 static void take(struct log *l, const struct line *line)
