@@ -2,7 +2,7 @@
 
 #include "base/base64.h"
 #include "spec/limits.h"
-#include "wire/address.h"
+#include "wire/mailboxes.h"
 
 #define COLUMNS 76
 
@@ -240,74 +240,20 @@ void dkim_signed_put(const struct dkim_fields *f, struct span field, dkim_put *p
 
 /* ---- From ---------------------------------------------------------------------------------- */
 
-/* Past a comment, with those inside it (RFC 5322, 3.2.2). */
-static size_t skip_comment(struct span s, size_t i)
-{
-	unsigned depth = 0;
-
-	for (; i < s.n; i++) {
-		if (s.p[i] == '\\')
-			i++;
-		else if (s.p[i] == '(')
-			depth++;
-		else if (s.p[i] == ')' && --depth == 0)
-			return i + 1;
-	}
-	return s.n;
-}
-
-static size_t copy_quoted(struct span s, size_t i, struct buf *out)
-{
-	buf_byte(out, '"');
-	for (i++; i < s.n && s.p[i] != '"'; i++) {
-		if (s.p[i] == '\\' && i + 1 < s.n)
-			buf_byte(out, s.p[i++]);
-		buf_byte(out, s.p[i]);
-	}
-	buf_byte(out, '"');
-	return i + 1;
-}
-
-/* The first address: what stands in <>, or alone; names, comments and groups are left out. */
-static void first_address(struct span s, struct buf *out)
-{
-	for (size_t i = 0; i < s.n;) {
-		uint8_t c = s.p[i];
-
-		if (c == '(') {
-			i = skip_comment(s, i);
-			continue;
-		}
-		if (c == '"') {
-			i = copy_quoted(s, i, out);
-			continue;
-		}
-		i++;
-		if (c == '<' || c == ':')
-			buf_reset(out);
-		else if (c == '>' || ((c == ',' || c == ';') && out->len))
-			return;
-		else if (c > ' ')
-			buf_byte(out, c);
-	}
-}
-
 bool dkim_from_domain(const struct dkim_fields *f, struct buf *out)
 {
-	uint8_t mem[2 * ADDRESS_MAX];
 	struct span field = SPAN_NONE, domain;
 	struct address a;
-	struct buf b;
 
 	for (size_t i = 0; i < f->count; i++)
 		if (f->field[i].row == FROM)
 			field = f->field[i].text;
-	buf_init(&b, mem, sizeof(mem));
-	first_address(span_skip(field, span_find(field, ':') + 1), &b);
-	if (b.full || !address_parse(buf_span(&b), &a))
+	field = span_skip(field, span_find(field, ':') + 1);
+	if (mailboxes_next(&field, &a) != MAILBOX_GOT)
 		return false;
 	domain = address_domain(&a);
-	if (domain.p[0] == '[' || !address_is_host(domain) || buf_room(out) < domain.n)
+	if (domain.n == 0 || domain.p[0] == '[' || !address_is_host(domain) ||
+	    buf_room(out) < domain.n)
 		return false;
 	buf_put(out, domain);
 	return true;

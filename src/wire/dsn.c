@@ -6,18 +6,16 @@
 #include "base/siphash.h"
 #include "base/utf8.h"
 #include "spec/limits.h"
+#include "wire/dsn_inner.h"
 
 /*
- * Everything that others wrote goes through put_safe(): what is no printable character
+ * Everything that others wrote goes through dsn_put_safe(): what is no printable character
  * becomes a question mark, so neither lines nor fields nor parts can be forged. What is
  * returned of the message is cut into lines of ours or, if it is returned whole, was found
  * to be lines already.
  */
 
-#define COLUMNS	     72
-#define ANSWER_MAX   400 /* of a remote server, in each of the two parts */
 #define HOST_MAX     DOMAIN_MAX
-#define LINE_LONGEST 990  /* RFC 5322, 2.1.1, less what a fold adds */
 #define PARTS_ROOM   2048 /* heads of parts, what is said about the message, boundaries */
 #define HEADER_ROOM  4096 /* kept for the header of the message */
 #define RCPT_ROOM    6144 /* one recipient, at its worst, in both parts */
@@ -82,63 +80,14 @@ static const struct {
 	{ 7, 0, "The other server refuses the message by its rules." },
 };
 
-/* ---- text of others ----------------------------------------------------------------------- */
-
-/* Printable ASCII, and with utf8 all that is visible; a tab is a space, all else a question mark. */
-static void put_safe(struct span text, bool utf8, struct buf *out)
-{
-	while (text.n) {
-		uint32_t code;
-		size_t n = utf8_first(text, &code);
-		bool fine = n == 1 ? code >= ' ' && code < 0x7f
-				   : n > 1 && utf8 && !utf8_is_control(code);
-
-		n = n ? n : 1;
-		if (fine)
-			buf_put(out, span_head(text, n));
-		else
-			buf_byte(out, text.p[0] == '\t' ? ' ' : '?');
-		text = span_skip(text, n);
-	}
-}
-
-/*
- * Words of others in lines of ours, each behind the same indentation. `at` is the column
- * after what is in the first line already.
- */
-static void put_words(struct span text, bool utf8, const char *indent, size_t at,
-		      struct buf *out)
-{
-	bool first = true;
-
-	text = span_head(text, ANSWER_MAX);
-	while (text.n) {
-		struct span word = span_cut(&text, ' ');
-
-		if (word.n == 0)
-			continue;
-		if (!first && at + 1 + word.n > COLUMNS) {
-			buf_put(out, SPAN("\r\n"));
-			buf_put(out, span_str(indent));
-			at = strlen(indent);
-		} else if (!first) {
-			buf_byte(out, ' ');
-			at++;
-		}
-		put_safe(word, utf8, out);
-		at += word.n;
-		first = false;
-	}
-}
-
 static void put_host(struct span host, struct buf *out)
 {
-	put_safe(span_head(host, HOST_MAX), false, out);
+	dsn_put_safe(span_head(host, HOST_MAX), false, out);
 }
 
 static void put_address(struct span address, bool utf8, struct buf *out)
 {
-	put_safe(span_head(address, ADDRESS_MAX), utf8, out);
+	dsn_put_safe(span_head(address, ADDRESS_MAX), utf8, out);
 }
 
 static void put_line(const char *text, struct buf *out)
@@ -147,92 +96,10 @@ static void put_line(const char *text, struct buf *out)
 	buf_put(out, SPAN("\r\n"));
 }
 
-/* ---- the message that it is about ----------------------------------------------------------- */
-
-/* The next line without its CRLF; false if there is no whole one. */
-static bool next_line(struct span *text, struct span *line)
-{
-	size_t n = 0;
-
-	while (n + 1 < text->n && !(text->p[n] == '\r' && text->p[n + 1] == '\n'))
-		n++;
-	if (n + 1 >= text->n)
-		return false;
-	*line = span_head(*text, n);
-	*text = span_skip(*text, n + 2);
-	return true;
-}
-
-/* Lines that anybody may be sent (RFC 5322, 2.1.1 and 2.3), to the last one. */
-static bool is_lines(struct span text)
-{
-	struct span line;
-
-	while (next_line(&text, &line))
-		if (line.n > LINE_LONGEST + 8 || span_find(line, '\0') < line.n ||
-		    span_find(line, '\r') < line.n || span_find(line, '\n') < line.n)
-			return false;
-	return text.n == 0;
-}
-
 static bool returns_all(const struct dsn *d, const struct buf *out)
 {
 	return d->full && d->whole && d->message.n <= DSN_RETURN_MAX &&
-	       d->message.n + DSN_ROOM_MIN <= buf_room(out) && is_lines(d->message);
-}
-
-/* One line of its header; what is too long is folded. */
-static void put_header_line(struct span line, bool utf8, struct buf *out)
-{
-	while (line.n > LINE_LONGEST) {
-		struct span head = utf8_head(line, LINE_LONGEST);
-
-		head = head.n ? head : span_head(line, LINE_LONGEST);
-		put_safe(head, utf8, out);
-		buf_put(out, SPAN("\r\n "));
-		line = span_skip(line, head.n);
-	}
-	put_safe(line, utf8, out);
-	buf_put(out, SPAN("\r\n"));
-}
-
-/* As many whole lines of the header as `room` takes. */
-static void put_header(const struct dsn *d, size_t room, struct buf *out)
-{
-	struct span text = d->message, line;
-	size_t end = out->len + room;
-
-	while (next_line(&text, &line) && line.n) {
-		size_t before = out->len;
-
-		put_header_line(line, d->utf8, out);
-		if (out->full || out->len > end) {
-			out->full = false;
-			out->len = before;
-			return;
-		}
-	}
-}
-
-/* Its Message-ID, if that is one that we can repeat. */
-static struct span message_id(struct span text)
-{
-	static const struct span name = SPAN_INIT("message-id:");
-	struct span line, id;
-
-	while (next_line(&text, &line) && line.n) {
-		if (!span_starts_nocase(line, name))
-			continue;
-		id = span_trim(span_skip(line, name.n));
-		if (id.n < 5 || id.n > 250 || id.p[0] != '<' || id.p[id.n - 1] != '>')
-			return SPAN_NONE;
-		for (size_t i = 1; i + 1 < id.n; i++)
-			if (id.p[i] <= ' ' || id.p[i] >= 0x7f || id.p[i] == '<' ||
-			    id.p[i] == '>')
-				return SPAN_NONE;
-		return id;
-	}
-	return SPAN_NONE;
+	       d->message.n + DSN_ROOM_MIN <= buf_room(out) && dsn_is_lines(d->message);
 }
 
 /* ---- for people ---------------------------------------------------------------------------------- */
@@ -278,7 +145,7 @@ static void explain(const struct dsn *d, const struct dsn_rcpt *r, struct buf *o
 		put_host(r->host, out);
 		buf_put(out, SPAN(" answered:\r\n        "));
 	}
-	put_words(words, d->utf8, "        ", 8, out);
+	dsn_put_words(words, d->utf8, "        ", 8, out);
 	buf_put(out, SPAN("\r\n"));
 }
 
@@ -313,7 +180,7 @@ static void put_escaped(struct span address, struct buf *out)
 		if (n > 1)
 			buf_fmt(out, "\\x{%X}", code);
 		else
-			put_safe(span_head(address, 1), false, out);
+			dsn_put_safe(span_head(address, 1), false, out);
 		address = span_skip(address, n ? n : 1);
 	}
 }
@@ -351,7 +218,7 @@ static void put_original(const struct dsn *d, struct span orcpt, struct buf *out
 	buf_put(out, SPAN("Original-Recipient: "));
 	buf_put(out, kind);
 	buf_put(out, SPAN("; "));
-	put_safe(buf_span(&address), d->utf8, out);
+	dsn_put_safe(buf_span(&address), d->utf8, out);
 	buf_put(out, SPAN("\r\n"));
 }
 
@@ -377,7 +244,7 @@ static void put_diagnosis(const struct dsn *d, const struct dsn_rcpt *r, struct 
 		return;
 	buf_put(out, is_answer(r->answer) ? SPAN("Diagnostic-Code: smtp; ")
 					  : SPAN("Diagnostic-Code: x-holdfast; "));
-	put_words(words, d->utf8, " ", 29, out);
+	dsn_put_words(words, d->utf8, " ", 29, out);
 	buf_put(out, SPAN("\r\n"));
 }
 
@@ -407,7 +274,7 @@ static void report_message(const struct dsn *d, struct buf *out)
 	buf_init(&envid, mem, sizeof(mem));
 	if (d->envid.n && dsn_xtext_parse(d->envid, &envid)) {
 		buf_put(out, SPAN("Original-Envelope-Id: "));
-		put_safe(buf_span(&envid), false, out);
+		dsn_put_safe(buf_span(&envid), false, out);
 		buf_put(out, SPAN("\r\n"));
 	}
 	put_date("Arrival-Date", d->arrived, out);
@@ -429,7 +296,7 @@ static void boundary_print(const struct dsn *d, struct buf *out)
 static void put_head(const struct dsn *d, struct span boundary, bool eight_bit,
 		     struct buf *out)
 {
-	struct span about = message_id(d->message);
+	struct span about = dsn_message_id(d->message);
 
 	buf_put(out, SPAN("From: Mail delivery <mailer-daemon@"));
 	put_host(d->host, out);
@@ -477,7 +344,7 @@ static void put_message(const struct dsn *d, struct span boundary, bool all,
 			 d->utf8 ? "message/global-headers" : "text/rfc822-headers",
 			 eight_bit, out);
 		if (buf_room(out) > close)
-			put_header(d, buf_room(out) - close, out);
+			dsn_put_header(d, buf_room(out) - close, out);
 	}
 	buf_fmt(out, "\r\n--%.*s--\r\n", SPAN_ARG(boundary));
 }
