@@ -39,7 +39,9 @@ struct sums {
 	uint32_t unknown, relayed, exist, messages, vrfy, talked, guessed, probed, clumsy;
 	uint32_t taken; /* sessions and connections, and little done with them */
 	uint32_t offences;
-	uint32_t names; /* different recipients that were refused */
+	uint32_t names;		   /* different recipients that were refused */
+	uint32_t logins, repeated; /* logins, and the same wrong password once more */
+	uint32_t served;	   /* messages and logins */
 };
 
 static uint32_t sum_of(const struct evidence *e, enum says says)
@@ -74,11 +76,14 @@ static struct sums sums_of(const struct evidence *e)
 		.clumsy = clumsy_of(e),
 		.taken = sum_of(e, SAYS_FLOOD) + e->seen[EV_HANDSHAKE_OVER],
 		.names = e->variety[VARIETY_RECIPIENTS],
+		.logins = e->seen[EV_AUTH_OK],
+		.repeated = e->seen[EV_AUTH_REPEATED],
 	};
 
 	/* what was known before it was forgotten in detail */
-	if (s.messages < e->good)
+	if (s.logins == 0 && s.messages < e->good)
 		s.messages = e->good;
+	s.served = s.messages + s.logins;
 	s.offences = s.unknown + s.relayed + s.vrfy + s.talked + s.guessed + s.probed +
 		     s.clumsy;
 	return s;
@@ -108,9 +113,9 @@ static unsigned share(uint32_t some, const struct sums *s)
 /* Who delivers as much as it offends is not what its offences look like. */
 static unsigned unless_good(unsigned fits, const struct sums *s, uint32_t offences)
 {
-	if (s->messages >= 4 * (uint64_t)offences)
+	if (s->served >= 4 * (uint64_t)offences)
 		return 0;
-	return s->messages >= offences ? fits / 2 : fits;
+	return s->served >= offences ? fits / 2 : fits;
 }
 
 static unsigned is_harvester(const struct evidence *e, const struct sums *s)
@@ -159,6 +164,8 @@ static unsigned is_guesser(const struct evidence *e, const struct sums *s)
 	(void)e;
 	if (s->guessed == 0 || share(s->guessed, s) < 40)
 		return 0;
+	if (s->repeated >= s->guessed * UINT64_C(4)) /* see is_stale() */
+		return 0;
 	return unless_good(rising(s->guessed, 5, 60, 95), s, s->guessed);
 }
 
@@ -204,12 +211,32 @@ static unsigned is_flooder(const struct evidence *e, const struct sums *s)
 	return rising(s->taken, 100, 50, 92);
 }
 
+/* So many of one password an hour, with no different ones, is no person and no guesser. */
+#define RUNS_AT 300
+
+static unsigned is_runaway(const struct evidence *e, const struct sums *s)
+{
+	uint32_t same = s->logins + s->repeated;
+
+	if (e->per_hour < RUNS_AT || same < RUNS_AT || s->guessed * UINT64_C(20) > same)
+		return 0;
+	return rising(same, 10 * RUNS_AT, 80, 97);
+}
+
+static unsigned is_stale(const struct evidence *e, const struct sums *s)
+{
+	(void)e;
+	if (s->repeated < 5 || s->guessed * UINT64_C(4) > s->repeated)
+		return 0;
+	return rising(s->repeated, 60, 60, 95);
+}
+
 static unsigned is_clean(const struct evidence *e, const struct sums *s)
 {
 	(void)e;
-	if (s->messages == 0 || s->offences * UINT64_C(4) > s->messages)
+	if (s->served == 0 || s->offences * UINT64_C(4) > s->served)
 		return 0;
-	return rising(s->messages, 50, 60, 95) - part(s->offences, s->messages);
+	return rising(s->served, 50, 60, 95) - part(s->offences, s->served);
 }
 
 /* ---- evidence, for people ---------------------------------------------------------------------- */
@@ -247,6 +274,9 @@ static void put_names(struct buf *b, const struct evidence *e, const struct sums
 
 static void put_good(struct buf *b, const struct sums *s)
 {
+	put(b, s->logins, "login", "logins");
+	if (s->messages == 0 && s->logins)
+		return;
 	if (s->messages == 0)
 		buf_fmt(b, "%sno message accepted", b->len ? ", " : "");
 	else
@@ -315,6 +345,16 @@ static void say_flooder(struct buf *b, const struct evidence *e, const struct su
 	put_good(b, s);
 }
 
+static void say_same(struct buf *b, const struct evidence *e, const struct sums *s)
+{
+	put_times(b, s->repeated, "the same wrong password again");
+	put(b, s->guessed, "different one", "different ones");
+	put(b, s->logins, "login", "logins");
+	if (e->per_hour >= 1)
+		put(b, (uint32_t)(e->per_hour < 1e9 ? e->per_hour : 1e9),
+		    "connection per hour", "connections per hour");
+}
+
 static void say_clean(struct buf *b, const struct evidence *e, const struct sums *s)
 {
 	(void)e;
@@ -347,6 +387,8 @@ static const struct kind kinds[DIAGNOSIS_COUNT] = {
 	[DIAGNOSIS_LIST_SERVER] = { is_list_server, say_list },
 	[DIAGNOSIS_BACKSCATTER] = { is_backscatter, say_backscatter },
 	[DIAGNOSIS_GUESSER] = { is_guesser, say_guesser },
+	[DIAGNOSIS_STALE] = { is_stale, say_same },
+	[DIAGNOSIS_RUNAWAY] = { is_runaway, say_same },
 	[DIAGNOSIS_FLOODER] = { is_flooder, say_flooder },
 };
 

@@ -215,6 +215,12 @@ static void put_varieties(struct telling *t)
 		put(t, "different-are", "estimates where above 8, about 13 % off");
 }
 
+/* Logins make known-good as well; without them `good` tells also of what was forgotten. */
+static uint32_t messages_of(const struct guard_hot *r)
+{
+	return r->seen[EV_AUTH_OK] ? r->seen[EV_MESSAGE_OK] : r->good;
+}
+
 static void tell_history(struct telling *t)
 {
 	const struct guard_hot *r = &t->row;
@@ -228,7 +234,8 @@ static void tell_history(struct telling *t)
 	asked_field_real(&t->out, "connections-per-hour", guard_per_hour(r, t->now));
 	field_number(&t->out, "refused-at-connect", r->refused);
 	field_number(&t->out, "visits-with-offences", r->visits);
-	field_number(&t->out, "messages-accepted", r->good);
+	field_number(&t->out, "messages-accepted", messages_of(r));
+	field_number(&t->out, "logins", r->seen[EV_AUTH_OK]);
 	put_varieties(t);
 	field_number(&t->out, "bytes-received", (int64_t)(r->bytes & INT64_MAX));
 	field_number(&t->out, "cpu-ms", (int64_t)(r->busy_us / 1000));

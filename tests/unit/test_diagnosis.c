@@ -14,6 +14,7 @@ struct labelled {
 	} seen[DEEDS_MOST];
 	uint32_t names, connects, good;
 	bool listed;
+	double per_hour;
 };
 
 /* clang-format off */
@@ -89,6 +90,20 @@ static const struct labelled cases[] = {
 	{ DIAGNOSIS_GUESSER, "AUTH on the port of servers", { { EV_AUTH_NOT_OFFERED, 1 } }, 0, 1, 0, false },
 	{ DIAGNOSIS_GUESSER, "a machine gun", { { EV_AUTH_NOT_OFFERED, 4 }, { EV_TOO_FAST, 3 }, { EV_LOST, 1 } }, 0, 223, 0, false },
 	{ DIAGNOSIS_GUESSER, "and odd commands", { { EV_AUTH_NOT_OFFERED, 9 }, { EV_UNKNOWN_VERB, 2 }, { EV_BAD_SEQUENCE, 3 } }, 0, 9, 0, true },
+	{ DIAGNOSIS_GUESSER, "passwords, one after the other", { { EV_AUTH_FAILED, 9 } }, 0, 3, 0, false },
+	{ DIAGNOSIS_GUESSER, "many users", { { EV_AUTH_UNKNOWN, 12 }, { EV_AUTH_FAILED, 3 } }, 0, 9, 0, false },
+	{ DIAGNOSIS_GUESSER, "A1", { { EV_AUTH_FAILED, 10 }, { EV_AUTH_LATER, 5000 }, { EV_TOO_MANY, 3 } }, 0, 60, 0, false },
+	{ DIAGNOSIS_GUESSER, "a member of a campaign", { { EV_AUTH_TRAPPED, 1 } }, 0, 1, 0, false },
+
+	/* those who look like guessers */
+	{ DIAGNOSIS_STALE, "A2b", { { EV_AUTH_FAILED, 1 }, { EV_AUTH_REPEATED, 7199 } }, 0, 7200, 0, false, 60 },
+	{ DIAGNOSIS_STALE, "three devices at home", { { EV_AUTH_FAILED, 3 }, { EV_AUTH_REPEATED, 40 } }, 0, 43, 0, false, 9 },
+	{ DIAGNOSIS_STALE, "a telephone, since the morning", { { EV_AUTH_REPEATED, 200 }, { EV_LOST, 3 } }, 0, 203, 0, false, 12 },
+	{ DIAGNOSIS_RUNAWAY, "a script in a loop", { { EV_AUTH_OK, 4000 }, { EV_TOO_FAST, 20 } }, 0, 4020, 4000, false, 2000 },
+	{ DIAGNOSIS_RUNAWAY, "A2", { { EV_AUTH_OK, 180000 } }, 0, 180000, 180000, false, 180000 },
+	{ DIAGNOSIS_RUNAWAY, "with an old password", { { EV_AUTH_FAILED, 1 }, { EV_AUTH_REPEATED, 40000 } }, 0, 40000, 0, false, 36000 },
+	{ DIAGNOSIS_CLEAN, "an office that mistypes", { { EV_AUTH_OK, 900 }, { EV_AUTH_FAILED, 30 }, { EV_AUTH_UNKNOWN, 4 } }, 0, 950, 900, false, 20 },
+	{ DIAGNOSIS_CLEAN, "somebody logs in, and sends", { { EV_AUTH_OK, 3 }, { EV_RECIPIENT_OK, 3 }, { EV_MESSAGE_OK, 3 } }, 0, 3, 8, false },
 
 	/* flooders */
 	{ DIAGNOSIS_FLOODER, "connections", { { EV_TOO_FAST, 90 } }, 0, 130, 0, false },
@@ -102,7 +117,8 @@ static void fill(const struct labelled *c, struct evidence *e)
 {
 	*e = (struct evidence){ .connects = c->connects,
 				.good = c->good,
-				.listed = c->listed };
+				.listed = c->listed,
+				.per_hour = c->per_hour };
 	for (size_t i = 0; i < DEEDS_MOST; i++)
 		if (c->seen[i].n)
 			e->seen[c->seen[i].event] = c->seen[i].n;

@@ -401,6 +401,56 @@ static void a_sender_pool_is_never_refused(void **unused)
 }
 
 /* Two hundred users behind an address; one of them has caught something. */
+static void a_login_makes_a_client_known_good(void **unused)
+{
+	struct guard_visit v = { 0 };
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	expect_false("before", come(&y, &v, a).known_good);
+	did(&y, &v, EV_AUTH_OK, 1);
+	leave(&y, &v);
+	expect_true("after it", visit(&y, a, EV_NONE, 0).known_good);
+}
+
+static void repeated_passwords_weigh_nothing_and_different_ones_ban(void **unused)
+{
+	struct addr stale = at("192.0.2.7"), guesser = at("203.0.113.7");
+
+	(void)unused;
+	expect_number("the first", visit(&y, stale, EV_AUTH_FAILED, 1).step, STEP_NONE);
+	for (int minute = 0; minute < 3 * 24 * 60; minute++, yard_wait(&y, MS_MINUTE))
+		expect_number("for days", visit(&y, stale, EV_AUTH_REPEATED, 1).step,
+			      STEP_NONE);
+	for (int i = 0; i < 12; i++)
+		(void)visit(&y, guesser, EV_AUTH_FAILED, 1);
+	expect_true("refused", visit(&y, guesser, EV_NONE, 0).step >= STEP_REFUSE);
+}
+
+static void who_mistypes_and_gets_in_is_forgiven(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+
+	(void)unused;
+	for (int day = 0; day < 30; day++, yard_wait(&y, MS_DAY)) {
+		struct guard_visit v = { 0 };
+
+		expect_number("lets in", come(&y, &v, a).step, STEP_NONE);
+		did(&y, &v, EV_AUTH_FAILED, 1);
+		did(&y, &v, EV_AUTH_OK, 1);
+		leave(&y, &v);
+	}
+}
+
+static void one_member_of_a_campaign_is_banned_at_once(void **unused)
+{
+	struct addr a = at("203.0.113.7");
+
+	(void)unused;
+	(void)visit(&y, a, EV_AUTH_TRAPPED, 1);
+	expect_true("refused", visit(&y, a, EV_NONE, 0).step >= STEP_REFUSE);
+}
+
 static void a_known_good_gateway_is_not_banned_for_one_of_many(void **unused)
 {
 	struct addr a = at("192.0.2.7");
@@ -971,6 +1021,10 @@ int main(void)
 		T(a_list_server_with_dead_members_is_never_refused),
 		T(a_monitoring_probe_every_ten_seconds_is_never_refused),
 		T(a_sender_pool_is_never_refused),
+		T(a_login_makes_a_client_known_good),
+		T(repeated_passwords_weigh_nothing_and_different_ones_ban),
+		T(who_mistypes_and_gets_in_is_forgiven),
+		T(one_member_of_a_campaign_is_banned_at_once),
 		T(a_known_good_gateway_is_not_banned_for_one_of_many),
 		T(a_gateway_that_turned_bad_altogether_is_banned),
 		T(a_prefix_of_offenders_is_banned),
