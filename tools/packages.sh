@@ -110,5 +110,5 @@ test_packages='
 	openssl curl valgrind nftables iproute2'
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
-	libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd unbound ldnsutils python3-dkim python3-nacl
+	python3-jwt python3-cryptography libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd fail2ban unbound ldnsutils python3-dkim python3-nacl
 	python3-flufl.bounce'

@@ -91,12 +91,14 @@ static void log_change(struct auth *a, struct span address, const char *what)
 }
 
 /* The cache is bound to the hash, and so void already; the guard has to be told. */
-static void answer_changed(void *arg, struct span address, const char *what, bool unguard)
+static void answer_changed(void *arg, struct span address, const char *what, unsigned also)
 {
 	struct auth *a = arg;
 
 	accounts_changed(&a->guard, address);
-	if (unguard)
+	if (also & ALSO_FORGET)
+		(void)!accounts_forget(&a->guard, address);
+	if (also & ALSO_UNGUARD)
 		(void)!accounts_unguard(&a->guard, address, loop_now(a->loop));
 	log_change(a, address, what);
 }

@@ -403,6 +403,12 @@ static void tell_page(struct job *j)
 		start(j);
 }
 
+static unsigned also_of(const struct job *j)
+{
+	return (j->kind->run == unguard ? ALSO_UNGUARD : 0) |
+	       (j->forget || j->kind->run == forget ? ALSO_FORGET : 0);
+}
+
 static void on_done(void *arg)
 {
 	struct job *j = arg;
@@ -415,8 +421,7 @@ static void on_done(void *arg)
 	} else if (!j->found) {
 		end(j, false, j->kind->nothing);
 	} else {
-		p->answers->changed(p->arg, name_of(j), j->kind->logged,
-				    j->kind->run == unguard);
+		p->answers->changed(p->arg, name_of(j), j->kind->logged, also_of(j));
 		end(j, true, j->kind->done);
 	}
 }

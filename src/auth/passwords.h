@@ -23,12 +23,15 @@
 
 struct passwords;
 
+#define ALSO_UNGUARD (1u << 0) /* the account is guarded no more */
+#define ALSO_FORGET  (1u << 1) /* its devices are new again */
+
 struct passwords_answers {
 	bool (*row)(void *arg, uint32_t ask, struct span row); /* false: nobody listens */
 	void (*end)(void *arg, uint32_t ask, bool ok, struct span text);
 	bool (*wait)(void *arg); /* no more rows until passwords_go_on() */
-	/* unguard: it is not to be guarded any more */
-	void (*changed)(void *arg, struct span address, const char *what, bool unguard);
+	/* what else the guard is to do: ALSO_ bits */
+	void (*changed)(void *arg, struct span address, const char *what, unsigned also);
 };
 
 MUST bool passwords_open(struct passwords **out, struct loop *loop, struct keeper *keeper,

@@ -37,9 +37,7 @@ const struct cli_command command_table[] = {
 	{ "user enable", "ADDRESS", "let them again", command_user_account, SHAPE_TABLE, false },
 	{ "user devices", "ADDRESS", "list the devices with which somebody logged in",
 	  command_user_account, SHAPE_TABLE, false },
-	{ "user forget", "ADDRESS",
-	  "forget the devices of somebody\n"
-	  "Those that the running server knows by heart stay known until it restarts.",
+	{ "user forget", "ADDRESS", "forget the devices of somebody: each is new again",
 	  command_user_account, SHAPE_TABLE, false },
 	{ "user logins", "ADDRESS", "list logins and failures of somebody, the newest first",
 	  command_user_account, SHAPE_TABLE, false },

@@ -94,6 +94,20 @@ static void a_device_is_known_once_it_has_logged_in_also_after_the_role_died(voi
 	assert_false(edge_try(r, &l).known);
 }
 
+static void forgotten_devices_are_new_again(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "right", HOME, 1 };
+
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	edge_try(r, &l);
+	assert_true(edge_try(r, &l).known);
+	assert_true(WATCH_SAYS(r, "passwd", "set", ALICE, "right", "forget").ok);
+	assert_false(edge_try(r, &l).known);
+	assert_true(edge_try(r, &l).known);
+}
+
 static void the_history_says_who_failed_and_how_often(void **state)
 {
 	struct rig *r = *state;
@@ -581,6 +595,7 @@ int main(void)
 		TEST(two_forms_of_a_name_are_one_account),
 		TEST(a_name_that_is_none_is_refused_as_broken),
 		TEST(a_device_is_known_once_it_has_logged_in_also_after_the_role_died),
+		TEST(forgotten_devices_are_new_again),
 		TEST(the_history_says_who_failed_and_how_often),
 		TEST(a_new_password_holds_at_once_and_the_old_one_no_more),
 		TEST(who_is_disabled_is_not_let_in_until_enabled),
