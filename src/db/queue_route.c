@@ -307,25 +307,30 @@ bool queue_waits(struct queue *q, uint64_t id, bool in_hand, uint32_t *numbers,
 }
 
 bool queue_delayed(struct queue *q, const struct queue_delayed *want, uint64_t *ids,
-		   size_t max, size_t *count, struct err *err)
+		   size_t max, size_t *count, uint64_t *last, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_DELAYED);
+	size_t looked = 0;
 	bool row;
 
 	*count = 0;
+	*last = 0;
 	sql_bind(st, 1, queue_key(want->after));
 	sql_bind(st, 2, queue_key(want->before));
 	sql_bind(st, 3, want->with);
 	sql_bind(st, 4, want->without);
 	sql_bind(st, 5, (int64_t)max);
-	for (;;) {
+	for (;; looked++) {
 		if (!sql_row(&q->sql, st, &row, "looking for what waits long", err))
 			return false;
-		if (!row || *count == max)
+		if (!row)
 			break;
-		ids[(*count)++] = (uint64_t)sqlite3_column_int64(st, 0);
+		*last = (uint64_t)sqlite3_column_int64(st, 0);
+		if (sqlite3_column_int(st, 1) && *count < max)
+			ids[(*count)++] = *last;
 	}
-	sqlite3_reset(st);
+	if (looked < max)
+		*last = 0;
 	return true;
 }
 

@@ -88,9 +88,12 @@ struct queue_delayed {
 	uint32_t with, without; /* MAIL_ bits */
 };
 
-/* Messages with a sender that still wait; up to max. */
+/*
+ * Of the next max messages those with a sender that still wait. *last: the last one that was
+ * looked at; 0: there are no more.
+ */
 MUST bool queue_delayed(struct queue *q, const struct queue_delayed *want, uint64_t *ids,
-			size_t max, size_t *count, struct err *err);
+			size_t max, size_t *count, uint64_t *last, struct err *err);
 MUST bool queue_set_flag(struct queue *q, uint64_t id, uint32_t flag, struct err *err);
 
 #endif

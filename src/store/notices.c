@@ -16,7 +16,7 @@
 #define HELD_TIMES   10 /* of the budget; above that none are made */
 #define NOTICE_MOST  ((size_t)BODY_INLINE_MAX)
 #define ABOUT_TEXTS  2048
-#define DELAYS_ONCE  200
+#define DELAYS_ONCE  1000
 #define DELAYED_MOST 100 /* recipients that one notice names */
 
 /* ---- who is told ------------------------------------------------------------------------- */
@@ -534,16 +534,16 @@ static bool run_delays(struct op *op, struct tools *t, struct err *err)
 		.with = MAIL_AUTH | MAIL_LOCAL,
 		.without = MAIL_OURS | MAIL_TOLD,
 	};
-	uint64_t ids[DELAYS_ONCE];
+	uint64_t ids[DELAYS_ONCE], last;
 	size_t count;
 
 	o->made = NULL;
-	if (!queue_delayed(t->queue, &want, ids, DELAYS_ONCE, &count, err))
+	if (!queue_delayed(t->queue, &want, ids, DELAYS_ONCE, &count, &last, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!tell_delay(o, t, ids[i], err))
 			return false;
-	o->after = count == DELAYS_ONCE ? ids[count - 1] : o->before;
+	o->after = last ? last : o->before;
 	return true;
 }
 

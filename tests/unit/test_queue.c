@@ -399,6 +399,22 @@ static void what_waited_too_long_is_dead(void **state)
 	assert_int_equal(counts[QUEUE_DEAD], 1);
 }
 
+/* Its key was lost, or an older program counted ids: nothing that waits is forgotten. */
+static void a_destination_may_get_another_id(void **state)
+{
+	struct place *p = *state;
+	struct queue_message m = message(5);
+
+	put(p, &m, 3, NOW);
+	assert_true(queue_begin(p->q, &err));
+	for (int i = 0; i < 2; i++)
+		assert_true(queue_put_destination(p->q, 77, 4, SPAN("next:25"), &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_int_equal(take(p, p->remote, 10).recipients, 0);
+	assert_int_equal(take(p, 77, 10).recipients, 1);
+	assert_int_equal(take(p, p->local, 10).recipients, 2);
+}
+
 static void a_clock_that_was_set_back_delays_nothing_for_long(void **state)
 {
 	struct place *p = *state;
@@ -650,6 +666,7 @@ int main(void)
 		TEST(what_was_deleted_meanwhile_takes_no_answer),
 		TEST(a_whole_queue_changes_in_windows),
 		TEST(what_waited_too_long_is_dead),
+		TEST(a_destination_may_get_another_id),
 		TEST(a_clock_that_was_set_back_delays_nothing_for_long),
 		TEST(what_was_rolled_back_never_was),
 		TEST(the_log_is_moved_whatever_was_looked_at_before),
