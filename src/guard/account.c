@@ -82,7 +82,7 @@ static void let_pass(struct attempt *x)
 
 	if ((u->flags & USER_GUARDED) && u->guarded_until <= x->at) {
 		u->flags &= (uint8_t)~USER_GUARDED;
-		x->tell |= TELL_UNGUARDED;
+		x->tell |= (u->flags & USER_EXISTS) ? TELL_UNGUARDED : 0;
 	}
 	if (x->t->exists)
 		u->flags |= USER_EXISTS;

@@ -141,12 +141,13 @@ static void guard_user(struct attempt *x)
 {
 	struct account_user *u = x->user;
 
-	if (!x->t->exists || account_nets(u, x->at) < x->a->limits.guarded_at)
+	if (account_nets(u, x->at) < x->a->limits.guarded_at)
 		return;
 	if (!(u->flags & USER_GUARDED)) {
 		u->flags |= USER_GUARDED;
 		u->guarded_since = x->at;
-		x->tell |= TELL_GUARDED;
+		/* a name that does not exist waits as long, so that nobody learns which do */
+		x->tell |= x->t->exists ? TELL_GUARDED : 0;
 	}
 	u->guarded_until = x->at + GUARDED_FOR;
 }
@@ -300,15 +301,20 @@ static bool say_right(struct attempt *x, struct account_verdict *v)
 	return held;
 }
 
-/* A device whose account was closed says nothing new each time. */
+/* It waits as a wrong one does, so that nobody learns that it is right. */
 static void say_disabled(struct attempt *x, struct account_verdict *v)
 {
+	gsec_t checked;
+	bool repeated = attempt_repeats(x, &checked);
+
+	if (x->secret)
+		remember_wrong(x, repeated);
 	x->user->failures += x->user->failures < UINT32_MAX;
 	x->user->last_failure = x->at;
 	v->go = GO_REFUSE;
 	v->why = WHY_DISABLED;
 	v->event = EV_AUTH_REPEATED;
-	v->delay = attempt_delay(x, false);
+	v->delay = attempt_delay(x, !repeated);
 }
 
 struct account_done accounts_done(struct accounts *a, const struct account_try *t,

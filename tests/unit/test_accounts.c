@@ -353,6 +353,42 @@ static void an_account_that_is_guessed_at_is_guarded_until_that_ends(void **stat
 	expect_true("told", f.tell & TELL_UNGUARDED);
 }
 
+/* Whatever the reason, the same answer after the same time. */
+static void nobody_learns_from_delays_who_exists_or_what_is_right(void **state)
+{
+	struct site *s = *state;
+
+	site_user(s, "alice", "right");
+	for (size_t i = 0; i < 60; i++) {
+		static const char *const users[] = { "alice", "nobody", "closed" };
+		struct addr from = addr_v4(100, (uint8_t)i, 1, (uint8_t)(i % 3));
+		ms_t delay[COUNT_OF(users)];
+		char secret[32];
+
+		snprintf(secret, sizeof(secret), "guess %zu", i);
+		for (size_t u = 0; u < COUNT_OF(users); u++) {
+			struct login l = LOGIN(from, users[u], secret, NULL);
+			struct account_try t = site_try(s, &l);
+			struct account_verdict v;
+			bool closed = u == 2;
+
+			t.exists = u != 1;
+			v = accounts_came(&s->a, &t, s->now, s->wall);
+			delay[u] = v.delay;
+			if (v.go != GO_CHECK)
+				continue;
+			delay[u] = accounts_done(&s->a, &t,
+						 closed ? ACCOUNT_DISABLED : ACCOUNT_WRONG,
+						 s->now, s->wall)
+					   .verdict.delay;
+		}
+		expect_number("unknown", delay[1], delay[0]);
+		if (i < 9) /* until the others are guarded */
+			expect_number("disabled", delay[2], delay[0]);
+		site_wait(s, MS_SECOND);
+	}
+}
+
 static void the_administrator_ends_it_sooner(void **state)
 {
 	struct site *s = *state;
@@ -612,6 +648,7 @@ int main(void)
 			where_users_of_ours_live_only_names_that_do_not_exist_are_refused),
 		site_test(a_trap_is_sprung_at_once),
 		site_test(an_account_that_is_guessed_at_is_guarded_until_that_ends),
+		site_test(nobody_learns_from_delays_who_exists_or_what_is_right),
 		site_test(the_administrator_ends_it_sooner),
 		site_test(one_wrong_secret_from_many_places_is_one),
 		site_test(a_device_is_known_for_thirty_days_after_its_last_login),
