@@ -173,6 +173,7 @@ static void fill_in(struct loaded *l)
 	make_absolute(l, SET_control, c->set.control);
 	make_absolute(l, SET_maildirs, c->set.maildirs);
 	make_absolute(l, SET_log_file, c->set.log_file);
+	make_absolute(l, SET_client_ca, c->set.client_ca);
 	make_absolute(l, SET_fetch_ca_file, c->set.fetch_ca_file);
 	c->certificate_count = (uint32_t)l->memory->walk.certificate_count;
 	fill_in_listeners(l);
@@ -193,6 +194,32 @@ static void judge_pair(struct loaded *l, const struct certificate_files *f,
 		doubt(p, f->at, "tls.certificates: %s has expired", f->cert);
 	else if (facts.early)
 		doubt(p, f->at, "tls.certificates: %s is not valid yet", f->cert);
+}
+
+/* Behind the certificates, without a key. */
+static void read_authorities(struct loaded *l)
+{
+	struct problems *p = &l->memory->problems;
+	const char *path = l->conf.set.client_ca;
+	struct cert c = { .name = span_str(path) };
+	struct grow chain, *out = &l->memory->certs;
+	struct err err;
+
+	if (!*path)
+		return;
+	grow_init(&chain, PEM_FILE_MAX + 1);
+	if (!file_read(path, PEM_FILE_MAX, &chain, NULL, &err)) {
+		problem(p, l->origins.set[SET_client_ca], "auth.client-authorities: %s",
+			err.text);
+	} else {
+		c.chain = buf_span(&chain.buf);
+		if (grow_room(out, 12 + c.name.n + c.chain.n))
+			certs_put(&out->buf, &c);
+		else
+			problem(p, l->origins.set[SET_client_ca],
+				"auth.client-authorities: out of memory");
+	}
+	grow_free(&chain);
 }
 
 static void read_pair(struct loaded *l, const struct certificate_files *f)
@@ -333,6 +360,8 @@ static void read_files(struct loaded *l)
 	tables_begin(&m->tables.buf);
 	for (size_t i = 0; i < m->walk.certificate_count; i++)
 		read_pair(l, &m->walk.certificates[i]);
+	if (m->walk.certificate_count)
+		read_authorities(l);
 	for (size_t i = 0; i < m->walk.source_count; i++)
 		read_source(l, &m->walk.sources[i]);
 	l->certs = buf_span(&m->certs.buf);
@@ -358,7 +387,7 @@ static struct loaded *make(const struct loader_request *r)
 	l->conf.size = sizeof(l->conf);
 	settings_init(&l->conf.set);
 	config_init(&m->tree);
-	grow_init(&m->certs, (size_t)2 * CERTIFICATES_MAX * PEM_FILE_MAX);
+	grow_init(&m->certs, (size_t)(2 * CERTIFICATES_MAX + 1) * PEM_FILE_MAX);
 	grow_init(&m->tables, (size_t)2 * SOURCE_FILE_MAX);
 	m->problems = (struct problems){ .on_problem = r->on_problem, .arg = r->arg };
 	m->walk = (struct walk){ .conf = &l->conf,

@@ -78,6 +78,7 @@ void auth_ask(struct conn *c, const struct session_credentials *with)
 	struct edge *e = c->edge;
 	const struct session *s = &c->session;
 	uint8_t binding[TLS_BINDING_MAX];
+	char name[USER_MAX];
 	struct msg_AUTH m = {
 		.ask = ++e->last_ask,
 		.mechanism = (uint8_t)with->mechanism,
@@ -96,6 +97,9 @@ void auth_ask(struct conn *c, const struct session_credentials *with)
 		later(c);
 		return;
 	}
+	if (with->mechanism == SASL_EXTERNAL)
+		m.user = span_of(name,
+				 stream_tls_client_name(&c->stream, name, sizeof(name)));
 	if (with->mechanism == SASL_SCRAM_SHA_256_PLUS)
 		m.binding = span_of(binding, stream_tls_binding(&c->stream, binding));
 	packed = link_begin(e->auth.link);

@@ -15,7 +15,8 @@ static bool add_all(struct tls *tls, struct span blob, struct err *err)
 	if (!certs_open(blob, &left))
 		return err_set(err, "the certificates came broken");
 	while (certs_next(&left, &cert))
-		if (!tls_add(tls, cert.chain, cert.key, err))
+		if (!(cert.key.n ? tls_add(tls, cert.chain, cert.key, err)
+				 : tls_ask_clients(tls, cert.chain, err)))
 			return err_within(err, "%.*s", SPAN_ARG(cert.name));
 	return true;
 }

@@ -311,7 +311,10 @@ static void handshake_done(struct conn *c)
 	struct session_tls tls = { .bits = (uint16_t)facts.bits };
 	struct session_in in = { .kind = IN_TLS, .tls = &tls };
 
+	char name[USER_MAX];
+
 	c->hello = facts.hello;
+	tls.certified = stream_tls_client_name(&c->stream, name, sizeof(name)) > 0;
 	print_word(tls.version, sizeof(tls.version), facts.version);
 	print_word(tls.cipher, sizeof(tls.cipher), facts.cipher);
 	c->state = CONN_TALKS;

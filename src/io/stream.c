@@ -344,6 +344,12 @@ struct tls_facts stream_tls_facts(const struct stream *s)
 	};
 }
 
+size_t stream_tls_client_name(const struct stream *s, char *out, size_t room)
+{
+	return s->ssl && SSL_is_init_finished(s->ssl) ? tls_client_name(s->ssl, out, room)
+						      : 0;
+}
+
 size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX])
 {
 	return s->ssl && SSL_is_init_finished(s->ssl) ? tls_binding(s->ssl, out) : 0;

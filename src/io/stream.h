@@ -80,6 +80,8 @@ enum stream_got stream_handshake(struct stream *s);
 const char *stream_tls_trouble(const struct stream *s);
 /* After the handshake. */
 struct tls_facts stream_tls_facts(const struct stream *s);
+/* Who a client of ours is, by its certificate (io/tls.h); 0: nobody knows. */
+size_t stream_tls_client_name(const struct stream *s, char *out, size_t room);
 /* What SCRAM-PLUS is bound to (io/tls.h); 0: there is nothing. */
 size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX]);
 

@@ -343,6 +343,64 @@ fail:
 	return false;
 }
 
+/* Whatever comes of it: who is not believed may go on, and log in with a password. */
+static int on_verify(int good, X509_STORE_CTX *store)
+{
+	(void)good;
+	(void)store;
+	return 1;
+}
+
+static bool trust(SSL_CTX *c, struct span authorities)
+{
+	BIO *bio = bio_of(authorities);
+	bool ok = bio != NULL, any = false;
+	X509 *cert;
+
+	while (ok && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(c), cert) == 1 &&
+		     SSL_CTX_add_client_CA(c, cert) == 1;
+		any = true;
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	ERR_clear_error(); /* the end of the file leaves one behind */
+	return ok && any;
+}
+
+bool tls_ask_clients(struct tls *t, struct span authorities, struct err *err)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (!trust(t->certificates[i], authorities))
+			return err_set(err, "holds no certificates");
+		SSL_CTX_set_verify(t->certificates[i], SSL_VERIFY_PEER, on_verify);
+	}
+	return true;
+}
+
+size_t tls_client_name(const struct ssl_st *ssl, char *out, size_t room)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	GENERAL_NAMES *names;
+	size_t n = 0;
+
+	if (!cert || SSL_get_verify_result(ssl) != X509_V_OK)
+		return 0;
+	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; n == 0 && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+		int length = g->type == GEN_EMAIL ? ASN1_STRING_length(g->d.rfc822Name)
+						  : 0;
+
+		if (length <= 0 || (size_t)length > room)
+			continue;
+		n = (size_t)length;
+		memcpy(out, ASN1_STRING_get0_data(g->d.rfc822Name), n);
+	}
+	GENERAL_NAMES_free(names);
+	return n;
+}
+
 bool tls_has_certificates(const struct tls *t)
 {
 	return t->count > 0;

@@ -32,6 +32,17 @@ MUST bool tls_add(struct tls *t, struct span chain, struct span key, struct err 
 
 bool tls_has_certificates(const struct tls *t);
 
+/*
+ * Ask clients for certificates, with those that were added so far. authorities: PEM. One that
+ * has none, or another, is served all the same; tls_client_name() says who was believed.
+ */
+MUST bool tls_ask_clients(struct tls *t, struct span authorities, struct err *err);
+/*
+ * The mail address in the certificate of a client of ours that an authority vouches for;
+ * 0: there is none, or it does not fit.
+ */
+size_t tls_client_name(const struct ssl_st *ssl, char *out, size_t room);
+
 /* How a server that we are the client of proves who it is. */
 enum tls_proof {
 	TLS_PROOF_NONE,	       /* not at all: any certificate will do (RFC 7435) */

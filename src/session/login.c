@@ -26,16 +26,18 @@ static bool is_safe(const struct session *s)
 }
 
 /*
- * SCRAM-PLUS binds itself to the TLS connection. EXTERNAL is for who is known already: over
- * a socket of this machine; but there nobody needs it, because the kernel said so.
+ * SCRAM-PLUS binds itself to the TLS connection. EXTERNAL is for who is known already, by a
+ * certificate; over a socket of this machine nobody needs it, because the kernel said so.
  */
 static unsigned possible(const struct session *s)
 {
-	unsigned not = 1u << SASL_EXTERNAL;
+	unsigned without = 0;
 
+	if (!s->in_tls || !s->tls.certified)
+		without |= 1u << SASL_EXTERNAL;
 	if (!s->in_tls)
-		not |= 1u << SASL_SCRAM_SHA_256_PLUS;
-	return s->conf->mechanisms & ~not ;
+		without |= 1u << SASL_SCRAM_SHA_256_PLUS;
+	return s->conf->mechanisms & ~without;
 }
 
 unsigned login_mechanisms(const struct session *s)

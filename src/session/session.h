@@ -93,6 +93,7 @@ struct session_tls {
 	char version[16]; /* "TLSv1.3" */
 	char cipher[48];
 	uint16_t bits;
+	bool certified; /* the client has a certificate that we believe, with a user in it */
 };
 
 struct session_in {

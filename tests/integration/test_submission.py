@@ -1,6 +1,8 @@
 """Mail of our users: with the programs that they have, and from programs of this machine."""
 import base64
 import email
+import hashlib
+import hmac
 import os
 import pathlib
 import pwd
@@ -293,3 +295,116 @@ def test_a_link_of_that_name_is_sendmail(mail, tmp_path, somebody):
     os.chmod(tmp_path, 0o755)
     run(link, "-S", mail.submit, "bob@example.test", input="Subject: by a link\n\nHello\n")
     arrived(mail, "bob", "by a link")
+
+
+# ---- other mechanisms --------------------------------------------------------------------------
+
+
+def client_certificate(home, address):
+    """An authority, and a certificate of it for that address."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=home)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "30", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-subj", "/CN=somebody", "-addext", f"subjectAltName=email:{address}",
+            "-keyout", f"{address}.key", "-out", f"{address}.csr")
+    openssl("x509", "-req", "-in", f"{address}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+            "-CAcreateserial", "-days", "30", "-copy_extensions", "copy", "-out", f"{address}.crt")
+    return home / f"{address}.crt", home / f"{address}.key"
+
+
+@pytest.fixture(scope="module")
+def other():
+    """A server with all mechanisms."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
+    home.chmod(0o755)
+    p = ports()
+    cert = client_certificate(home, "alice@example.test")
+    server = Server(
+        home, tls=True, listen=listeners(p, home / "submit.sock"),
+        settings='auth: { mechanisms = "plain scram-sha-256 scram-sha-256-plus external"; delay = "0s";\n'
+                 f'client-authorities = "{home / "ca.crt"}"; }};\n')
+    server.port, server.ports, server.client = p["smtp"], p, cert
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def over_tls(server, cert=None, version=None):
+    context = trusting(server)
+    if cert:
+        context.load_cert_chain(*cert)
+    if version:
+        context.maximum_version = version
+    s = smtplib.SMTP_SSL(HOST, server.ports["submissions"], timeout=PATIENCE, context=context)
+    s.ehlo("laptop.example")
+    return s
+
+
+def test_a_client_certificate_is_a_login(other):
+    with over_tls(other, other.client) as s:
+        assert "EXTERNAL" in s.esmtp_features["auth"]
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 235
+        assert s.mail("bob@example.test")[0] == 553
+        assert s.mail("alice@example.test")[0] == 250
+    with over_tls(other) as s:
+        assert "EXTERNAL" not in s.esmtp_features["auth"]
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 504
+        assert s.login("alice@example.test", other.password)[0] == 235
+
+
+def test_a_certificate_of_another_authority_is_none(other, tmp_path):
+    cert = client_certificate(tmp_path, "alice@example.test")
+    with over_tls(other, cert) as s:
+        assert "EXTERNAL" not in s.esmtp_features["auth"]
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 504
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def scram(s, user, password, gs2=b"n,,", binding=b"", name="SCRAM-SHA-256"):
+    """RFC 5802, 3: the code that the server ends with."""
+    bare = b"n=" + user.encode() + b",r=fyko+d2lbbFgONRv9qkxdawL"
+    code, answer = s.docmd("AUTH", f"{name} {b64(gs2 + bare)}")
+    if code != 334:
+        return code
+    first = base64.b64decode(answer)
+    said = dict(part.split(b"=", 1) for part in first.split(b","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(said[b"s"]),
+                                 int(said[b"i"]))
+
+    def mac(key, text):
+        return hmac.new(key, text, "sha256").digest()
+    key = mac(salted, b"Client Key")
+    final = b"c=" + base64.b64encode(gs2 + binding) + b",r=" + said[b"r"]
+    text = bare + b"," + first + b"," + final
+    proof = bytes(a ^ b for a, b in zip(key, mac(hashlib.sha256(key).digest(), text)))
+    code, answer = s.docmd(b64(final + b",p=" + base64.b64encode(proof)))
+    if code != 334:
+        return code
+    assert base64.b64decode(answer) == b"v=" + base64.b64encode(mac(mac(salted, b"Server Key"), text))
+    return s.docmd("")[0]
+
+
+def test_scram(other):
+    with over_tls(other) as s:
+        assert scram(s, "alice@example.test", "wrong") == 535
+        assert scram(s, "nobody@example.test", "wrong") == 535
+        assert scram(s, "alice@example.test", other.password) == 235
+        assert s.mail("alice@example.test")[0] == 250
+
+
+def test_scram_is_bound_to_its_connection(other):
+    def end_point(s):
+        return hashlib.sha256(s.sock.getpeercert(binary_form=True)).digest()
+    gs2, name = b"p=tls-server-end-point,,", "SCRAM-SHA-256-PLUS"
+    with over_tls(other, version=ssl.TLSVersion.TLSv1_2) as s:
+        assert name in s.esmtp_features["auth"]
+        assert scram(s, "alice@example.test", other.password, gs2, bytes(32), name) == 535
+        assert scram(s, "alice@example.test", other.password, gs2, end_point(s), name) == 235

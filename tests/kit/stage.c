@@ -436,7 +436,8 @@ void stage_send(struct stage_peer *p, struct span bytes)
 
 void stage_happen(struct stage_peer *p, enum session_in_kind kind)
 {
-	static const struct session_tls tls = { "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256 };
+	static const struct session_tls tls = { "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256,
+						false };
 	struct session_in in = { .kind = kind, .tls = &tls };
 
 	if (p->asks == DO_TLS && (kind == IN_TLS || kind == IN_TLS_FAILED))
