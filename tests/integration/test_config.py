@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, HOLDFAST, ROLE_IDS, TOP
+from conftest import BUILD, HOLDFAST, ROLE_IDS, TOP, self_signed
 
 
 def config(*words):
@@ -98,6 +98,22 @@ def test_a_wrong_use_shows_the_right_one(words):
     got = config(*words)
     assert got.returncode == 2
     assert "usage: holdfast config check" in got.stderr
+
+
+def test_the_complete_example_is_good(tmp_path):
+    cert, key = self_signed(tmp_path, "mx.example.org")
+    key.chmod(0o600)
+    text = (TOP / "data/holdfast-full.conf").read_text()
+    text = text.replace("/etc/holdfast/mx.crt", str(cert)).replace("/etc/holdfast/mx.key", str(key))
+    # what is commented out is an example as well
+    (tmp_path / "all.conf").write_text(re.sub(r"^(\s*)# (, \{|oauth = |relay = \"smtp)", r"\1\2", text, flags=re.M)
+                                       .replace('relay = "mx";', "").replace('"plain login"', '"plain xoauth2"'))
+    (tmp_path / "users").write_text("")
+    (tmp_path / "plain.conf").write_text(text)
+    for name in ("plain", "all"):
+        got = subprocess.run([HOLDFAST, "config", "check", "--config", tmp_path / f"{name}.conf"],
+                             capture_output=True, text=True)
+        assert got.stdout == f"{tmp_path}/{name}.conf: good\n", got.stdout + got.stderr
 
 
 @pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd is not installed")
