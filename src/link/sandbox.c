@@ -144,6 +144,29 @@ static bool allow_paths(int rules, const struct sandbox *box, uint64_t known,
 	return true;
 }
 
+/* From ABI 4; headers may be older. */
+struct port_attr {
+	uint64_t rights;
+	uint64_t port;
+};
+
+#define RULE_PORT 2
+
+/*
+ * An edge chooses the address that it connects from (delivery.source), with any port that
+ * is free. It cannot listen there: see syscalls_fatal.def.
+ */
+static bool allow_ports(int rules, const struct rules_attr *attr, enum role role,
+			struct err *err)
+{
+	const struct port_attr any = { .rights = NET_BIND, .port = 0 };
+
+	if (role != ROLE_EDGE || !(attr->net & NET_BIND))
+		return true;
+	return syscall(SYS_landlock_add_rule, rules, RULE_PORT, &any, 0) == 0 ||
+	       err_set(err, "Landlock, ports: %s", strerror(errno));
+}
+
 static bool enforce(int rules, struct err *err)
 {
 	return syscall(SYS_landlock_restrict_self, rules, 0) == 0 ||
@@ -168,7 +191,8 @@ static bool close_files(struct start *s, const struct sandbox *box, struct err *
 	rules = (int)syscall(SYS_landlock_create_ruleset, &attr, attr_size(abi), 0);
 	if (rules < 0)
 		return missing(s, "landlock", strerror(errno), err);
-	closed = allow_paths(rules, box, attr.fs, err) && enforce(rules, err);
+	closed = allow_paths(rules, box, attr.fs, err) &&
+		 allow_ports(rules, &attr, box->role, err) && enforce(rules, err);
 	close(rules);
 	if (closed)
 		s->sandbox |= SANDBOX_HAS_LANDLOCK;

@@ -201,6 +201,8 @@ static void log_outcome(struct store *s, const struct outcomes *o,
 	field_text(&row, "hop", buf_span(&text));
 	if (o->host.n)
 		field_text(&row, "host", span_head(o->host, 128));
+	if (o->tls.n)
+		field_text(&row, "tls", o->tls);
 	field_text(&row, "answer", span_head(one->answer, LOG_TEXT_MAX));
 	field_number(&row, "delay", wall - o->wall);
 	if (one->attempts)

@@ -69,7 +69,7 @@ struct outcomes {
 	bool whole, spooled;
 	uint32_t flags;
 	bool told; /* the next hop obeys NOTIFY from here on (RFC 3461) */
-	struct span host;
+	struct span host, tls; /* who took it, and how it was reached; tls may be empty */
 	size_t count;
 	struct outcome *list;
 };

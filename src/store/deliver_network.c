@@ -290,6 +290,7 @@ static void judge(struct store *s, struct parcel *p, const struct msg_DELIVERED 
 		.flags = p->flags,
 		.told = m->dsn != 0,
 		.host = m->host,
+		.tls = m->tls,
 		.count = p->count,
 		.list = list,
 	};

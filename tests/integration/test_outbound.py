@@ -3,12 +3,16 @@
 The deliveries are those of an edge, made by build/tests/kit/send_once.
 """
 import hashlib
+import re
 import subprocess
 
 import pytest
 
 import hops
 from conftest import BUILD, PATIENCE, self_signed, wait_for
+from test_fetch import Authority as WebAuthority
+from test_fetch import Web
+from test_world import Sender
 from world import DEAD, POSTFIX, REFUSED, US, Dns, FarPostfix, Space, needs_world
 
 pytestmark = needs_world
@@ -241,6 +245,38 @@ def test_an_mta_sts_policy_is_obeyed(home):
         policy.write_text(POLICY.format("enforce", "elsewhere.test"))
         assert send("none.test", **how).tls == "TLSv1.3 verified=no"
         assert send("self.test").tls == "TLSv1.3 verified=no"
+
+
+def test_a_whole_server_fetches_policies_and_obeys_them(home):
+    """The fetch role gets them from a web server, the edge from the fetch role."""
+    authority = WebAuthority(home)
+    record = f'_mta-sts TXT "v=STSv1; id=1"\nmta-sts A {US}\n'
+    zones = {"good.test": MX + record, "strict.test": MX + record}
+    names = [f"mta-sts.{z}" for z in zones]
+    settings = (f'delivery: {{ relay = "mx"; connect-timeout = "20s"; authorities = "{authority.cert}";\n'
+                f'  source = "{US}"; }};\n'
+                f'fetch: {{ ca-file = "{authority.cert}"; private = true; }};\n')
+    with Space(), Dns(home / "dns", zones), \
+            FarPostfix(home / "postfix", [f"bob@{z}" for z in zones], authority.pair("mx.good.test")) as postfix:
+        web = Web(authority, US, 443, [names])
+        web.policy("good.test", POLICY.format("enforce", "mx.good.test"))
+        web.policy("strict.test", POLICY.format("enforce", "mx.strict.test"))
+        server = Sender(home)
+        text = server.config.read_text()
+        server.config.write_text(re.sub(r"^delivery: .*$", lambda _: settings, text, count=1, flags=re.M))
+        try:
+            server.start()
+            server.submit("bob@good.test", text="to-good")
+            server.submit("bob@strict.test", text="to-strict")
+            wait_for("the message", lambda: postfix.messages("bob@good.test"))
+            server.wait_log(r"log=delivered.*verified=sts")
+            # the same Postfix has no certificate for this one's host
+            server.wait_log(r"log=deferred.*strict.*TLS")
+            assert not postfix.messages("bob@strict.test")
+            assert f"[{US}]" in postfix.log()
+        finally:
+            server.stop()
+            web.stop()
 
 
 # ---- a smarthost

@@ -216,7 +216,7 @@ static const struct {
 	{ "an Internet socket",            try_inet,          WORKS,   KILLED,  KILLED,  REFUSED, REFUSED, WORKS },
 	{ "a netlink socket",              try_netlink,       REFUSED, KILLED,  KILLED,  REFUSED, WORKS,   REFUSED },
 	{ "a connection",                  try_connect,       WORKS,   KILLED,  KILLED,  REFUSED, REFUSED, WORKS },
-	{ "a port of its own",             try_bind,          REFUSED, KILLED,  KILLED,  REFUSED, REFUSED, REFUSED },
+	{ "an address to come from",       try_bind,          WORKS,   KILLED,  KILLED,  REFUSED, REFUSED, REFUSED },
 	{ "listening",                     try_listen,        KILLED,  KILLED,  KILLED,  KILLED,  KILLED,  KILLED },
 	{ "taking a connection",           try_accept,        WORKS,   REFUSED, REFUSED, WORKS,   REFUSED, REFUSED },
 	{ "talking over a link",           try_pass_fd,       WORKS,   WORKS,   WORKS,   WORKS,   WORKS,   WORKS },
