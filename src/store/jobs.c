@@ -248,6 +248,36 @@ static void carry_out(struct store *s, uint32_t ask, const struct plan *p)
 	writer_put(s->writer, &o->op);
 }
 
+/* ---- brakes ---- */
+
+/* Without the row only the explanation is missing. */
+static void done_incident(struct op *op, struct batch *batch)
+{
+	(void)op;
+	(void)batch;
+}
+
+uint32_t jobs_incident(struct store *s, struct span login, const char *why)
+{
+	struct op_make *o = writer_take(s->writer, sizeof(*o));
+	uint32_t number = queue_job_reserve(s->queue);
+	struct buf text;
+
+	if (!o)
+		return number;
+	o->op = (struct op){ .on = OP_QUEUE, .run = run_make, .done = done_incident };
+	o->plan.number = number;
+	o->plan.kind = JOB_BRAKE;
+	buf_init(&text, o->plan.condition, sizeof(o->plan.condition));
+	buf_fmt(&text, "account=%.*s", SPAN_ARG(login));
+	o->plan.condition_n = text.len;
+	buf_init(&text, o->plan.why, sizeof(o->plan.why));
+	buf_put(&text, span_head(span_str(why), sizeof(o->plan.why)));
+	o->plan.why_n = text.len;
+	writer_put(s->writer, &o->op);
+	return number;
+}
+
 /* ---- asking for one ---- */
 
 static bool read_for(struct plan *p, struct span value)

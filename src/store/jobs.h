@@ -8,6 +8,8 @@
 #ifndef STORE_JOBS_H
 #define STORE_JOBS_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/span.h"
 
@@ -20,6 +22,12 @@ void jobs_end(struct store *s);
 
 /* A word of `holdfast queue`, and what stood behind it. False: it is not for us. */
 bool jobs_command(struct store *s, uint32_t ask, struct span word, struct span rest);
+
+/*
+ * The number of a new incident: an account sends too much, and what it sends is held. With it
+ * `queue jobs` and `queue explain` say why.
+ */
+uint32_t jobs_incident(struct store *s, struct span login, const char *why);
 
 /* A batch is done: it may be a job's turn. */
 void jobs_turn(struct store *s);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/siphash.h"
 #include "store/inner.h"
+#include "store/jobs.h"
 
 #define KEEP	(30 * MS_DAY) /* who sent nothing for so long starts anew */
 #define VERSION 1
@@ -194,7 +195,6 @@ struct sent {
 	struct account *first, *last; /* by when they sent last, the longest ago first */
 	uint64_t key[2];
 	size_t bytes;
-	uint32_t newest; /* incident */
 };
 
 static size_t bytes_of(const struct account *a)
@@ -274,8 +274,6 @@ static void on_sent(void *arg, const struct state_sent *row)
 	}
 	t->bytes += bytes_of(a);
 	a->last = row->at;
-	if (a->incident > t->newest)
-		t->newest = a->incident;
 	/* the latest comes first */
 	unlink_account(t, a);
 	a->prev = NULL;
@@ -371,15 +369,6 @@ static void tell(struct store *s, const struct account *a, enum brake brake)
 		notices_mail(s, a->name.text, buf_span(&subject), buf_span(&text));
 }
 
-/* Seconds, so that numbers grow over restarts; each is used once. */
-static uint32_t new_incident(struct sent *t, int64_t wall)
-{
-	uint32_t number = (uint32_t)(wall / MS_SECOND);
-
-	t->newest = number > t->newest ? number : t->newest + 1;
-	return t->newest;
-}
-
 static struct account *account_of(struct store *s, struct span login)
 {
 	struct sent *t = s->sent;
@@ -433,7 +422,7 @@ bool sent_count(struct store *s, struct queue_message *m, struct span rcpts,
 	s->sent->bytes += bytes_of(a);
 	free(hashes);
 	if (v.begins) {
-		a->incident = new_incident(s->sent, wall);
+		a->incident = jobs_incident(s, a->name.text, why(v.brake));
 		log_brake(s, a, &v);
 		tell(s, a, v.brake);
 	}
