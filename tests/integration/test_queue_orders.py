@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from crash import Crowd
 from conftest import HOLDFAST, PATIENCE, free_port, wait_for
 
 
@@ -170,15 +171,15 @@ def fill(server, junk, good):
                    " select ?, 0, ?, ?, ?, 0, 0, 0", (like + n, "who@dead.test", "who@dead.test", hop))
     db.commit()
     db.close()
+    owner = os.stat(server.dir / "queue" / "queue.db").st_uid
+    for file in (server.dir / "queue").glob("queue.db*"):
+        os.chown(file, owner, -1)
 
 
 def test_a_store_that_is_killed_in_the_middle_of_a_purge_goes_on_with_it(queue):
     send(queue, "", "who@dead.test")
     queue.stop()
     fill(queue, 20000, 50)
-    owner = os.stat(queue.dir / "queue" / "queue.db").st_uid
-    for file in (queue.dir / "queue").glob("queue.db*"):
-        os.chown(file, owner, -1)
     queue.start()
     job = job_of(queue.cli("queue", "purge", "--where", "sender=<>", "--standing", "--yes"))
     queue.kill_role("store")
@@ -191,3 +192,22 @@ def test_a_store_that_is_killed_in_the_middle_of_a_purge_goes_on_with_it(queue):
     assert queue.messages("alice") == []
     send(queue, "bob@client.example", "alice@example.test")
     queue.wait_messages("alice", 1)
+
+
+def test_nothing_good_is_lost_when_the_store_is_killed_again_and_again_during_a_purge(queue):
+    send(queue, "", "who@dead.test")
+    queue.stop()
+    fill(queue, 30000, 0)
+    queue.start()
+    job = job_of(queue.cli("queue", "purge", "--where", "sender=<>", "--yes"))
+    crowd = Crowd(queue, 7)
+    try:
+        for _ in range(3):
+            crowd.kill_at_a_random_instant(["store"])
+        crowd.finish()
+    finally:
+        crowd.stop()
+    crowd.judge()
+    wait_for("all rows", lambda: state_of(queue, job) == "done")
+    assert count(queue, "state=purged") == 30001
+    assert count(queue, "sender=<>") == 0
