@@ -265,6 +265,8 @@ bool deliver_to(struct store *s, enum hop hop, struct span target, int64_t *id,
 	if (*id == 0 || !put_destination(s, *id, hop, target))
 		return false;
 	*to = schedule_add(&s->schedule, *id, hop, target);
+	if (!*to && schedule_make_room(&s->schedule))
+		*to = schedule_add(&s->schedule, *id, hop, target);
 	s->schedule.overflow |= !*to;
 	return true;
 }

@@ -343,6 +343,48 @@ struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop,
 	return d;
 }
 
+#define LOOKED_AT 8
+
+static bool is_idle(const struct destination *d)
+{
+	return d->under_way == 0 && d->users == 0 && !d->taking;
+}
+
+static struct destination *idle_in_heap(const struct heap *h)
+{
+	for (uint32_t i = 0; i < LOOKED_AT && i < h->count; i++)
+		if (is_idle(h->list[h->count - i]))
+			return h->list[h->count - i];
+	return NULL;
+}
+
+static struct destination *idle_in_line(const struct line *l)
+{
+	struct destination *d = l->first;
+
+	for (int i = 0; d && i < LOOKED_AT; i++, d = d->next)
+		if (is_idle(d))
+			return d;
+	return NULL;
+}
+
+bool schedule_make_room(struct schedule *s)
+{
+	struct destination *d = idle_in_heap(&s->paused);
+
+	if (!d)
+		d = idle_in_heap(&s->due);
+	if (!d)
+		d = idle_in_line(&s->ready[OF_DEAD]);
+	if (!d)
+		d = idle_in_line(&s->ready[OF_NEW]);
+	if (!d)
+		return false;
+	forget(s, d);
+	s->overflow = true;
+	return true;
+}
+
 struct destination *schedule_each(const struct schedule *s, size_t *at)
 {
 	return (struct destination *)names_each(&s->table, at);

@@ -14,7 +14,8 @@
  * one that lives keep a single message from its server.
  *
  * There is a ceiling. Destinations beyond it are in the database only, and come in when
- * others have nothing left. No I/O here, and the time is told.
+ * others have nothing left; who has something new comes in at once, in place of one that
+ * waits. No I/O here, and the time is told.
  */
 #ifndef STORE_SCHEDULE_H
 #define STORE_SCHEDULE_H
@@ -118,6 +119,12 @@ struct destination *schedule_find(const struct schedule *s, enum hop hop,
 /* NULL: out of memory, or none of the others has nothing to do. */
 struct destination *schedule_add(struct schedule *s, int64_t id, enum hop hop,
 				 struct span target);
+/*
+ * All places are taken by others with mail: give up one that is not needed at once, so that
+ * the next schedule_add() has a place. What waits for it is found in the database again
+ * (overflow). False: all are in use.
+ */
+bool schedule_make_room(struct schedule *s);
 /* Visit each: as names_each(). */
 struct destination *schedule_each(const struct schedule *s, size_t *at);
 

@@ -3,6 +3,8 @@ import email
 import email.policy
 import re
 import smtplib
+import sqlite3
+import time
 
 import pytest
 
@@ -180,3 +182,40 @@ def test_bounces_without_our_tag_are_refused(make_server):
         assert refused.value.recipients[ALICE][0] == 550
         come_in(server, "x@away.test", ALICE)
         server.wait_messages("alice", 2)
+
+
+def fill_queue(server, count):
+    """A message for each of so many domains, as if they had waited for an hour."""
+    now = int(time.time() * 1000)
+    first = (now - 1577836800000 - 3600_000) << 22
+    with sqlite3.connect(server.dir / "queue" / "queue.db") as db:
+        numbers = range(count)
+        db.executemany("insert into destination (id, hop, target) values (?, 5, ?)",
+                       ((2**62 + i, f"d{i}.test") for i in numbers))
+        db.executemany(
+            "insert into message (id, nonce, state, flags, size, wall, peer, port, listener, helo, login, sender,"
+            " rcpt_total, spooled, destination) values (?,1,0,0,12,?,zeroblob(16),0,0,'','','',1,0,?)",
+            ((first + i, now - 3600_000, 2**62 + i) for i in numbers))
+        db.executemany("insert into body (id, bytes) values (?, x'53756a3a20780d0a0d0a620d0a')",
+                       ((first + i,) for i in numbers))
+        db.executemany("insert into recipient (message, number, address, mailbox, destination, state, attempts, due)"
+                       " values (?,0,?,?,?,0,0,?)",
+                       ((first + i, f"x@d{i}.test", f"x@d{i}.test", 2**62 + i, now) for i in numbers))
+    db.close()
+
+
+def test_more_dead_hosts_than_there_are_places_hold_up_nobody(make_server):
+    with Hop(lmtp=False) as hop:
+        server = make(make_server, "1")
+        text = server.config.read_text().replace('relay = "smtp:127.0.0.1:1";', 'relay = "mx";')
+        server.config.write_text(text + f"""dns: {{ servers = "127.0.0.1"; }};
+            relays = ( {{ domain = "live.test"; to = "smtp:127.0.0.1:{hop.port}"; }} );""")
+        server.start()
+        server.stop()
+        fill_queue(server, 110_000)  # DESTINATIONS_MAX is 100,000
+        server.start()
+        for number in range(3):
+            submit(server, f"p{number}@live.test")
+            wait_for("mail for who lives", lambda n=number: hop.got(f"p{n}@live.test"))
+            come_in(server, "x@away.test", "bob@example.test")
+        server.wait_messages("bob", 3)

@@ -470,6 +470,27 @@ static void who_has_mail_or_is_in_use_is_not_put_out(void **state)
 	assert_non_null(schedule_add(&p->s, 10, HOP_MX, SPAN("other.example")));
 }
 
+static void who_has_something_new_takes_the_place_of_one_that_waits(void **state)
+{
+	struct play *p = *state;
+	struct destination *dead = busy(p, "dead.example");
+	struct destination *works = busy(p, "works.example");
+	struct destination *held = busy(p, "held.example");
+	unsigned count;
+
+	know(p, works);
+	assert_ptr_equal(turn(p, &count), works);
+	destination_hold(&p->s, held);
+	destination_failed(&p->s, dead);
+	assert_null(schedule_add(&p->s, 9, HOP_MX, SPAN("new.example")));
+	assert_true(schedule_make_room(&p->s));
+	assert_true(p->s.overflow);
+	assert_null(schedule_find(&p->s, HOP_MX, SPAN("dead.example")));
+	destination_hold(&p->s, schedule_add(&p->s, 9, HOP_MX, SPAN("new.example")));
+	/* the others are in use */
+	assert_false(schedule_make_room(&p->s));
+}
+
 static void destinations_are_found_by_what_they_are(void **state)
 {
 	struct play *p = *state;
@@ -571,6 +592,9 @@ int main(void)
 		WITH(a_hundred_thousand_destinations_each_get_their_turn),
 		cmocka_unit_test_setup_teardown(who_has_mail_or_is_in_use_is_not_put_out,
 						set_up_small, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_has_something_new_takes_the_place_of_one_that_waits,
+			set_up_small, tear_down),
 		WITH(destinations_are_found_by_what_they_are),
 		WITH(sums_stay_right),
 	};
