@@ -21,8 +21,6 @@ TABLES = [
 
 # Rows that came before what uses them. A row that is used must not stay here.
 WAITING = {
-    ("settings.def", "auth_line_max"): "AUTH, with submission",
-    ("replies.def", "TLS_NEEDED"): "submission",
     ("replies.def", "REFUSED"): "the guard",
     ("replies.def", "INTERNAL"): "a session whose memory is spent",
 }

@@ -3,7 +3,8 @@
  *
  * Four bytes of magic, then for each certificate three texts with 32-bit lengths
  * (little-endian): the file it came from, the PEM chain, the PEM key. The first is the
- * default. One without a key holds the authorities of clients (auth.client-authorities). Its memfd is sealed, and only edges get it.
+ * default. One without a key holds the authorities of clients (auth.client-authorities).
+ * Its memfd is sealed, and only edges get it.
  */
 #ifndef CONF_CERTS_H
 #define CONF_CERTS_H

@@ -42,7 +42,10 @@ void transaction_mail(struct step *t, const struct smtp_event *ev)
 		return;
 	}
 	if (submission_is(s) && !(s->marks & MARK_LOGGED_IN)) {
-		mx_refuse(t, RE_AUTH_NEEDED, EV_BAD_SEQUENCE, ev->text);
+		bool tls_first = s->smtp.offers & SMTP_OFFERS_TLS && !login_mechanisms(s);
+
+		mx_refuse(t, tls_first ? RE_TLS_NEEDED : RE_AUTH_NEEDED, EV_BAD_SEQUENCE,
+			  ev->text);
 		return;
 	}
 	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);
