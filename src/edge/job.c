@@ -407,8 +407,6 @@ void job_talk(struct job *j, const struct smtp_peer *host)
 
 void job_on_time(struct job *j)
 {
-	if (j->state == JOB_SHAKES)
-		j->state = JOB_TALKS;
 	step(j, DELIVERY_TIME, SPAN_NONE);
 	job_go_on(j);
 }
