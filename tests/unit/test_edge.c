@@ -214,6 +214,22 @@ static void replace_store(struct rig *r)
 	publish(r);
 }
 
+/* The link to auth, from now on. */
+static struct link *meet_auth(struct rig *r)
+{
+	struct msg_PEER m = { ROLE_AUTH, 0 };
+	struct link *auth;
+	struct err err;
+	int fds[2];
+
+	assert_true(link_pair(fds, &err));
+	msg_PEER_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, &fds[1], 1));
+	close(fds[1]);
+	assert_true(link_open(&auth, fds[0], ROLE_AUTH, ROLE_EDGE, 0, &err));
+	return auth;
+}
+
 /* ---- a rig for a test ------------------------------------------------------------------------ */
 
 static void open_started(struct rig *r)
@@ -1238,6 +1254,173 @@ static void a_store_that_lies_is_not_listened_to(void **state)
 	close_rig(&r);
 }
 
+/* ---- who logs in ------------------------------------------------------------------------------ */
+
+/* A listener for users, and the link to auth. */
+static struct link *open_rig_with_auth(struct rig *r)
+{
+	memset(r, 0, sizeof(*r));
+	init_conf(r);
+	r->conf.listeners[0].service = SERVICE_SUBMISSION;
+	r->conf.listeners[0].auth = true;
+	r->conf.mechanisms = 1u << SASL_PLAIN | 1u << SASL_SCRAM_SHA_256;
+	open_started(r);
+	publish(r);
+	return meet_auth(r);
+}
+
+static int call_and_greet(const struct rig *r)
+{
+	int fd = call(r);
+
+	hear(fd, 1, "220");
+	say(fd, SPAN("EHLO laptop.test\r\n"));
+	hear(fd, 1, "250 ");
+	return fd;
+}
+
+static uint64_t expect_auth(struct link *auth, struct msg_AUTH *m, struct frame *f)
+{
+	expect_frame(auth, MSG_AUTH, f);
+	assert_true(msg_AUTH_unpack(f->bytes, m));
+	return m->ask;
+}
+
+static void answer_auth(struct link *auth, uint64_t ask, enum authed result,
+			struct span login)
+{
+	struct msg_AUTHED m = { .ask = ask, .result = (uint8_t)result, .login = login };
+
+	m.event = result == AUTHED_YES ? EV_AUTH_OK : EV_AUTH_FAILED;
+	msg_AUTHED_pack(&m, link_begin(auth));
+	assert_true(link_send(auth, NULL, 0));
+}
+
+static void what_auth_says_of_a_login_is_told(void **state)
+{
+	struct msg_MAY_SEND may;
+	struct msg_AUTH m;
+	struct frame f;
+	struct rig r;
+	struct link *auth = open_rig_with_auth(&r);
+	uint64_t client;
+	int fd = call_and_greet(&r);
+
+	(void)state;
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHdyb25n\r\n"));
+	expect_auth(auth, &m, &f);
+	expect_span("user", m.user, SPAN("alice"));
+	expect_span("secret", m.secret, SPAN("wrong"));
+	expect_span("helo", m.helo, SPAN("laptop.test"));
+	assert_int_equal(m.mechanism, SASL_PLAIN);
+	assert_int_equal(m.service, SERVICE_SUBMISSION);
+	assert_int_equal(m.flags, 0);
+	client = m.client;
+	answer_auth(auth, m.ask, AUTHED_NO, SPAN_NONE);
+	hear(fd, 1, "535 5.7.8");
+	/* the same program again, from another connection, looks the same */
+	say(fd, SPAN("QUIT\r\n"));
+	hear(fd, 1, "221");
+	expect_end(fd);
+	fd = call_and_greet(&r);
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	expect_auth(auth, &m, &f);
+	assert_true(m.client == client);
+	answer_auth(auth, m.ask, AUTHED_YES, SPAN("alice@example.test"));
+	hear(fd, 1, "235");
+	say(fd, SPAN("MAIL FROM:<info@example.test>\r\n"));
+	expect_frame(r.store, MSG_MAY_SEND, &f);
+	assert_true(msg_MAY_SEND_unpack(f.bytes, &may));
+	expect_span("login", may.login, SPAN("alice@example.test"));
+	expect_span("address", may.address, SPAN("info@example.test"));
+	answer_verify(&r, may.ask, VERDICT_NO);
+	hear(fd, 1, "553 5.7.1");
+	quit(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
+/* Nobody need check the password of one who has left. */
+static void who_leaves_in_the_middle_of_a_login_is_forgotten(void **state)
+{
+	struct msg_AUTH_OVER over;
+	struct msg_AUTH m;
+	struct frame f;
+	struct rig r;
+	struct link *auth = open_rig_with_auth(&r);
+	uint64_t ask;
+	int fd = call_and_greet(&r);
+
+	(void)state;
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	ask = expect_auth(auth, &m, &f);
+	close(fd);
+	expect_frame(auth, MSG_AUTH_OVER, &f);
+	assert_true(msg_AUTH_OVER_unpack(f.bytes, &over));
+	assert_true(over.ask == ask);
+	/* an answer that comes all the same is nobody's */
+	answer_auth(auth, ask, AUTHED_YES, SPAN("alice@example.test"));
+	fd = call_and_greet(&r);
+	say(fd, SPAN("MAIL FROM:<alice@example.test>\r\n"));
+	hear(fd, 1, "530 5.7.0");
+	quit(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
+static void who_breaks_an_exchange_off_is_forgotten_too(void **state)
+{
+	struct msg_AUTH_CHALLENGE challenge = { .text = SPAN("r=x") };
+	struct msg_AUTH_OVER over;
+	struct msg_AUTH m;
+	struct frame f;
+	struct rig r;
+	struct link *auth = open_rig_with_auth(&r);
+	int fd = call_and_greet(&r);
+
+	(void)state;
+	say(fd, SPAN("AUTH SCRAM-SHA-256 bixuPWEscj1i\r\n"));
+	challenge.ask = expect_auth(auth, &m, &f);
+	msg_AUTH_CHALLENGE_pack(&challenge, link_begin(auth));
+	assert_true(link_send(auth, NULL, 0));
+	hear(fd, 1, "334 cj14");
+	say(fd, SPAN("*\r\n"));
+	hear(fd, 1, "501 5.7.0");
+	expect_frame(auth, MSG_AUTH_OVER, &f);
+	assert_true(msg_AUTH_OVER_unpack(f.bytes, &over));
+	assert_true(over.ask == challenge.ask);
+	quit(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
+static void when_auth_dies_who_waits_hears_later(void **state)
+{
+	struct msg_AUTH m;
+	struct frame f;
+	struct rig r;
+	struct link *auth = open_rig_with_auth(&r);
+	int fd = call_and_greet(&r);
+
+	(void)state;
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	expect_auth(auth, &m, &f);
+	link_close(&auth);
+	hear(fd, 1, "454 4.7.0");
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	hear(fd, 1, "454 4.7.0");
+	auth = meet_auth(&r);
+	say(fd, SPAN("NOOP\r\n"));
+	hear(fd, 1, "250");
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	expect_auth(auth, &m, &f);
+	answer_auth(auth, m.ask, AUTHED_YES, SPAN("alice@example.test"));
+	hear(fd, 1, "235");
+	quit(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1272,6 +1455,10 @@ int main(void)
 		cmocka_unit_test(an_orphan_ends),
 		cmocka_unit_test(an_edge_that_the_store_cut_off_ends),
 		cmocka_unit_test(a_store_that_lies_is_not_listened_to),
+		cmocka_unit_test(what_auth_says_of_a_login_is_told),
+		cmocka_unit_test(who_leaves_in_the_middle_of_a_login_is_forgotten),
+		cmocka_unit_test(who_breaks_an_exchange_off_is_forgotten_too),
+		cmocka_unit_test(when_auth_dies_who_waits_hears_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
