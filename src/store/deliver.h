@@ -68,7 +68,7 @@ struct outcomes {
 	int64_t wall; /* when the message came */
 	bool whole, spooled;
 	uint32_t flags;
-	bool told; /* the next hop obeys NOTIFY from here on (RFC 3461) */
+	bool told;	       /* the next hop obeys NOTIFY from here on (RFC 3461) */
 	struct span host, tls; /* who took it, and how it was reached; tls may be empty */
 	size_t count;
 	struct outcome *list;
