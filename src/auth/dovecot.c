@@ -40,7 +40,7 @@ struct dovecot {
 	bool told; /* that it is not there */
 	struct watch watch;
 	struct timer timer; /* the next try, or the next question that is too old */
-	ms_t pause;
+	ms_t pause, heard;  /* heard: when it said something last */
 	uint32_t numbers;
 	size_t count;
 	struct question asks[DOVECOT_ASKS];
@@ -200,8 +200,10 @@ static void on_ready(void *arg, unsigned ready)
 			wrong = "it hung up";
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			wrong = strerror(errno);
-		else if (n > 0)
+		if (n > 0) {
 			d->in_n += (size_t)n;
+			d->heard = loop_now(d->loop);
+		}
 		if (!wrong)
 			wrong = take_lines(d);
 	}
@@ -243,10 +245,15 @@ static void reach_out(struct dovecot *d)
 		timer_set(&d->timer, loop_now(d->loop) + GREET_WAIT);
 }
 
+/* One that stops keeps its connections open, and answers nothing. */
 static void drop_old(struct dovecot *d)
 {
 	ms_t now = loop_now(d->loop);
 
+	if (d->count && now - d->heard >= DOVECOT_WAIT) {
+		hang_up(d, "it does not answer");
+		return;
+	}
 	for (size_t i = 0; i < DOVECOT_ASKS; i++)
 		if (d->asks[i].number && d->asks[i].until <= now)
 			answer(d, &d->asks[i], DOVECOT_LATER);
@@ -322,6 +329,9 @@ bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask, uint32_t *num
 	do
 		q = &d->asks[++d->numbers % DOVECOT_ASKS];
 	while (q->number || d->numbers == 0);
+	/* what was heard before there was a question says nothing about it */
+	if (d->count == 0)
+		d->heard = loop_now(d->loop);
 	*q = (struct question){ d->numbers, loop_now(d->loop) + DOVECOT_WAIT,
 				ask->on_said, ask->arg };
 	d->count++;

@@ -3,7 +3,8 @@
  *
  * One connection for each source, over which questions with numbers go and answers come
  * back in any order. Who asks gets exactly one answer, at the latest after
- * DOVECOT_WAIT: Dovecot holds refusals back by itself. While it is not there, everything is
+ * DOVECOT_WAIT (Dovecot holds refusals back by itself, for two seconds). One that says
+ * nothing at all for so long is ending, and is left. While it is not there, everything is
  * answered with LATER, and a new connection is tried with growing pauses.
  *
  * Dovecot does not say whether a user exists. What it hashes, it hashes in its own
@@ -17,7 +18,7 @@
 #include "io/loop.h"
 
 #define DOVECOT_ASKS 256
-#define DOVECOT_WAIT ((ms_t)30000)
+#define DOVECOT_WAIT ((ms_t)10000)
 
 struct dovecot;
 
