@@ -121,6 +121,8 @@ bool queue_commit(struct queue *q, struct err *err)
 	if (!sql_plain(&q->sql, Q_COMMIT, "commit", err))
 		return false;
 	q->orders_touched = false;
+	q->purged += q->purged_now;
+	q->purged_now = 0;
 	return true;
 }
 
@@ -134,6 +136,7 @@ void queue_rollback(struct queue *q)
 	if (!sqlite3_get_autocommit(q->sql.db) &&
 	    !sql_plain(&q->sql, Q_ROLLBACK, "rollback", &ignored))
 		trouble = TROUBLE_BROKEN;
+	q->purged_now = 0;
 	if (q->orders_touched && !queue_orders_load(q, &ignored))
 		trouble = TROUBLE_BROKEN;
 	q->sql.trouble = trouble;

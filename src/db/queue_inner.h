@@ -25,7 +25,8 @@ struct queue {
 	struct sql sql;
 	int log_pages; /* when to move the log into the file */
 	uint32_t job_last;
-	bool orders_touched; /* in this transaction */
+	bool orders_touched;	    /* in this transaction */
+	int64_t purged_now, purged; /* caught one by one: in this transaction, in others */
 	size_t order_count;
 	struct in_force *order[QUEUE_ORDERS_MAX];
 };

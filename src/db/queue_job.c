@@ -190,8 +190,17 @@ bool queue_catch(struct queue *q, uint64_t id, bool fresh, int64_t wall, bool *c
 		if (*caught && (!carry_out(q, o, id, fresh, wall, err) ||
 				!set(q, Q_JOB_CAUGHT, o->number, size, err)))
 			return false;
+		q->purged_now += *caught && o->kind == JOB_PURGE;
 	}
 	return true;
+}
+
+int64_t queue_purged(struct queue *q)
+{
+	int64_t n = q->purged;
+
+	q->purged = 0;
+	return n;
 }
 
 /* ---- making one ------------------------------------------------------------------------------- */

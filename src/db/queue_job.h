@@ -68,6 +68,12 @@ struct queue_job_step {
 MUST bool queue_job_step(struct queue *q, uint32_t number, size_t most, int64_t wall,
 			 struct queue_job_step *out, struct err *err);
 
+/*
+ * How many messages were purged when they were put or taken, since this was asked last. Not
+ * while a transaction is under way.
+ */
+int64_t queue_purged(struct queue *q);
+
 enum queue_job_answer {
 	JOB_ANSWER_OK,
 	JOB_ANSWER_NONE,     /* there is no such order */

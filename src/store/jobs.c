@@ -156,6 +156,7 @@ void jobs_turn(struct store *s)
 {
 	struct work_list *w = s->work;
 
+	pulse_gauge(s->pulse, GAUGE_QUEUE, -queue_purged(s->queue));
 	w->yielded = !w->yielded && writer_is_awaited(s->writer);
 	if (!w->yielded && !w->failed)
 		step_next(s);

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "base/id.h"
-#include "db/queue_route.h"
 #include "db/queue_read.h"
+#include "db/queue_route.h"
 
 #define NOW ((int64_t)1700000000000)
 

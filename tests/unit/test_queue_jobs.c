@@ -233,6 +233,8 @@ static void a_purge_is_in_force_before_any_row_has_changed(void **state)
 	assert_int_equal(t.junk, 0);
 	assert_int_equal(t.good, 3);
 	assert_int_equal(count(p, QUEUE_PURGED), 100);
+	assert_int_equal(queue_purged(p->q), 100);
+	assert_int_equal(queue_purged(p->q), 0);
 }
 
 static void what_arrives_while_an_order_is_in_force_is_caught(void **state)
