@@ -236,8 +236,9 @@ static void put_diagnosis(const struct dsn *d, const struct dsn_rcpt *r, struct 
 	struct span words = words_of(r->answer);
 
 	if (is_answer(r->answer) && r->host.n) {
+		/* a name; the address behind it is for people */
 		buf_put(out, SPAN("Remote-MTA: dns; "));
-		put_host(r->host, out);
+		put_host(span_head(r->host, span_find(r->host, ' ')), out);
 		buf_put(out, SPAN("\r\n"));
 	}
 	if (span_trim(words).n == 0)
