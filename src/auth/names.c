@@ -32,7 +32,7 @@ bool name_normal(struct span user, struct span domain, struct buf *out)
 	size_t at = span_find_last(user, '@');
 	struct span local = span_head(user, at), own = span_skip(user, at + 1);
 
-	if (own.n && own.p[own.n - 1] == '.')
+	while (own.n && own.p[own.n - 1] == '.')
 		own.n--;
 	if (local.n == 0 || !is_text(user) || (at < user.n && own.n == 0))
 		return false;

@@ -2,7 +2,7 @@
  * names - one account has one name, however it is written
  *
  * In lower case (ASCII), with a domain: that of the configuration if it came without one,
- * without a dot at its end. What is not ASCII is taken byte for byte, after a look whether
+ * without dots at its end. What is not ASCII is taken byte for byte, after a look whether
  * it is UTF-8 at all: no Unicode form is made of another here, so a name in NFD is another
  * name than in NFC, as for Dovecot.
  */
