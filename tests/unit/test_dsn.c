@@ -77,7 +77,9 @@ static void a_notice_says_who_why_and_what(void **unused)
 	expect_has("In-Reply-To: <1@us>\r\n", 1);
 	expect_has("report-type=delivery-status;", 1);
 	expect_has("    There is no such address. Is it spelled right?\r\n", 1);
-	expect_has("mx.far.example [192.0.2.1] answered:\r\n        550 5.1.1 No such user\r\n", 1);
+	expect_has(
+		"mx.far.example [192.0.2.1] answered:\r\n        550 5.1.1 No such user\r\n",
+		1);
 	expect_has("Reporting-MTA: dns; mx.us.example\r\n", 1);
 	expect_has("Original-Envelope-Id: QQ+314159\r\n", 1);
 	expect_has("Original-Recipient: rfc822; Bob+x@far.example\r\n", 1);
