@@ -27,7 +27,8 @@ static enum reply decide(const struct smtp_event *ev)
 	case SMTP_XCLIENT:
 		return no ? RE_XCLIENT_DENIED : RE_GREETING;
 	case SMTP_AUTH:
-		return RE_NOT_HERE;
+	case SMTP_AUTH_MORE:
+		return no ? RE_AUTH_FAILED : ev->text.n % 3 ? RE_AUTH_GO : RE_AUTH_OK;
 	case SMTP_QUIT:
 		return RE_BYE;
 	default:
@@ -69,7 +70,8 @@ static void transcript(struct span bytes, size_t chunk, unsigned offers, struct 
 	size_t have = 0;
 	struct smtp s;
 
-	smtp_init(&s, LINE_CAP, offers);
+	smtp_init(&s, offers & SMTP_OFFERS_AUTH ? LINE_CAP / 2 : LINE_CAP, offers);
+	smtp_allow_auth(&s, LINE_CAP);
 	while (bytes.n) {
 		struct span more = span_head(bytes, chunk);
 		struct span in = span_of(window, have + more.n);
@@ -100,7 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > 4096)
 		return 0;
-	offers = data[1] & (SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8 | SMTP_NORMALISES);
+	offers = data[1] & (SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8 | SMTP_NORMALISES |
+			    SMTP_OFFERS_AUTH);
 	buf_init(&whole, mem[0], sizeof(mem[0]));
 	buf_init(&chopped, mem[1], sizeof(mem[1]));
 	transcript(span_of(data + 2, size - 2), WINDOW - LINE_CAP, offers, &whole);
