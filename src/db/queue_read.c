@@ -1,5 +1,6 @@
 #include "db/queue_read.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db/queue_inner.h"
@@ -56,9 +57,15 @@ static int64_t or_never(sqlite3_stmt *st, int column)
 
 /* ---- looking ------------------------------------------------------------------------------ */
 
-#define LOOK_HEAD                                                                 \
-	"select m.id, m.state, m.flags, m.size, m.wall, m.peer, m.port, m.login," \
-	" m.sender, m.rcpt_total, m.incident, m.destination"
+static void put_head(const struct queue_look *look, char *out, size_t n)
+{
+	snprintf(out, n,
+		 "select m.id, m.state, m.flags, m.size, m.wall, %s, m.port, %s, %s,"
+		 " m.rcpt_total, m.incident, m.destination",
+		 look->without & LOOK_NO_PEER ? "null" : "m.peer",
+		 look->without & LOOK_NO_LOGIN ? "null" : "m.login",
+		 look->without & LOOK_NO_SENDER ? "null" : "m.sender");
+}
 
 static const char *base_of(const struct queue_look *look)
 {
@@ -141,11 +148,13 @@ bool queue_look(struct queue_reader *r, struct queue_look *look,
 		void *arg, struct err *err)
 {
 	sqlite3_stmt *st = NULL;
+	char head[256];
 	int64_t until;
 	bool good;
 
+	put_head(look, head, sizeof(head));
 	if (!look_bound(r, look, &until, err) ||
-	    !queue_ask(&r->sql, LOOK_HEAD, base_of(look), look->where, &st, err))
+	    !queue_ask(&r->sql, head, base_of(look), look->where, &st, err))
 		return false;
 	sql_bind(st, 1, queue_key(look->after));
 	sql_bind(st, 2, until);

@@ -38,13 +38,18 @@ enum queue_scope {
  * Looking for messages: from the oldest on, a window at a time, so that nobody waits long for
  * the reader. Begin with zeroes but for the first members; call it until `over`.
  */
+#define LOOK_NO_PEER   (1u << 0)
+#define LOOK_NO_LOGIN  (1u << 1)
+#define LOOK_NO_SENDER (1u << 2)
+
 struct queue_look {
 	const struct where *where; /* NULL: every message */
 	enum queue_scope scope;
-	int64_t wall;	/* ages are counted from then */
-	size_t most;	/* messages given at once */
-	size_t looks;	/* messages looked at, at once */
-	uint64_t after; /* the last one looked at */
+	unsigned without; /* LOOK_NO_: what nobody will read, which saves time */
+	int64_t wall;	  /* ages are counted from then */
+	size_t most;	  /* messages given at once */
+	size_t looks;	  /* messages looked at, at once */
+	uint64_t after;	  /* the last one looked at */
 	bool over;
 };
 

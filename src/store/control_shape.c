@@ -257,6 +257,9 @@ void control_shape(struct store *s, uint32_t ask, struct span words)
 	} else if (control_read_options(t, buf_span(&rest), usage)) {
 		tally_init(&h->tally, s->recipients.key);
 		h->wall = t->look.wall;
+		t->look.without = (h->by == BY_CLIENT ? 0 : LOOK_NO_PEER) |
+				  (h->by == BY_ACCOUNT ? 0 : LOOK_NO_LOGIN) |
+				  (h->by == BY_SENDER ? 0 : LOOK_NO_SENDER);
 		t->limit = t->limit == INT64_MAX ? SHAPE_ROWS : t->limit;
 		t->more = true;
 	}
@@ -394,6 +397,7 @@ void control_preview(struct stream *t, uint32_t job, const char *what)
 
 	t->work = p;
 	t->refill = refill_preview;
+	t->look.without = LOOK_NO_PEER;
 	t->more = t->ok = p != NULL;
 	if (p) {
 		const uint64_t *key = t->store->recipients.key;
