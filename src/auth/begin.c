@@ -70,7 +70,7 @@ static void look_up(struct attempt *t)
 	t->found = sources_find(t->auth->sources, attempt_user(t), 0, &t->account);
 }
 
-/* ---- whole at once ----------------------------------------------------------------------------- */
+/* ---- whole at once ---------------------------------------- */
 
 static void begin_password(struct attempt *t, const struct msg_AUTH *m)
 {
@@ -109,7 +109,7 @@ static void begin_external(struct attempt *t, const struct msg_AUTH *m)
 		attempt_start(t);
 }
 
-/* ---- tokens -------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------- */
 
 static void on_token(void *arg, const struct oauth_result *r)
 {
@@ -163,7 +163,7 @@ static void begin_token(struct attempt *t, const struct msg_AUTH *m)
 		    on_token, t);
 }
 
-/* ---- SCRAM ------------------------------------------------------------------------------------------- */
+/* ---- SCRAM ---------------------------------------- */
 
 static void challenge(struct attempt *t)
 {
@@ -239,7 +239,7 @@ static void go_on_scram(struct attempt *t, struct span text)
 	attempt_start(t);
 }
 
-/* ---- what edges say ------------------------------------------------------------------------------------- */
+/* ---- what edges say ---------------------------------------------------------------- */
 
 static void begin(struct attempt *t, const struct msg_AUTH *m)
 {

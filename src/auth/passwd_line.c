@@ -14,8 +14,12 @@ static bool forbids(struct span extra)
 
 enum passwd_says passwd_line(struct span line, struct passwd_row *out)
 {
-	struct span rest = span_trim(line);
+	struct span rest;
 
+	/* files that were written elsewhere */
+	if (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	rest = span_trim(line);
 	*out = (struct passwd_row){ 0 };
 	if (rest.n == 0 || rest.p[0] == '#')
 		return PASSWD_NOTHING;

@@ -20,7 +20,7 @@ struct sources {
 	struct source list[AUTH_SOURCES_MAX];
 };
 
-/* ---- the configuration ---------------------------------------------------------------------------- */
+/* ---- the configuration ---------------------------------------- */
 
 /* Without that section: the database. */
 static size_t wanted(const struct conf *conf, const struct password_source **out)
@@ -80,7 +80,7 @@ static bool is_same(const struct sources *s, const struct conf *conf)
 	return true;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------- */
 
 static bool open_one(struct sources *s, const struct conf *conf, struct source *one,
 		     struct err *err)
@@ -172,7 +172,7 @@ bool sources_conf(struct sources *s, const struct conf *conf, struct err *err)
 	return fill(s, conf, err);
 }
 
-/* ---- looking up ------------------------------------------------------------------------------------------ */
+/* ---- looking up ---------------------------------------------------------------- */
 
 static void take_hash(struct source_account *out, struct span hash)
 {
