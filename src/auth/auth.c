@@ -7,6 +7,7 @@
 #include "auth/inner.h"
 #include "base/fields.h"
 #include "crypt/password.h"
+#include "session/limits.h"
 
 #define BEAT_EVERY ((ms_t)250)
 
@@ -202,17 +203,7 @@ static void apply(struct auth *a)
 	const struct settings *set = &conf->set;
 	unsigned scram = 1u << SASL_SCRAM_SHA_256 | 1u << SASL_SCRAM_SHA_256_PLUS;
 
-	a->guard.limits = (struct accounts_limits){
-		.delay = set->auth_delay,
-		.delay_max = set->auth_delay_max,
-		.unknown_users = set->auth_unknown,
-		.guarded_at = set->auth_guarded_at,
-		.campaign_at = set->auth_campaign_at,
-		.places = set->quota_places,
-		.device_life = set->auth_device,
-		.remember_wrong = set->auth_wrong,
-		.observe = set->guard_mode == GUARD_OBSERVE,
-	};
+	limits_of_accounts(set, &a->guard.limits);
 	hashing_limit(a->hashing, (size_t)set->auth_queue, (unsigned)set->auth_cpu);
 	keeper_limit(a->keeper, set->auth_history);
 	passwords_scram(a->passwords, (conf->mechanisms & scram) != 0);
@@ -315,7 +306,7 @@ static void on_beat(void *arg)
 	timer_set(&a->beat, loop_now(a->loop) + BEAT_EVERY);
 }
 
-/* ---- the start -------------------------------------------------------------------------- */
+/* ---- the start ---------------------------------------- */
 
 static bool close_in(struct auth *a, const char *dir, struct err *err)
 {

@@ -160,7 +160,7 @@ size_t rows_bytes(enum account_table table);
 MUST bool rows_peek(const struct accounts *a, enum account_table table, size_t i,
 		    void *out);
 MUST bool rows_peek_key(const struct accounts *a, enum account_table table, uint64_t key,
-			void *out);
+			void *out, bool *whole);
 uint64_t rows_hash(const struct accounts *a, const void *p, size_t n);
 
 static inline struct account_head *account_head(const struct accounts *a)

@@ -98,9 +98,11 @@ void accounts_state(const struct accounts *a, struct span user, ms_t now, int64_
 	uint64_t key = accounts_hash(a, user);
 	gsec_t at = memory_second(now);
 	struct account_user u;
+	bool whole;
 
 	*out = (struct account_state){ 0 };
-	if (rows_peek_key(a, AT_USERS, key, &u)) {
+	if (rows_peek_key(a, AT_USERS, key, &u, &whole)) {
+		out->torn = !whole;
 		tell_user(&u, at, now, out);
 		tell_campaign(a, &u, at, out);
 	}

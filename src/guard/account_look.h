@@ -11,6 +11,7 @@
 
 struct account_state {
 	bool known;
+	bool torn; /* it was being written all the time: numbers may not fit together */
 	bool guarded;
 	ms_t guarded_since, guarded_until;
 	uint32_t places_wrong;	/* networks with wrong secrets within a week */

@@ -267,32 +267,46 @@ void *rows_get(struct accounts *a, enum account_table table, uint64_t key, gsec_
 
 /* ---- for readers ----------------------------------------------------------------------------- */
 
-/* What was met half written again and again is told as it is: all of it is checked. */
-bool rows_peek(const struct accounts *a, enum account_table table, size_t i, void *out)
+/*
+ * What was met half written again and again (its writer waits for a processor) is told as it
+ * is, as all of it is checked; *whole says so.
+ */
+static bool peek(const struct accounts *a, enum account_table table, size_t i, void *out,
+		 bool *whole)
 {
 	const uint32_t *seq = &account_head(a)->seq;
 	struct account_row row;
 
+	*whole = false;
 	for (unsigned n = 0; n < READ_TRIES; n++) {
 		uint32_t before = __atomic_load_n(seq, __ATOMIC_ACQUIRE);
 
 		memcpy(out, rows_at(a, table, i), kinds[table].bytes);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if ((before & 1) == 0 && __atomic_load_n(seq, __ATOMIC_RELAXED) == before)
+		*whole = (before & 1) == 0 &&
+			 __atomic_load_n(seq, __ATOMIC_RELAXED) == before;
+		if (*whole)
 			break;
 	}
 	memcpy(&row, out, sizeof(row));
 	return row.key != 0;
 }
 
+bool rows_peek(const struct accounts *a, enum account_table table, size_t i, void *out)
+{
+	bool whole;
+
+	return peek(a, table, i, out, &whole);
+}
+
 bool rows_peek_key(const struct accounts *a, enum account_table table, uint64_t key,
-		   void *out)
+		   void *out, bool *whole)
 {
 	size_t at = bucket_of(a, table, key);
 	struct account_row row;
 
 	for (size_t i = at; i < at + ACCOUNT_BUCKET; i++) {
-		if (!rows_peek(a, table, i, out))
+		if (!peek(a, table, i, out, whole))
 			continue;
 		memcpy(&row, out, sizeof(row));
 		if (row.key == key)

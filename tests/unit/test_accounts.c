@@ -1,4 +1,9 @@
 /* The guard of accounts, rule by rule. Whole attacks are in test_accounts_attacks.c. */
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "accounts_kit.h"
 
 static const struct addr home = { { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
@@ -585,6 +590,48 @@ static void another_memory_is_not_opened(void **state)
 	assert_false(accounts_open(&a, s->mem, s->a.n));
 }
 
+/*
+ * Each attempt at a trap changes two counts at once. A reader in another process sees both
+ * or neither, or says that it does not know, though it takes no lock.
+ */
+static void a_reader_never_sees_half_of_what_is_written(void **state)
+{
+	struct site *s = *state;
+	size_t reads = 0, changes = 0;
+	uint32_t was = 0;
+	void *shared = mmap(NULL, s->a.n, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status;
+	pid_t writer;
+
+	assert_true(shared != MAP_FAILED);
+	memcpy(shared, s->mem, s->a.n);
+	assert_true(accounts_open(&s->a, shared, s->a.n));
+	s->a.limits = site_limits;
+	writer = fork();
+	assert_true(writer >= 0);
+	if (writer == 0) {
+		struct login l = LOGIN(home, "oracle", "x", "tool");
+
+		l.trap = true;
+		for (;;)
+			(void)site_login(s, &l);
+	}
+	while (reads < 1000 || changes < 3) {
+		struct account_state st = site_state(s, "oracle");
+
+		if (st.torn)
+			continue;
+		assert_int_equal(st.failures, st.per_hour);
+		changes += st.failures != was;
+		was = st.failures;
+		reads++;
+	}
+	assert_int_equal(kill(writer, SIGKILL), 0);
+	assert_int_equal(waitpid(writer, &status, 0), writer);
+	munmap(shared, s->a.n);
+}
+
 /* Whatever is tried, by anybody, in any order. */
 static void a_known_device_is_refused_unseen_only_for_what_it_gave_before(void **state)
 {
@@ -661,6 +708,7 @@ int main(void)
 			too_many_places_in_a_day_are_told_and_held_but_not_for_old_devices),
 		site_test(what_it_only_observes_is_neither_refused_nor_delayed),
 		site_test(another_memory_is_not_opened),
+		site_test(a_reader_never_sees_half_of_what_is_written),
 		site_test(a_known_device_is_refused_unseen_only_for_what_it_gave_before),
 	};
 
