@@ -10,7 +10,7 @@
 #define ANSWER_WITHIN (10 * MS_MINUTE) /* a client, after our challenge */
 #define BLIND_LIFE    MS_MINUTE /* of what is remembered of a source that shows no hashes */
 
-/* ---- which are under way ---------------------------------------------------------------------- */
+/* ---- which are under way ---------------------------------------- */
 
 static struct attempt **chain_of_ask(struct auth *a, unsigned edge, uint64_t ask)
 {
@@ -124,7 +124,7 @@ struct attempt *attempt_find(struct auth *a, const struct peer *edge, uint64_t a
 	return t;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------- */
+/* ---- the end ---------------------------------------- */
 
 void attempt_words(struct attempt *t, struct span words)
 {
@@ -194,7 +194,7 @@ void attempt_end(struct attempt *t, enum authed result, enum event event,
 	conclude(t, result);
 }
 
-/* ---- who waits for another ------------------------------------------------------------------------ */
+/* ---- who waits for another ---------------------------------------- */
 
 static void make_ready(struct attempt *t)
 {
@@ -280,7 +280,7 @@ static void finish(struct attempt *t, enum account_outcome how)
 	settle(t);
 }
 
-/* ---- checking ----------------------------------------------------------------------------------- */
+/* ---- checking ---------------------------------------- */
 
 /* What the secret is compared with; for a user who has none, something as slow. */
 static struct span stored_of(const struct attempt *t)
@@ -457,7 +457,7 @@ static void check(struct attempt *t)
 		hash(t);
 }
 
-/* ---- the guard's word --------------------------------------------------------------------------- */
+/* ---- the guard's word ---------------------------------------- */
 
 static void judge(struct attempt *t)
 {
@@ -529,7 +529,7 @@ void attempt_start(struct attempt *t)
 	judge(t);
 }
 
-/* ---- leaving ------------------------------------------------------------------------------------- */
+/* ---- leaving ---------------------------------------- */
 
 void attempt_leave(struct attempt *t)
 {

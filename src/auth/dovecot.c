@@ -52,7 +52,7 @@ struct dovecot {
 
 static void plan(struct dovecot *d);
 
-/* ---- answers ------------------------------------------------------------------------------------ */
+/* ---- answers ---------------------------------------- */
 
 static void answer(struct dovecot *d, struct question *q, enum dovecot_says what)
 {
@@ -164,7 +164,7 @@ static const char *take_lines(struct dovecot *d)
 	return wrong;
 }
 
-/* ---- the connection ------------------------------------------------------------------------------- */
+/* ---- the connection ---------------------------------------- */
 
 static bool flush(struct dovecot *d)
 {
@@ -285,7 +285,7 @@ static void plan(struct dovecot *d)
 	timer_set(&d->timer, first);
 }
 
-/* ---- questions -------------------------------------------------------------------------------------- */
+/* ---- questions ---------------------------------------- */
 
 /* AUTH, its number, and as the last field what the client would have said. */
 static void put_question(struct dovecot *d, uint32_t number, const struct dovecot_ask *ask)
@@ -354,7 +354,7 @@ void dovecot_forget(struct dovecot *d, uint32_t number)
 	d->count--;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------- */
 
 bool dovecot_open(struct dovecot **out, struct loop *loop, const char *path,
 		  const char *domain, void (*trouble)(void *arg, const char *why),

@@ -45,7 +45,7 @@ struct hashing {
 	pthread_t thread[2 * THREADS_MAX];
 };
 
-/* ---- the heap ------------------------------------------------------------------------------ */
+/* ---- the heap ---------------------------------------- */
 
 static bool before(const struct hashing_job *a, const struct hashing_job *b)
 {
@@ -108,7 +108,7 @@ static struct hashing_job *last_of(const struct lane *l)
 	return worst;
 }
 
-/* ---- turns --------------------------------------------------------------------------------- */
+/* ---- turns ---------------------------------------- */
 
 static uint64_t next_tag(const uint64_t *last, uint64_t clock)
 {
@@ -167,7 +167,7 @@ static void await_purse(struct hashing *h)
 	pthread_cond_timedwait(&h->lanes[LANE_STRANGERS].wake, &h->lock, &t);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------- */
+/* ---- the threads ---------------------------------------- */
 
 /* The next job, taken out; NULL: it is time to end. */
 static struct hashing_job *await_job(struct hashing *h, enum lane_kind kind)
@@ -242,7 +242,7 @@ static void *be_for_strangers(void *arg)
 	return NULL;
 }
 
-/* ---- in the loop --------------------------------------------------------------------------------- */
+/* ---- in the loop ---------------------------------------- */
 
 static void on_bell(void *arg, unsigned ready)
 {
@@ -340,7 +340,7 @@ void hashing_look(struct hashing *h, struct hashing_state *out)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* ---- coming and going ------------------------------------------------------------------------------ */
+/* ---- coming and going ---------------------------------------- */
 
 static bool start_threads(struct hashing *h, size_t threads, struct err *err)
 {

@@ -74,7 +74,7 @@ static struct span text_of(const struct kept *k)
 	return span_of(k->text, k->n);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing ---------------------------------------- */
 
 static bool put_device(struct vault *v, struct device_row *r, struct err *err)
 {
@@ -194,7 +194,7 @@ static void wake(struct keeper *k)
 		timer_set(&k->timer, k->next);
 }
 
-/* ---- what is remembered -------------------------------------------------------------------------- */
+/* ---- what is remembered ---------------------------------------- */
 
 void keeper_device(struct keeper *k, const struct vault_device *d)
 {
@@ -270,7 +270,7 @@ void keeper_tell(struct keeper *k, struct span address, struct span kind,
 	wake(k);
 }
 
-/* ---- looking up ------------------------------------------------------------------------------------ */
+/* ---- looking up ---------------------------------------- */
 
 static bool found(struct keeper *k, bool ok, const struct err *err)
 {
@@ -317,7 +317,7 @@ void keeper_limit(struct keeper *k, int64_t history)
 	k->history = history;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------- */
 
 bool keeper_open(struct keeper **out, struct loop *loop, const char *path,
 		 const struct keeper_calls *calls, void *arg, struct err *err)

@@ -272,7 +272,7 @@ static void look(void *arg)
 	fclose(in);
 }
 
-/* ---- in the loop ---------------------------------------------------------------------------------- */
+/* ---- in the loop ---------------------------------------- */
 
 static void complain(struct passwd_file *f, const char *why)
 {

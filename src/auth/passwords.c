@@ -365,7 +365,7 @@ static void run(void *arg)
 	keeper_unlock(j->all->keeper);
 }
 
-/* ---- in the loop ---------------------------------------------------------------------- */
+/* ---- in the loop ---------------------------------------- */
 
 static void end(struct job *j, bool ok, const char *text)
 {
@@ -433,7 +433,7 @@ void passwords_go_on(struct passwords *p)
 			start(j);
 }
 
-/* ---- commands --------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------- */
 
 static const struct kind *find_kind(struct span first, struct span word)
 {

@@ -44,7 +44,7 @@ static void drop(struct peer *p)
 		oauth_gone(a->oauth, loop_now(a->loop));
 }
 
-/* ---- what they say ------------------------------------------------------------------------------ */
+/* ---- what they say ---------------------------------------- */
 
 static bool tell_credential(struct auth *a, struct peer *edge, struct span frame)
 {
@@ -156,7 +156,7 @@ static void on_peer(void *arg, unsigned ready)
 	rearm(p);
 }
 
-/* ---- coming and going ----------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------- */
 
 static struct peer *place_of(struct auth *a, enum role role, unsigned number)
 {

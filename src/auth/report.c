@@ -39,7 +39,7 @@ static struct span reason_of(const struct attempt *t)
 	return span_str(account_why_word[t->done.verdict.why]);
 }
 
-/* ---- the log ------------------------------------------------------------------------------- */
+/* ---- the log ---------------------------------------- */
 
 static void log_end(struct attempt *t, enum authed result)
 {
@@ -66,7 +66,7 @@ static void log_end(struct attempt *t, enum authed result)
 		  loop_wall(a->loop), &t->try.from, buf_span(&row));
 }
 
-/* ---- the database ---------------------------------------------------------------------------- */
+/* ---- the database ---------------------------------------- */
 
 /*
  * Only of accounts that exist, so that guessers cannot fill it with names. Dovecot does not
@@ -129,7 +129,7 @@ void attempt_report(struct attempt *t, enum authed result)
 		keep_login(t, result == AUTHED_YES, wall);
 }
 
-/* ---- what is worth telling ----------------------------------------------------------------------- */
+/* ---- what is worth telling ---------------------------------------- */
 
 static void log_keyed(struct attempt *t, enum record kind, struct span key,
 		      const char *what)
