@@ -133,8 +133,7 @@ static bool users_ok(const struct conf *c)
 		if (!send_as_ok(&c->send_as[i]))
 			return false;
 	for (size_t i = 0; i < c->local_user_count; i++)
-		if (!ends_with_nul(c->local_users[i].name,
-				   sizeof(c->local_users[i].name)))
+		if (!ends_with_nul(c->local_users[i].name, sizeof(c->local_users[i].name)))
 			return false;
 	return true;
 }
