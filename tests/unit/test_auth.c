@@ -514,6 +514,40 @@ static void a_passwd_file_is_read_and_read_again_when_it_has_changed(void **stat
 	assert_int_equal(edge_try(r, &l).result, AUTHED_NO);
 }
 
+static void a_reload_is_in_force_for_the_next_attempt(void **state)
+{
+	struct rig *r = *state;
+	struct msg_CONF m = { 2 };
+	struct login l = { "admin", "x", HOME, 1 };
+	struct told t;
+	char guess[32];
+	int fd;
+
+	r->conf.set.auth_unknown = 1000;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	assert_string_equal(edge_try(r, &l).reason, "unknown-user");
+	r->conf.trap_count = 1;
+	snprintf(r->conf.traps[0], sizeof(r->conf.traps[0]), "admin");
+	fd = rig_memfd(span_of(&r->conf, sizeof(r->conf)));
+	msg_CONF_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, &fd, 1) && link_flush(r->life));
+	close(fd);
+	/* another link: until it was read */
+	for (unsigned i = 0;; i++) {
+		snprintf(guess, sizeof(guess), "guess %u", i);
+		l = (struct login){ "admin", guess, addr_v4(10, 0, (uint8_t)i, 1), i };
+		t = edge_try(r, &l);
+		assert_int_equal(t.result, AUTHED_NO);
+		if (strcmp(t.reason, "trap") == 0)
+			break;
+		assert_true(i < 250);
+	}
+	assert_int_equal(t.event, EV_AUTH_TRAPPED);
+	l = (struct login){ ALICE, "right", HOME, 1 };
+	assert_int_equal(edge_try(r, &l).result, AUTHED_YES);
+}
+
 /* ---- timing ------------------------------------------------------------------------------------------ */
 
 #define TRIALS 41
@@ -610,6 +644,7 @@ int main(void)
 		TEST(a_password_set_while_scram_is_named_has_keys),
 		TEST(who_the_kernel_vouches_for_needs_no_password),
 		TEST(a_passwd_file_is_read_and_read_again_when_it_has_changed),
+		TEST(a_reload_is_in_force_for_the_next_attempt),
 		TEST(unknown_wrong_and_disabled_take_the_same_time),
 	};
 
