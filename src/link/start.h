@@ -55,8 +55,8 @@ struct start {
 	struct start_listener listeners[LISTENERS_MAX];
 	size_t pulse_count;
 	struct start_pulse pulses[ROLES_MAX];
-	struct start_mapping guard;  /* edge: writable; store, watch: read-only */
-	struct start_mapping orders; /* watch: writable; edge: read-only */
+	struct start_mapping guard;    /* edge: writable; store, watch: read-only */
+	struct start_mapping orders;   /* watch: writable; edge: read-only */
 	struct start_mapping accounts; /* auth: writable; watch: read-only */
 	struct start_mapping access; /* edge, watch, firewall: read-only; again at reloads */
 	/*

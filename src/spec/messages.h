@@ -42,17 +42,18 @@ struct message_row {
 extern const struct message_row message_table[MESSAGE_COUNT];
 
 /* What a SUBMIT or DELIVER message needs of whoever takes it. */
-#define MAIL_8BIT   (1u << 0) /* BODY=8BITMIME */
-#define MAIL_BINARY (1u << 1) /* BODY=BINARYMIME */
-#define MAIL_UTF8   (1u << 2) /* SMTPUTF8 */
-#define MAIL_TLS    (1u << 3) /* it came over TLS */
-#define MAIL_AUTH   (1u << 4) /* its sender authenticated here */
-#define MAIL_LOCAL  (1u << 5) /* it was handed in by a program of this machine */
+#define MAIL_8BIT     (1u << 0) /* BODY=8BITMIME */
+#define MAIL_BINARY   (1u << 1) /* BODY=BINARYMIME */
+#define MAIL_UTF8     (1u << 2) /* SMTPUTF8 */
+#define MAIL_TLS      (1u << 3) /* it came over TLS */
+#define MAIL_AUTH     (1u << 4) /* its sender authenticated here */
+#define MAIL_LOCAL    (1u << 5) /* it was handed in by a program of this machine */
 #define MAIL_RET_HDRS (1u << 6) /* DSN: return headers only (RET=HDRS, RFC 3461) */
 #define MAIL_RET_FULL (1u << 7)
-#define MAIL_OURS   (1u << 8) /* made here: a DSN, a notice. Its sender gets no DSN */
-#define MAIL_HOLD   (1u << 9) /* auth says so (too many places): keep it for the administrator */
-#define MAIL_TOLD   (1u << 10) /* the store only: its sender knows that it waits */
+#define MAIL_OURS     (1u << 8) /* made here: a DSN, a notice. Its sender gets no DSN */
+#define MAIL_HOLD \
+	(1u << 9) /* auth says so (too many places): keep it for the administrator */
+#define MAIL_TOLD (1u << 10) /* the store only: its sender knows that it waits */
 
 enum submitted {
 	SUBMITTED_OK,	   /* on disk */
@@ -100,8 +101,9 @@ enum sasl_mechanism {
 extern const char *const sasl_word[SASL_COUNT];
 
 /* How a client that logs in is connected. */
-#define AUTH_TLS   (1u << 0)
-#define AUTH_LOCAL (1u << 1) /* over a socket of this machine: user is who the kernel says */
+#define AUTH_TLS (1u << 0)
+#define AUTH_LOCAL \
+	(1u << 1) /* over a socket of this machine: user is who the kernel says */
 
 enum authed {
 	AUTHED_YES,   /* login says who it is */

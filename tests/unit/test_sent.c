@@ -18,14 +18,15 @@ static void release(struct account *a)
 }
 
 /* A message to so many people, numbered from there. */
-static struct sent_verdict sends(struct account *a, uint32_t from, size_t count, int64_t at)
+static struct sent_verdict sends(struct account *a, uint32_t from, size_t count,
+				 int64_t at)
 {
 	static uint32_t to[10000];
 
 	for (size_t i = 0; i < count; i++)
 		to[i] = from + (uint32_t)i;
-	return account_sends(a, &limits, &(struct sending){ .recipients = to, .count = count },
-			     at);
+	return account_sends(a, &limits,
+			     &(struct sending){ .recipients = to, .count = count }, at);
 }
 
 static void a_sum_counts_the_part_of_the_time_before_that_is_still_in_it(void **unused)
@@ -155,8 +156,8 @@ static void the_oldest_contacts_go_first(void **unused)
 
 	(void)unused;
 	for (uint32_t i = 0; i < CONTACTS_MAX + 10; i++)
-		account_sends(&a, &none, &(struct sending){ .recipients = &i, .count = 1 },
-			      NOW);
+		account_sends(&a, &none,
+			      &(struct sending){ .recipients = &i, .count = 1 }, NOW);
 	assert_int_equal(a.count, CONTACTS_MAX);
 	assert_int_equal(a.contacts[9], CONTACTS_MAX + 9);
 	assert_int_equal(a.contacts[10], 10);
