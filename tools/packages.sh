@@ -106,7 +106,7 @@ build_packages='
 
 # For the tests; without the second list some of them skip.
 test_packages='
-	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest
+	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-pytest-xdist
 	openssl curl valgrind nftables iproute2'
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync

@@ -126,6 +126,31 @@ void hot_of_cold(const struct guard_cold *c, struct guard_hot *out)
 	}
 }
 
+static uint32_t more(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+void hot_join(struct guard_hot *row, const struct guard_cold *c)
+{
+	struct guard_hot was = { 0 };
+	uint8_t level = row->ban.level;
+
+	hot_of_cold(c, &was);
+	if (was.ban.until > row->ban.until)
+		row->ban = was.ban;
+	row->ban.level = (uint8_t)more(level, was.ban.level);
+	row->slow = was.slow > row->slow ? was.slow : row->slow;
+	row->good = more(row->good, was.good);
+	row->good_inside = more(row->good_inside, was.good_inside);
+	row->visits = more(row->visits, was.visits);
+	row->connects = more(row->connects, was.connects);
+	row->says |= was.says;
+	row->flags |= was.flags;
+	if (was.first && was.first < row->first)
+		row->first = was.first;
+}
+
 static float number(float f)
 {
 	return f > 0 && f < 1e9f ? f : 0; /* also of what is no number */

@@ -212,6 +212,11 @@ uint64_t cold_worth(const struct guard_cold *c, gsec_t now);
 void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold *out);
 /* Into a row of zeros. */
 void hot_of_cold(const struct guard_cold *c, struct guard_hot *out);
+/*
+ * Into the row of one who came back before we were told what it had done. Twice is as good
+ * as once.
+ */
+void hot_join(struct guard_hot *row, const struct guard_cold *c);
 /* Enums in range, numbers that are numbers: whoever wrote it may have been broken into. */
 void hot_tidy(struct guard_hot *row);
 
@@ -222,7 +227,10 @@ struct guard_cold *cold_find(const struct memory *m, const struct place *at,
 void cold_put(const struct memory *m, const struct place *at, const struct guard_cold *c,
 	      gsec_t now);
 void cold_drop(const struct memory *m, const struct place *at, struct guard_cold *c);
-/* Take a row from a snapshot, if nothing is known of its key. */
+/*
+ * Take a row from a snapshot, unless cold memory has its key already. Of one that is here
+ * now, what the snapshot knows more is joined to its row. True: it is a new one.
+ */
 MUST bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now);
 
 #endif

@@ -274,13 +274,22 @@ bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now)
 	struct guard_key k = cold_key(c);
 	struct place at = memory_place(m, k);
 	struct memory_shard *s = &m->shard[at.shard];
+	uint32_t i;
 	bool unknown;
 
 	if (!lock_take(&s->lock, m->worker)) {
 		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
 		return false;
 	}
-	unknown = find(m, &at, k) == NOWHERE && !cold_find(m, &at, k);
+	i = find(m, &at, k);
+	if (i != NOWHERE) {
+		__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
+		hot_tidy(&m->hot[i]);
+		hot_join(&m->hot[i], c);
+		memory_close_row(m, &m->hot[i]);
+		return false;
+	}
+	unknown = !cold_find(m, &at, k);
 	if (unknown)
 		cold_put(m, &at, c, memory_second(now));
 	lock_free(&s->lock);

@@ -21,6 +21,7 @@ struct remember {
 	uint64_t life; /* of it */
 	ms_t next;     /* copy */
 	bool busy;
+	bool last_is_due; /* we are draining: another copy is to be made, the last one */
 	/* the copy under way */
 	uint8_t *mem;
 	size_t room, n;
@@ -76,6 +77,7 @@ static void forget_copy(struct remember *r)
 }
 
 static void store_next(struct remember *r);
+static void begin(struct remember *r);
 
 /* If it failed, the last one still counts; the next one is tried when it is time. */
 static void done_store(struct op *op, struct batch *batch)
@@ -91,6 +93,8 @@ static void done_store(struct op *op, struct batch *batch)
 	if (op->committed)
 		r->last = next_head(r);
 	forget_copy(r);
+	if (r->last_is_due)
+		begin(r);
 }
 
 static void store_next(struct remember *r)
@@ -137,6 +141,7 @@ static void begin(struct remember *r)
 	/* what an earlier life knew is not thrown away before somebody else knows it */
 	if (!r->has_memory || r->busy || r->fd >= 0)
 		return;
+	r->last_is_due = false;
 	r->now = loop_now(s->loop);
 	r->wall = loop_wall(s->loop);
 	r->next = r->now + s->conf->set.guard_snapshot;
@@ -154,8 +159,10 @@ void remember_tick(struct remember *r)
 		r->next = now + r->store->conf->set.guard_snapshot;
 }
 
+/* One that is under way, or that waits for a merge, knows too little. */
 void remember_drain(struct remember *r)
 {
+	r->last_is_due = true;
 	begin(r);
 }
 
@@ -229,6 +236,8 @@ static void forget_last(struct remember *r)
 	r->told = NULL;
 	/* now what they know together is stored */
 	r->next = loop_now(r->store->loop);
+	if (r->last_is_due)
+		begin(r);
 }
 
 static void tell(struct remember *r, struct edge_link *e)

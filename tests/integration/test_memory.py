@@ -196,7 +196,7 @@ def test_of_a_damaged_snapshot_what_is_whole_comes_back(guarded, name, how, bann
     if banned is not None:
         assert is_refused(guarded) == banned
     get_banned(guarded, "127.0.0.99")
-    guarded.stop()
+    assert guarded.stop() == 0
     guarded.start()
     wait_for("what is remembered", lambda: is_refused(guarded, "127.0.0.99"))
 

@@ -161,6 +161,45 @@ static void what_is_known_already_wins(void **unused)
 	remember_close(&b);
 }
 
+/* An edge serves before another one has merged what an earlier life knew. */
+static void who_comes_back_before_the_merge_keeps_its_ban(void **unused)
+{
+	struct guard_hot *row, out;
+	struct remember a, b;
+	struct disk d;
+	size_t torn;
+
+	(void)unused;
+	remember_open(&a, shape);
+	remember_open(&b, shape);
+	row = memory_open_row(&a.m, nth_key(3), NOW);
+	row->last = row->first = memory_second(NOW);
+	row->ban.since = memory_second(NOW);
+	row->ban.until = memory_second(NOW) + 3600;
+	row->ban.step = STEP_REFUSE;
+	row->ban.rule = RULE_POINTS;
+	row->ban.level = 2;
+	row->visits = 7;
+	memory_close_row(&a.m, row);
+	write_disk(&a, &d);
+	row = memory_open_row(&b.m, nth_key(3), NOW);
+	row->connects = 5;
+	memory_close_row(&b.m, row);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(snapshot_read(&b.m, buf_span(&d.buf), NOW, WALL, &torn),
+				 0);
+		assert_true(memory_peek(&b.m, nth_key(3), &out));
+		assert_int_equal(out.ban.step, STEP_REFUSE);
+		assert_int_equal(out.ban.rule, RULE_POINTS);
+		assert_int_equal(out.ban.level, 2);
+		assert_int_equal(out.visits, 7);
+		assert_int_equal(out.connects, 5);
+	}
+	free(d.mem);
+	remember_close(&a);
+	remember_close(&b);
+}
+
 /* One bit anywhere: that row is left out, and no other. */
 static void a_flipped_bit_costs_one_row(void **unused)
 {
@@ -258,6 +297,7 @@ int main(void)
 			what_was_written_is_read_into_a_memory_whose_clock_began_elsewhere),
 		cmocka_unit_test(the_time_that_nobody_was_running_counts_if_it_can_be_true),
 		cmocka_unit_test(what_is_known_already_wins),
+		cmocka_unit_test(who_comes_back_before_the_merge_keeps_its_ban),
 		cmocka_unit_test(a_flipped_bit_costs_one_row),
 		cmocka_unit_test(what_was_cut_off_is_counted_and_the_rest_is_read),
 		cmocka_unit_test(a_buffer_that_is_too_small_is_told),
