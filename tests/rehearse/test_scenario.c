@@ -878,7 +878,7 @@ static void check_bench(const char *path, const char *name)
 {
 	struct scenario *s = shipped(path, NULL);
 
-	expect_true(name, s->phase[PHASE_ATTACK] <= 30000);
+	expect_true(name, s->phase[PHASE_ATTACK] <= 90000);
 	scenario_close(&s);
 }
 
