@@ -61,7 +61,7 @@ def attacked(make_server, tmp_path):
 def test_each_refused_recipient_is_counted_once(attacked, dialogue, event):
     result, since = attacked(dialogue)
     refused = heard(result, "rcpt", "no")
-    assert refused >= 40 * 10 and heard(result, "body", "yes", ["regular"]) > 0
+    assert refused > 0 and heard(result, "body", "yes", ["regular"]) > 0
     wait_for("the counters", lambda: since()["event", event] == refused)
     n = since()
     assert n["event", "recipient-accepted"] == heard(result, "rcpt", "yes")
