@@ -61,7 +61,7 @@ static void on_failed(void *arg, const char *what, const char *why)
 
 static uint16_t number_of(const char *text)
 {
-	uint64_t n;
+	uint64_t n = 0;
 
 	if (!text || !number_parse(span_str(text), UINT16_MAX, &n))
 		die("a number is missing");
