@@ -164,9 +164,9 @@ static bool get_slide(struct span *in, struct slide *s)
 	s->since = (int64_t)get(in, 8);
 	s->before = (int64_t)get(in, 8);
 	s->now = (int64_t)get(in, 8);
-	/* sums of these cannot overflow */
-	return s->before >= 0 && s->now >= 0 && s->before < INT32_MAX &&
-	       s->now < INT32_MAX;
+	/* sums and differences of these cannot overflow */
+	return s->since >= 0 && s->since < INT64_MAX / 2 && s->before >= 0 &&
+	       s->now >= 0 && s->before < INT32_MAX && s->now < INT32_MAX;
 }
 
 bool account_parse(struct account *a, struct span text)
