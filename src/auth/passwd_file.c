@@ -245,7 +245,7 @@ static struct table *read_table(struct passwd_file *f, FILE *in)
 static void look(void *arg)
 {
 	struct passwd_file *f = arg;
-	struct stamp before, after;
+	struct stamp before, after = { 0 };
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	FILE *in;
 
