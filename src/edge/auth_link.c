@@ -272,38 +272,12 @@ static bool take(struct edge *e, struct frame *f)
 	}
 }
 
-static bool receive(struct edge *e)
-{
-	struct frame f;
-	struct err err;
-
-	while (e->auth.link) {
-		switch (link_recv(e->auth.link, &f, &err)) {
-		case LINK_MORE:
-			return true;
-		case LINK_CLOSED:
-			return false;
-		case LINK_BROKEN:
-			report_trouble(e, "auth-link", err.text);
-			return false;
-		case LINK_GOT:
-			break;
-		}
-		if (!take(e, &f)) {
-			report_trouble(e, "auth-link", message_table[f.kind].word);
-			frame_close_fds(&f);
-			return false;
-		}
-		frame_close_fds(&f);
-	}
-	return true;
-}
-
 static void on_link(void *arg, unsigned ready)
 {
 	struct edge *e = arg;
 
-	if ((ready & WATCH_WRITE && !link_flush(e->auth.link)) || !receive(e)) {
+	if ((ready & WATCH_WRITE && !link_flush(e->auth.link)) ||
+	    !edge_receive(e, &e->auth, "auth-link", take)) {
 		auth_link_lost(e);
 		return;
 	}

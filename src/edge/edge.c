@@ -280,6 +280,36 @@ static void on_life(void *arg, unsigned ready)
 	}
 }
 
+/* ---- what other roles say ---------------------------------------------------------------- */
+
+bool edge_receive(struct edge *e, struct peer_link *p, const char *key,
+		  bool (*take)(struct edge *e, struct frame *f))
+{
+	struct frame f;
+	struct err err;
+
+	while (p->link) {
+		switch (link_recv(p->link, &f, &err)) {
+		case LINK_MORE:
+			return true;
+		case LINK_CLOSED:
+			return false;
+		case LINK_BROKEN:
+			report_trouble(e, key, err.text);
+			return false;
+		case LINK_GOT:
+			break;
+		}
+		if (!take(e, &f)) {
+			report_trouble(e, key, message_table[f.kind].word);
+			frame_close_fds(&f);
+			return false;
+		}
+		frame_close_fds(&f);
+	}
+	return true;
+}
+
 /* ---- the end ------------------------------------------------------------------------------ */
 
 void edge_less_busy(void *edge)

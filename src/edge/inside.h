@@ -403,6 +403,9 @@ struct tls *certs_read(int fd, const struct conf *conf, struct err *err);
 
 struct rules *rules_hold(struct rules *r);
 void rules_let_go(struct rules **r);
+/* Take what has come over a link. False: it is broken or has ended; the reason was told. */
+MUST bool edge_receive(struct edge *e, struct peer_link *p, const char *key,
+		       bool (*take)(struct edge *e, struct frame *f));
 /* A session or delivery has ended: was it the last of a draining edge? */
 void edge_less_busy(void *edge);
 
