@@ -18,7 +18,7 @@ from conftest import PATIENCE, ROLE_IDS, wait_for
 
 NFT = "/usr/sbin/nft"
 PORT = 2525
-SERVER = "10.99.0.1"
+SERVER, SERVER_6 = "10.99.0.1", "fd00:99::1"
 ON = """
 guard: { mode = "enforce"; lookups = false; };
 firewall: { enabled = true; %s };
@@ -85,6 +85,11 @@ class Net:
         self.outside.run("ip", "link", "set", "world", "up")
         self.inside.run("ip", "route", "add", "10.98.0.0/16", "via", "10.99.0.2")
         self.outside.run("ip", "route", "add", "local", "10.98.0.0/16", "dev", "lo")
+        self.inside.run("ip", "addr", "add", f"{SERVER_6}/64", "dev", "mx", "nodad")
+        self.outside.run("ip", "addr", "add", "fd00:99::2/64", "dev", "world", "nodad")
+        self.inside.run("ip", "route", "add", "fd00:98::/32", "via", "fd00:99::2")
+        self.outside.run("ip", "route", "add", "local", "fd00:98::/32", "dev", "lo")
+        self.outside.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
 
     def nft(self, *words, check=True):
         return self.inside.run(NFT, *words, check=check)
@@ -94,7 +99,8 @@ class Net:
 
     def connect(self, source, patience=PATIENCE):
         """What a client from there hears first; "silence" after that many seconds."""
-        return self.outside.run(sys.executable, "-c", CONNECT, source, SERVER, str(PORT),
+        server = SERVER_6 if ":" in source else SERVER
+        return self.outside.run(sys.executable, "-c", CONNECT, source, server, str(PORT),
                                 str(patience)).strip()
 
     def close(self):
@@ -115,7 +121,8 @@ def make_walled(net, make_server):
     def make(more="", settings="", start=True, run_args=()):
         server = make_server(
             start=False, users=(), under=net.inside.enter, run_args=run_args,
-            listen=f'listen = ( {{ address = "{SERVER}:{PORT}"; service = "smtp"; }} );',
+            listen=f'listen = ( {{ address = "{SERVER}:{PORT}"; }}, '
+                   f'{{ address = "[{SERVER_6}]:{PORT}"; }} );',
             settings=ON % more + settings + "\n")
         return server.start() if start else server
     return make
@@ -151,6 +158,22 @@ def test_a_whole_prefix_is_dropped_and_its_neighbours_are_not(net, make_walled):
     assert net.connect("10.98.15.255", patience=2) == "silence"
     assert net.connect("10.98.16.1").startswith("220")
     assert net.connect("10.98.7.255").startswith("220")
+
+
+def test_of_ipv6_a_whole_64_is_dropped_and_its_neighbours_are_not(net, make_walled):
+    server = make_walled()
+    assert net.connect("fd00:98:1:2::7").startswith("220")
+    server.cli("ban", "fd00:98:1:2::/64", "--for", "1h", "--why", "test")
+    wait_blocked(net, "fd00:98:1:2:: timeout")
+    before = server.log().count("peer=fd00:98:1:2:")
+    assert net.connect("fd00:98:1:2::7", patience=2) == "silence"
+    assert net.connect("fd00:98:1:2:ffff:ffff:ffff:ffff", patience=2) == "silence"
+    assert server.log().count("peer=fd00:98:1:2:") == before
+    assert net.connect("fd00:98:1:3::7").startswith("220")
+    wait_for("packets to be counted", lambda: status(server)["kernel-dropped"] >= 2)
+    server.cli("unban", "fd00:98:1:2::/64")
+    wait_for("it to be let in", lambda: not net.lists("fd00:98:1:2:: timeout"))
+    assert net.connect("fd00:98:1:2::7").startswith("220")
 
 
 def test_the_role_has_one_capability_and_its_own_user(net, make_walled):
