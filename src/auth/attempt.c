@@ -161,7 +161,7 @@ static void say(struct attempt *t, enum authed result)
 		.ask = t->ask,
 		.result = (uint8_t)result,
 		.event = (uint16_t)v->event,
-		.delay = result == AUTHED_NO ? (uint32_t)v->delay : 0,
+		.delay = result == AUTHED_YES ? 0 : (uint32_t)v->delay,
 		.tag = t->try.secret,
 		.known_device = v->known_device,
 		.held = t->done.held,

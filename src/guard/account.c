@@ -230,6 +230,17 @@ static void start_check(struct attempt *x)
 	p->waiting = 0;
 }
 
+/* A stranger hears it late, or would ask again at once, as fast as it can. */
+void attempt_later(const struct attempt *x, struct account_verdict *v)
+{
+	const struct accounts_limits *l = &x->a->limits;
+
+	v->go = GO_LATER;
+	v->why = WHY_OVERLOAD;
+	v->event = EV_AUTH_LATER;
+	v->delay = x->known || l->observe ? 0 : l->delay;
+}
+
 static bool many_wait(const struct attempt *x)
 {
 	const struct accounts_limits *l = &x->a->limits;
@@ -247,9 +258,7 @@ static void check(struct attempt *x, struct account_verdict *v)
 	if (busy && x->pair->busy_secret == x->secret) {
 		v->go = GO_SAME;
 	} else if (many_wait(x)) {
-		v->go = GO_LATER;
-		v->why = WHY_OVERLOAD;
-		v->event = EV_AUTH_LATER;
+		attempt_later(x, v);
 	} else if (busy) {
 		v->go = GO_WAIT;
 		x->pair->waiting = (uint16_t)(x->pair->waiting + 1);

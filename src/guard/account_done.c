@@ -337,9 +337,7 @@ struct account_done accounts_done(struct accounts *a, const struct account_try *
 		say_disabled(&x, &d.verdict);
 		break;
 	case ACCOUNT_UNCHECKED:
-		d.verdict.go = GO_LATER;
-		d.verdict.why = WHY_OVERLOAD;
-		d.verdict.event = EV_AUTH_LATER;
+		attempt_later(&x, &d.verdict);
 		break;
 	}
 	d.verdict.known_device = x.known;

@@ -20,6 +20,8 @@ ms_t attempt_delay(struct attempt *x, bool new);
 /* How long the refusals wait that are not told yet. */
 ms_t attempt_backlog(const struct attempt *x);
 bool attempt_guarded(const struct attempt *x);
+/* It cannot be checked now. */
+void attempt_later(const struct attempt *x, struct account_verdict *v);
 /* One more wrong secret, or one that is as good as wrong. checked: auth looked. */
 void attempt_wrong(struct attempt *x, bool repeated, bool refused);
 /* So many different users that do not exist were tried from its network that it is refused. */

@@ -68,12 +68,18 @@ static void refuse(struct step *t, enum reply r, enum event e)
 	mx_refuse(t, r, e, SPAN("AUTH"));
 }
 
-void login_later(struct step *t)
+static void put_off(struct step *t, ms_t delay)
 {
 	forget(t->s);
-	t->s->phase = PHASE_TALK;
+	mx_hold(t, RE_AUTH_LATER, delay);
+	if (delay <= 0)
+		mx_say_held(t);
+}
+
+void login_later(struct step *t)
+{
 	session_see(t, EV_AUTH_LATER);
-	mx_say(t, RE_AUTH_LATER, SPAN_NONE);
+	put_off(t, 0);
 }
 
 static void succeeded(struct step *t)
@@ -256,9 +262,7 @@ void login_authed(struct step *t)
 	session_see(t, a->event);
 	if (a->result == AUTHED_LATER || a->text.n > SMTP_CHALLENGE_MAX ||
 	    (yes && !keep_login(s, a->login))) {
-		forget(s);
-		s->phase = PHASE_TALK;
-		mx_say(t, RE_AUTH_LATER, SPAN_NONE);
+		put_off(t, a->delay);
 		return;
 	}
 	if (yes)

@@ -101,13 +101,15 @@ static void only_so_many_of_an_unknown_device_wait(void **state)
 	site_user(s, "alice", "right");
 	for (int i = 0; i < 100; i++) {
 		struct account_try t;
-		enum account_go go;
+		struct account_verdict v;
 
 		snprintf(secret, sizeof(secret), "wrong %d", i);
 		t = site_try(s, &l);
-		go = accounts_came(&s->a, &t, s->now, s->wall).go;
-		waits += go == GO_WAIT;
-		later += go == GO_LATER;
+		v = accounts_came(&s->a, &t, s->now, s->wall);
+		waits += v.go == GO_WAIT;
+		later += v.go == GO_LATER;
+		/* not at once, or it would ask as fast as it hears it */
+		assert_int_equal(v.delay, v.go == GO_LATER ? site_limits.delay : 0);
 	}
 	assert_int_equal(waits, 16);
 	assert_int_equal(later, 83);
@@ -141,7 +143,15 @@ static void what_could_not_be_checked_counts_for_nothing(void **state)
 	d = accounts_done(&s->a, &t, ACCOUNT_UNCHECKED, s->now, s->wall);
 	assert_int_equal(d.verdict.go, GO_LATER);
 	assert_int_equal(d.verdict.event, EV_AUTH_LATER);
+	assert_int_equal(d.verdict.delay, site_limits.delay);
 	assert_int_equal(site_state(s, "alice").failures, 0);
+	/* who is known hears it at once */
+	(void)site_in(s, "her device",
+		      (struct login)LOGIN(home, "alice", "right", "client"));
+	t = site_try(s, &l);
+	assert_int_equal(accounts_came(&s->a, &t, s->now, s->wall).go, GO_CHECK);
+	d = accounts_done(&s->a, &t, ACCOUNT_UNCHECKED, s->now, s->wall);
+	assert_int_equal(d.verdict.delay, 0);
 }
 
 /* ---- the same again --------------------------------------------------------------------------- */
