@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "app/places.h"
@@ -140,6 +141,17 @@ const struct port *ports_find(const struct ports *p, uint64_t id)
 	return NULL;
 }
 
+void port_close(const struct port *p)
+{
+	struct sockaddr_un sa = { 0 };
+	socklen_t n = sizeof(sa);
+
+	if (getsockname(p->fd, (struct sockaddr *)&sa, &n) == 0 &&
+	    sa.sun_family == AF_UNIX && *sa.sun_path)
+		(void)unlink(sa.sun_path);
+	close(p->fd);
+}
+
 bool ports_open(struct ports *out, const struct ports *had, struct systemd_sockets *given,
 		const struct conf *conf, ms_t patience, struct err *err)
 {
@@ -165,6 +177,6 @@ bool ports_open(struct ports *out, const struct ports *had, struct systemd_socke
 fail:
 	for (size_t i = 0; i < now.count; i++)
 		if (!ports_find(had, now.port[i].id))
-			close(now.port[i].fd);
+			port_close(&now.port[i]);
 	return false;
 }

@@ -31,6 +31,8 @@ struct ports {
 MUST bool ports_open(struct ports *out, const struct ports *had,
 		     struct systemd_sockets *given, const struct conf *conf,
 		     ms_t patience, struct err *err);
+/* Nobody listens there any more; the file of a socket of this machine goes with it. */
+void port_close(const struct port *p);
 /* Is a port of that id among them? */
 const struct port *ports_find(const struct ports *p, uint64_t id);
 

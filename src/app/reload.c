@@ -211,7 +211,7 @@ static void close_unwanted(struct supervisor *s, const struct ports *old)
 			continue;
 		for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 			tell_unlisten(c, p);
-		close(p->fd);
+		port_close(p);
 	}
 }
 

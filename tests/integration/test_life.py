@@ -167,6 +167,29 @@ def test_a_reload_opens_and_closes_ports_and_drops_no_session(server):
     server.wait_messages("alice", 2)
 
 
+def local(path):
+    return f'{{ address = "unix:{path}"; service = "submission"; }}'
+
+
+def test_the_file_of_a_socket_goes_with_its_listener(server):
+    path = server.home / "submit.sock"
+    first = f'{{ address = "127.0.0.1:{server.port}"; service = "smtp"; }}'
+    both = f'{first}, {local(path)}'
+    configure(server, lambda text: text.replace(first, both))
+    reload(server)
+    assert path.is_socket()
+    # one that cannot be had: what was opened before it goes as well
+    other = server.home / "other.sock"
+    third = f'{both}, {local(other)}, {local("/proc/x")}'
+    configure(server, lambda text: text.replace(both, third))
+    reload(server)
+    server.wait_log(r"log=reload-failed.*/proc/x")
+    assert path.is_socket() and not other.exists()
+    configure(server, lambda text: text.replace(third, first))
+    reload(server)
+    wait_for("the socket's file to go", lambda: not path.exists())
+
+
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(server):
     good = server.config.read_text()
     configure(server, lambda text: text.replace("smtp: {", "smtp: { recipients = 5; greet-dellay = \"1s\";"))
