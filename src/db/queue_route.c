@@ -83,6 +83,20 @@ bool queue_waiting_destinations(struct queue *q, int64_t *after, size_t limit,
 	return true;
 }
 
+bool queue_prune_destinations(struct queue *q, int64_t most, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_DESTINATIONS);
+	bool row;
+	int64_t count;
+
+	if (!sql_row(&q->sql, st, &row, "counting destinations", err))
+		return false;
+	count = row ? sqlite3_column_int64(st, 0) : 0;
+	sqlite3_reset(st);
+	return count <= most || sql_run(&q->sql, sql_start(&q->sql, Q_DESTINATIONS_PRUNE),
+					"forgetting destinations", err);
+}
+
 /* ---- routing ------------------------------------------------------------------------------------ */
 
 bool queue_unrouted(struct queue *q, int64_t wall, size_t limit,

@@ -35,6 +35,12 @@ MUST bool queue_waiting_destinations(struct queue *q, int64_t *after, size_t lim
 						  const struct queue_destination *d),
 				     void *arg, struct err *err);
 
+/*
+ * At a start, before anybody knows one: if there are more than `most`, those that no
+ * message has are forgotten.
+ */
+MUST bool queue_prune_destinations(struct queue *q, int64_t most, struct err *err);
+
 /* ---- routing --------------------------------------------------------------------------------- */
 
 struct queue_routed {

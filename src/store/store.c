@@ -25,6 +25,7 @@
 
 #define FRAMES_ONCE	  64
 #define DESTINATIONS_ONCE 1000
+#define DESTINATIONS_KEPT 10000		  /* that nothing goes to any more */
 #define DRAIN_WAITS	  (2 * MS_SECOND) /* for next hops, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
@@ -326,6 +327,8 @@ static bool load_destinations(struct store *s, struct loading *l, struct err *er
 	schedule_open(&s->schedule, s->destination_key, DESTINATIONS_MAX);
 	schedule_clock(&s->schedule, loop_now(s->loop), loop_wall(s->loop));
 	schedule_limit(&s->schedule, &s->conf->set);
+	if (!queue_prune_destinations(s->queue, DESTINATIONS_KEPT, err))
+		return false;
 	do
 		if (!queue_waiting_destinations(s->queue, &after, DESTINATIONS_ONCE,
 						on_destination, l, err))

@@ -415,6 +415,47 @@ static void a_destination_may_get_another_id(void **state)
 	assert_int_equal(take(p, p->local, 10).recipients, 2);
 }
 
+static void count_destination(void *arg, const struct queue_destination *d)
+{
+	(void)d;
+	++*(int *)arg;
+}
+
+static int destinations(struct place *p)
+{
+	int all = 0, waiting = 0;
+	int64_t after = 0;
+
+	do {
+		assert_true(queue_waiting_destinations(p->q, &after, 1, count_destination,
+						       &waiting, &err));
+		all += after != 0;
+	} while (after);
+	return all;
+}
+
+static void destinations_that_no_message_has_are_forgotten(void **state)
+{
+	struct place *p = *state;
+	struct queue_message held = message(5), waiting = message(6);
+
+	put(p, &waiting, 1, NOW); /* to the local one */
+	held.state = QUEUE_HELD;
+	put(p, &held, 3, NOW); /* to both */
+	assert_true(queue_begin(p->q, &err));
+	for (int i = 3; i < 20; i++)
+		assert_true(queue_put_destination(p->q, i, 5,
+						  span_of((const uint8_t *)&i, 1), &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_true(queue_prune_destinations(p->q, 19, &err));
+	assert_int_equal(destinations(p), 19);
+	assert_true(queue_prune_destinations(p->q, 18, &err));
+	assert_int_equal(destinations(p), 2);
+	assert_int_equal(take(p, p->local, 10).recipients, 1);
+	assert_true(order(p, QUEUE_RELEASE, 5) > 0);
+	assert_int_equal(take(p, p->remote, 10).recipients, 1);
+}
+
 static void a_clock_that_was_set_back_delays_nothing_for_long(void **state)
 {
 	struct place *p = *state;
@@ -667,6 +708,7 @@ int main(void)
 		TEST(a_whole_queue_changes_in_windows),
 		TEST(what_waited_too_long_is_dead),
 		TEST(a_destination_may_get_another_id),
+		TEST(destinations_that_no_message_has_are_forgotten),
 		TEST(a_clock_that_was_set_back_delays_nothing_for_long),
 		TEST(what_was_rolled_back_never_was),
 		TEST(the_log_is_moved_whatever_was_looked_at_before),
