@@ -136,21 +136,28 @@ def test_dane_is_obeyed_where_dnssec_vouches_for_it(home):
         "wrong.test": MX + f"_25._tcp.mx TLSA {WRONG}\n",
         "both.test": MX + f"_25._tcp.mx TLSA {WRONG}\n_25._tcp.mx TLSA {tlsa(cert[0])}\n",
         "useless.test": MX + f"_25._tcp.mx TLSA {tlsa(cert[0], usage=1)}\n",
-        "unsigned.test": MX + f"_25._tcp.mx TLSA {WRONG}\n",
+        "unsigned.test": MX + f"_25._tcp.mx TLSA {WRONG}\n_dane TLSA {WRONG}\n",
         "plainly.test": MX,
+        # the records of many names in one place; what is not signed there says nothing
+        "alias.test": MX + f"_25._tcp.mx CNAME _dane\n_dane TLSA {tlsa(cert[0])}\n",
+        "wrongalias.test": MX + "_25._tcp.mx CNAME _dane.wrong.test.\n",
+        "faralias.test": MX + "_25._tcp.mx CNAME _dane.unsigned.test.\n",
     }
+    zones["wrong.test"] += f"_dane TLSA {WRONG}\n"
     users = [f"bob@{z}" for z in zones]
-    signed = ("dane.test", "wrong.test", "both.test", "useless.test", "plainly.test")
+    signed = tuple(z for z in zones if z != "unsigned.test")
     with Space(), Dns(home / "dns", zones, signed=signed):
         with FarPostfix(home / "postfix", users, cert) as postfix:
             for domain, how in {"dane.test": "dane", "both.test": "dane", "useless.test": "no",
-                                "unsigned.test": "no", "plainly.test": "no"}.items():
+                                "unsigned.test": "no", "plainly.test": "no", "alias.test": "dane",
+                                "faralias.test": "no"}.items():
                 result = send(domain)
                 assert delivered(result), (domain, result.answers)
                 assert result.tls == f"TLSv1.3 verified={how}", domain
-            result = send("wrong.test")
-            assert failed_for_now(result) and "TLS" in result.answers[0]
-            assert not postfix.messages("bob@wrong.test")
+            for domain in ("wrong.test", "wrongalias.test"):
+                result = send(domain)
+                assert failed_for_now(result) and "TLS" in result.answers[0], domain
+                assert not postfix.messages(f"bob@{domain}")
             # what somebody has decided not to encrypt at all is not looked at
             assert send("wrong.test", tls="none").tls == ""
         # whose zone promises TLS, and who does not offer it, gets nothing in clear

@@ -6,6 +6,7 @@ import hmac
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import smtplib
 import ssl
@@ -155,6 +156,37 @@ def test_when_auth_dies_the_answer_is_later(mail):
             return code == 235
         wait_for("a login after auth is back", logged_in)
         assert seen <= {454, 235}
+
+
+def test_what_thunderbird_says(mail):
+    """Its own dialogue: an address literal, AUTH with its answer, the size, 8 bits, two mails in a row."""
+    with smtplib.SMTP(HOST, mail.ports["submission"], f"[{HOST}]", PATIENCE) as s:
+        assert s.docmd("EHLO", f"[{HOST}]")[0] == 250
+        assert s.docmd("STARTTLS")[0] == 220
+        s.sock = trusting(mail).wrap_socket(s.sock)
+        s.file = None
+        code, offers = s.docmd("EHLO", f"[{HOST}]")
+        words = {line.split()[0] for line in offers.upper().splitlines()[1:]}
+        assert code == 250 and {b"AUTH", b"SIZE", b"8BITMIME"} <= words and b"STARTTLS" not in words
+        plain = base64.b64encode(f"\0alice@example.test\0{mail.password}".encode()).decode()
+        assert s.docmd("AUTH", f"PLAIN {plain}")[0] == 235
+        for subject in ("the first of two", "the second"):
+            letter = (f"Message-ID: <{subject.replace(' ', '-')}@example.test>\r\n"
+                      "Date: Sat, 21 Nov 2026 12:00:00 +0100\r\nMIME-Version: 1.0\r\n"
+                      "User-Agent: Mozilla Thunderbird\r\nContent-Language: en-GB\r\n"
+                      f"To: bob@example.test\r\nFrom: Alice <alice@example.test>\r\nSubject: {subject}\r\n"
+                      "Content-Type: text/plain; charset=UTF-8; format=flowed\r\nContent-Transfer-Encoding: 8bit\r\n"
+                      "\r\nGr\u00fc\u00dfe \u2013 \u65e5\u672c\r\n").encode()
+            assert s.docmd(f"MAIL FROM:<alice@example.test> BODY=8BITMIME SIZE={len(letter)}")[0] == 250
+            assert s.docmd("RCPT TO:<bob@example.test>")[0] == 250
+            assert s.docmd("DATA")[0] == 354
+            s.send(letter + b".\r\n")
+            assert s.getreply()[0] == 250
+        assert s.docmd("QUIT")[0] == 221
+    for subject in ("the first of two", "the second"):
+        m = arrived(mail, "bob", subject)
+        assert m["Message-ID"] == f"<{subject.replace(' ', '-')}@example.test>"
+        assert m.get_payload(decode=True).decode().strip() == "Gr\u00fc\u00dfe \u2013 \u65e5\u672c"
 
 
 # ---- programs ---------------------------------------------------------------------------------
@@ -408,3 +440,44 @@ def test_scram_is_bound_to_its_connection(other):
         assert name in s.esmtp_features["auth"]
         assert scram(s, "alice@example.test", other.password, gs2, bytes(32), name) == 535
         assert scram(s, "alice@example.test", other.password, gs2, end_point(s), name) == 235
+
+
+class OverOpenssl:
+    """A connection of `openssl s_client`, which says what both ends export of TLS 1.3, as Python does not."""
+
+    def __init__(self, server):
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"{HOST}:{server.ports['submissions']}", "-tls1_3", "-nocommands",
+             "-ign_eof", "-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        told = ""
+        while not (line := self.process.stdout.readline()).startswith("220 "):
+            assert line, told
+            told += line
+        self.exported = bytes.fromhex(re.search(r"Keying material: ([0-9A-F]{64})$", told, re.M)[1])
+        assert self.docmd("EHLO laptop.example")[0] == 250
+
+    def docmd(self, *words):
+        self.process.stdin.write(" ".join(words) + "\r\n")
+        self.process.stdin.flush()
+        while line := self.process.stdout.readline():
+            if re.match(r"\d{3} ", line):
+                return int(line[:3]), line[4:].rstrip("\r\n").encode()
+        return 0, b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_scram_is_bound_to_what_both_ends_export(other):
+    gs2, name = b"p=tls-exporter,,", "SCRAM-SHA-256-PLUS"
+    with OverOpenssl(other) as s:
+        assert scram(s, "alice@example.test", other.password, gs2, bytes(32), name) == 535
+        assert scram(s, "alice@example.test", other.password, gs2, s.exported, name) == 235
+    # of one connection for another: somebody in between has two
+    with OverOpenssl(other) as s, OverOpenssl(other) as another:
+        assert scram(s, "alice@example.test", other.password, gs2, another.exported, name) == 535
