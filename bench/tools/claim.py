@@ -10,13 +10,13 @@ BARE = Play(ours("bare"), dict(PHASES, quiet="0s"), ceiling="0")
 
 
 class Claim:
-    """What is measured, how, and what is wanted of Holdfast."""
+    """What is measured, and how."""
 
-    def __init__(self, name, title, unit, figure, cpu, plays, kinds, about, wanted=None):
+    def __init__(self, name, title, unit, figure, cpu, plays, kinds, about, more=()):
         self.name, self.title, self.unit = name, title, unit
         self.figure, self.cpu = figure, cpu  # keys of rehearsal.figures()
         self.plays, self.kinds, self.about = plays, kinds, about
-        self.wanted = wanted or []  # (text, test of {server: median figure})
+        self.more = more  # columns besides: (heading, text of the results)
 
 
 def bare_rates(campaign):
@@ -36,13 +36,14 @@ def rows(claim, campaign, how):
     for name in campaign.names:
         results = campaign.of(how, name)
         if not results:
-            if name != "bare":
+            if name != "bare" and how.is_for(name):
                 yield "| %s | could not be played |" % name
             continue
         rate, cpu = median(results, claim.figure), median(results, claim.cpu)
         # what canned does is the ceiling itself
         limited = name not in ("bare", "canned") and canned and rate and rate >= 0.8 * canned
-        yield "| %s | %s%s [%s] | %s | %s | %s | %s | %s | %s | %s | %s |" % (
+        more = "".join(" %s |" % text(results) for _, text in claim.more)
+        yield "| %s | %s%s [%s] | %s | %s | %s | %s | %s | %s | %s | %s |%s" % (
             name,
             plain(rate),
             " (g)" if limited else "",
@@ -55,6 +56,7 @@ def rows(claim, campaign, how):
             plain(median(results, "generator_cpu")),
             plain(median(results, "log_per_1000"), 0),
             rehearsal.percent(median(results, "success")),
+            more,
         )
 
 
@@ -79,8 +81,9 @@ def table(claim, campaign, facts, now):
             "## " + how.name,
             "",
             "| server | %s [each round] | ÷ canned | ÷ bare | CPU-s per 1,000 | CPU ÷ bare "
-            "| CPU ÷ canned | generator cores | log bytes per 1,000 | honest served |" % claim.unit,
-            "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+            "| CPU ÷ canned | generator cores | log bytes per 1,000 | honest served |%s"
+            % (claim.unit, "".join(" %s |" % heading for heading, _ in claim.more)),
+            "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|" + "--:|" * len(claim.more),
         ]
         lines += rows(claim, campaign, how)
         lines.append("")

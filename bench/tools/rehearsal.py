@@ -67,9 +67,22 @@ def parse(p, kinds):
 class Play:
     """One scenario, and how it is played."""
 
-    def __init__(self, scenario, phases=None, services=("smtp",), ceiling="1s", scale=None):
+    def __init__(
+        self,
+        scenario,
+        phases=None,
+        services=("smtp",),
+        ceiling="1s",
+        scale=None,
+        beside=None,
+        only=None,
+    ):
         self.scenario, self.services, self.ceiling = scenario, services, ceiling
-        self.phases, self.scale = phases or {}, scale
+        self.phases, self.scale, self.beside = phases or {}, scale, beside
+        self.only = only  # these servers; None: all
+
+    def is_for(self, name):
+        return not self.only or name in self.only
 
     @property
     def name(self):
@@ -105,6 +118,8 @@ def play(place, server, how, seed, o):
         command += ["--" + phase, long]
     if how.scale:
         command += ["--scale", str(how.scale)]
+    if how.beside:
+        command += ["--beside", how.beside]
     if o.cores:
         command += ["--cores", o.cores]
     if os.path.exists(out):
@@ -170,6 +185,8 @@ class Campaign:
         return self.results
 
     def one(self, name, how, number):
+        if not how.is_for(name):
+            return
         before = machine.cpu()
         try:
             server = start(self.place, name, self.o, **self.options)
@@ -177,7 +194,10 @@ class Campaign:
             self.left_out.append("%s, round %d, %s: %s" % (how.name, number + 1, name, e))
             return
         try:
+            hashed = server.hashing_cpu()
             result = play(self.place, server, how, SEED + number, self.o)
+            if hashed is not None:
+                result["hashing_cpu_s"] = grown(hashed, server.hashing_cpu())
         except Trouble as e:
             self.left_out.append("%s, round %d, %s: %s" % (how.name, number + 1, name, e))
             say(self.left_out[-1])
@@ -217,12 +237,12 @@ def phase(result, name):
     return next((p for p in result["phases"] if p["phase"] == name), None)
 
 
-def over(result, name, honest):
-    """What the actors of one kind did in a phase."""
+def over(result, name, honest, called=None):
+    """What the actors of one kind, or one of them, did in a phase."""
     return [
         p
         for a in result["actors"]
-        if a["honest"] == honest
+        if a["honest"] == honest and called in (None, a["name"])
         for p in a["phases"]
         if p["phase"] == name
     ]
@@ -250,6 +270,12 @@ def replies(result):
     return total
 
 
+def share_done(phases):
+    """Of what was due, how much was done; None if nothing was."""
+    tried = sum(p["asked"] for p in phases)
+    return sum(p["done"] for p in phases) / tried if tried else None
+
+
 def worst(values):
     some = [v for v in values if v is not None]
     return max(some) if some else None
@@ -273,16 +299,23 @@ def figures(result):
     seconds = attack["to_s"] - attack["from_s"]
     mine = over(result, "attack", False)
     honest = over(result, "attack", True)
-    tried = sum(p["asked"] for p in honest)
     begun = sum(p["begun"] for p in mine)
     refused = sum(n for k in replies(result).values() for w, n in k.items() if w != "yes")
     said = sum(n for k in replies(result).values() for n in k.values())
     f = dict(result["figures"])
-    f["success"] = sum(p["done"] for p in honest) / tried if tried else None
+    f["success"] = share_done(honest)
     f["p50_ms"] = worst(p["p50_ms"] for p in honest)
     f["p99_ms"] = worst(p["p99_ms"] for p in honest)
     f["max_ms"] = worst(p["max_ms"] for p in honest)
     f["quiet_p99_ms"] = worst(p["p99_ms"] for p in over(result, "quiet", True))
+    logins = over(result, "attack", True, "submitter-plain")
+    f["logins"], f["logins_p99_ms"] = share_done(logins), worst(p["p99_ms"] for p in logins)
+    f["logins_quiet_p99_ms"] = worst(
+        p["p99_ms"] for p in over(result, "quiet", True, "submitter-plain")
+    )
+    f["hashing_cores"] = per_one(result.get("hashing_cpu_s"), seconds)
+    at_connect = stages(result).get("connect", {})
+    f["at_connect"] = sum(at_connect.get(end, 0) for end in ("refused", "later", "dropped"))
     f["attack_p50_ms"] = worst(p["p50_ms"] for p in mine)
     f["attack_p99_ms"] = worst(p["p99_ms"] for p in mine)
     f["attack_p999_ms"] = worst(p["p999_ms"] for p in mine)

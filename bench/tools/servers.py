@@ -27,19 +27,23 @@ BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 
 
 def holdfast_config(
-    directory, port, deliver_to="discard", sessions=None, tls=False, guard="", more=""
+    directory, ports, deliver_to="discard", sessions=None, tls=False, guard="", more=""
 ):
+    listeners = ", ".join(
+        '{ address = "127.0.0.1:%d"; service = "%s"; }' % (port, service)
+        for service, port in ports.items()
+    )
     text = """
 hostname = "%(host)s";
 domains = [ "%(domain)s" ];
-listen = ( { address = "127.0.0.1:%(port)d"; service = "smtp"; } );
+listen = ( %(listeners)s );
 dir = "%(directory)s";
 control = "%(directory)s/control.sock";
 delivery: { to = "%(deliver_to)s"; };
 """ % {
         "host": HOST,
         "domain": DOMAIN,
-        "port": port,
+        "listeners": listeners,
         "directory": directory,
         "deliver_to": deliver_to,
     }
@@ -162,6 +166,7 @@ class Server:
     name = None
     services = ("smtp",)  # the first is the one at .port
     packages = ()  # of Debian, which have to be installed
+    mixed = False  # AUTH on the port that other servers come to
     has_tls = False
     summary = ""  # its configuration, in a line
     patience = 5  # seconds that its greeting may take
@@ -278,6 +283,9 @@ class Server:
     def cpu(self):
         return self.account.seconds()
 
+    def hashing_cpu(self):
+        """Seconds spent on checking passwords, where that can be told; or None."""
+
     def settle(self, most=30):
         """Wait until the server does nothing any more, and say how long that took."""
         began, before = time.monotonic(), self.cpu()
@@ -350,7 +358,7 @@ class Holdfast(Server):
             self.config,
             holdfast_config(
                 d,
-                self.port,
+                self.ports,
                 self.deliver_to,
                 self.sessions,
                 self.tls,
@@ -391,6 +399,33 @@ class HoldfastObserve(Holdfast):
     summary = "as holdfast, but the guard only observes, and strangers need not wait"
     guard = 'mode = "observe";'
     more = 'smtp: { greet-delay = "0s"; };\n'
+
+
+class HoldfastLogins(Holdfast):
+    name = "holdfast-logins"
+    services = ("smtp", "submission")
+    summary = "as holdfast, and a port with AUTH, argon2id, no TLS needed"
+
+    def hashing_cpu(self):
+        """The role that checks passwords does hardly anything else."""
+        for pid in machine.tree(self.pids[0]):
+            if read("/proc/%d/cmdline" % pid).startswith("holdfast: auth"):
+                return machine.cpu_of(pid)
+        return None
+
+
+class HoldfastLoginsAtOnce(HoldfastLogins):
+    name = "holdfast-logins-at-once"
+    summary = (
+        "as holdfast-logins; refusals wait for nothing, no address is banned, a session may "
+        "fail 10,000 times"
+    )
+    guard = 'observe = [ "points", "history", "prefix", "rate", "late" ]; delay = "0s";'
+    more = (
+        'auth: { delay = "0s"; delay-max = "0s"; };\n'
+        'smtp: { greet-delay = "0s"; errors = 10000; };\n'
+        "sessions: { per-address = 0; };\n"
+    )
 
 
 class HoldfastListed(Holdfast):
