@@ -91,6 +91,7 @@ static bool open_one(struct sources *s, const struct conf *conf, struct source *
 
 	switch (c->kind) {
 	case PASSWORDS_DATABASE:
+	case PASSWORDS_BACKEND:
 	case PASSWORDS_KINDS:
 		return true;
 	case PASSWORDS_FILE:

@@ -94,7 +94,8 @@ static void put_entry(const struct config_show *a, const char *key,
 static void put_listener(const struct config_show *a, const struct listener *l,
 			 struct origin at)
 {
-	static const char *const services[SERVICE_COUNT] = { "smtp", "submission" };
+	static const char *const services[SERVICE_COUNT] = { "smtp", "submission", "imap",
+							     "pop3" };
 	static const char *const tls[] = { "none", "starttls", "implicit" };
 	uint8_t mem[400];
 	struct buf value;

@@ -37,7 +37,8 @@ static bool overlap(const struct listener *a, const struct listener *b)
 static void name_listener(struct listener *l)
 {
 	static const uint64_t key[2] = { 0x686f6c6466617374u, 0x6c697374656e6572u };
-	static const char *const services[SERVICE_COUNT] = { "smtp", "submission" };
+	static const char *const services[SERVICE_COUNT] = { "smtp", "submission", "imap",
+							     "pop3" };
 	uint8_t bytes[18];
 	struct buf b;
 

@@ -305,8 +305,29 @@ void auth_over(struct conn *c);
 /* The answer, for the step in which the session hears it; and after that. */
 void auth_fill(struct conn *c, struct session_in *in);
 void auth_heard(struct conn *c);
+/* What the mailbox server said to AUTHED_ASK; another AUTHED follows. */
+void auth_judged(struct conn *c, enum judged how);
+/* A session that auth let in to IMAP or POP3 is over. */
+void auth_left(struct conn *c);
 /* For the deliveries: deliveries_setup.ask_credential. */
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
+
+/* ---- mailbox.c ------------------------------------------------------------------------- */
+
+/*
+ * Who logs in to IMAP or POP3, and the mailbox server behind. DO_AUTH: what was given is kept,
+ * apart and for as long as it takes to log in there, then wiped.
+ */
+void mailbox_keep(struct conn *c, const struct session_credentials *with);
+/* AUTHED_ASK: the mailbox server is to judge it; auth_judged() follows. */
+void mailbox_judge(struct conn *c);
+/* DO_BACKEND: conn_answer(IN_BACKEND) follows; and what it is to hear, for that step. */
+void mailbox_open(struct conn *c);
+void mailbox_fill(struct conn *c, struct session_in *in);
+/* DO_RELAY, once the output is written: bytes only from here on. */
+void mailbox_relay(struct conn *c);
+/* The session is over: let go of whatever there is. Harmless if there is nothing. */
+void mailbox_end(struct conn *c);
 
 /* ---- ports.c --------------------------------------------------------------------------- */
 

@@ -44,6 +44,7 @@ static enum seat_state state_of(const struct conn *c)
 	case PHASE_FACTS:
 	case PHASE_AUTH:
 	case PHASE_SENDER:
+	case PHASE_BACKEND:
 		return SEAT_ASKS;
 	case PHASE_DELAY:
 		return SEAT_DELAYED;

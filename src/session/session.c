@@ -396,6 +396,9 @@ static void deadline_passed(struct step *t)
 	case PHASE_DELAY:
 		mx_say_held(t);
 		break;
+	case PHASE_BACKEND:
+		session_end_with(t, RE_INTERNAL, END_OURS);
+		break;
 	case PHASE_OPEN:
 	case PHASE_OVER:
 		break;
@@ -490,6 +493,8 @@ static void happened(struct step *t)
 	case IN_AUTHED:
 		if (s->phase == PHASE_AUTH)
 			login_authed(t);
+		break;
+	case IN_BACKEND:
 		break;
 	}
 }

@@ -14,7 +14,7 @@
  *   were received and not yet consumed, and with all members below `bytes` filled in.
  *   out is zeroed but for peer, letter and room.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND), while an answer is held back (DELAY), and while out->peer
+ *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND), while an answer is held back (DELAY), and while out->peer
  *   has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
  *   what was said has been sent; after a question, its answer is the step that goes on;
  *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
@@ -30,7 +30,7 @@
  *
  *     [DO_DROP]  then at most one of  DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS,
  *                                     DO_FACTS, DO_AUTH, DO_AUTH_MORE, DO_MAY_SEND,
- *                                     DO_CLOSE, DO_ABORT
+ *                                     DO_BACKEND, DO_RELAY, DO_CLOSE, DO_ABORT
  *
  * DO_DROP is about the transaction that was under way when the step began: its spool file
  * and whatever else edge/ holds for it. What is in the letter after the step belongs to
@@ -72,6 +72,7 @@ enum session_in_kind {
 	IN_FACTS, /* the answer to DO_FACTS: standing->facts is as good as it will get */
 	IN_CHALLENGE, /* an answer to DO_AUTH(_MORE): say text to the client */
 	IN_AUTHED,    /* the other one: authed */
+	IN_BACKEND,   /* the answer to DO_BACKEND: backend */
 };
 
 /* What came of an exchange; see messages.def. Texts are good for this step. */
@@ -81,6 +82,24 @@ struct session_authed {
 	ms_t delay;	  /* before a refusal is told */
 	bool held;	  /* what it sends is to be held */
 	struct span login, text;
+};
+
+/* How it went with the mailbox server. */
+enum session_backend_result {
+	BACKEND_READY, /* logged in there: relay */
+	BACKEND_BOX,   /* there is none: POP3 from our own Maildir, which is open now */
+	BACKEND_DENIES, /* it does not take a login that we take: our administrator's problem */
+	BACKEND_LIMITS, /* it has too many sessions of this user: [LIMIT], [IN-USE] */
+	BACKEND_DOWN,	/* it does not answer: [UNAVAILABLE], [SYS/TEMP] */
+	BACKEND_RESULTS
+};
+
+/* Texts are good for this step. */
+struct session_backend {
+	enum session_backend_result result;
+	struct span capability; /* IMAP: what it offers now, without "CAPABILITY "; may be empty */
+	uint32_t count; /* BOX: messages, and their size together */
+	uint64_t bytes;
 };
 
 /* DO_AUTH: what somebody wants to log in with. Spans point into the room and the input. */
@@ -104,6 +123,7 @@ struct session_in {
 	enum submitted submitted;
 	struct span text; /* of IN_CHALLENGE */
 	const struct session_authed *authed;
+	const struct session_backend *backend;
 	/* who gets mail here: a mapped rcptmap that rcptmap_ok() found good */
 	struct span recipients;
 	bool storage_full;
@@ -170,6 +190,14 @@ static inline struct span session_item_params(struct span item)
 #define DO_MAY_SEND \
 	(1u << 10) /* ask whether session_login() may send from out->address */
 
+/* IMAP, POP3: have session_login()'s mailbox server ready, logged in. IN_BACKEND comes. */
+#define DO_BACKEND (1u << 11)
+/*
+ * Our last words are in out->peer; behind them client and mailbox server talk with each
+ * other, beginning with the bytes that were not consumed. There are no more steps.
+ */
+#define DO_RELAY (1u << 12)
+
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
 	enum reply reply;
@@ -201,14 +229,15 @@ enum session_phase {
 	PHASE_PROXY, /* a PROXY header must come first */
 	PHASE_WAIT,  /* the greeting is delayed */
 	PHASE_TALK,
-	PHASE_TLS,    /* the handshake is under way */
-	PHASE_VERIFY, /* the store was asked about a recipient */
-	PHASE_ROOM,   /* waiting for room in the letter */
-	PHASE_SUBMIT, /* the store has the letter */
-	PHASE_FACTS,  /* waiting for look-ups about the client */
-	PHASE_DELAY,  /* an answer is held back */
-	PHASE_AUTH,   /* auth was asked about a login */
-	PHASE_SENDER, /* the store was asked about a sender address */
+	PHASE_TLS,     /* the handshake is under way */
+	PHASE_VERIFY,  /* the store was asked about a recipient */
+	PHASE_ROOM,    /* waiting for room in the letter */
+	PHASE_SUBMIT,  /* the store has the letter */
+	PHASE_FACTS,   /* waiting for look-ups about the client */
+	PHASE_DELAY,   /* an answer is held back */
+	PHASE_AUTH,    /* auth was asked about a login */
+	PHASE_SENDER,  /* the store was asked about a sender address */
+	PHASE_BACKEND, /* the mailbox server was asked for */
 	PHASE_OVER,
 };
 

@@ -106,6 +106,7 @@ bool triage_is_over(const struct step *t)
 	case PHASE_PROXY:
 	case PHASE_TLS:
 	case PHASE_SUBMIT:
+	case PHASE_BACKEND:
 	case PHASE_OVER:
 		break;
 	}
