@@ -3,8 +3,8 @@
  *
  * An array of these in a sealed memfd (MSG_BOX_IS), in the order of POP3's message numbers.
  */
-#ifndef LINK_BOX_H
-#define LINK_BOX_H
+#ifndef SPEC_BOX_H
+#define SPEC_BOX_H
 
 #include <stdint.h>
 
