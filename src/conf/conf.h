@@ -54,7 +54,7 @@ enum tls_use {
 struct listener {
 	struct endpoint at;
 	enum service service;
-	enum tls_use tls; /* default: START if there is a certificate, else NONE */
+	enum tls_use tls; /* default: NONE without a certificate, else by the port */
 	bool proxy;	  /* a PROXY header comes first, from addresses in proxy-from */
 	bool auth;	  /* users may log in; default: not with SERVICE_SMTP */
 	uint64_t id;	  /* stable over reloads: made from address and port, or path */
@@ -129,6 +129,9 @@ struct conf {
 	struct relay relays[RELAYS_MAX]; /* in the order of the file; the first that fits */
 
 	unsigned mechanisms; /* auth.mechanisms, read: 1u << enum sasl_mechanism */
+	/* those of them that IMAP and POP3 can have: with which there is a password, if one
+	 * is wanted by a mailbox server */
+	unsigned mailbox_mechanisms;
 	uint32_t password_source_count; /* 0: the database */
 	struct password_source password_sources[AUTH_SOURCES_MAX];
 	uint32_t trap_count;
@@ -149,6 +152,9 @@ struct conf {
 };
 
 #define CONF_MAGIC 0x48464333u /* "HFC3" */
+
+/* NULL: there is none of that name. */
+const struct backend *backend_find(const struct conf *c, struct span name);
 
 /* Is there something to fetch over HTTPS: policies, keys, what is said about tokens? */
 bool conf_wants_fetch(const struct conf *c);

@@ -46,6 +46,7 @@ struct backend {
 	char credential[TEXT_MAX]; /* of MASTER, AUTHZID and OWN */
 	enum backend_identity identity;
 	uint32_t weight; /* on the hash ring; 0: only for whom `mailboxes` or the database names */
+#define BACKEND_WEIGHT_MAX 100
 };
 
 /* mailboxes = ( { user = "bob@example.org"; backend = "a"; } ) */

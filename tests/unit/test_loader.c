@@ -137,7 +137,7 @@ static const struct {
 	{ "auth: { mechanisms = \"\"; };\nlisten = ( { address = \"127.0.0.1:587\"; service = \"submission\"; } );", "a.conf:1: auth.mechanisms names none, but there are listeners where users log in\n" },
 	{ "auth: { delay = \"20s\"; };",           "a.conf:1: auth.delay is more than auth.delay-max\n" },
 	{ "auth: { sources = ( { kind = \"passwd-file\"; } ); };", "a.conf:1: auth.sources: \"path\" is missing\n" },
-	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: a database has no \"path\"\n" },
+	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: this kind has no \"path\"\n" },
 	{ "auth: { sources = ( { kind = \"pam\"; } ); };", "a.conf:1: auth.sources: kind: \"pam\" is none of database|passwd-file|dovecot\n" },
 	{ "auth: { traps = [ \"\" ]; };",           "a.conf:1: auth.traps: a name is empty\n" },
 	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; } ); };", "a.conf:1: auth.oauth: i: without \"keys\" or \"introspect\" no token can be judged\n" },
