@@ -36,6 +36,12 @@ struct span session_host(const struct session *s)
 	return host.n ? host : SPAN("localhost");
 }
 
+bool session_reads_mail(const struct session *s)
+{
+	return s->listener->service == SERVICE_IMAP ||
+	       s->listener->service == SERVICE_POP3;
+}
+
 bool session_has_letter(const struct session *s)
 {
 	return (s->marks & MARK_MAIL) != 0;
@@ -100,7 +106,7 @@ static void last_word(struct step *t, enum reply r, struct span more)
 {
 	t->out->refused.reply = r;
 	if (buf_room(t->out->peer) >= LAST_WORD_MAX + more.n)
-		reply_print(r, more, t->out->peer);
+		t->how->last_word(r, more, t->out->peer);
 }
 
 void session_end_with(struct step *t, enum reply r, enum end why)
@@ -181,7 +187,7 @@ size_t session_item_room(const struct session *s)
 static void welcome(struct step *t)
 {
 	if (triage_greets_at_once(t))
-		mx_greet(t);
+		t->how->greet(t);
 	else
 		session_wait(t, PHASE_WAIT, t->now + t->s->conf->set.greet_delay);
 }
@@ -252,14 +258,14 @@ static void read_early(struct step *t)
 	bool early = t->s->marks & MARK_EARLY;
 
 	if (!early && triage_greets_at_once(t)) {
-		mx_greet(t);
+		t->how->greet(t);
 		return;
 	}
 	if (!early && t->left.n) {
 		t->s->marks |= MARK_EARLY;
 		session_see(t, EV_EARLY_TALK);
 		if (triage_observes(t, RULE_EARLY)) {
-			mx_greet(t);
+			t->how->greet(t);
 			return;
 		}
 	}
@@ -274,7 +280,7 @@ static void end_wait(struct step *t)
 		session_end_by(t, RULE_EARLY);
 	} else {
 		t->out->passed = true;
-		mx_greet(t);
+		t->how->greet(t);
 	}
 }
 
@@ -307,7 +313,7 @@ static void in_tls_now(struct step *t)
 	if (t->in->tls)
 		s->tls = *t->in->tls;
 	if (s->marks & MARK_GREETED)
-		mx_start_over(t);
+		t->how->start_over(t);
 	else
 		welcome(t);
 }
@@ -394,7 +400,7 @@ static void deadline_passed(struct step *t)
 		triage_waited(t, true);
 		break;
 	case PHASE_DELAY:
-		mx_say_held(t);
+		dialogue_say_held(t);
 		break;
 	case PHASE_BACKEND:
 		session_end_with(t, RE_INTERNAL, END_OURS);
@@ -495,6 +501,8 @@ static void happened(struct step *t)
 			login_authed(t);
 		break;
 	case IN_BACKEND:
+		if (s->phase == PHASE_BACKEND && t->how->backend)
+			t->how->backend(t, t->in->backend);
 		break;
 	}
 }
@@ -507,7 +515,7 @@ static void read_on(struct step *t)
 	if (t->s->phase == PHASE_WAIT)
 		read_early(t);
 	if (t->s->phase == PHASE_TALK)
-		mx_talk(t);
+		t->how->talk(t);
 	if (t->s->phase == PHASE_OVER)
 		t->left = span_skip(t->left, t->left.n);
 }
@@ -516,7 +524,12 @@ void session_step(struct session *s, const struct session_in *in, ms_t now,
 		  struct session_out *out)
 {
 	static const struct standing nothing;
-	struct step t = { .s = s, .in = in, .left = in->bytes, .now = now, .out = out };
+	struct step t = { .s = s,
+			  .how = dialogue_of(s->listener->service),
+			  .in = in,
+			  .left = in->bytes,
+			  .now = now,
+			  .out = out };
 
 	t.standing = in->standing ? in->standing : &nothing;
 	triage_learn(&t);

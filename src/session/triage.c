@@ -37,7 +37,7 @@ static bool is_trusted(const struct step *t)
 bool triage_greets_at_once(const struct step *t)
 {
 	return t->s->conf->set.greet_delay == 0 || t->standing->passed || is_trusted(t) ||
-	       submission_is(t->s);
+	       submission_is(t->s) || session_reads_mail(t->s);
 }
 
 /* ---- rules ------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ static void refuse(struct step *t, enum rule r, enum event e, struct span what)
 	if (reply_table[rule_table[r].reply].code == 421) /* it says that we close */
 		session_end_by(t, r);
 	else
-		mx_answer_by(t, r, what);
+		dialogue_answer_by(t, r, what);
 }
 
 /* True: refused, and not only watched. */
