@@ -128,6 +128,7 @@ struct edge {
 enum conn_state {
 	CONN_TALKS,
 	CONN_HANDSHAKE, /* TLS */
+	CONN_RELAYS,	/* no more steps; client and mailbox server talk with each other */
 	CONN_ENDING,	/* no more steps; our last words are on their way */
 	CONN_LINGERS,	/* all is said; what the peer still sends is thrown away */
 	CONN_DEAD,
@@ -143,6 +144,7 @@ enum conn_waits {
 	WAITS_SUBMITTED,
 	WAITS_FACTS, /* look-ups about the client */
 	WAITS_AUTH,
+	WAITS_BACKEND, /* its mailbox server */
 };
 
 /* A body that goes through a file. */
@@ -247,6 +249,14 @@ void conn_stop(struct conn *c);
 void conn_abort(struct conn *c);
 /* With the reply of this rule, as soon as no message of it is with the store. */
 void conn_dismiss(struct conn *c, enum rule why);
+/*
+ * For mailbox.c, from mailbox_relay() on: what no step has taken of the client's bytes, and
+ * that they are taken now. c->timer is mailbox.c's then.
+ */
+struct span conn_left_over(const struct conn *c);
+void conn_left_over_taken(struct conn *c);
+/* That was all: mailbox_end() follows, and the session is over. */
+void conn_relayed(struct conn *c, enum end why);
 
 /* ---- letter.c -------------------------------------------------------------------------- */
 
@@ -326,6 +336,9 @@ void mailbox_open(struct conn *c);
 void mailbox_fill(struct conn *c, struct session_in *in);
 /* DO_RELAY, once the output is written: bytes only from here on. */
 void mailbox_relay(struct conn *c);
+/* While it relays: the client's stream may be read or written, c->timer has come. */
+void mailbox_ready(struct conn *c);
+void mailbox_time(struct conn *c);
 /* The session is over: let go of whatever there is. Harmless if there is nothing. */
 void mailbox_end(struct conn *c);
 
