@@ -31,6 +31,11 @@ const struct cli_command command_table[] = {
 	  "set a user's password\n"
 	  "It holds at once. With --forget-devices all devices of the user are new again.",
 	  command_user_passwd, SHAPE_TABLE, false },
+	{ "user backend", "[ADDRESS [NAME | --remove]]",
+	  "say on which mailbox server somebody's mail is, or show who was named with one\n"
+	  "It goes before mailboxes in the configuration, and holds for sessions that begin\n"
+	  "from now on. ADDRESS is what somebody logs in with.",
+	  command_pass, SHAPE_TABLE, false },
 	{ "user list", "", "list the users", command_pass, SHAPE_TABLE, false },
 	{ "user disable", "ADDRESS", "let somebody log in no more, wherever the password is kept",
 	  command_user_account, SHAPE_TABLE, false },

@@ -190,6 +190,23 @@ const struct backend *backend_find(const struct conf *c, struct span name)
 	return NULL;
 }
 
+/* "@example.org" is everybody whose name ends like that. */
+static bool is_for(const struct mailbox *m, struct span user)
+{
+	struct span name = span_str(m->user);
+	bool all = span_starts(name, SPAN("@"));
+
+	return span_eq(all ? span_skip(user, span_find_last(user, '@')) : user, name);
+}
+
+const struct backend *backend_of_user(const struct conf *c, struct span user)
+{
+	for (size_t i = 0; i < c->mailbox_count; i++)
+		if (is_for(&c->mailboxes[i], user))
+			return &c->backends[c->mailboxes[i].backend];
+	return NULL;
+}
+
 bool conf_wants_fetch(const struct conf *c)
 {
 	bool mx = c->relay_hop == HOP_MX;

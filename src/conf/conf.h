@@ -155,6 +155,8 @@ struct conf {
 
 /* NULL: there is none of that name. */
 const struct backend *backend_find(const struct conf *c, struct span name);
+/* The one that mailboxes names for this user, in lower case; NULL: it names none. */
+const struct backend *backend_of_user(const struct conf *c, struct span user);
 
 /* Is there something to fetch over HTTPS: policies, keys, what is said about tokens? */
 bool conf_wants_fetch(const struct conf *c);
