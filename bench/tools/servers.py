@@ -27,19 +27,29 @@ BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 
 
 def holdfast_config(
-    directory, port, deliver_to="discard", sessions=None, tls=False, guard="", more=""
+    directory,
+    port,
+    deliver_to="discard",
+    sessions=None,
+    tls=False,
+    guard="",
+    more="",
+    listeners=(),
+    handshakes="",
 ):
     text = """
 hostname = "%(host)s";
 domains = [ "%(domain)s" ];
-listen = ( { address = "127.0.0.1:%(port)d"; service = "smtp"; } );
+listen = ( %(listen)s );
 dir = "%(directory)s";
 control = "%(directory)s/control.sock";
 delivery: { to = "%(deliver_to)s"; };
 """ % {
         "host": HOST,
         "domain": DOMAIN,
-        "port": port,
+        "listen": ", ".join(
+            ('{ address = "127.0.0.1:%d"; service = "smtp"; }' % port, *listeners)
+        ),
         "directory": directory,
         "deliver_to": deliver_to,
     }
@@ -60,8 +70,8 @@ delivery: { to = "%(deliver_to)s"; };
     text += "guard: { lookups = false; %s };\n" % guard + more
     if tls:
         text += (
-            'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
-            % (directory, directory)
+            'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); %s };\n'
+            % (directory, directory, handshakes)
         )
     return text
 
@@ -333,6 +343,7 @@ class Holdfast(Server):
     deliver_to = "discard"
     has_tls = True
     guard = ""  # of its settings, those that begin with guard
+    handshakes = ""  # that of tls
     more = ""  # and others
 
     def __init__(self, directory, program=None, sessions=None, tls=False, more=""):
@@ -356,6 +367,8 @@ class Holdfast(Server):
                 self.tls,
                 self.guard,
                 self.settings(),
+                self.listeners(),
+                self.handshakes,
             ),
         )
         return [self.program, "run", "--config", self.config]
@@ -363,6 +376,10 @@ class Holdfast(Server):
     def settings(self):
         """What its configuration has besides what all have."""
         return self.more
+
+    def listeners(self):
+        """What it listens on besides SMTP."""
+        return ()
 
     def introduce(self):
         for recipient in RECIPIENTS:
