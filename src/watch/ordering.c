@@ -93,7 +93,7 @@ static void on_saved(void *arg, uint64_t serial, const struct err *err)
 }
 
 /* It holds: have it written, and answer then. */
-static void save_and_answer(const struct asked *a, const char *text)
+void ordering_save(const struct asked *a, const char *text)
 {
 	struct ordering *o = a->sight->ordering;
 	uint64_t serial = ledger_save(o->ledger);
@@ -236,6 +236,11 @@ static void log_ordered(const struct sight *s, const char *what, const struct ne
 	if (why.n)
 		field_text(&out, "why", why);
 	log_own(s->log, LOG_ORDERED, buf_span(&out));
+}
+
+void ordering_log(const struct sight *s, const char *what, struct span why)
+{
+	log_ordered(s, what, NULL, 0, why);
 }
 
 static bool find_order(const struct sight *s, const struct net *net, struct order *out)
@@ -409,7 +414,7 @@ static void ban_now(const struct asked *a, const struct net *net,
 		buf_put(&out, SPAN(". The guard only observes, so nothing is refused "
 				   "(guard.mode, guard.observe)"));
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* Who would be hit, counted row by row. */
@@ -590,7 +595,7 @@ void ordering_unban(const struct asked *a)
 		lifted ? "what the guard held against it is forgiven" : "");
 	print_rest(s, &net, &out);
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* ---- allow ------------------------------------------------------------------------- */
@@ -633,7 +638,7 @@ static void disallow(const struct asked *a, const struct net *net)
 	}
 	log_ordered(a->sight, "allow-removed", net, 0, SPAN_NONE);
 	snprintf(text, sizeof(text), "%s is judged as others are.", text_of(net).text);
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* The kernel must not drop what is let in: neither itself nor a prefix around it. */
@@ -689,7 +694,7 @@ void ordering_allow(const struct asked *a)
 	print_within(w.within, &out);
 	buf_put(&out, SPAN("."));
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* ---- kick -------------------------------------------------------------------------- */
@@ -827,12 +832,12 @@ void ordering_lockdown(const struct asked *a)
 	}
 	orders_lockdown(s->view.orders, on, loop_wall(s->loop));
 	log_ordered(s, on ? "lockdown" : "lockdown-off", NULL, 0, SPAN_NONE);
-	save_and_answer(
-		a, !on ? "Strangers are let in again."
-		   : view_enforces(&s->view, RULE_LOCKDOWN)
-			   ? "Only known-good and allowed clients get in from now on; "
-			     "strangers get 421 and come again later. To end it: "
-			     "holdfast lockdown off"
-			   : "Lockdown, but the guard only observes: nobody is refused "
-			     "(guard.mode, guard.observe).");
+	ordering_save(a,
+		      !on ? "Strangers are let in again."
+		      : view_enforces(&s->view, RULE_LOCKDOWN)
+			      ? "Only known-good and allowed clients get in from now on; "
+				"strangers get 421 and come again later. To end it: "
+				"holdfast lockdown off"
+			      : "Lockdown, but the guard only observes: nobody is refused "
+				"(guard.mode, guard.observe).");
 }
