@@ -111,4 +111,4 @@ test_packages='
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
 	python3-jwt python3-cryptography libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd fail2ban unbound ldnsutils python3-dkim python3-nacl
-	python3-flufl.bounce'
+	python3-flufl.bounce dovecot-imapd dovecot-pop3d offlineimap3 fetchmail testssl.sh'

@@ -81,7 +81,7 @@ class Fronted:
             raise
         if isinstance(self.behind, DovecotBehind):
             # what somebody pays for a login is both
-            self.pids += self.behind.pids
+            self.more_pids = list(self.behind.pids)
             self.logs += self.behind.logs
 
     def await_up(self):
@@ -107,6 +107,7 @@ class Nginx(Fronted, peers.Unpacked):
     own = {"/var/lib/nginx": "root", "/var/log/nginx": "root"}
     has_tls = True
     workers = 2
+    wrong = "Invalid login"
     summary = "mail proxy, 2 workers, passwords in a map of its own, before dovecot-fast"
 
     def facts(self):

@@ -98,7 +98,7 @@ def play(place, server, how, seed, o):
         command += ["--" + option, "127.0.0.1:%d" % port]
     for address, password in list(servers.PASSWORDS.items())[: how.logins]:
         command += ["--login", "%s:%s" % (address, password)]
-    for pid in server.pids:
+    for pid in server.pids + server.more_pids:
         command += ["--server-pid", str(pid)]
     for log in server.logs:
         command += ["--server-log", log]

@@ -185,6 +185,7 @@ class Server:
         self.port = self.ports[self.services[0]]
         self.account = None
         self.processes, self.pids = [], []
+        self.more_pids = []  # of what stands behind it, if that is measured too
         self.output = os.path.join(self.directory, "output")
         self.logs = [self.output]
 
