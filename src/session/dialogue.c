@@ -7,6 +7,8 @@ const struct dialogue *dialogue_of(enum service service)
 	static const struct dialogue *const dialogues[SERVICE_COUNT] = {
 		[SERVICE_SMTP] = &mx_dialogue,
 		[SERVICE_SUBMISSION] = &mx_dialogue,
+		[SERVICE_IMAP] = &imap_dialogue,
+		[SERVICE_POP3] = &pop3_dialogue,
 	};
 
 	return dialogues[service];
@@ -152,6 +154,18 @@ void dialogue_bad(struct step *t, enum event odd, enum reply say, struct span te
 		if (lost && s->phase != PHASE_OVER)
 			session_end(t, END_ABUSE);
 	}
+}
+
+void dialogue_no_mailbox(struct step *t, enum session_backend_result why)
+{
+	static const enum reply replies[BACKEND_RESULTS] = {
+		[BACKEND_DENIES] = RE_MAILBOX_DENIED,
+		[BACKEND_LIMITS] = RE_MAILBOX_LIMIT,
+	};
+	enum reply r = why < BACKEND_RESULTS ? replies[why] : RE_NONE;
+
+	login_forget(t->s);
+	dialogue_answer(t, r == RE_NONE ? RE_MAILBOX_DOWN : r, SPAN_NONE);
 }
 
 /* ---- what all protocols have --------------------------------------------------------- */

@@ -29,7 +29,7 @@ struct dialogue {
 	void (*last_word)(enum reply r, struct span more, struct buf *out);
 	/* The peer has logged in: session_login(). */
 	void (*logged_in)(struct step *t);
-	/* The answer to DO_BACKEND; NULL: it never orders that. */
+	/* The answer to DO_BACKEND; NULL in SMTP, which never orders that. */
 	void (*backend)(struct step *t, const struct session_backend *b);
 };
 
@@ -57,6 +57,9 @@ void dialogue_bad(struct step *t, enum event odd, enum reply say, struct span te
 bool dialogue_count_error(struct step *t);
 /* One more command that leads nowhere. True: one too many, and the session is over. */
 bool dialogue_too_much_junk(struct step *t);
+
+/* There is no mailbox server for it after all: it hears why, and is nobody again. */
+void dialogue_no_mailbox(struct step *t, enum session_backend_result why);
 
 /* Is TLS there to be asked for? */
 bool dialogue_offers_tls(const struct session *s);

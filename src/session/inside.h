@@ -49,7 +49,6 @@
 #define FIX_UP_MAX    400	       /* the fields that we add behind a header */
 #define CHUNK_SLACK \
 	(16u << 20) /* a chunk may be so far above the limit and is swallowed */
-#define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
 
 /* One step under way. */
 struct step {
@@ -74,8 +73,10 @@ void session_end_by(struct step *t, enum rule r);
 /* We wait in this phase until then. */
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline);
 struct span session_host(const struct session *s);
-/* Is it here for the mail that is there (IMAP, POP3)? */
-bool session_reads_mail(const struct session *s);
+/* Who has logged in wants a mailbox server, */
+void session_ask_backend(struct step *t);
+/* and from here on talks with it. */
+void session_relay(struct step *t);
 
 /* Which offence is it to be answered like this? */
 enum event mx_offence(enum reply r);
@@ -97,6 +98,8 @@ void login_auth(struct step *t, struct span argument);
 void login_answer(struct step *t, enum event odd, struct span text);
 /* LOGIN, USER and PASS: a name and a password, both in the room that was lent. */
 void login_password(struct step *t, struct span user, struct span secret);
+/* May it log in now? If not, it has heard so. */
+bool login_may(struct step *t);
 /* What auth said, or that it says nothing. */
 void login_challenge(struct step *t);
 void login_authed(struct step *t);
@@ -116,6 +119,16 @@ void submission_header(struct step *t, bool was_open);
 bool submission_end(struct step *t);
 /* The answer to DO_MAY_SEND. */
 void submission_verdict(struct step *t, enum verdict v);
+
+/* A box is open: serve it. */
+void maildrop_begin(struct step *t, const struct session_backend *b);
+/* A command of an open one, and the answers to questions about it. */
+void maildrop_command(struct step *t, const struct pop3_event *ev);
+void maildrop_quit(struct step *t);
+void maildrop_text(struct step *t);
+void maildrop_removed(struct step *t);
+/* Go on with an answer of many lines. False: not now. */
+bool maildrop_go_on(struct step *t);
 
 /* Limits as they are now. */
 ms_t triage_command_time(const struct step *t);

@@ -9,6 +9,9 @@
 
 #include "base/bug.h"
 
+/* Mechanisms that tell us the password. */
+#define PASSWORDS (1u << SASL_PLAIN | 1u << SASL_LOGIN)
+
 /* ---- what is offered --------------------------------------------------------------- */
 
 /* Would anybody else hear the password? */
@@ -16,12 +19,6 @@ static bool is_safe(const struct session *s)
 {
 	return s->in_tls || s->conf->set.auth_clear ||
 	       (addr_is_loopback(&s->peer.addr) && addr_is_loopback(&s->via.addr));
-}
-
-static bool reads_mail(const struct session *s)
-{
-	return s->listener->service == SERVICE_IMAP ||
-	       s->listener->service == SERVICE_POP3;
 }
 
 /*
@@ -36,7 +33,7 @@ static unsigned possible(const struct session *s)
 		without |= 1u << SASL_EXTERNAL;
 	if (!s->in_tls)
 		without |= 1u << SASL_SCRAM_SHA_256_PLUS;
-	return (reads_mail(s) ? s->conf->mailbox_mechanisms : s->conf->mechanisms) &
+	return (session_reads_mail(s) ? s->conf->mailbox_mechanisms : s->conf->mechanisms) &
 	       ~without;
 }
 
@@ -49,7 +46,7 @@ unsigned login_mechanisms(const struct session *s)
 
 bool login_takes_passwords(const struct session *s)
 {
-	return login_mechanisms(s) & (1u << SASL_PLAIN | 1u << SASL_LOGIN);
+	return login_mechanisms(s) & PASSWORDS;
 }
 
 /* The exchange is over, and came to nothing. */
@@ -203,8 +200,7 @@ static void begin(struct step *t, struct span argument)
 	go_on(t, &ev);
 }
 
-/* May it log in now? If not, it has heard so. */
-static bool may_log_in(struct step *t)
+bool login_may(struct step *t)
 {
 	const struct session *s = t->s;
 
@@ -223,7 +219,7 @@ static bool may_log_in(struct step *t)
 
 void login_auth(struct step *t, struct span argument)
 {
-	if (may_log_in(t))
+	if (login_may(t))
 		begin(t, argument);
 }
 
@@ -231,7 +227,7 @@ void login_password(struct step *t, struct span user, struct span secret)
 {
 	struct sasl_event ev;
 
-	if (!may_log_in(t))
+	if (!login_may(t))
 		return;
 	if (!login_takes_passwords(t->s)) {
 		refuse(t, RE_AUTH_MECHANISM, EV_BAD_ARGUMENT);

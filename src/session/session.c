@@ -51,8 +51,7 @@ bool session_has_letter(const struct session *s)
 
 static bool in_message(const struct session *s)
 {
-	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp) &&
-	       s->phase != PHASE_SUBMIT;
+	return session_in_text(s) && s->phase != PHASE_SUBMIT;
 }
 
 /*
@@ -124,6 +123,24 @@ void session_end_by(struct step *t, enum rule r)
 	session_end(t, END_REFUSED);
 }
 
+/* ---- mailbox servers --------------------------------------------------------------- */
+
+void session_ask_backend(struct step *t)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	t->out->orders |= DO_BACKEND;
+	/* edge/ keeps the time; this is for when it does not */
+	session_wait(t, PHASE_BACKEND,
+		     t->now + set->backend_connect + set->backend_reply + ROLE_WAIT);
+}
+
+void session_relay(struct step *t)
+{
+	t->out->orders |= DO_RELAY;
+	session_wait(t, PHASE_RELAY, MS_NEVER);
+}
+
 /* ---- beginnings -------------------------------------------------------------------- */
 
 static bool is_in(const struct net *nets, uint32_t count, const struct addr *a)
@@ -146,7 +163,8 @@ void session_init(struct session *s, const struct session_setup *setup)
 		.deadline = MS_NEVER,
 		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
 	};
-	smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
+	if (!session_reads_mail(s))
+		smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
 	if (!*setup->listener->path)
 		return;
 	s->marks |= MARK_LOCAL | (setup->any_sender ? MARK_ANY_SENDER : 0);
@@ -155,6 +173,17 @@ void session_init(struct session *s, const struct session_setup *setup)
 		s->sasl.user_n = (uint8_t)setup->login.n;
 		memcpy(s->sasl.user, setup->login.p, setup->login.n);
 	}
+}
+
+bool session_is_let_in(const struct session *s)
+{
+	return s->marks & (MARK_LOGGED_IN | MARK_WELCOME);
+}
+
+void session_print_refusal(enum service service, enum reply r, struct span more,
+			   struct buf *out)
+{
+	dialogue_of(service)->last_word(r, more, out);
 }
 
 struct span session_login(const struct session *s)
@@ -173,6 +202,17 @@ bool session_in_exchange(const struct session *s)
 	       (s->sasl.at == SASL_AT_AUTH || s->sasl.at == SASL_AT_ANSWER);
 }
 
+bool session_reads_text(const struct session *s)
+{
+	return s->listener->service == SERVICE_POP3 && s->phase != PHASE_OVER &&
+	       (s->maildrop.says == MAILDROP_OPENS || s->maildrop.says == MAILDROP_TEXT);
+}
+
+bool session_in_text(const struct session *s)
+{
+	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp);
+}
+
 bool session_checks_from(const struct session *s)
 {
 	return submission_is(s);
@@ -180,7 +220,7 @@ bool session_checks_from(const struct session *s)
 
 size_t session_item_room(const struct session *s)
 {
-	return (s->smtp.offers & SMTP_OFFERS_DSN ? ITEM_MAX : ADDRESS_MAX) + 2;
+	return (submission_is(s) ? ITEM_MAX : ADDRESS_MAX) + 2;
 }
 
 /* Greet now, or listen for a while who cannot wait. */
@@ -338,9 +378,20 @@ static ms_t slow_at(const struct session *s)
 	return s->text_since + (earned > RATE_GRACE ? earned : RATE_GRACE);
 }
 
+/* Who reads mail has only so long to log in; what we take ourselves does not count. */
+static ms_t login_over_at(const struct session *s)
+{
+	if (s->marks & MARK_LOGGED_IN || s->phase == PHASE_AUTH ||
+	    s->phase == PHASE_BACKEND || s->phase == PHASE_DELAY)
+		return MS_NEVER;
+	return s->opened_at + s->conf->set.mailbox_login;
+}
+
 /* The end of the whole session; a store at work is waited for. */
 static ms_t session_over_at(const struct session *s)
 {
+	if (session_reads_mail(s))
+		return login_over_at(s);
 	return s->phase == PHASE_SUBMIT ? MS_NEVER
 					: s->opened_at + s->conf->set.session_timeout;
 }
@@ -352,7 +403,7 @@ static ms_t earlier(ms_t a, ms_t b)
 
 static ms_t wake_at(const struct session *s)
 {
-	if (s->phase == PHASE_OVER)
+	if (s->phase == PHASE_OVER || s->phase == PHASE_RELAY)
 		return MS_NEVER;
 	return earlier(s->deadline, earlier(slow_at(s), session_over_at(s)));
 }
@@ -369,6 +420,8 @@ static void timed_out(struct step *t)
 
 static void deadline_passed(struct step *t)
 {
+	static const struct session_backend none = { .result = BACKEND_DOWN };
+
 	switch (t->s->phase) {
 	case PHASE_PROXY:
 		session_see(t, EV_PROXY_BAD);
@@ -403,9 +456,13 @@ static void deadline_passed(struct step *t)
 		dialogue_say_held(t);
 		break;
 	case PHASE_BACKEND:
+		t->how->backend(t, &none);
+		break;
+	case PHASE_BOX:
 		session_end_with(t, RE_INTERNAL, END_OURS);
 		break;
 	case PHASE_OPEN:
+	case PHASE_RELAY:
 	case PHASE_OVER:
 		break;
 	}
@@ -442,6 +499,16 @@ static void stop(struct step *t)
 		end_by(t, END_SHUTDOWN, DO_ABORT);
 }
 
+/*
+ * It will say nothing more, and has said nothing that waits for its login. (In SMTP nothing
+ * may be behind AUTH.)
+ */
+static bool has_left(const struct step *t)
+{
+	return (t->s->phase == PHASE_AUTH || t->s->phase == PHASE_BACKEND) &&
+	       (!session_reads_mail(t->s) || !t->left.n);
+}
+
 static void happened(struct step *t)
 {
 	struct session *s = t->s;
@@ -455,7 +522,7 @@ static void happened(struct step *t)
 		break;
 	case IN_EOF:
 		s->marks |= MARK_EOF;
-		if (s->phase == PHASE_AUTH) /* nothing may be behind AUTH: it has left */
+		if (has_left(t))
 			session_end(t, END_HUNG_UP);
 		break;
 	case IN_BROKEN:
@@ -501,8 +568,16 @@ static void happened(struct step *t)
 			login_authed(t);
 		break;
 	case IN_BACKEND:
-		if (s->phase == PHASE_BACKEND && t->how->backend)
+		if (s->phase == PHASE_BACKEND)
 			t->how->backend(t, t->in->backend);
+		break;
+	case IN_TEXT:
+		if (s->phase == PHASE_BOX)
+			maildrop_text(t);
+		break;
+	case IN_REMOVED:
+		if (s->phase == PHASE_BOX)
+			maildrop_removed(t);
 		break;
 	}
 }

@@ -10,8 +10,20 @@ static ms_t shorter(ms_t now, ms_t whole)
 	return now > 0 && now < whole ? now : whole;
 }
 
+/* Who reads mail has time for that, and less before. */
+static ms_t reader_time(const struct step *t)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	return t->s->marks & MARK_LOGGED_IN
+		       ? set->mailbox_idle
+		       : shorter(t->standing->command_timeout, set->mailbox_login);
+}
+
 ms_t triage_command_time(const struct step *t)
 {
+	if (session_reads_mail(t->s))
+		return reader_time(t);
 	return shorter(t->standing->command_timeout, t->s->conf->set.command_timeout);
 }
 
@@ -107,6 +119,8 @@ bool triage_is_over(const struct step *t)
 	case PHASE_TLS:
 	case PHASE_SUBMIT:
 	case PHASE_BACKEND:
+	case PHASE_BOX:
+	case PHASE_RELAY:
 	case PHASE_OVER:
 		break;
 	}
