@@ -155,7 +155,7 @@ const struct cli_command command_table[] = {
 	{ "counters", "", "show every count: events, ends of sessions, log records",
 	  command_pass, SHAPE_TABLE, false },
 	{ "roles", "", "show the processes of the server", command_pass, SHAPE_TABLE, false },
-	{ "sessions", "[--client ADDRESS|PREFIX] [--limit N]",
+	{ "sessions", "[--client ADDRESS|PREFIX] [--user USER] [--limit N]",
 	  "show who is here, the worst standing first",
 	  command_pass, SHAPE_TABLE, false },
 	{ "top", "[--by points|rate|sessions|refused|bytes|cpu] [--limit N]",
@@ -190,7 +190,8 @@ const struct cli_command command_table[] = {
 	  "let it in, whatever it does; or list who is\n"
 	  "For good, or with --for. It wins over bans.",
 	  command_pass, SHAPE_TABLE, false },
-	{ "kick", "SESSION | ADDRESS | PREFIX", "end a session, or all from there",
+	{ "kick", "SESSION | ADDRESS | PREFIX | USER",
+	  "end a session, or all from there, or all of a user",
 	  command_order, SHAPE_TABLE, false },
 	{ "lockdown", "[on | off]",
 	  "let only known-good and allowed clients in; or say whether that is so\n"

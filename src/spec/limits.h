@@ -27,6 +27,8 @@
 #define TAG_MAX		 64	/* of an IMAP command; longer ones are refused */
 #define LITERAL_MAX	 4096	/* one literal before login; all of a command: IN_MAX */
 #define CLIENT_NAME_MAX	 64	/* what a client says it is (ID), as we keep it */
+#define HELLO_MAX	 40	/* of a TLS ClientHello in words (io/hello.h) */
+#define LOGINS_MAX	 1000000 /* IMAP and POP3 sessions that are counted; more are let in uncounted */
 #define BOX_MESSAGES_MAX 200000 /* of a Maildir that are served at once over POP3 */
 #define BOXES_MAX	 4096	/* Maildirs that are open for POP3 */
 #define CAPABILITY_MAX	 1000	/* what a mailbox server offers, as we pass it on */

@@ -709,6 +709,13 @@ struct kicking {
 	uint64_t found;
 };
 
+static bool is_kicked(const struct kick *k, const struct seat *s)
+{
+	if (k->session)
+		return s->session == k->session;
+	return k->user ? s->user == k->user : net_has(&k->net, &s->peer);
+}
+
 static bool kick_step(struct walk *w)
 {
 	struct kicking *k = (struct kicking *)w;
@@ -724,8 +731,7 @@ static bool kick_step(struct walk *w)
 		if (k->worker >= seats_workers(m))
 			return false;
 		if (seat_read(m, k->worker, k->seat, &seat))
-			k->found += k->kick.session ? seat.session == k->kick.session
-						    : net_has(&k->kick.net, &seat.peer);
+			k->found += is_kicked(&k->kick, &seat);
 	}
 	return true;
 }
@@ -744,13 +750,32 @@ static void kick_end(struct walk *w, enum walk_end how)
 		asked_refuse(&k->asked, text);
 	} else if (how != WALK_DROPPED) {
 		orders_kick(s->view.orders, &k->kick);
-		log_ordered(s, "kick", k->kick.session ? NULL : &k->kick.net, 0,
+		log_ordered(s, "kick",
+			    k->kick.session || k->kick.user ? NULL : &k->kick.net, 0,
 			    span_str(k->what));
 		snprintf(text, sizeof(text), "%llu session%s of %s: told to end.",
 			 (unsigned long long)k->found, k->found == 1 ? "" : "s", k->what);
 		asked_done(&k->asked, text);
 	}
 	free(k);
+}
+
+/* A session, an address, or a user. */
+static bool find_kicked(const struct sight *s, struct span target, struct kick *out,
+			struct err *err)
+{
+	uint8_t mem[2 * USER_MAX + 2];
+	struct buf user;
+
+	if (id_parse(target, &out->session) || asked_net(target, &out->net, err))
+		return true;
+	if (!asked_is_user(target))
+		return false;
+	buf_init(&user, mem, sizeof(mem));
+	if (!asked_user(s, target, &user))
+		return err_set(err, "That name is too long for a user.");
+	out->user = memory_hash(&s->view.guard.memory, buf_span(&user));
+	return true;
 }
 
 void ordering_kick(const struct asked *a)
@@ -762,10 +787,9 @@ void ordering_kick(const struct asked *a)
 	if (!k || !asked_read(a->rest, WORD_TARGET, &w, &err)) {
 		free(k);
 		asked_refuse(
-			a,
-			*err.text ? "kick SESSION | ADDRESS | PREFIX: `holdfast sessions` "
-				    "lists the sessions."
-				  : "Out of memory.");
+			a, *err.text ? "kick SESSION | ADDRESS | PREFIX | USER: `holdfast "
+				       "sessions` lists the sessions."
+				     : "Out of memory.");
 		return;
 	}
 	if (!a->sight->view.orders || !a->sight->view.has_memory) {
@@ -773,8 +797,7 @@ void ordering_kick(const struct asked *a)
 		asked_refuse(a, "The guard's memory is not there. See the log.");
 		return;
 	}
-	if (!id_parse(w.target, &k->kick.session) &&
-	    !asked_net(w.target, &k->kick.net, &err)) {
+	if (!find_kicked(a->sight, w.target, &k->kick, &err)) {
 		free(k);
 		asked_refuse(a, err.text);
 		return;
