@@ -33,8 +33,8 @@ const struct cli_command command_table[] = {
 	  command_user_passwd, SHAPE_TABLE, false },
 	{ "user backend", "[ADDRESS [NAME | --remove]]",
 	  "say on which mailbox server somebody's mail is, or show who was named with one\n"
-	  "It goes before mailboxes in the configuration, and holds for sessions that begin\n"
-	  "from now on. ADDRESS is what somebody logs in with.",
+	  "It holds for sessions that begin from now on; what mailboxes in the configuration\n"
+	  "says goes first. ADDRESS is what somebody logs in with.",
 	  command_pass, SHAPE_TABLE, false },
 	{ "user list", "", "list the users", command_pass, SHAPE_TABLE, false },
 	{ "backend list", "", "list the mailbox servers: whether they answer, and who talks with them",

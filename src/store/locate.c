@@ -112,22 +112,26 @@ static void change(struct store *s, uint32_t ask, struct span login, struct span
 
 /* ---- the administrator asks ---- */
 
+static const char *who_says(const struct store *s, struct span login)
+{
+	struct span name = find(s, login);
+
+	if (backend_of_user(s->conf, login))
+		return "mailboxes";
+	if (!name.n)
+		return "nobody: the name of the user decides";
+	return backend_find(s->conf, name)
+		       ? "database"
+		       : "database, but backends has none of that name";
+}
+
 static void put_place(const struct store *s, struct span login, struct buf *row)
 {
 	const struct backend *named = backend_of_user(s->conf, login);
-	struct span backend = find(s, login);
-	bool gone = backend.n && !backend_find(s->conf, backend);
 
 	field_text(row, "address", login);
-	if (!backend.n && named)
-		field_text(row, "backend", span_str(named->name));
-	else
-		field_text(row, "backend", backend);
-	field_text(row, "from",
-		   gone	       ? SPAN("database, but backends has none of that name")
-		   : backend.n ? SPAN("database")
-		   : named     ? SPAN("mailboxes")
-			       : SPAN("nobody: the name of the user decides"));
+	field_text(row, "backend", named ? span_str(named->name) : find(s, login));
+	field_text(row, "from", span_str(who_says(s, login)));
 }
 
 static void say_one(struct store *s, uint32_t ask, struct span login)
@@ -181,12 +185,19 @@ static bool read_login(struct store *s, uint32_t ask, struct span word,
 
 static void set(struct store *s, uint32_t ask, struct span login, struct span word)
 {
+	const struct backend *named = backend_of_user(s->conf, login);
+
 	if (span_eq(word, SPAN("--remove"))) {
 		if (find(s, login).n)
 			change(s, ask, login, SPAN_NONE);
 		else
 			control_done(s, ask, false, "no server is named for %.*s",
 				     SPAN_ARG(login));
+	} else if (named) {
+		control_done(s, ask, false,
+			     "mailboxes in the configuration names %s for %.*s, and goes "
+			     "first: change it there",
+			     named->name, SPAN_ARG(login));
 	} else if (backend_find(s->conf, word)) {
 		change(s, ask, login, word);
 	} else {

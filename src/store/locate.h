@@ -1,8 +1,7 @@
 /*
  * locate - whose mail is on which mailbox server, as the administrator said it
  *
- * What is said here goes before `mailboxes` of the configuration. It is about names that
- * people log in with, so it need not be about users of ours: mail of theirs may go
+ * `mailboxes` of the configuration goes before it. It is about names that people log in with, so it need not be about users of ours: mail of theirs may go
  * elsewhere, and their passwords may be known elsewhere.
  */
 #ifndef STORE_LOCATE_H

@@ -228,13 +228,13 @@ static void mailbox_servers_are_told_with_who_named_them(void **state)
 	struct rig *r = *state;
 
 	add(r, "user add bob@here.example");
-	do_command(r, "user backend zoe@far.example east");
+	do_command(r, "user backend zoe east");
 	do_command(r, "user backend bob@here.example west");
 	do_command(r, "user backend");
 	assert_int_equal(r->row_count, 2);
 	expect_true("first by name",
 		    rows_say(r, "address=bob@here.example backend=west from=database\n"
-				"address=zoe@far.example"));
+				"address=zoe backend=east"));
 	do_command(r, "user backend amy@far.example");
 	expect_true("by domain",
 		    rows_say(r, "address=amy@far.example backend=west from=mailboxes"));
@@ -274,6 +274,7 @@ static void commands_that_make_no_sense_say_so(void **state)
 		{ "user backend bob north", "no \"north\" among backends" },
 		{ "user backend bob east west", "usage" },
 		{ "user backend bob --remove", "no server is named" },
+		{ "user backend zoe@far.example east", "names west for zoe@far.example, and goes first" },
 		{ "user backend bo\tb east", "nothing that somebody logs in with" },
 		{ "alias add x@here.example y@here.example", "nobody at" },
 		{ "alias add x@here.example", "usage" },
