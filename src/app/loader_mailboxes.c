@@ -99,6 +99,8 @@ static bool is_user(const char *user)
 	struct span u = span_str(user);
 	size_t at = span_find_last(u, '@');
 
+	if (span_find(u, '@') == 0 && at > 0)
+		return false;
 	return u.n && (at == u.n || host_name_ok(span_skip(u, at + 1)));
 }
 
