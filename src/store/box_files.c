@@ -256,7 +256,7 @@ static bool print_uid(struct span base, struct sha256 *hash, struct box_item *it
 	struct buf out;
 
 	buf_init(&out, item->uid, sizeof(item->uid));
-	if (base.n <= BOX_UID_MAX && is_visible(base)) {
+	if (base.n && base.n <= BOX_UID_MAX && is_visible(base)) {
 		buf_put(&out, base);
 	} else {
 		sha256_put(hash, base);
