@@ -78,6 +78,7 @@ struct edge {
 	struct rules *rules;
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
+	struct mailboxes *mailboxes;
 	struct fetch_link fetch;
 	struct inquiry *inquiry; /* look-ups about clients */
 	struct timer beat, accept_again, drain_end, steps_again, stranded, tick;
@@ -95,8 +96,8 @@ struct edge {
 
 	struct guard guard;
 	struct conn **seated; /* by seat */
-	struct refusal refusals[RULE_COUNT];
-	struct refusal kicked;
+	struct refusal refusals[SERVICE_COUNT][RULE_COUNT];
+	struct refusal kicked[SERVICE_COUNT];
 	struct standing standing; /* for one step */
 	uint64_t ticks;
 	bool tight; /* more than half of the sessions are taken */
@@ -128,9 +129,9 @@ struct edge {
 enum conn_state {
 	CONN_TALKS,
 	CONN_HANDSHAKE, /* TLS */
-	CONN_RELAYS,	/* no more steps; client and mailbox server talk with each other */
-	CONN_ENDING,	/* no more steps; our last words are on their way */
-	CONN_LINGERS,	/* all is said; what the peer still sends is thrown away */
+	CONN_RELAYS,  /* no more steps; client and mailbox server talk with each other */
+	CONN_ENDING,  /* no more steps; our last words are on their way */
+	CONN_LINGERS, /* all is said; what the peer still sends is thrown away */
 	CONN_DEAD,
 };
 
@@ -145,6 +146,8 @@ enum conn_waits {
 	WAITS_FACTS, /* look-ups about the client */
 	WAITS_AUTH,
 	WAITS_BACKEND, /* its mailbox server */
+	WAITS_BOX,     /* the store, about its Maildir */
+	WAITS_READ,    /* a thread reads from it */
 };
 
 /* A body that goes through a file. */
@@ -187,13 +190,18 @@ struct conn {
 	struct letter letter; /* lent; memory NULL: none */
 	int64_t charged;      /* its part of edge->letter_memory */
 
+	struct box *box; /* a Maildir that it reads; NULL: none */
+
 	struct inquest *inquest;  /* what is asked about the client; NULL: nothing */
 	struct conn *next_asking; /* about the same client */
 
-	uint64_t hello;		       /* of its TLS, see io/tls.h */
-	uint64_t auth_ask;	       /* of the exchange that auth leads; 0: none */
+	uint64_t hello;	   /* of its TLS, see io/tls.h */
+	uint64_t auth_ask; /* of the exchange that auth leads; 0: none */
+	uint64_t auth_login; /* of the one that let it in to read mail, which auth counts; 0: none */
 	uint32_t tried;		       /* the last mechanisms, four bits each */
 	struct auth_reply *auth_reply; /* not yet heard; NULL: none, or "later" */
+	struct mailbox_way *mailbox; /* on its way to its mailbox server; NULL: it is not */
+	struct relaying *relay;	     /* there; NULL: it is not */
 
 	uint64_t number; /* of the session, as in the log */
 	int32_t points;
@@ -202,6 +210,7 @@ struct conn {
 	/* what visit.c knows of the client */
 	struct guard_visit visit;
 	uint32_t seat; /* SEAT_NONE: it has none */
+	uint64_t user; /* who has logged in, as the seat says it; 0: nobody */
 	bool judged;   /* else it is a front, which has not said yet for whom it comes */
 	bool passed;
 	bool delays;	    /* answers to its offences are held back, */
@@ -291,6 +300,29 @@ void store_remembered(struct edge *e, size_t rows, size_t torn);
 void store_next_id(struct conn *c);
 /* Messages were put on the link: watch for room if it needs it. */
 void store_sent(void *edge);
+/* Is there a link with room? Then the message that was begun can be sent. */
+bool store_can_send(const struct edge *e);
+MUST bool store_send(struct edge *e);
+
+/* ---- box_link.c ------------------------------------------------------------------------ */
+
+/*
+ * For POP3 without a mailbox server: have the Maildir of session_login() opened. False: the
+ * store cannot be asked, and nothing follows; else IN_BACKEND does, with what box_fill() says.
+ */
+MUST bool box_open(struct conn *c);
+/* DO_TEXT, DO_REMOVE */
+void box_text(struct conn *c, uint32_t number);
+void box_remove(struct conn *c);
+/* What the session may see of it in a step, and what it took. */
+void box_fill(struct conn *c, struct session_in *in);
+void box_settle(struct conn *c, const struct session_out *out);
+/* The session is over, or nobody is logged in any more. */
+void box_end(struct conn *c);
+/* BOX_IS, BOX_TEXT, BOX_CLOSED. False: it makes no sense. */
+MUST bool box_take(struct edge *e, struct frame *f);
+/* The store is gone, and its boxes with it. */
+void box_link_lost(struct edge *e);
 
 /* ---- waiting.c ------------------------------------------------------------------------- */
 
@@ -329,9 +361,9 @@ bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
  * apart and for as long as it takes to log in there, then wiped.
  */
 void mailbox_keep(struct conn *c, const struct session_credentials *with);
-/* AUTHED_ASK: the mailbox server is to judge it; auth_judged() follows. */
-void mailbox_judge(struct conn *c);
-/* DO_BACKEND: conn_answer(IN_BACKEND) follows; and what it is to hear, for that step. */
+/* AUTHED_ASK: the mailbox server of that login is to judge it; auth_judged() follows. */
+void mailbox_judge(struct conn *c, struct span login);
+/* DO_BACKEND: IN_BACKEND follows; and what it is to hear, for that step. */
 void mailbox_open(struct conn *c);
 void mailbox_fill(struct conn *c, struct session_in *in);
 /* DO_RELAY, once the output is written: bytes only from here on. */
@@ -341,6 +373,21 @@ void mailbox_ready(struct conn *c);
 void mailbox_time(struct conn *c);
 /* The session is over: let go of whatever there is. Harmless if there is nothing. */
 void mailbox_end(struct conn *c);
+/* What was relayed so far: to the mailbox server, and from it; and its name. */
+struct span mailbox_relayed(const struct conn *c, uint64_t *up, uint64_t *down);
+
+/* Before the sandbox closes, behind the deliveries, whose resolver and authorities it uses. */
+MUST bool mailboxes_open(struct edge *e, struct err *err);
+void mailboxes_close(struct edge *e);
+/* e->rules are about to be let go for these; and what the administrator has ordered. */
+void mailboxes_reconf(struct edge *e, const struct conf *conf);
+void mailboxes_tick(struct edge *e);
+/* The answer to LOCATE; the store, who would answer, is gone. */
+void mailbox_located(struct edge *e, uint64_t ask, struct span name);
+void mailbox_not_located(struct edge *e);
+/* CREDENTIAL_IS. False: it was not asked for by us. */
+bool mailbox_credential(struct edge *e, uint64_t ask, bool ok, struct span user,
+			struct span secret);
 
 /* ---- ports.c --------------------------------------------------------------------------- */
 
