@@ -14,8 +14,8 @@
  *   were received and not yet consumed, and with all members below `bytes` filled in.
  *   out is zeroed but for peer, letter and room.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND, TEXT, REMOVE), while an answer is held back (DELAY), and while out->peer
- *   has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
+ *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND, TEXT, REMOVE), while an answer is
+ *   held back (DELAY), and while out->peer has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
  *   what was said has been sent; after a question, its answer is the step that goes on;
  *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
  * - An answer that comes when its question is no longer open is ignored (the session may
