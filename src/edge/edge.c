@@ -67,6 +67,7 @@ static bool adopt(struct edge *e, const struct conf *conf, struct err *err)
 	r->holders = 1;
 	if (e->deliveries)
 		deliveries_reconf(e->deliveries, conf);
+	mailboxes_reconf(e, conf);
 	rules_let_go(&e->rules);
 	e->rules = r;
 	e->letter_memory_max = part_of(conf->set.body_memory, conf);
@@ -344,6 +345,7 @@ static void on_tick(void *arg)
 	struct edge *e = arg;
 
 	edge_guard_tick(e);
+	mailboxes_tick(e);
 	timer_set(&e->tick, loop_now(e->loop) + TICK_EVERY);
 }
 
@@ -442,7 +444,8 @@ static bool open_all(struct edge *e, struct err *err)
 	e->spare_fd = fcntl(link_fd(s->life), F_DUPFD_CLOEXEC, 0);
 	fetch_link_init(&e->fetch, e->loop);
 	deliveries.loop = e->loop;
-	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err))
+	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err) ||
+	    !mailboxes_open(e, err))
 		return false;
 	facts_adopt(e);
 	return true;
@@ -495,6 +498,7 @@ static void close_all(struct edge *e)
 	ports_close(e);
 	store_link_lost(e);
 	auth_link_lost(e);
+	mailboxes_close(e);
 	deliveries_close(&e->deliveries);
 	fetch_link_set(&e->fetch, NULL);
 	facts_close(e);
