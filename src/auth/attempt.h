@@ -77,7 +77,7 @@ void attempt_say(struct attempt *t, enum authed result);
 /* What came of the check that the guard asked for. */
 void attempt_finish(struct attempt *t, enum account_outcome how);
 
-/* ---- check.c ---- */
+/* ---- prove.c ---- */
 
 /* Find out whether the secret is right; attempt_finish() follows, perhaps at once. */
 void attempt_check(struct attempt *t);
