@@ -127,7 +127,9 @@ static void read_head(struct imap *m, const struct line_cut *cut)
 
 	m->verb = find_verb(word);
 	keep_tag(m, tag);
-	if (m->verb == IMAP_NONE)
+	if (cut->odd != EV_NONE)
+		drop(m, cut->odd, RE_BAD_BYTES);
+	else if (m->verb == IMAP_NONE)
 		drop(m, stranger_line(cut->text) ? EV_NOT_SMTP : EV_UNKNOWN_VERB,
 		     RE_UNKNOWN_VERB);
 	else if (m->tag_n == 0)
@@ -199,7 +201,7 @@ static struct imap_event take_line(struct imap *m, struct span *in, struct span 
 
 	if (m->at == 0 && !m->dropping)
 		read_head(m, cut);
-	if (cut->odd != EV_NONE)
+	else if (cut->odd != EV_NONE)
 		drop(m, cut->odd, RE_BAD_BYTES);
 	if (!imap_announces(cut->text, &l)) {
 		*in = rest;

@@ -194,6 +194,8 @@ bool imap_id_parse(struct span text, struct buf *out)
 		if (!imap_word_is_string(&field) || !imap_word_is_string(&value) ||
 		    field.text.n > ID_FIELD_MAX || value.text.n > ID_VALUE_MAX)
 			return false;
+		if (value.kind == IMAP_WORD_ATOM && says(&value, SPAN("NIL")))
+			continue;
 		if (says(&field, SPAN("name")))
 			name = value;
 		else if (says(&field, SPAN("version")))
