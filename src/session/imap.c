@@ -96,6 +96,7 @@ static void login(struct step *t, struct span text)
 		login_later(t);
 		return;
 	}
+	room->used = sizeof(room->mem); /* whatever happens, the input is wiped with it */
 	if (!imap_login_parse(text, &user, &secret)) {
 		dialogue_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, SPAN("LOGIN"));
 		return;
@@ -104,7 +105,6 @@ static void login(struct step *t, struct span text)
 	imap_word_put(&user, &both);
 	user_n = both.len;
 	imap_word_put(&secret, &both);
-	room->used = sizeof(room->mem);
 	if (both.full) {
 		dialogue_refuse(t, RE_AUTH_TOO_LONG, EV_AUTH_BROKEN, SPAN("LOGIN"));
 		return;
