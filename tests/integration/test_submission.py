@@ -3,6 +3,7 @@ import base64
 import email
 import hashlib
 import hmac
+import json
 import os
 import pathlib
 import pwd
@@ -408,3 +409,28 @@ def test_scram_is_bound_to_its_connection(other):
         assert name in s.esmtp_features["auth"]
         assert scram(s, "alice@example.test", other.password, gs2, bytes(32), name) == 535
         assert scram(s, "alice@example.test", other.password, gs2, end_point(s), name) == 235
+
+
+# ---- who is logged in
+
+def test_the_sessions_of_a_user_are_shown_and_ended_by_name(mail):
+    def sessions(user):
+        return [json.loads(line)
+                for line in mail.cli("sessions", "--user", user, "--json").splitlines()]
+
+    hers = [log_in(mail, "alice")[0] for _ in range(3)]
+    his = log_in(mail, "bob")[0]
+    wait_for("the seats", lambda: len(sessions("alice@example.test")) == 3)
+    assert {row["user"] for row in sessions("Alice@Example.Test")} == {"alice@example.test"}
+    assert len(sessions("bob@example.test")) == 1
+    assert sessions("nobody@example.test") == []
+    said = mail.cli("kick", "alice@example.test")
+    assert "3 sessions of alice@example.test" in said
+    wait_for("her sessions to end", lambda: sessions("alice@example.test") == [])
+    for s in hers:
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            while True:  # the 421 comes first
+                s.noop()
+        s.close()
+    assert his.noop()[0] == 250
+    his.quit()

@@ -49,6 +49,7 @@ static const struct labelled cases[] = {
 
 	{ ACCOUNT_SEVERAL, "info@, read by an office", { .successes = 200, .over = 90, .devices = 12, .per_hour = 120, .places_today = 1, .run = { .kind = STORM_OVER, .count = 90, .lasted = 1800, .seconds = 80, .clients = 3, .open = 20 } } },
 	{ ACCOUNT_SEVERAL, "a class that begins at nine", { .successes = 20, .over = 60, .devices = 9, .per_hour = 80, .places_today = 1, .run = { .kind = STORM_OVER, .count = 60, .lasted = 90, .seconds = 50, .clients = 3, .open = 20 } } },
+	{ ACCOUNT_RUNAWAY, "three programs that nobody could be so fast with", { .successes = 20, .over = 6000, .devices = 3, .per_hour = 6020, .places_today = 1, .run = { .kind = STORM_OVER, .count = 6000, .lasted = 60, .seconds = 61, .clients = 3, .open = 20 } } },
 	{ ACCOUNT_SEVERAL, "the same, with the patience of programs", { .successes = 100, .over = 1200, .devices = 9, .per_hour = 300, .places_today = 1, .run = { .kind = STORM_OVER, .count = 1200, .lasted = 14400, .seconds = 1100, .clients = 3, .open = 20 } } },
 	{ ACCOUNT_CLEAN, "a mail program that wants one more at times", { .successes = 400, .over = 30, .devices = 2, .per_hour = 20, .places_today = 1, .run = { .kind = STORM_OVER, .count = 6, .lasted = 300, .seconds = 6, .clients = 1, .open = 20 } } },
 
