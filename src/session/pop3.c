@@ -157,7 +157,7 @@ static void backend(struct step *t, const struct session_backend *b)
 static bool is_junk(const struct session *s, enum pop3_verb v)
 {
 	return !(s->marks & MARK_LOGGED_IN) &&
-	       (v == POP3_CAPA || v == POP3_NOOP || v == POP3_UTF8 || v == POP3_USER ||
+	       (v == POP3_CAPA || v == POP3_UTF8 || v == POP3_USER ||
 		v == POP3_AUTH_LIST || v == POP3_APOP);
 }
 

@@ -191,7 +191,7 @@ static const struct print_row {
 	{ RE_AUTH_LATER, "-ERR [SYS/TEMP] Cannot authenticate now, try again later\r\n" },
 	{ RE_MAILBOX_LIMIT,
 	  "-ERR [IN-USE] Mailbox server takes no more sessions of this account\r\n" },
-	{ RE_LOGIN_OVER, "-ERR [LOGIN-DELAY] Too many sessions of this account\r\n" },
+	{ RE_LOGIN_OVER, "-ERR [IN-USE] Too many sessions of this account\r\n" },
 	{ RE_GUARD_BANNED,
 	  "-ERR [SYS/PERM] Refused for what came from this address or network\r\n" },
 	{ RE_NO_MESSAGE, "-ERR No such message\r\n" },
