@@ -3,23 +3,33 @@
  *
  * The list comes once, as a sealed file that is mapped for as long as the session lasts;
  * messages come as descriptors, and are read in threads, a piece at a time: the next one
- * once the client has taken the last. When the store dies its lock dies with it: what was
- * read so far may be said to its end, and nothing is removed any more.
+ * once the client has taken the last.
+ *
+ * When the store dies its boxes are gone. The session keeps what it knows; when it wants
+ * something of its successor, the box is opened anew, and numbers of the first list become
+ * those of the new one. What was to be removed when the store died is asked for again: what
+ * is gone by then was removed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "edge/box_list.h"
 #include "edge/inside.h"
+
+/* What is wanted of the store. */
+enum wants { WANTS_NOTHING, WANTS_OPEN, WANTS_TEXT, WANTS_REMOVED };
 
 struct box {
 	struct edge *edge;
 	struct conn *conn; /* NULL: given up while a thread was reading */
 	uint64_t ask;
 	bool held; /* the store has it for us, or will have */
+	bool open; /* it has said so */
+	enum wants wants;
+	uint32_t number;   /* of the message that is wanted, by the first list */
+	uint32_t *numbers; /* by the list of the store that is there now; NULL: the same */
+	uint32_t now_count; /* of that list */
 	struct session_backend opened;
 	bool answered; /* the session has heard that */
 	struct session_box seen;
@@ -45,12 +55,15 @@ static bool send_open(struct edge *e, const struct box *b, struct span login)
 	return store_send(e);
 }
 
-static bool send_read(struct edge *e, const struct box *b, uint32_t number)
+static uint32_t number_now(const struct box *b, uint32_t number)
 {
-	struct msg_BOX_READ m = { .ask = b->ask, .number = number };
+	return b->numbers ? b->numbers[number] : number;
+}
 
-	if (!b->held || !store_can_send(e))
-		return false;
+static bool send_read(struct edge *e, const struct box *b)
+{
+	struct msg_BOX_READ m = { .ask = b->ask, .number = number_now(b, b->number) };
+
 	msg_BOX_READ_pack(&m, link_begin(e->store.link));
 	return store_send(e);
 }
@@ -61,18 +74,15 @@ static bool send_close(struct edge *e, struct box *b)
 
 	if (!b->held || !e->store.link)
 		return false;
-	b->held = false;
+	b->held = b->open = false;
 	msg_BOX_CLOSE_pack(&m, link_begin(e->store.link));
 	return store_send(e);
 }
 
-static bool send_removed(struct edge *e, const struct box *b)
+static bool send_bits(struct edge *e, const struct box *b, struct span left)
 {
-	struct span left = span_of(b->seen.removed, (b->opened.count + 7) / 8);
 	struct msg_BOX_REMOVE m = { .ask = b->ask };
 
-	if (!b->held || !store_can_send(e))
-		return false;
 	for (; left.n; left = span_skip(left, m.bits.n), m.from += (uint32_t)m.bits.n) {
 		m.bits = span_head(left, LIST_FRAME_MAX);
 		msg_BOX_REMOVE_pack(&m, link_begin(e->store.link));
@@ -82,51 +92,50 @@ static bool send_removed(struct edge *e, const struct box *b)
 	return true;
 }
 
+/* What is marked, by the numbers of the list that the store has now; then that is all. */
+static bool send_removed(struct edge *e, struct box *b)
+{
+	size_t n = (b->now_count + 7) / 8;
+	uint8_t *bits = calloc(n + 1, 1);
+	bool sent;
+
+	if (!bits)
+		return false;
+	for (uint32_t i = 0; i < b->opened.count; i++) {
+		uint32_t at = number_now(b, i);
+
+		if (b->seen.removed[i / 8] & 1u << i % 8 && at != BOX_GONE)
+			bits[at / 8] |= (uint8_t)(1u << at % 8);
+	}
+	sent = send_bits(e, b, span_of(bits, n)) && send_close(e, b);
+	free(bits);
+	return sent;
+}
+
 /* ---- the list ------------------------------------------------------------------------------ */
 
-static bool is_item_ok(const struct box_item *item)
-{
-	if (item->uid_n == 0 || item->uid_n > BOX_UID_MAX || item->size > INT64_MAX)
-		return false;
-	for (size_t i = 0; i < item->uid_n; i++)
-		if (item->uid[i] < 0x21 || item->uid[i] > 0x7e)
-			return false;
-	return true;
-}
-
-static size_t list_bytes(const struct box *b)
-{
-	return b->opened.count * sizeof(struct box_item);
-}
-
-/* Map it, if it cannot change or become shorter under our hands. */
-static bool map_list(struct box *b, int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS), wanted = F_SEAL_SHRINK | F_SEAL_WRITE;
-	size_t n = list_bytes(b);
-	struct stat st;
-	void *mem;
-
-	if (seals < 0 || (seals & wanted) != wanted || fstat(fd, &st) != 0 ||
-	    (size_t)st.st_size != n)
-		return false;
-	mem = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
-	if (mem == MAP_FAILED)
-		return false;
-	b->seen.items = mem;
-	for (uint32_t i = 0; i < b->opened.count; i++)
-		if (!is_item_ok(&b->seen.items[i]))
-			return false;
-	return true;
-}
-
-/* False: it makes no sense, or there is no memory for it. */
+/* The first one. False: it makes no sense, or there is no memory for it. */
 static bool take_list(struct box *b, int fd)
 {
 	b->seen.removed = calloc(b->opened.count / 8 + 1, 1);
-	if (!b->seen.removed)
+	b->now_count = b->opened.count;
+	if (b->opened.count)
+		b->seen.items = box_list_map(fd, b->opened.count);
+	return b->seen.removed && (b->seen.items || b->opened.count == 0);
+}
+
+/* Another one, of another store: what was which is which now? */
+static bool take_list_again(struct box *b, int fd, uint32_t count)
+{
+	const struct box_item *now = count ? box_list_map(fd, count) : NULL;
+
+	if (count && !now)
 		return false;
-	return b->opened.count == 0 || map_list(b, fd);
+	free(b->numbers);
+	b->numbers = box_list_match(b->seen.items, b->opened.count, now, count);
+	b->now_count = count;
+	box_list_unmap(now, count);
+	return b->numbers != NULL;
 }
 
 /* ---- the message under way ------------------------------------------------------------------- */
@@ -140,14 +149,14 @@ static void drop_text(struct box *b)
 	b->mem = NULL;
 	b->n = b->at = 0;
 	b->offset = 0;
-	b->seen.text_ends = b->seen.text_gone = false;
+	b->seen.text_ends = b->seen.text_gone = b->seen.lost = false;
 }
 
 static void free_box(struct box *b)
 {
 	drop_text(b);
-	if (b->seen.items)
-		munmap((void *)(uintptr_t)b->seen.items, list_bytes(b));
+	box_list_unmap(b->seen.items, b->opened.count);
+	free(b->numbers);
 	free(b->seen.removed);
 	free(b);
 }
@@ -185,7 +194,7 @@ static void on_read(void *arg)
 	}
 	b->at = 0;
 	b->seen.text_ends = b->n < IN_MAX;
-	b->seen.text_gone = b->error != 0;
+	b->seen.text_gone = b->seen.lost = b->error != 0;
 	if (b->error)
 		report_trouble(c->edge, "box-read", strerror(b->error));
 	if (c->waits == WAITS_READ)
@@ -208,26 +217,86 @@ static bool read_more(struct conn *c)
 	return true;
 }
 
+/* ---- what is wanted of the store ------------------------------------------------------------------ */
+
+/* The session hears what came of it; at once, or after the step that is under way. */
+static void answer(struct conn *c, bool at_once)
+{
+	struct box *b = c->box;
+	enum session_in_kind kind = b->wants == WANTS_TEXT	? IN_TEXT
+				    : b->wants == WANTS_REMOVED ? IN_REMOVED
+								: IN_BACKEND;
+
+	b->wants = WANTS_NOTHING;
+	waiting_forget(c);
+	if (at_once)
+		conn_answer_soon(c, kind, 0);
+	else
+		conn_answer(c, kind, 0);
+}
+
+/* It cannot be had. */
+static void give_up(struct conn *c, bool at_once)
+{
+	struct box *b = c->box;
+
+	if (b->wants == WANTS_OPEN)
+		b->opened = (struct session_backend){ .result = BACKEND_DOWN };
+	b->seen.text_gone = b->seen.lost = true;
+	b->seen.left = b->opened.count;
+	answer(c, at_once);
+}
+
+/* The box is open: say what is wanted. */
+static void ask(struct conn *c, bool at_once)
+{
+	struct box *b = c->box;
+	bool sent;
+
+	if (b->wants == WANTS_TEXT && number_now(b, b->number) == BOX_GONE) {
+		b->seen.text_gone = true;
+		answer(c, at_once);
+		return;
+	}
+	sent = b->wants == WANTS_TEXT ? send_read(c->edge, b) : send_removed(c->edge, b);
+	if (!sent)
+		give_up(c, at_once);
+}
+
+/* Without a link it waits for one; the session knows how long. */
+static void want(struct conn *c, enum wants what, bool at_once)
+{
+	struct edge *e = c->edge;
+	struct box *b = c->box;
+
+	b->wants = what;
+	if (!b->held)
+		b->ask = ++e->last_ask;
+	waiting_for(c, WAITS_BOX, b->ask);
+	if (!e->store.link)
+		return;
+	if (store_can_send(e) && b->open)
+		ask(c, at_once);
+	else if (send_open(e, b, session_login(&c->session)))
+		b->held = true;
+	else
+		give_up(c, at_once);
+}
+
 /* ---- orders of a session ----------------------------------------------------------------------- */
 
 bool box_open(struct conn *c)
 {
 	struct edge *e = c->edge;
-	struct box *b = calloc(1, sizeof(*b));
+	struct box *b = store_can_send(e) ? calloc(1, sizeof(*b)) : NULL;
 
 	if (!b)
 		return false;
 	b->edge = e;
 	b->conn = c;
 	b->fd = -1;
-	b->ask = ++e->last_ask;
-	if (!send_open(e, b, session_login(&c->session))) {
-		free(b);
-		return false;
-	}
-	b->held = true;
 	c->box = b;
-	waiting_for(c, WAITS_BOX, b->ask);
+	want(c, WANTS_OPEN, true);
 	return true;
 }
 
@@ -235,26 +304,18 @@ void box_text(struct conn *c, uint32_t number)
 {
 	struct box *b = c->box;
 
-	if (b->fd >= 0 && read_more(c))
-		return;
-	if (b->fd < 0 && send_read(c->edge, b, number)) {
-		waiting_for(c, WAITS_BOX, b->ask);
-		return;
+	if (b->fd < 0) {
+		b->number = number;
+		want(c, WANTS_TEXT, true);
+	} else if (!read_more(c)) {
+		b->wants = WANTS_TEXT;
+		give_up(c, true);
 	}
-	b->seen.text_gone = true;
-	conn_answer_soon(c, IN_TEXT, 0);
 }
 
 void box_remove(struct conn *c)
 {
-	struct box *b = c->box;
-
-	if (send_removed(c->edge, b) && send_close(c->edge, b)) {
-		waiting_for(c, WAITS_BOX, b->ask);
-		return;
-	}
-	b->seen.left = b->opened.count;
-	conn_answer_soon(c, IN_REMOVED, 0);
+	want(c, WANTS_REMOVED, true);
 }
 
 void box_fill(struct conn *c, struct session_in *in)
@@ -315,6 +376,21 @@ static enum session_backend_result result_of(enum box_result how)
 	return results[how];
 }
 
+static void take_first(struct conn *c, const struct msg_BOX_IS *m, int fd)
+{
+	struct box *b = c->box;
+
+	b->opened = (struct session_backend){ .result = result_of(m->result),
+					      .count = m->count,
+					      .bytes = m->bytes };
+	if (b->open && !take_list(b, fd)) {
+		report_trouble(c->edge, "box",
+			       "out of memory for a mailbox, or no list of one");
+		b->opened = (struct session_backend){ .result = BACKEND_DOWN };
+	}
+	answer(c, false);
+}
+
 static bool take_is(struct edge *e, struct frame *f)
 {
 	struct msg_BOX_IS m;
@@ -325,19 +401,16 @@ static bool take_is(struct edge *e, struct frame *f)
 	    m.count > BOX_MESSAGES_MAX || m.bytes > INT64_MAX)
 		return false;
 	c = waiting_find(e, m.ask, WAITS_BOX);
-	if (!c)
+	if (!c || c->box->open)
 		return true; /* it has gone, and said so */
 	b = c->box;
-	b->opened = (struct session_backend){ .result = result_of(m.result),
-					      .count = m.count,
-					      .bytes = m.bytes };
-	b->held = m.result == BOX_OPEN_OK;
-	if (b->held && !take_list(b, f->fds[0])) {
-		report_trouble(e, "box", "out of memory for a mailbox, or no list of one");
-		b->opened.result = BACKEND_DOWN;
-	}
-	waiting_forget(c);
-	conn_answer(c, IN_BACKEND, 0);
+	b->open = b->held = m.result == BOX_OPEN_OK;
+	if (b->wants == WANTS_OPEN)
+		take_first(c, &m, f->fds[0]);
+	else if (b->open && take_list_again(b, f->fds[0], m.count))
+		ask(c, false);
+	else
+		give_up(c, false);
 	return true;
 }
 
@@ -350,16 +423,21 @@ static bool take_text(struct edge *e, struct frame *f)
 	if (!msg_BOX_TEXT_unpack(f->bytes, &m))
 		return false;
 	c = waiting_find(e, m.ask, WAITS_BOX);
-	if (!c)
+	if (!c || c->box->wants != WANTS_TEXT)
 		return true;
 	b = c->box;
-	waiting_forget(c);
 	b->fd = f->fds[0];
 	f->fds[0] = -1;
-	if (b->fd >= 0 && read_more(c))
-		return true;
+	if (b->fd >= 0) {
+		waiting_forget(c);
+		if (read_more(c)) {
+			b->wants = WANTS_NOTHING;
+			return true;
+		}
+		b->seen.lost = true;
+	}
 	b->seen.text_gone = true;
-	conn_answer(c, IN_TEXT, 0);
+	answer(c, false);
 	return true;
 }
 
@@ -371,11 +449,10 @@ static bool take_closed(struct edge *e, struct frame *f)
 	if (!msg_BOX_CLOSED_unpack(f->bytes, &m))
 		return false;
 	c = waiting_find(e, m.ask, WAITS_BOX);
-	if (!c)
+	if (!c || c->box->wants != WANTS_REMOVED)
 		return true;
 	c->box->seen.left = m.left;
-	waiting_forget(c);
-	conn_answer(c, IN_REMOVED, 0);
+	answer(c, false);
 	return true;
 }
 
@@ -390,31 +467,23 @@ bool box_take(struct edge *e, struct frame *f)
 
 /* ---- the link ------------------------------------------------------------------------------------ */
 
-static void lost_while_waiting(struct conn *c)
+void box_link_lost(struct edge *e)
 {
-	struct box *b = c->box;
-
-	waiting_forget(c);
-	if (c->session.phase == PHASE_BACKEND) {
-		b->opened.result = BACKEND_DOWN;
-		conn_answer(c, IN_BACKEND, 0);
-		return;
-	}
-	b->seen.text_gone = true;
-	b->seen.left = b->opened.count;
-	conn_answer(c, session_reads_text(&c->session) ? IN_TEXT : IN_REMOVED, 0);
+	for (struct conn *c = e->conns; c; c = c->next)
+		if (c->box)
+			c->box->held = c->box->open = false;
 }
 
-void box_link_lost(struct edge *e)
+/* Who waits for the store asks its successor. */
+void box_link_set(struct edge *e)
 {
 	struct conn *next;
 
 	for (struct conn *c = e->conns; c; c = next) {
 		next = c->next;
-		if (!c->box)
+		if (!c->box || c->waits != WAITS_BOX)
 			continue;
-		c->box->held = false;
-		if (c->waits == WAITS_BOX)
-			lost_while_waiting(c);
+		waiting_forget(c);
+		want(c, c->box->wants, false);
 	}
 }

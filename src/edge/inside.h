@@ -321,8 +321,9 @@ void box_settle(struct conn *c, const struct session_out *out);
 void box_end(struct conn *c);
 /* BOX_IS, BOX_TEXT, BOX_CLOSED. False: it makes no sense. */
 MUST bool box_take(struct edge *e, struct frame *f);
-/* The store is gone, and its boxes with it. */
+/* The store is gone, and its boxes with it; another one is there. */
 void box_link_lost(struct edge *e);
+void box_link_set(struct edge *e);
 
 /* ---- waiting.c ------------------------------------------------------------------------- */
 

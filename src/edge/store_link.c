@@ -447,4 +447,5 @@ void store_link_set(struct edge *e, struct link *link)
 	}
 	deliveries_link(e->deliveries, link);
 	ask_unsent(e);
+	box_link_set(e);
 }

@@ -188,10 +188,12 @@ void maildrop_text(struct step *t)
 		return;
 	}
 	m->says = MAILDROP_NOTHING;
-	if (opens)
-		dialogue_answer(t, RE_MESSAGE_GONE, SPAN_NONE);
-	else
+	if (!opens)
 		session_end(t, END_OURS);
+	else if (t->in->box->lost)
+		session_end_with(t, RE_INTERNAL, END_OURS);
+	else
+		dialogue_answer(t, RE_MESSAGE_GONE, SPAN_NONE);
 }
 
 /* As much as fits of what is there. True: that was all of the message. */

@@ -115,7 +115,8 @@ struct session_box {
 	uint8_t *removed;	      /* a bit for each: the session writes it, for DO_REMOVE */
 	struct span text;	      /* of the message under way, not yet taken */
 	bool text_ends;		      /* nothing comes behind it */
-	bool text_gone;		      /* it is not there any more, or cannot be read */
+	bool text_gone;		      /* it is not there any more, or cannot be read, */
+	bool lost;		      /* because we failed */
 	uint32_t left;		      /* IN_REMOVED: so many could not be removed */
 };
 
