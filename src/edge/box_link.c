@@ -329,7 +329,9 @@ void box_fill(struct conn *c, struct session_in *in)
 		b->answered = true;
 	}
 	if (b->seen.removed) {
-		b->seen.text = span_of(b->mem ? b->mem + b->at : NULL, b->n - b->at);
+		b->seen.text = b->mem && !b->reading
+				       ? span_of(b->mem + b->at, b->n - b->at)
+				       : SPAN_NONE;
 		in->box = &b->seen;
 	}
 }

@@ -10,13 +10,16 @@ static ms_t shorter(ms_t now, ms_t whole)
 	return now > 0 && now < whole ? now : whole;
 }
 
+/* So long a box may be held by who says nothing (RFC 1939, 3: at least that). */
+#define BOX_IDLE (10 * MS_MINUTE)
+
 /* Who reads mail has time for that, and less before. */
 static ms_t reader_time(const struct step *t)
 {
 	const struct settings *set = &t->s->conf->set;
 
 	return t->s->marks & MARK_LOGGED_IN
-		       ? set->mailbox_idle
+		       ? shorter(BOX_IDLE, set->mailbox_idle)
 		       : shorter(t->standing->command_timeout, set->mailbox_login);
 }
 
