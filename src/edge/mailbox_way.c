@@ -180,6 +180,7 @@ static void note_health(const struct mailbox_way *m)
 		backends_failed(b, m->backend, is_pop3(m), why);
 	if (broken && c->talk.greeted)
 		backends_doubt(b, m->backend, is_pop3(m));
+	backends_learn(b, span_of(c->talk.offered, c->talk.offered_n));
 	if (c->talk.greeted)
 		backends_login(b, m->backend, c->talk.got == BACKEND_GOT_YES);
 }
@@ -458,6 +459,15 @@ static void locate(struct mailbox_way *m)
 		arrive(m, BACKEND_GOT_LATER);
 }
 
+/* Could the database name anything else than what would be chosen without it? */
+static bool is_sure(const struct mailbox_way *m)
+{
+	const struct conf *conf = m->rules->conf;
+
+	return backends_count(all_of(m)->backends, is_pop3(m)) == 0 ||
+	       (conf->backend_count == 1 && conf->backends[0].weight > 0);
+}
+
 void mailbox_way_begin(struct mailbox_way *m)
 {
 	struct edge *e = m->conn->edge;
@@ -471,8 +481,8 @@ void mailbox_way_begin(struct mailbox_way *m)
 	named = backend_of_user(m->rules->conf, login_of(m));
 	if (named)
 		take_named(m, named);
-	else if (backends_count(e->mailboxes->backends, is_pop3(m)) > 1)
-		locate(m);
-	else
+	else if (is_sure(m))
 		choose(m);
+	else
+		locate(m);
 }
