@@ -151,7 +151,7 @@ static void send_drop(struct conn *c)
 	if (!c->edge->store.link)
 		return; /* the file is an orphan, which the store removes in time */
 	msg_SPOOL_DROP_pack(&m, link_begin(c->edge->store.link));
-	(void)store_send(c->edge);
+	(void)!store_send(c->edge);
 }
 
 /* Ask for what it waits for; if that cannot be sent now, it will be when it can. */
