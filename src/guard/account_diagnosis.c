@@ -29,7 +29,7 @@ static unsigned is_clean(const struct look *l)
 	const struct account_state *st = l->st;
 
 	if (st->successes == 0 || st->secrets_wrong > 4 || st->failures > st->successes ||
-	    st->per_hour >= RUNS_AT)
+	    st->per_hour >= RUNS_AT || st->over > st->successes)
 		return 0;
 	return rising(st->successes, 50, 55, 90) - 5 * st->secrets_wrong;
 }

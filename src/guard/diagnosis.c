@@ -219,24 +219,30 @@ static unsigned is_flooder(const struct evidence *e, const struct sums *s)
 #define RUNS_AT 300
 #define SEVERAL 3 /* users at one address */
 
+/* Users who log in and read. Of who sends it is not known how many of the senders are one. */
+static bool has_several(const struct sums *s)
+{
+	return s->senders >= SEVERAL && s->logins >= s->senders &&
+	       s->messages * UINT64_C(2) < s->logins;
+}
+
 static unsigned is_runaway(const struct evidence *e, const struct sums *s)
 {
 	uint32_t same = s->logins + s->repeated + s->over;
 
 	/* many users who do that are as many programs */
-	if (s->senders >= SEVERAL && s->over < s->logins)
+	if (has_several(s) && s->over < s->logins)
 		return 0;
 	if (e->per_hour < RUNS_AT || same < RUNS_AT || s->guessed * UINT64_C(20) > same)
 		return 0;
 	return rising(same, 10 * RUNS_AT, 80, 97);
 }
 
-/* Who has as many logins as users knows them all; what else comes from there is one of them. */
+/* What else comes from there is one of them. */
 static unsigned is_several(const struct evidence *e, const struct sums *s)
 {
 	(void)e;
-	if (s->senders < SEVERAL || s->logins < s->senders || s->messages > s->logins ||
-	    s->over > s->logins || s->offences > s->logins)
+	if (!has_several(s) || s->over > s->logins || s->offences > s->logins)
 		return 0;
 	return rising(s->senders, 20, 70, 97);
 }
@@ -265,7 +271,7 @@ static unsigned is_stale(const struct evidence *e, const struct sums *s)
 static unsigned is_clean(const struct evidence *e, const struct sums *s)
 {
 	(void)e;
-	if (s->served == 0 || s->offences * UINT64_C(4) > s->served)
+	if (s->served == 0 || s->offences * UINT64_C(4) > s->served || has_several(s))
 		return 0;
 	return rising(s->served, 50, 60, 95) - part(s->offences, s->served);
 }

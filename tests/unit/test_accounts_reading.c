@@ -266,6 +266,7 @@ static void a_password_that_was_right_is_looked_at_again_when_it_is_forgotten(vo
 	site_user(mail.s, "ann", "new");
 	mail.right_of = NULL;
 	accounts_changed(&mail.s->a, SPAN("ann"));
+	l.secret = "secret of ann";
 	expect_number("wrong", read_mail(&l).why, WHY_WRONG);
 }
 
@@ -348,18 +349,19 @@ static void an_office_that_shares_an_account_is_several_people(void **state)
 	assert_false(mail.tell & TELL_RUNAWAY);
 }
 
-static void two_hundred_people_behind_one_address_are_not_hindered(void **state)
+static void many_people_behind_one_address_are_not_hindered(void **unused)
 {
-	static char names[50][16];
+	static const char *const people[] = { "ann",  "ben", "cid",  "dora",
+					      "ed",   "flo", "gina", "hugo",
+					      "ines", "jan", "kim",  "leo" };
 
-	(void)state;
-	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		snprintf(names[i], sizeof(names[i]), "user%zu", i);
-		site_user(mail.s, names[i], names[i]);
-	}
-	for (int sessions = 0; sessions < 8; sessions++)
-		for (size_t i = 0; i < COUNT_OF(names); i++)
-			in("at the office", right(names[i], home, "Outlook"));
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(people); i++)
+		site_user(mail.s, people[i], people[i]);
+	for (int sessions = 0; sessions < PER_NETWORK; sessions++)
+		for (size_t i = 0; i < COUNT_OF(people); i++)
+			in("at the office", right(people[i], home, "Outlook"));
+	assert_int_equal(mail.n, COUNT_OF(people) * PER_NETWORK);
 	assert_false(mail.tell & TELL_RUNAWAY);
 }
 
@@ -437,7 +439,7 @@ int main(void)
 		TEST(a_thief_does_not_lock_out_the_devices_of_its_owner),
 		TEST(without_limits_nobody_is_refused),
 		TEST(an_office_that_shares_an_account_is_several_people),
-		TEST(two_hundred_people_behind_one_address_are_not_hindered),
+		TEST(many_people_behind_one_address_are_not_hindered),
 		TEST(a_program_that_comes_and_goes_every_ten_seconds_is_let_in),
 		TEST(A2b_three_devices_with_an_old_password_are_stale_and_never_run_away),
 		TEST(a_guesser_on_imap_is_a_guesser),

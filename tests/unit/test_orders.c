@@ -338,6 +338,25 @@ static void kicks_come_once_and_in_order(void **unused)
 	test_free(o);
 }
 
+static void a_kick_says_whom_it_means(void **unused)
+{
+	struct orders *o = fresh();
+	struct kick user = { .user = 77 }, got;
+	uint64_t serial = 0;
+
+	(void)unused;
+	expect_false("none yet", orders_next_kick(o, &serial, &got));
+	orders_kick(o, &user);
+	assert_true(orders_next_kick(o, &serial, &got));
+	assert_true(got.user == 77 && got.session == 0);
+	assert_true(net_parse(SPAN("192.0.2.0/24"), &got.net));
+	user = (struct kick){ .net = got.net };
+	orders_kick(o, &user);
+	assert_true(orders_next_kick(o, &serial, &got));
+	assert_true(got.user == 0 && got.session == 0 && got.net.bits == 120);
+	test_free(o);
+}
+
 static void who_is_late_has_the_last_kicks(void **unused)
 {
 	struct orders *o = fresh();
@@ -480,6 +499,7 @@ int main(void)
 		cmocka_unit_test(a_lockdown_has_a_beginning),
 		cmocka_unit_test(mailbox_servers_are_drained_by_name),
 		cmocka_unit_test(kicks_come_once_and_in_order),
+		cmocka_unit_test(a_kick_says_whom_it_means),
 		cmocka_unit_test(who_is_late_has_the_last_kicks),
 		cmocka_unit_test(nobody_reads_half_an_order),
 		cmocka_unit_test(a_writer_that_died_at_work_is_mended_by_the_next),
