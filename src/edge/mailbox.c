@@ -242,7 +242,7 @@ void mailbox_time(struct conn *c)
 	else if (now - r->moved >= c->rules->conf->set.mailbox_idle)
 		conn_relayed(c, END_TIMEOUT);
 	else
-		go_on(c);
+		conn_go_on(c);
 }
 
 static void note_server(struct conn *c, const struct backend *b)
@@ -287,6 +287,11 @@ struct span mailbox_relayed(const struct conn *c, uint64_t *up, uint64_t *down)
 	*up = r ? r->up.bytes : 0;
 	*down = r ? r->down.bytes : 0;
 	return r ? span_str(r->name) : SPAN_NONE;
+}
+
+struct span mailbox_offers(const struct edge *e)
+{
+	return backends_offers(e->mailboxes->backends);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */
