@@ -45,14 +45,19 @@ struct box {
 
 /* ---- what is sent ------------------------------------------------------------------------ */
 
-static bool send_open(struct edge *e, const struct box *b, struct span login)
+/* If the link breaks over it, that is noticed, and its successor is asked again. */
+static void send(struct edge *e)
+{
+	(void)!store_send(e);
+}
+
+static void send_open(struct edge *e, struct box *b, struct span login)
 {
 	struct msg_BOX_OPEN m = { .ask = b->ask, .login = login };
 
-	if (!store_can_send(e))
-		return false;
+	b->held = true;
 	msg_BOX_OPEN_pack(&m, link_begin(e->store.link));
-	return store_send(e);
+	send(e);
 }
 
 static uint32_t number_now(const struct box *b, uint32_t number)
@@ -60,56 +65,71 @@ static uint32_t number_now(const struct box *b, uint32_t number)
 	return b->numbers ? b->numbers[number] : number;
 }
 
-static bool send_read(struct edge *e, const struct box *b)
+static void send_read(struct edge *e, const struct box *b)
 {
 	struct msg_BOX_READ m = { .ask = b->ask, .number = number_now(b, b->number) };
 
 	msg_BOX_READ_pack(&m, link_begin(e->store.link));
-	return store_send(e);
+	send(e);
 }
 
-static bool send_close(struct edge *e, struct box *b)
+static void send_close(struct edge *e, struct box *b)
 {
 	struct msg_BOX_CLOSE m = { .ask = b->ask };
 
 	if (!b->held || !e->store.link)
-		return false;
+		return;
 	b->held = b->open = false;
 	msg_BOX_CLOSE_pack(&m, link_begin(e->store.link));
-	return store_send(e);
+	send(e);
 }
 
-static bool send_bits(struct edge *e, const struct box *b, struct span left)
+static bool is_marked(const struct box *b, uint32_t i)
+{
+	return b->seen.removed[i / 8] & 1u << i % 8;
+}
+
+static bool has_marks(const struct box *b)
+{
+	for (uint32_t i = 0; i < b->opened.count; i++)
+		if (is_marked(b, i))
+			return true;
+	return false;
+}
+
+static void send_bits(struct edge *e, const struct box *b, struct span left)
 {
 	struct msg_BOX_REMOVE m = { .ask = b->ask };
 
 	for (; left.n; left = span_skip(left, m.bits.n), m.from += (uint32_t)m.bits.n) {
 		m.bits = span_head(left, LIST_FRAME_MAX);
 		msg_BOX_REMOVE_pack(&m, link_begin(e->store.link));
-		if (!store_send(e))
-			return false;
+		send(e);
 	}
-	return true;
 }
 
-/* What is marked, by the numbers of the list that the store has now; then that is all. */
+/*
+ * What is marked, by the numbers of the list that the store has now; then that is all. False:
+ * there is no memory for it.
+ */
 static bool send_removed(struct edge *e, struct box *b)
 {
 	size_t n = (b->now_count + 7) / 8;
 	uint8_t *bits = calloc(n + 1, 1);
-	bool sent;
 
 	if (!bits)
 		return false;
 	for (uint32_t i = 0; i < b->opened.count; i++) {
 		uint32_t at = number_now(b, i);
 
-		if (b->seen.removed[i / 8] & 1u << i % 8 && at != BOX_GONE)
+		if (is_marked(b, i) && at != BOX_GONE)
 			bits[at / 8] |= (uint8_t)(1u << at % 8);
 	}
-	sent = send_bits(e, b, span_of(bits, n)) && send_close(e, b);
+	if (has_marks(b))
+		send_bits(e, b, span_of(bits, n));
+	send_close(e, b);
 	free(bits);
-	return sent;
+	return true;
 }
 
 /* ---- the list ------------------------------------------------------------------------------ */
@@ -251,16 +271,15 @@ static void give_up(struct conn *c, bool at_once)
 static void ask(struct conn *c, bool at_once)
 {
 	struct box *b = c->box;
-	bool sent;
 
 	if (b->wants == WANTS_TEXT && number_now(b, b->number) == BOX_GONE) {
 		b->seen.text_gone = true;
 		answer(c, at_once);
-		return;
-	}
-	sent = b->wants == WANTS_TEXT ? send_read(c->edge, b) : send_removed(c->edge, b);
-	if (!sent)
+	} else if (b->wants == WANTS_TEXT) {
+		send_read(c->edge, b);
+	} else if (!send_removed(c->edge, b)) {
 		give_up(c, at_once);
+	}
 }
 
 /* Without a link it waits for one; the session knows how long. */
@@ -275,12 +294,12 @@ static void want(struct conn *c, enum wants what, bool at_once)
 	waiting_for(c, WAITS_BOX, b->ask);
 	if (!e->store.link)
 		return;
-	if (store_can_send(e) && b->open)
-		ask(c, at_once);
-	else if (send_open(e, b, session_login(&c->session)))
-		b->held = true;
-	else
+	if (!store_can_send(e))
 		give_up(c, at_once);
+	else if (b->open)
+		ask(c, at_once);
+	else
+		send_open(e, b, session_login(&c->session));
 }
 
 /* ---- orders of a session ----------------------------------------------------------------------- */
@@ -315,7 +334,13 @@ void box_text(struct conn *c, uint32_t number)
 
 void box_remove(struct conn *c)
 {
-	want(c, WANTS_REMOVED, true);
+	struct box *b = c->box;
+
+	if (b->held || has_marks(b))
+		want(c, WANTS_REMOVED, true);
+	else
+		conn_answer_soon(c, IN_REMOVED,
+				 0); /* its store is gone, and the lock with it */
 }
 
 void box_fill(struct conn *c, struct session_in *in)
@@ -358,7 +383,7 @@ void box_end(struct conn *c)
 	c->box = NULL;
 	if (c->waits == WAITS_BOX || c->waits == WAITS_READ)
 		waiting_forget(c);
-	(void)send_close(c->edge, b);
+	send_close(c->edge, b);
 	b->conn = NULL;
 	if (!b->reading)
 		free_box(b);

@@ -265,10 +265,13 @@ static void unmark_all(struct step *t)
 	dialogue_say(t, RE_OK, SPAN_NONE);
 }
 
-/* UPDATE: only QUIT removes anything, and it is told how that went (RFC 1939, 6). */
+/*
+ * UPDATE: only QUIT removes anything, and it is told how that went (RFC 1939, 6). Who has
+ * heard our yes may come again at once, so the box is closed before that.
+ */
 void maildrop_quit(struct step *t)
 {
-	if (t->s->maildrop.removed) {
+	if (t->in->box) {
 		t->out->orders |= DO_REMOVE;
 		session_wait(t, PHASE_BOX, t->now + ROLE_WAIT);
 		return;

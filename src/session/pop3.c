@@ -45,21 +45,22 @@ static bool offers_utf8(const struct session *s)
 	return !behind && conf->set.mailbox_maildir;
 }
 
-/* CAPA, in either state (RFC 2449, 5) */
+/* CAPA, in either state (RFC 2449, 5): who is in needs neither TLS nor a login any more. */
 static void capa(struct step *t)
 {
 	struct session *s = t->s;
-	struct pop3_capa c = { 0 };
+	bool tls = dialogue_offers_tls(s) && !(s->marks & MARK_LOGGED_IN);
+	struct pop3_capa c = {
+		.offers = (tls ? POP3_OFFERS_TLS : 0) |
+			  (login_takes_passwords(s) ? POP3_OFFERS_USER : 0) |
+			  (offers_utf8(s) ? POP3_OFFERS_UTF8 : 0),
+	};
 	uint8_t mem[128];
 	struct buf mechanisms;
-	unsigned offered = login_mechanisms(s);
 
 	buf_init(&mechanisms, mem, sizeof(mem));
-	sasl_print(offered, &mechanisms);
+	sasl_print(login_mechanisms(s), &mechanisms);
 	c.mechanisms = buf_span(&mechanisms);
-	c.offers = (dialogue_offers_tls(s) ? POP3_OFFERS_TLS : 0) |
-		   (login_takes_passwords(s) ? POP3_OFFERS_USER : 0) |
-		   (offers_utf8(s) ? POP3_OFFERS_UTF8 : 0);
 	dialogue_say(t, RE_CAPABILITIES, SPAN_NONE);
 	pop3_print_capa(&c, t->out->peer);
 }

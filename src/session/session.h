@@ -224,7 +224,7 @@ static inline struct span session_item_params(struct span item)
  * the rest.
  */
 #define DO_TEXT	  (1u << 13)
-#define DO_REMOVE (1u << 14) /* remove what is marked, and close the box */
+#define DO_REMOVE (1u << 14) /* remove what is marked, if anything is; close the box */
 
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {

@@ -24,11 +24,6 @@
 
 static const char *const folders[] = { "new", "cur" };
 
-static struct span name_of(const struct box_files *b, const struct box_file *f)
-{
-	return span_str(b->names + f->at);
-}
-
 static struct span base_of(const struct box_files *b, const struct box_file *f)
 {
 	return span_of(b->names + f->at, f->base);

@@ -194,6 +194,11 @@ def test_one_session_at_a_time(house, user):
     second.quit()
 
 
+def test_the_mailbox_is_free_once_quit_is_answered(house, user):
+    for _ in range(100):  # whichever worker has the next one
+        log_in(house, user).quit()
+
+
 def test_a_new_user_has_an_empty_mailbox(house, user):
     client = log_in(house, user)
     assert client.stat() == (0, 0) and client.list()[1] == [] and client.uidl()[1] == []
@@ -218,7 +223,7 @@ def test_curl(house, user, how):
     assert run("curl", "-sS", *who, f"{where}/").count(b"\r\n") == 2
     got = {n: run("curl", "-sS", *who, f"{where}/{n}") for n in (1, 2)}
     assert sorted(g[g.index(b"From: a@"):] for g in got.values()) == [body(1), body(2)]
-    run("curl", "-sS", *who, "-X", "DELE 1", "-I", f"{where}/1")
+    run("curl", "-sS", *who, "-X", "DELE", "-I", f"{where}/1")
     assert len(house.messages(user)) == 1
 
 

@@ -44,7 +44,7 @@ static void run(const struct place *p, const char *command)
 static int make_place(void **state)
 {
 	struct place *p = calloc(1, sizeof(*p));
-	char line[128];
+	char line[256];
 
 	snprintf(p->dir, sizeof(p->dir), "/tmp/holdfast-box-XXXXXX");
 	assert_non_null(mkdtemp(p->dir));
@@ -276,6 +276,7 @@ static int set_up_pop3(void **state)
 	kill_store(r);
 	r->conf.listener_count = 1;
 	r->conf.listeners[0].service = SERVICE_POP3;
+	r->conf.listeners[0].at.port = 110;
 	start_store(r);
 	add(r, "user add u@here.example");
 	submit(r, new_id(r), 1, "u@here.example", "Subject: one\r\n\r\n1\r\n");

@@ -143,7 +143,7 @@ static void a_refused_login_begins_anew_and_what_follows_is_nobodys_business(voi
 	reply(&p, RE_AUTH_FAILED);
 	assert_int_equal(p.state, POP3_START);
 	expect_span("a password on a line of its own", ask(&p, "right\r\n").text,
-		    SPAN_NONE);
+		    SPAN(""));
 	reply(&p, RE_UNKNOWN_VERB);
 	bring(&p, POP3_IN_AUTH);
 	ask(&p, "eA==\r\n");
