@@ -135,7 +135,7 @@ static void say(struct buf *b, const struct look *l)
 static void say_who(struct buf *b, const struct account_run *r)
 {
 	if (r->name_n)
-		buf_fmt(b, "\"%.*s\"", (int)r->name_n, r->name);
+		buf_fmt(b, "'%.*s'", (int)r->name_n, r->name);
 	else if (r->hello_n)
 		buf_fmt(b, "A client without a name (TLS %.*s)", (int)r->hello_n,
 			r->hello);

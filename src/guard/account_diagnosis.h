@@ -29,7 +29,7 @@ struct account_diagnosis {
 };
 
 /*
- * What there is to say in one sentence, with the client's own name: "..." at 192.0.2.7 is a
+ * What there is to say in one sentence, with the client's own name: '...' at 192.0.2.7 is a
  * client that runs away: ... Nothing if the kind says it all.
  */
 void account_sentence(const struct account_state *st, enum account_kind kind,

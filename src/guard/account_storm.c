@@ -127,13 +127,18 @@ static uint8_t note_client(struct account_storm *s, uint32_t client)
 	return n;
 }
 
-/* What a client says may be shown to people, so it is cut to what harms no terminal. */
+/* What a client says may be shown to people: nothing that harms a terminal or ends a quote. */
+static bool can_be_shown(uint8_t c)
+{
+	return c >= ' ' && c < 0x7f && c != '\'' && c != '"' && c != '\\';
+}
+
 static uint8_t keep_text(char *out, size_t room, struct span text)
 {
 	size_t n = text.n < room ? text.n : room;
 
 	for (size_t i = 0; i < n; i++)
-		out[i] = text.p[i] >= ' ' && text.p[i] < 0x7f ? (char)text.p[i] : '?';
+		out[i] = can_be_shown(text.p[i]) ? (char)text.p[i] : '?';
 	return (uint8_t)n;
 }
 

@@ -88,6 +88,7 @@ static inline void rig_start(struct rig *r)
 	int life[2], pulse, reader;
 	struct frame f;
 
+	r->conf.mailbox_mechanisms = r->conf.mechanisms;
 	assert_true(link_pair(life, &err));
 	for (size_t i = 0; i < COUNT_OF(pairs); i++)
 		assert_true(link_pair(pairs[i].fds, &err));
@@ -187,7 +188,6 @@ static inline int rig_set_up(void **state)
 	snprintf(r->conf.set.dir, TEXT_MAX, "%s", r->dir);
 	r->conf.set.auth_delay = r->conf.set.auth_delay_max = 0;
 	r->conf.mechanisms = 1u << SASL_PLAIN | 1u << SASL_LOGIN;
-	r->conf.mailbox_mechanisms = r->conf.mechanisms;
 	r->conf.domain_count = 1;
 	snprintf(r->conf.domains[0], sizeof(r->conf.domains[0]), "example.test");
 	*state = r;

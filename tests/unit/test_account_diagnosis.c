@@ -96,7 +96,7 @@ static void the_answer_is_one_sentence_with_the_clients_own_name(void **unused)
 	buf_init(&b, mem, sizeof(mem));
 	account_sentence(&st, ACCOUNT_RUNAWAY, &b);
 	expect_span("with a name", buf_span(&b),
-		    SPAN("\"Thunderbird 128.3\" at 192.0.2.7 is a client that runs away: "
+		    SPAN("'Thunderbird 128.3' at 192.0.2.7 is a client that runs away: "
 			 "it logged in with the right password 412 times in 9 s (45 a "
 			 "second) although 20 sessions of it are open, and was refused "
 			 "each time."));
