@@ -104,6 +104,9 @@ build_packages='
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
 	libseccomp-dev libcurl4-openssl-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
+# Behind us in the demo, which runs it with a configuration of its own.
+demo_packages='dovecot-imapd'
+
 # For the tests; without the second list some of them skip.
 test_packages='
 	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-pytest-xdist

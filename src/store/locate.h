@@ -1,8 +1,9 @@
 /*
  * locate - whose mail is on which mailbox server, as the administrator said it
  *
- * `mailboxes` of the configuration goes before it. It is about names that people log in with, so it need not be about users of ours: mail of theirs may go
- * elsewhere, and their passwords may be known elsewhere.
+ * `mailboxes` of the configuration goes before it. It is about names that people log in
+ * with, so it need not be about users of ours: mail of theirs may go elsewhere, and their
+ * passwords may be known elsewhere.
  */
 #ifndef STORE_LOCATE_H
 #define STORE_LOCATE_H
