@@ -40,6 +40,8 @@ struct backends {
 	struct place *places[BACKENDS_MAX][2]; /* NULL: it has no such service */
 	struct server servers[BACKENDS_MAX];
 	uint64_t obeyed; /* the version of the orders */
+	uint16_t offers_n;
+	uint8_t offers[IMAP_LEARNT_MAX];
 };
 
 static void show(struct backends *b, size_t i);
@@ -271,6 +273,19 @@ const struct backend *backends_choose(const struct backends *b, bool pop3,
 		}
 	}
 	return best;
+}
+
+void backends_learn(struct backends *b, struct span offers)
+{
+	if (offers.n == 0 || offers.n > sizeof(b->offers))
+		return;
+	b->offers_n = (uint16_t)offers.n;
+	memcpy(b->offers, offers.p, offers.n);
+}
+
+struct span backends_offers(const struct backends *b)
+{
+	return span_of(b->offers, b->offers_n);
 }
 
 size_t backends_addresses(const struct backends *b, const struct backend *one, bool pop3,

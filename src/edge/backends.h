@@ -44,6 +44,10 @@ const struct backend *backends_choose(const struct backends *b, bool pop3,
 /* Takes it new sessions? */
 bool backends_is_well(const struct backends *b, const struct backend *one, bool pop3);
 
+/* IMAP: what one of them offered last to who had not logged in; empty: not known. */
+void backends_learn(struct backends *b, struct span offers);
+struct span backends_offers(const struct backends *b);
+
 /* Its addresses, as far as they are known: 0 if they have to be looked up. */
 size_t backends_addresses(const struct backends *b, const struct backend *one, bool pop3,
 			  const struct addr **out);

@@ -125,9 +125,22 @@ static void carry_out(struct conn *c, const struct session_out *out)
 
 /* ---- bytes in hand ---------------------------------------------------------------------- */
 
+static struct pool *pool_of_in(struct edge *e, bool small)
+{
+	return small ? &e->rest_pool : &e->in_pool;
+}
+
+/* What was copied from a small block is wiped where it was used; half a password is here, too. */
+static void wipe_rest(struct conn *c, size_t but)
+{
+	if (c->in && c->in_small && c->in_n > but)
+		sasl_wipe(c->in + but, c->in_n - but);
+}
+
 static void give_in(struct conn *c)
 {
-	pool_give(&c->edge->in_pool, c->in);
+	wipe_rest(c, 0);
+	pool_give(pool_of_in(c->edge, c->in_small), c->in);
 	c->in = NULL;
 	c->in_n = 0;
 }
@@ -139,21 +152,33 @@ static void give_out(struct conn *c)
 	c->out_n = 0;
 }
 
-/* Keep what the session did not take; it is in c->in or in edge->in. */
+/*
+ * Keep what the session did not take; it is in c->in or in edge->in. So many may be in the
+ * middle of a line at once that half of one gets a small block.
+ */
 static void keep_input(struct conn *c, struct span left)
 {
+	bool small = left.n <= REST_MAX;
+	uint8_t *to = c->in;
+
 	if (!left.n || c->orders & (DO_TLS | DO_ABORT)) {
 		give_in(c);
 		return;
 	}
-	if (!c->in)
-		c->in = pool_take(&c->edge->in_pool);
-	if (!c->in) {
+	if (!to || small != c->in_small)
+		to = pool_take(pool_of_in(c->edge, small));
+	if (!to) {
 		fail(c);
 		return;
 	}
-	memmove(c->in, left.p, left.n);
+	memmove(to, left.p, left.n);
+	if (to == c->in)
+		wipe_rest(c, left.n);
+	else
+		give_in(c);
+	c->in = to;
 	c->in_n = (uint16_t)left.n;
+	c->in_small = small;
 }
 
 /*
@@ -199,6 +224,7 @@ static size_t step(struct conn *c, struct session_in *in)
 	if (!session_reads_mail(&c->session))
 		out.letter = letter_lend(c) ? &c->letter : NULL;
 	in->recipients = e->recipients;
+	in->offers = mailbox_offers(e);
 	in->storage_full = e->storage_full;
 	in->wall = loop_wall(e->loop);
 	in->next_id = c->next_id;
@@ -254,7 +280,7 @@ static enum stream_got peek(struct conn *c)
 
 static enum stream_got read_and_step(struct conn *c)
 {
-	uint8_t *mem = c->in ? c->in : c->edge->in;
+	uint8_t *mem = c->in && !c->in_small ? c->in : c->edge->in;
 	struct session_in in = { .kind = IN_BYTES };
 	enum stream_got got;
 	size_t n;
@@ -263,6 +289,8 @@ static enum stream_got read_and_step(struct conn *c)
 		fail(c); /* the session must take a line that long, or refuse it */
 		return STREAM_GOT;
 	}
+	if (c->in && mem != c->in)
+		memcpy(mem, c->in, c->in_n);
 	got = stream_read(&c->stream, mem + c->in_n, IN_MAX - c->in_n, &n);
 	if (got != STREAM_GOT)
 		return got;

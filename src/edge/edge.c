@@ -389,6 +389,7 @@ static void init_pools(struct edge *e)
 {
 	pool_init(&e->conn_pool, sizeof(struct conn), 256);
 	pool_init(&e->in_pool, IN_MAX, 64);
+	pool_init(&e->rest_pool, REST_MAX, 256);
 	pool_init(&e->out_pool, (size_t)2 * OUT_MAX, 64);
 	pool_init(&e->envelope_pool, ENVELOPE_FIRST, 256);
 	pool_init(&e->poor_pool, BODY_POOR, 64);
@@ -512,6 +513,7 @@ static void close_all(struct edge *e)
 		close(e->spare_fd);
 	pool_close(&e->conn_pool);
 	pool_close(&e->in_pool);
+	pool_close(&e->rest_pool);
 	pool_close(&e->out_pool);
 	pool_close(&e->envelope_pool);
 	pool_close(&e->poor_pool);

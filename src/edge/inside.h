@@ -26,6 +26,7 @@
 #define BODY_FIRST	  8192
 #define BODY_POOR	  LETTER_BODY_MIN /* when the budget is spent */
 #define BODY_FULL	  (BODY_INLINE_MAX + TRACE_MAX)
+#define REST_MAX	  512 /* of bytes in hand that get a small block */
 #define ACCEPT_PAUSE	  ((ms_t)100) /* when descriptors have run out */
 #define FULL_PAUSE	  ((ms_t)20)  /* when sessions have */
 #define YIELD_PAUSE	  ((ms_t)5)   /* when they nearly have, so that others go first */
@@ -117,7 +118,7 @@ struct edge {
 	struct span recipients; /* the map in force; SPAN_NONE before the first */
 	bool storage_full;
 
-	struct pool conn_pool, in_pool, out_pool;
+	struct pool conn_pool, in_pool, rest_pool, out_pool;
 	struct pool envelope_pool, body_pool, poor_pool, full_pool; /* by size */
 	int64_t letter_memory, letter_memory_max;
 
@@ -176,6 +177,7 @@ struct conn {
 
 	uint8_t *in, *out; /* lent; NULL: nothing is pending */
 	uint16_t in_n, out_n;
+	bool in_small; /* in is a block of the rest_pool: half a line of one who takes his time */
 
 	enum session_in_kind answer; /* IN_OPENED: none */
 	uint8_t answer_value;
@@ -374,6 +376,8 @@ void mailbox_ready(struct conn *c);
 void mailbox_time(struct conn *c);
 /* The session is over: let go of whatever there is. Harmless if there is nothing. */
 void mailbox_end(struct conn *c);
+/* IMAP: what the mailbox servers offer before a login, as far as that is known. */
+struct span mailbox_offers(const struct edge *e);
 /* What was relayed so far: to the mailbox server, and from it; and its name. */
 struct span mailbox_relayed(const struct conn *c, uint64_t *up, uint64_t *down);
 

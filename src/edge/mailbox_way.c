@@ -247,8 +247,9 @@ static struct backend_setup talk_of(struct mailbox_way *m)
 		.client = { .peer = c->session.peer,
 			    .local = stream_local(&c->stream),
 			    .session = buf_span(&id) },
-		.plain = w->plain,
-		.user = w->authzid.n ? SPAN_NONE : w->user,
+		/* LOGIN and USER are everywhere, AUTH=PLAIN is not */
+		.plain = w->authzid.n ? w->plain : SPAN_NONE,
+		.user = w->user,
 		.secret = w->secret,
 		.reply_timeout = m->rules->conf->set.backend_reply,
 	};

@@ -81,11 +81,23 @@ static void say_login(struct backend_talk *b, ms_t now, struct backend_out *out)
 	await(b, BACKEND_AT_LOGIN, now);
 }
 
+static void keep_offered(struct backend_talk *b)
+{
+	struct span offered = mailbox_peer_capability(&b->peer);
+
+	if (offered.n > sizeof(b->offered))
+		return;
+	b->offered_n = (uint16_t)offered.n;
+	if (offered.n)
+		memcpy(b->offered, offered.p, offered.n);
+}
+
 /* What it offers from here on is what it offers to who has logged in. */
 static void imap_login(struct backend_talk *b, ms_t now, struct backend_out *out)
 {
 	const struct backend_setup *s = b->setup;
 
+	keep_offered(b);
 	if (!s->plain.n && b->peer.can & MAILBOX_CAN_NO_LOGIN) {
 		fail(b, BACKEND_GOT_UNFIT, "LOGIN is disabled there; without TLS?", out);
 	} else if (s->plain.n && b->peer.told && !(b->peer.can & MAILBOX_CAN_PLAIN)) {

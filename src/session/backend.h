@@ -13,6 +13,7 @@
 
 #include "base/time.h"
 #include "conf/mailboxes.h"
+#include "wire/imap.h"
 #include "wire/mailbox_peer.h"
 
 enum backend_in_kind {
@@ -89,8 +90,10 @@ struct backend_talk {
 	/* for the caller to read, with the result */
 	enum backend_got got;
 	bool greeted;
-	uint16_t why_n;
+	uint16_t why_n, offered_n;
 	uint8_t why[MAILBOX_PEER_TEXT]; /* in words; the server's, if it said any */
+	/* IMAP: what it offers who has not logged in; empty: not told, or too long */
+	uint8_t offered[IMAP_LEARNT_MAX];
 };
 
 /* Can this be said to such a server at all? */

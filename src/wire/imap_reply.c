@@ -143,6 +143,16 @@ void imap_reply_challenge(struct imap *m, struct span challenge, struct buf *out
 
 /* ---- what is offered -------------------------------------------------------------------- */
 
+/* Nothing that would mean something else where it is said. */
+static bool is_word(struct span word)
+{
+	for (size_t i = 0; i < word.n; i++)
+		if (word.p[i] <= ' ' || word.p[i] >= 0x7f ||
+		    span_find(SPAN("[](){%*\"\\"), word.p[i]) < 9)
+			return false;
+	return word.n > 0;
+}
+
 /* Are these ours to say? How a login goes is between the client and us. */
 static bool is_ours(struct span word)
 {
@@ -161,7 +171,7 @@ static void print_learnt(struct span learnt, struct buf *out)
 	while (learnt.n) {
 		struct span word = span_cut(&learnt, ' ');
 
-		if (!word.n || is_ours(word))
+		if (!is_word(word) || is_ours(word))
 			continue;
 		buf_byte(out, ' ');
 		buf_put(out, word);
