@@ -50,6 +50,7 @@ static void end_command(struct imap *m)
 {
 	m->at = 0;
 	m->dropping = false;
+	m->thrown = 0;
 	m->verb = IMAP_NONE;
 }
 
@@ -146,12 +147,13 @@ static struct imap_event refuse_rest(struct imap *m, struct span line)
 	return bad(m, m->odd, m->say, for_log(m, line));
 }
 
-/* False: nobody can throw that much away. */
+/* False: nobody throws that much away. */
 static bool swallow(struct imap *m, uint64_t size)
 {
-	if (size > IMAP_SWALLOW_MAX)
+	if (size > IMAP_SWALLOW_MAX - m->thrown)
 		return false;
 	m->at = 0;
+	m->thrown += (uint32_t)size;
 	m->swallow = (uint32_t)size;
 	return true;
 }
@@ -221,6 +223,49 @@ static struct imap_event take_line(struct imap *m, struct span *in, struct span 
 	return (struct imap_event){ .kind = IMAP_MORE };
 }
 
+/* ---- a long ID ---------------------------------------------------------------------- */
+
+/* Clients may say more of themselves than we keep: their name is not worth a refusal. */
+static bool is_long_id(const struct imap *m, struct span in)
+{
+	struct span line = span_head(in, TAG_MAX + 4);
+
+	if (m->at > 0 || m->dropping || m->tag_n == 0)
+		return false;
+	span_cut(&line, ' ');
+	return find_verb(span_cut(&line, ' ')) == IMAP_ID;
+}
+
+/* Up to its end, which nothing but a literal could hide. False: it is not there yet. */
+static bool skim(struct imap *m, struct span *in, struct imap_event *ev)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		uint8_t c = in->p[i];
+		bool ends = c == '\n' && m->skimmed[1] == '\r';
+
+		if (--m->skim == 0 || (ends && m->skimmed[0] == '}')) {
+			m->skim = 0;
+			*in = span_skip(*in, i + 1);
+			*ev = lost(m, EV_LONG_LINE, RE_LINE_TOO_LONG);
+			return true;
+		}
+		m->skimmed[0] = m->skimmed[1];
+		m->skimmed[1] = c;
+		if (!ends)
+			continue;
+		m->skim = 0;
+		*in = span_skip(*in, i + 1);
+		end_command(m);
+		m->asked = IMAP_ID;
+		*ev = (struct imap_event){ .kind = IMAP_VERB,
+					   .verb = IMAP_ID,
+					   .text = SPAN("NIL") };
+		return true;
+	}
+	*in = SPAN_NONE;
+	return false;
+}
+
 /* How long may the line be that begins there? */
 static size_t longest_line(const struct imap *m)
 {
@@ -240,6 +285,8 @@ static bool next_line(struct imap *m, struct span *in, struct imap_event *ev)
 	struct span rest = span_skip(*in, m->at);
 	struct line_cut cut;
 
+	if (m->skim)
+		return skim(m, in, ev);
 	if (is_tls_record(m, *in)) {
 		*ev = lost(m, EV_NOT_SMTP, RE_UNKNOWN_VERB);
 		return true;
@@ -259,8 +306,13 @@ static bool next_line(struct imap *m, struct span *in, struct imap_event *ev)
 	/* with its end unseen nobody knows whether a literal follows */
 	if (m->at == 0 && !m->dropping)
 		keep_tag(m, span_head(*in, span_find(span_head(*in, TAG_MAX + 1), ' ')));
-	*in = rest;
 	line_init(&m->line, m->line_max);
+	if (is_long_id(m, *in)) {
+		m->skim = IMAP_ID_MAX;
+		memset(m->skimmed, 0, sizeof(m->skimmed));
+		return skim(m, in, ev);
+	}
+	*in = rest;
 	*ev = lost(m, EV_LONG_LINE, RE_LINE_TOO_LONG);
 	return true;
 }

@@ -23,7 +23,8 @@
 #include "wire/line.h"
 
 #define IMAP_COMMAND_MAX (LINE_MAX_SMTP + 2048) /* with all its literals */
-#define IMAP_SWALLOW_MAX (16u << 20)
+#define IMAP_SWALLOW_MAX (1u << 20) /* likewise, of those that are thrown away */
+#define IMAP_ID_MAX	 33000 /* of an ID: 30 pairs of 30 and 1024 bytes (RFC 2971, 3.3) */
 #define IMAP_LEARNT_MAX \
 	600 /* of what mailbox servers offer: a reply is REPLY_MAX at most */
 
@@ -70,13 +71,16 @@ struct imap {
 	enum event odd;	      /* dropping: what is said at the end of the command */
 	enum reply say;
 	uint32_t line_max;
-	uint32_t swallow; /* so many bytes of a literal are still to be thrown away */
-	uint16_t at;	  /* of the command under way: where its next line begins */
-	uint16_t skip;	  /* so much of the input was answered already */
-	bool at_literal;  /* the question is a LITERAL */
-	bool dropping;	  /* the rest of the command is of no use */
-	bool mute;	  /* we refused a login: what follows may be a password */
-	uint8_t tag_n;	  /* 0: it has none that we would repeat */
+	uint32_t swallow;   /* so many bytes of a literal are still to be thrown away, */
+	uint32_t thrown;    /* of so many in this command */
+	uint16_t at;	    /* of the command under way: where its next line begins */
+	uint16_t skip;	    /* so much of the input was answered already */
+	uint16_t skim;	    /* an ID too long to be kept: so much more of it may come */
+	uint8_t skimmed[2]; /* what its last bytes were */
+	bool at_literal;    /* the question is a LITERAL */
+	bool dropping;	    /* the rest of the command is of no use */
+	bool mute;	    /* we refused a login: what follows may be a password */
+	uint8_t tag_n;	    /* 0: it has none that we would repeat */
 	char tag[TAG_MAX];
 };
 

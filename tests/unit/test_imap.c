@@ -133,16 +133,25 @@ static void a_line_above_the_limit_ends_it_without_its_end(void **unused)
 
 static void more_than_anybody_could_throw_away_ends_it(void **unused)
 {
-	struct span in = SPAN("a XYZZY {16777217+}\r\n"), less;
+	struct span in = SPAN("a XYZZY {1048577+}\r\n"), less;
 	struct imap m;
 
 	(void)unused;
 	imap_init(&m, LINE_LIMIT);
 	assert_true(ask(&m, &in).lost);
 	imap_init(&m, LINE_LIMIT);
-	less = SPAN("a XYZZY {16777216+}\r\nb NOOP\r\n");
+	less = SPAN("a XYZZY {1048576+}\r\nb NOOP\r\n");
 	assert_int_equal(ask(&m, &less).kind, IMAP_MORE);
 	assert_int_equal(less.n, 0);
+	/* nor in many small ones */
+	imap_init(&m, LINE_LIMIT);
+	in = SPAN("a XYZZY {3+}\r\nabc {1048574+}\r\n");
+	assert_true(ask(&m, &in).lost);
+	imap_init(&m, LINE_LIMIT);
+	in = SPAN("a XYZZY {3+}\r\nabc\r\nb XYZZY {1048576+}\r\n");
+	assert_false(ask(&m, &in).lost);
+	print(&m, RE_UNKNOWN_VERB, "a BAD Command not recognised\r\n", "the first");
+	assert_int_equal(ask(&m, &in).kind, IMAP_MORE);
 }
 
 static void who_was_refused_says_nothing_to_the_log(void **unused)
