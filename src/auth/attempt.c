@@ -292,6 +292,7 @@ static void share(struct attempt *o, const struct account_done *done)
 	enum event *event = &o->done.verdict.event;
 
 	o->done = *done;
+	o->try.shared = true;
 	/* each is counted by itself, and there may be a place for it by now */
 	if (done->verdict.why == WHY_LIMIT)
 		o->done.verdict = (struct account_verdict){

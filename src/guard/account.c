@@ -304,8 +304,12 @@ struct account_verdict accounts_enter(struct accounts *a, const struct account_t
 	struct attempt x;
 
 	attempt_open(&x, a, t, now, wall);
-	if (attempt_over(&x))
+	if (attempt_over(&x)) {
 		attempt_say_over(&x, &v);
+	} else if (t->shared) {
+		x.user->successes += x.user->successes < UINT32_MAX;
+		x.pair->successes += x.pair->successes < UINT32_MAX;
+	}
 	v.known_device = x.known;
 	v.tell = x.tell;
 	attempt_close(&x);

@@ -109,6 +109,7 @@ struct account_try {
 	/* IMAP and POP3: the limits of sessions hold, and these are filled in */
 	bool reads;
 	bool right_lately; /* this secret is right, and need not be looked at to know that */
+	bool shared; /* by the outcome of another attempt: accounts_enter() has to count it */
 	uint32_t open_user, open_network; /* sessions */
 };
 
