@@ -111,12 +111,11 @@ static void check_backends(const struct check *c)
 /* ---- mailboxes ---- */
 
 /* Does the first of the two leave nothing for the second? */
-static bool hides(const char *first, const char *second)
+static bool hides(struct span first, struct span second)
 {
-	const char *at = strrchr(second, '@');
-
-	return strcmp(first, second) == 0 ||
-	       (*first == '@' && at && strcmp(first, at) == 0);
+	return span_eq(first, second) ||
+	       (span_starts(first, SPAN("@")) &&
+		span_eq(first, span_skip(second, span_find_last(second, '@'))));
 }
 
 static void check_named(const struct check *c)
@@ -125,7 +124,8 @@ static void check_named(const struct check *c)
 
 	for (size_t i = 0; i < conf->mailbox_count; i++)
 		for (size_t j = 0; j < i; j++) {
-			if (!hides(conf->mailboxes[j].user, conf->mailboxes[i].user))
+			if (!hides(span_str(conf->mailboxes[j].user),
+				   span_str(conf->mailboxes[i].user)))
 				continue;
 			problem(c->problems, c->origins->mailboxes[i],
 				"mailboxes: %s stands behind %s, and so is never looked at",
