@@ -226,14 +226,17 @@ class HoldfastReadingDefault(HoldfastReading):
 
 class HoldfastReadingNow(HoldfastReading):
     name = "holdfast-reading-now"
-    summary = "as holdfast-reading, without delays, and the guard only observes"
+    summary = "as holdfast-reading, without delays and bans"
     auth = 'delay = "0s"; delay-max = "0s";'
-    guard = 'mode = "observe"; delay = "0s"; connect-rate = 0;'
+    guard = (
+        'observe = [ "points", "history", "prefix", "rate", "sessions" ]; delay = "0s";'
+        " connect-rate = 0;"
+    )
 
 
 class HoldfastReadingLocalNow(HoldfastReadingNow):
     name = "holdfast-reading-local-now"
-    summary = "as holdfast-reading-local, without delays, and the guard only observes"
+    summary = "as holdfast-reading-local, without delays and bans"
     sources = ""
 
 

@@ -131,6 +131,42 @@ static void a_line_above_the_limit_ends_it_without_its_end(void **unused)
 	print(&m, ev.say, "tag BAD Line too long\r\n", "with its tag");
 }
 
+/* RFC 2971, 3.3: up to thirty pairs, of which a value may have 1,024 bytes. */
+static void an_id_may_be_longer_than_what_we_keep(void **unused)
+{
+	static uint8_t mem[IMAP_ID_MAX + 64];
+	size_t n = 32000;
+	struct imap_event ev;
+	struct span in;
+	struct imap m;
+
+	(void)unused;
+	memset(mem, 'x', sizeof(mem));
+	memcpy(mem, "a ID (\"x\" \"", 12);
+	memcpy(mem + n, "\")\r\nb NOOP\r\n", 12);
+	imap_init(&m, LINE_LIMIT);
+	for (size_t i = 1000; i < n; i += 1000) {
+		in = span_of(mem, i);
+		imap_init(&m, LINE_LIMIT);
+		assert_int_equal(ask(&m, &in).kind, IMAP_MORE);
+		assert_int_equal(in.n, 0);
+		in = span_of(mem + i, n - i + 12);
+		ev = ask(&m, &in);
+		assert_int_equal(ev.verb, IMAP_ID);
+		expect_span("what is too much to keep", ev.text, SPAN("NIL"));
+		expect_span("and what is behind it", in, SPAN("b NOOP\r\n"));
+	}
+	/* but not without end, and not with a literal that nobody waited for */
+	imap_init(&m, LINE_LIMIT);
+	memset(mem + n, 'x', 12);
+	in = span_of(mem, sizeof(mem));
+	assert_true(ask(&m, &in).lost);
+	memcpy(mem + n, "{9+}\r\n", 6);
+	imap_init(&m, LINE_LIMIT);
+	in = span_of(mem, n + 6);
+	assert_true(ask(&m, &in).lost);
+}
+
 static void more_than_anybody_could_throw_away_ends_it(void **unused)
 {
 	struct span in = SPAN("a XYZZY {1048577+}\r\n"), less;
@@ -346,6 +382,7 @@ int main(void)
 		cmocka_unit_test(a_slow_answer_needs_no_extra_state),
 		cmocka_unit_test(a_literal_that_is_refused_is_the_end_of_its_command),
 		cmocka_unit_test(a_line_above_the_limit_ends_it_without_its_end),
+		cmocka_unit_test(an_id_may_be_longer_than_what_we_keep),
 		cmocka_unit_test(more_than_anybody_could_throw_away_ends_it),
 		cmocka_unit_test(who_was_refused_says_nothing_to_the_log),
 		cmocka_unit_test(a_name_and_a_password_may_be_written_in_many_ways),
