@@ -180,6 +180,10 @@ void account_sentence(const struct account_state *st, enum account_kind kind,
 			" share this account: %u sessions of it are open there, and "
 			"%u logins more were refused.",
 			r->open, r->count);
+	} else if (kind == ACCOUNT_STALE && r->count && r->kind == STORM_SAME) {
+		say_who(out, r);
+		buf_fmt(out, " has an old password, and has given it %u times in %u s.",
+			r->count, r->lasted + 1);
 	} else if (kind == ACCOUNT_STALE && st->stale) {
 		buf_fmt(out, "The device at ");
 		addr_print(&st->stale_from, out);

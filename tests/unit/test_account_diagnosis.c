@@ -100,8 +100,13 @@ static void the_answer_is_one_sentence_with_the_clients_own_name(void **unused)
 			 "it logged in with the right password 412 times in 9 s (45 a "
 			 "second) although 20 sessions of it are open, and was refused "
 			 "each time."));
-	st.run.name_n = 0;
 	st.run.kind = STORM_SAME;
+	buf_reset(&b);
+	account_sentence(&st, ACCOUNT_STALE, &b);
+	expect_span("an old password", buf_span(&b),
+		    SPAN("'Thunderbird 128.3' at 192.0.2.7 has an old password, and has "
+			 "given it 412 times in 9 s."));
+	st.run.name_n = 0;
 	buf_reset(&b);
 	account_sentence(&st, ACCOUNT_RUNAWAY, &b);
 	expect_span("without one", buf_span(&b),
