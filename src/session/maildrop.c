@@ -188,6 +188,7 @@ void maildrop_text(struct step *t)
 		return;
 	}
 	m->says = MAILDROP_NOTHING;
+	t->out->text_done = true;
 	if (!opens)
 		session_end(t, END_OURS);
 	else if (t->in->box->lost)

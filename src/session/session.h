@@ -14,9 +14,10 @@
  *   were received and not yet consumed, and with all members below `bytes` filled in.
  *   out is zeroed but for peer, letter and room.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND, TEXT, REMOVE), while an answer is
- *   held back (DELAY), and while out->peer has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
- *   what was said has been sent; after a question, its answer is the step that goes on;
+ *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND, TEXT, REMOVE), while an answer is held
+ *   back (DELAY), and while out->peer has less room than REPLY_MAX. After the last of these,
+ *   come back with IN_BYTES once what was said has been sent; after a question, its answer is
+ *   the step that goes on;
  *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
  * - An answer that comes when its question is no longer open is ignored (the session may
  *   have given up waiting); an answer to an older question of the same kind is for edge/
@@ -112,12 +113,12 @@ struct session_backend {
 /* The Maildir that BACKEND_BOX is about, in every step from there on. */
 struct session_box {
 	const struct box_item *items; /* of struct session_backend's count */
-	uint8_t *removed;	      /* a bit for each: the session writes it, for DO_REMOVE */
-	struct span text;	      /* of the message under way, not yet taken */
-	bool text_ends;		      /* nothing comes behind it */
-	bool text_gone;		      /* it is not there any more, or cannot be read, */
-	bool lost;		      /* because we failed */
-	uint32_t left;		      /* IN_REMOVED: so many could not be removed */
+	uint8_t *removed; /* a bit for each: the session writes it, for DO_REMOVE */
+	struct span text; /* of the message under way, not yet taken */
+	bool text_ends;	  /* nothing comes behind it */
+	bool text_gone;	  /* it is not there any more, or cannot be read, */
+	bool lost;	  /* because we failed */
+	uint32_t left;	  /* IN_REMOVED: so many could not be removed */
 };
 
 /* DO_AUTH: what somebody wants to log in with. Spans point into the room and the input. */
@@ -247,12 +248,12 @@ struct session_out {
 	struct session_refusal refused;
 	/* The rule of the guard that refused in this step; RULE_NONE: none did. */
 	enum rule refused_by;
-	bool only_observed;  /* it would have, but guard.observe has it */
-	bool passed;	     /* the client has waited for our greeting */
-	uint32_t number;     /* DO_TEXT: which message, from 0 */
-	size_t text_used;    /* how much of box->text was taken, */
-	bool text_done;	     /* and it is the last of that message that is wanted */
-	bool unsaid;	     /* come back with IN_BYTES once what was said has been sent */
+	bool only_observed; /* it would have, but guard.observe has it */
+	bool passed;	    /* the client has waited for our greeting */
+	uint32_t number;    /* DO_TEXT: which message, from 0 */
+	size_t text_used;   /* how much of box->text was taken, */
+	bool text_done;	    /* and it is the last of that message that is wanted */
+	bool unsaid;	    /* come back with IN_BYTES once what was said has been sent */
 	struct span not_own; /* an address that is not its own, and was let pass (log) */
 };
 
@@ -320,8 +321,8 @@ struct session {
 	uint8_t helo_n;
 	/* as the peer said it, of IMAP the name in ID: escape before printing */
 	char helo[DOMAIN_MAX];
-	uint32_t flags;	       /* MAIL_ bits of the transaction */
-	uint32_t rcpt_count;   /* accepted in this transaction */
+	uint32_t flags;	     /* MAIL_ bits of the transaction */
+	uint32_t rcpt_count; /* accepted in this transaction */
 	uint64_t body_size; /* of the message so far, trace field included, spooled or not */
 	uint64_t queue_id; /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
@@ -340,9 +341,9 @@ struct session {
 			struct maildrop maildrop;
 		};
 	};
-	struct sasl sasl;   /* its user: who is logged in, see session_login() */
-	unsigned marks;	      /* see session/inside.h */
-	enum reply fault;     /* why the message under way is refused at its end */
+	struct sasl sasl; /* its user: who is logged in, see session_login() */
+	unsigned marks;	  /* see session/inside.h */
+	enum reply fault; /* why the message under way is refused at its end */
 	uint32_t junk, unknown;
 	uint16_t asked_n;    /* how long the item is that was asked about */
 	uint16_t from_at;    /* how much of letter.from was judged */

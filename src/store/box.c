@@ -23,8 +23,8 @@ struct box {
 	uint64_t generation;
 	uint64_t ask;
 	enum box_job job; /* waits for a thread, or is in one */
-	bool closing; /* BOX_CLOSE has come: removed is what is to go */
-	bool gone;    /* nobody waits for it any more */
+	bool closing;	  /* BOX_CLOSE has come: removed is what is to go */
+	bool gone;	  /* nobody waits for it any more */
 	bool removes;
 	bool forgot;	 /* for want of memory: nothing is removed */
 	uint32_t number; /* that is to be read */
