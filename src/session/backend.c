@@ -317,20 +317,40 @@ static void check_before_tls(struct backend_talk *b, struct span left,
 		fail(b, BACKEND_GOT_BROKEN, "bytes behind the answer to STARTTLS", out);
 }
 
+static bool is_answer(enum mailbox_peer_kind kind)
+{
+	return kind == MAILBOX_PEER_GOOD || kind == MAILBOX_PEER_REFUSED ||
+	       kind == MAILBOX_PEER_GO_ON;
+}
+
+static void take_event(struct backend_talk *b, const struct mailbox_peer_event *ev,
+		       ms_t now, struct backend_out *out)
+{
+	if (b->early && is_answer(ev->kind))
+		fail(b, BACKEND_GOT_BROKEN, "an answer before the question", out);
+	else if (is_unheeded(b, ev->kind))
+		mailbox_peer_forget(&b->peer);
+	else
+		on_event(b, ev, now, out);
+}
+
+/* What has come already when something is asked cannot be the answer to that. */
 static void take_in(struct backend_talk *b, struct span bytes, ms_t now,
 		    struct backend_out *out)
 {
 	struct span left = bytes;
 
 	while (b->phase != BACKEND_AT_END && b->phase != BACKEND_AT_HANDSHAKE) {
+		size_t had = left.n, said = out->peer->len;
 		struct mailbox_peer_event ev = mailbox_peer_next(&b->peer, &left);
 
+		if (ev.kind != MAILBOX_PEER_MORE)
+			take_event(b, &ev, now, out);
+		b->early -= b->early < had - left.n ? b->early : had - left.n;
+		if (out->peer->len > said)
+			b->early = left.n;
 		if (ev.kind == MAILBOX_PEER_MORE)
 			break;
-		if (is_unheeded(b, ev.kind))
-			mailbox_peer_forget(&b->peer);
-		else
-			on_event(b, &ev, now, out);
 	}
 	out->used = bytes.n - left.n;
 	check_before_tls(b, left, out);

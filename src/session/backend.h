@@ -86,6 +86,7 @@ struct backend_talk {
 	bool said;	  /* `plain`, with AUTH */
 	uint8_t unheeded; /* answers to come that mean nothing to us */
 	unsigned login_at;
+	size_t early; /* bytes that had come before the last question */
 	ms_t by;
 	/* for the caller to read, with the result */
 	enum backend_got got;

@@ -1,6 +1,7 @@
 /*
  * A mailbox server may say what it likes, in pieces of any size: there is one result, the same
- * however it is cut; what is said in answer fits; nothing behind a login is touched.
+ * however it is cut; what is said in answer fits; nobody is logged in by a server that was not
+ * asked.
  *
  * Input: one byte that says how to cut, one of how to log in, then what the server says.
  */
@@ -73,6 +74,15 @@ static void set_up(struct play *p, uint8_t how)
 	}
 }
 
+/*
+ * Never more than a line: what comes behind that may be an answer to what is said to it, and
+ * must not have come before.
+ */
+static size_t next_piece(struct span left, size_t piece)
+{
+	return span_head(span_head(left, span_find(left, '\n') + 1), piece).n;
+}
+
 static void talk(struct span all, uint8_t how, size_t piece, struct buf *seen)
 {
 	struct play p = { .seen = seen };
@@ -88,7 +98,7 @@ static void talk(struct span all, uint8_t how, size_t piece, struct buf *seen)
 			step(&p, BACKEND_IN_TLS, SPAN_NONE);
 			continue;
 		}
-		end = end + piece < all.n ? end + piece : all.n;
+		end += next_piece(span_skip(all, end), piece);
 		start += step_alone(&p, span_of(all.p + start, end - start));
 	}
 	if (!p.over)
@@ -98,6 +108,24 @@ static void talk(struct span all, uint8_t how, size_t piece, struct buf *seen)
 	buf_put(seen, mailbox_peer_capability(&p.talk.peer));
 	if (p.talk.got == BACKEND_GOT_YES)
 		buf_fmt(seen, " %zu", all.n - start);
+}
+
+/* All that a server has to say, before it was asked anything. */
+static void at_once(struct span all, uint8_t how)
+{
+	static uint8_t mem[SEEN_MAX];
+	struct play p = { 0 };
+	struct buf seen;
+
+	buf_init(&seen, mem, sizeof(mem));
+	p.seen = &seen;
+	set_up(&p, how);
+	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
+	backend_init(&p.talk, &p.setup);
+	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	if (!(p.orders & BACKEND_DO_TLS))
+		(void)step_alone(&p, all);
+	BUG_IF(p.over && p.talk.got == BACKEND_GOT_YES && !p.setup.probe);
 }
 
 /*
@@ -116,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&cut, cut_mem, sizeof(cut_mem));
 	talk(in, data[1], 1u << 20, &whole);
 	talk(in, data[1], 1 + data[0] % 16, &cut);
+	at_once(in, data[1]);
 	if ((data[1] >> 1 & 3) % BACKEND_TLS_USES != BACKEND_TLS_START)
 		BUG_IF(!span_eq(buf_span(&whole), buf_span(&cut)) || whole.full);
 	return 0;

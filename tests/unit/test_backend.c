@@ -326,6 +326,45 @@ static void nothing_may_come_behind_the_answer_to_starttls(void **state)
 	assert_false(p.orders & BACKEND_DO_TLS);
 }
 
+static void an_answer_that_came_before_the_question_is_none(void **state)
+{
+	static const char *const heard[] = {
+		"* OK one\r\nh1 OK yes",
+		"* OK [CAPABILITY A] one\r\n* OK two\r\nh1 OK [CAPABILITY A] yes",
+		"* OK [CAPABILITY A] one\r\n+ go on",
+	};
+	static const struct script plain = { "before the question", 0, { 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(heard); i++) {
+		struct player p = { .script = &plain, .piece = 1000 };
+
+		set_up(&p);
+		buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
+		backend_init(&p.talk, &p.setup);
+		step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+		hear(&p, heard[i]);
+		assert_int_equal(p.talk.phase, BACKEND_AT_END);
+		assert_int_equal(p.talk.got, BACKEND_GOT_BROKEN);
+	}
+}
+
+/* Half of it was there before, the other half comes behind. */
+static void nor_is_one_that_had_begun_before_it(void **state)
+{
+	static const struct script plain = { "begun before", 0, { 0 } };
+	struct player p = { .script = &plain, .piece = 26 };
+
+	(void)state;
+	set_up(&p);
+	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
+	backend_init(&p.talk, &p.setup);
+	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	hear(&p, "* OK [CAPABILITY A] hi\r\nh1 OK [CAPABILITY A] in");
+	assert_int_equal(p.talk.got, BACKEND_GOT_BROKEN);
+	assert_int_equal(p.talk.phase, BACKEND_AT_END);
+}
+
 static void a_failed_handshake_says_why(void **state)
 {
 	static const struct script implicit = { "no handshake", IMPLICIT, { 0 } };
@@ -363,6 +402,8 @@ int main(void)
 		cmocka_unit_test(dialogues_go_as_their_scripts_say),
 		cmocka_unit_test(what_follows_the_login_is_left_to_the_client),
 		cmocka_unit_test(nothing_may_come_behind_the_answer_to_starttls),
+		cmocka_unit_test(an_answer_that_came_before_the_question_is_none),
+		cmocka_unit_test(nor_is_one_that_had_begun_before_it),
 		cmocka_unit_test(a_failed_handshake_says_why),
 		cmocka_unit_test(what_cannot_be_said_is_not_tried),
 	};
