@@ -221,10 +221,11 @@ static size_t step(struct conn *c, struct session_in *in)
 	visit_prepare(c, in);
 	in->standing = &e->standing;
 	in->access = span_of(e->guard.access, e->guard.access_n);
-	if (!session_reads_mail(&c->session))
+	if (session_reads_mail(&c->session))
+		in->offers = mailbox_offers(e);
+	else
 		out.letter = letter_lend(c) ? &c->letter : NULL;
 	in->recipients = e->recipients;
-	in->offers = mailbox_offers(e);
 	in->storage_full = e->storage_full;
 	in->wall = loop_wall(e->loop);
 	in->next_id = c->next_id;

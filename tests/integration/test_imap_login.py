@@ -1,11 +1,12 @@
 """IMAP up to the login: right and wrong passwords, and input that nobody honest sends."""
 import contextlib
 import imaplib
+import re
 import socket
 
 import pytest
 
-from conftest import PATIENCE, Server, free_port
+from conftest import PATIENCE, Server, free_port, wait_for
 
 HOST = "127.0.0.1"
 PASSWORD = "correct horse battery"
@@ -154,11 +155,15 @@ def test_who_never_reads_is_served_no_further_and_leaves_at_last(make_imap):
     server.wait_log(r"end=(timeout|commands|reset)")
 
 
-def test_who_is_refused_at_connect_hears_it_in_imap(server):
+def test_who_is_refused_at_connect_hears_it_in_imap(make_imap):
+    server = make_imap(settings='guard: { mode = "enforce"; };')
     server.cli("ban", "127.0.0.9", "--for", "1h", "--force")
-    with contextlib.closing(Talk(server, "127.0.0.9")) as talk:
-        said = talk.lines.read()
-    assert said.startswith(b"* BYE Refused by policy [O") and said.endswith(b"\r\n")
+
+    def refused():
+        with contextlib.closing(Talk(server, "127.0.0.9")) as talk:
+            said = talk.line()
+        return said if said.startswith(b"* BYE") else None
+    assert re.fullmatch(rb"\* BYE Refused by policy \[O[0-9A-Z]{6}\]\r\n", wait_for("the ban to hold", refused))
     still_serves(server)
 
 
