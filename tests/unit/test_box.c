@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "edge/box_list.h"
 #include "spec/box.h"
 #include "store/box_files.h"
 #include "wire/pop3_text.h"
@@ -263,6 +264,75 @@ static void a_box_without_directories_is_empty_and_one_that_is_not_there_is_none
 	assert_false(box_files_list(&p->dirs, SPAN("e/nobody"), &p->files, &fd, &p->bytes,
 				    &err));
 	assert_int_equal(errno, ENOENT);
+}
+
+/* ---- lists, as an edge gets them ----------------------------------------------------------- */
+
+static struct box_item item(const char *name)
+{
+	struct box_item i = { .size = 1, .uid_n = (uint8_t)strlen(name) };
+
+	memcpy(i.uid, name, i.uid_n);
+	return i;
+}
+
+static void a_list_that_makes_no_sense_is_not_taken(void **state)
+{
+	struct box_item good[] = { item("a"), item("b") },
+			bad[3] = { good[0], good[0], good[0] };
+	const struct box_item *mapped;
+	int fd = memfd_of(span_of(good, sizeof(good)));
+
+	(void)state;
+	mapped = box_list_map(fd, 2);
+	assert_non_null(mapped);
+	assert_int_equal(mapped[1].uid[0], 'b');
+	box_list_unmap(mapped, 2);
+	assert_null(box_list_map(fd, 1));
+	assert_null(box_list_map(fd, 3));
+	close(fd);
+	bad[0].uid_n = 0;
+	bad[1].uid_n = BOX_UID_MAX + 1;
+	bad[2].uid[0] = ' ';
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		fd = memfd_of(span_of(&bad[i], sizeof(bad[i])));
+		assert_null(box_list_map(fd, 1));
+		close(fd);
+	}
+	/* one that could become shorter under our hands */
+	fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	assert_int_equal(write(fd, good, sizeof(good)), sizeof(good));
+	assert_null(box_list_map(fd, 2));
+	close(fd);
+}
+
+static void numbers_of_an_old_list_are_found_in_a_new_one(void **state)
+{
+	enum { MANY = 500 };
+	static struct box_item old[MANY], now[MANY];
+	uint32_t *numbers, kept = 0;
+	char name[16];
+
+	(void)state;
+	now[kept++] = item("new");
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		old[i] = item(name);
+		if (i % 3)
+			now[kept++] = old[i];
+	}
+	numbers = box_list_match(old, MANY, now, kept);
+	assert_non_null(numbers);
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (i % 3 == 0)
+			assert_int_equal(numbers[i], BOX_GONE);
+		else
+			assert_memory_equal(&now[numbers[i]], &old[i], sizeof(old[i]));
+	}
+	free(numbers);
+	numbers = box_list_match(old, 1, NULL, 0);
+	assert_int_equal(numbers[0], BOX_GONE);
+	free(numbers);
 }
 
 /* ---- the role --------------------------------------------------------------------------- */
@@ -542,6 +612,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_box_without_directories_is_empty_and_one_that_is_not_there_is_none,
 			make_place, clear_place),
+		cmocka_unit_test(a_list_that_makes_no_sense_is_not_taken),
+		cmocka_unit_test(numbers_of_an_old_list_are_found_in_a_new_one),
 		cmocka_unit_test_setup_teardown(what_was_delivered_is_listed_and_read,
 						set_up_pop3, tear_down),
 		cmocka_unit_test_setup_teardown(a_box_has_one_session_until_that_is_over,
