@@ -207,6 +207,23 @@ static void read_mailbox_mechanisms(const struct check *c)
 		      b->name);
 }
 
+/* Where users log in who do not read mail: a mailbox server cannot be asked there. */
+static void check_senders(const struct check *c, struct origin at)
+{
+	const struct conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		const struct listener *l = &conf->listeners[i];
+
+		if (l->auth && !*l->path && l->service != SERVICE_IMAP &&
+		    l->service != SERVICE_POP3)
+			doubt(c->problems, at,
+			      "auth.sources: kind = \"backend\" alone lets nobody log in at "
+			      "%s: a mailbox server is asked for IMAP and POP3 only",
+			      l->name);
+	}
+}
+
 static void check_judge(const struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -216,6 +233,8 @@ static void check_judge(const struct check *c)
 
 		if (conf->password_sources[i].kind != PASSWORDS_BACKEND)
 			continue;
+		if (conf->password_source_count == 1)
+			check_senders(c, at);
 		if (i + 1 < conf->password_source_count)
 			problem(c->problems, at,
 				"auth.sources: kind = \"backend\" must be the last: it cannot "

@@ -319,6 +319,8 @@ static const struct {
 	  "warning: a.conf:2: backends: a: \"credential\" is not used with login = \"same\"\nwarning: a.conf:2: backends: a: \"verify\" is not used without \"tls\"\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; weight = 0; } );",
 	  "warning: a.conf:2: backends: none has a weight: who is not named with a server has none\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; }, { address = \"127.0.0.1:587\"; service = \"submission\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { sources = ( { kind = \"backend\"; } ); };",
+	  "warning: a.conf:3: auth.sources: kind = \"backend\" alone lets nobody log in at submission 127.0.0.1:587: a mailbox server is asked for IMAP and POP3 only\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
 	  "warning: a.conf:2: backends: a logs in with the user's own password (login = \"same\"), so IMAP and POP3 offer of auth.mechanisms plain and login only\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"own\"; credential = \"c\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
