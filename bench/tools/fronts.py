@@ -104,7 +104,7 @@ class Nginx(Fronted, peers.Unpacked):
     services = ("imap", "pop3", "imaps")
     fetched = ("nginx", "libnginx-mod-mail")
     users = ("www-data",)
-    own = {"/var/lib/nginx": "root", "/var/log/nginx": "root"}
+    own = {"/var/lib/nginx": "root"}
     has_tls = True
     workers = 2
     wrong = "Invalid login"
@@ -128,7 +128,7 @@ class Nginx(Fronted, peers.Unpacked):
         servers.make_certificate(self.directory)
         self.log("log")
         self.place("nginx.conf", "nginx/nginx.conf")
-        return self.room.command(["nginx", "-c", self.path("nginx.conf")])
+        return self.room.command(["nginx", "-e", "stderr", "-c", self.path("nginx.conf")])
 
 
 class NginxMany(Nginx):
@@ -144,7 +144,7 @@ class Haproxy(Fronted, peers.Unpacked):
     fetched = ("haproxy",)
     users = ("haproxy",)
     own = {"/var/lib/haproxy": "root"}
-    has_tls = False
+    has_tls = True  # that of Dovecot
     summary = "TCP mode, 2 threads, before dovecot-fast"
 
     def facts(self):
