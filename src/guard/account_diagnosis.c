@@ -39,6 +39,9 @@ static unsigned is_stale(const struct look *l)
 {
 	const struct account_state *st = l->st;
 
+	/* beside a storm of right ones it is the lesser trouble */
+	if (st->run.count && st->run.kind == STORM_OVER && account_run_sure(&st->run))
+		return st->stale ? 60 : 0;
 	if (st->stale)
 		return st->places_wrong >= 5 ? 70 : st->secrets_wrong <= 3 ? 95 : 85;
 	if (st->secrets_wrong == 0 || st->secrets_wrong > 2 || st->failures < 10)

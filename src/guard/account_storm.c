@@ -142,12 +142,28 @@ static uint8_t keep_text(char *out, size_t room, struct span text)
 	return (uint8_t)n;
 }
 
-static bool is_worst(const struct attempt *x, const struct account_storm *s)
+static struct account_run run_of(const struct account_worst *w)
+{
+	return (struct account_run){
+		.kind = w->kind < STORM_KINDS ? (enum storm_kind)w->kind : STORM_OVER,
+		.count = w->count,
+		.lasted = account_age(w->since, w->last),
+		.clients = w->clients,
+	};
+}
+
+/* One that surely runs away goes before a device that has had an old password for days. */
+static bool is_worst(const struct attempt *x, const struct account_run *r)
 {
 	const struct account_worst *w = &x->user->worst;
+	struct account_run shown = run_of(w);
+	unsigned is = account_run_sure(r), was = account_run_sure(&shown);
 
-	return s->count >= SHOWN_AT &&
-	       (s->count >= w->count || account_age(w->last, x->at) >= SHOWN_FOR);
+	if (r->count < SHOWN_AT)
+		return false;
+	if (account_age(w->last, x->at) >= SHOWN_FOR || is > was)
+		return true;
+	return is == was && r->count >= w->count;
 }
 
 static void show(struct attempt *x, const struct account_storm *s,
@@ -180,9 +196,10 @@ void storm_note(struct attempt *x, enum storm_kind kind, uint32_t open)
 	r.clients = note_client(s, account_short(x->t->client));
 	r.count = s->count;
 	r.lasted = account_age(s->since, s->last);
-	if (is_worst(x, s))
+	if (is_worst(x, &r))
 		show(x, s, &r);
-	if (s->count / TOLD_AGAIN < s->told || account_run_sure(&r) == 0)
+	/* of names that do not exist anybody could have as much written as they like */
+	if (s->count / TOLD_AGAIN < s->told || !x->t->exists || account_run_sure(&r) == 0)
 		return;
 	s->told = s->count;
 	x->tell |= TELL_RUNAWAY;

@@ -44,6 +44,7 @@ static const struct labelled cases[] = {
 	{ ACCOUNT_RUNAWAY, "A2, with one connection, held back each time", { .successes = 20, .over = 60, .devices = 1, .per_hour = 80, .places_today = 1, .run = { .kind = STORM_OVER, .count = 60, .lasted = 900, .seconds = 60, .clients = 1, .open = 20 } } },
 	{ ACCOUNT_RUNAWAY, "A2, at full speed", { .successes = 20, .over = 90000, .devices = 1, .per_hour = 90020, .places_today = 1, .run = { .kind = STORM_OVER, .count = 90000, .lasted = 10, .seconds = 11, .clients = 1, .open = 20 } } },
 	{ ACCOUNT_RUNAWAY, "the same wrong password, a hundred times a second", { .successes = 9, .failures = 1000, .secrets_wrong = 1, .devices = 1, .per_hour = 1000, .run = { .kind = STORM_SAME, .count = 1000, .lasted = 10, .seconds = 11, .clients = 1 } } },
+	{ ACCOUNT_RUNAWAY, "A2, beside a device with an old password", { .successes = 20, .over = 80, .failures = 3000, .secrets_wrong = 1, .devices = 1, .per_hour = 150, .stale = true, .places_today = 1, .run = { .kind = STORM_OVER, .count = 80, .lasted = 9, .seconds = 4, .clients = 1, .open = 20 } } },
 	{ ACCOUNT_STALE, "A2b, a minute in half a second", { .successes = 3, .failures = 180, .secrets_wrong = 1, .devices = 2, .per_hour = 183, .run = { .kind = STORM_SAME, .count = 60, .lasted = 30, .seconds = 31, .clients = 1 } } },
 	{ ACCOUNT_STALE, "three devices at home, every minute", { .successes = 12, .failures = 9000, .secrets_wrong = 1, .devices = 4, .stale = true, .per_hour = 180, .run = { .kind = STORM_SAME, .count = 9000, .lasted = 180000, .seconds = 9000, .clients = 2 } } },
 

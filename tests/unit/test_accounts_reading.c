@@ -181,6 +181,41 @@ static void A2_is_refused_unseen_told_in_ten_seconds_and_harms_nobody_else(void 
 	assert_int_equal(site_state(mail.s, "ben").over, 0);
 }
 
+static void A2_is_told_although_a_device_has_had_an_old_password_for_days(void **state)
+{
+	struct login old = LOGIN(home, "ann", "last year's", "tablet"), storm;
+	struct account_diagnosis d;
+	ms_t began;
+
+	(void)state;
+	make_users();
+	for (int minute = 0; minute < 3000; minute++, site_wait(mail.s, MS_MINUTE))
+		(void)read_mail(&old);
+	assert_int_equal(diagnosed("ann", &d), ACCOUNT_STALE);
+	assert_false(mail.tell & TELL_RUNAWAY);
+	storm = right("ann", home, "Thunderbird 128.3");
+	began = mail.s->now;
+	while (!(mail.tell & TELL_RUNAWAY)) {
+		(void)read_mail(&storm);
+		site_wait(mail.s, 20);
+		assert_true(mail.s->now - began < 10 * MS_SECOND);
+	}
+	assert_int_equal(diagnosed("ann", &d), ACCOUNT_RUNAWAY);
+	(void)read_mail(&old);
+	assert_int_equal(diagnosed("ann", &d), ACCOUNT_RUNAWAY);
+}
+
+static void what_does_not_exist_is_no_runaway_of_anybodys(void **state)
+{
+	struct login l = LOGIN(home, "nobody", "the same", "bot");
+
+	(void)state;
+	make_users();
+	for (int i = 0; i < 5000; i++, site_wait(mail.s, 10))
+		(void)read_mail(&l);
+	assert_false(mail.tell & TELL_RUNAWAY);
+}
+
 static void a_place_that_is_free_again_is_had_at_once(void **state)
 {
 	struct login l;
@@ -432,6 +467,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, site_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(A2_is_refused_unseen_told_in_ten_seconds_and_harms_nobody_else),
+		TEST(A2_is_told_although_a_device_has_had_an_old_password_for_days),
+		TEST(what_does_not_exist_is_no_runaway_of_anybodys),
 		TEST(a_place_that_is_free_again_is_had_at_once),
 		TEST(the_wait_grows_and_fades),
 		TEST(who_does_not_know_the_password_sees_no_difference),
