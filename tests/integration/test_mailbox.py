@@ -2,6 +2,7 @@
 import hashlib
 import imaplib
 import json
+import poplib
 import re
 import shutil
 import socket
@@ -163,6 +164,28 @@ def test_an_address_that_does_not_answer_is_followed_by_the_next(make, cellar):
     """localhost has two, and Dovecot listens on one of them."""
     server = make(backends=[f'{{ name = "dovecot"; imap = "localhost:{cellar.ports["imap"]}"; }}'])
     assert [answer(server) for _ in range(3)] == ["in"] * 3
+
+
+# ---- its limits
+
+@pytest.mark.parametrize("source", ["backend", "database"])
+def test_a_limit_of_the_server_is_told_as_one(make, cellar, tmp_path_factory, source):
+    top = tmp_path_factory.mktemp("small")
+    for directory in (top, top.parent, top.parent.parent):
+        directory.chmod(0o755)
+    with Dovecot(top / "dovecot", [READER], PASSWORD, cellar.certificate,
+                 more="mail_max_userip_connections = 1\n") as small:
+        server = make(backends=[backend(small)], sources=f'( {{ kind = "{source}"; }} )')
+        if source == "database":
+            server.cli("user", "add", READER, "--password", PASSWORD)
+        first = log_in(server)
+        assert "[LIMIT]" in answer(server)
+        pop = poplib.POP3_SSL("127.0.0.1", server.ports["pop3s"], context=anything(), timeout=PATIENCE)
+        pop.user(READER)
+        assert pop.pass_(PASSWORD).startswith(b"+OK")  # counted apart there
+        pop.quit()
+        first.logout()
+        wait_for("room", lambda: answer(server) == "in")
 
 
 # ---- what does not cut a session, and what does
