@@ -89,6 +89,24 @@ def test_imap_comes_from_a_dovecot_of_its_own(home):
     wait_for("Dovecot to end", lambda: not any(os.path.exists(f"/proc/{p}") for p in pids))
 
 
+def test_without_dovecot_it_says_so_and_serves_pop3(home):
+    if os.geteuid() != 0:
+        pytest.skip("only root can hide Dovecot")
+    if not os.path.isdir("/usr/lib/dovecot"):
+        assert "There is no IMAP" in demo(home, "--once", "--port-base", port_base()).stdout
+        return
+    got = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/lib/dovecot && exec "$@"', "sh",
+         HOLDFAST, "demo", "--dir", home / "demo", "--once", "--port-base", str(port_base())],
+        capture_output=True, text=True, timeout=2 * PATIENCE)
+    if "unshare:" in got.stderr or "mount:" in got.stderr:
+        pytest.skip("no mount namespace here: " + got.stderr.strip())
+    assert got.returncode == 0, got.stderr
+    assert "There is no IMAP in this demo: Dovecot is not installed" in got.stdout
+    assert "She can read it over POP3" in got.stdout and "over IMAP" not in got.stdout
+    assert "imap" not in re.sub("#.*", "", (home / "demo" / "holdfast.conf").read_text())
+
+
 def cmdline(pid):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
