@@ -15,21 +15,29 @@ import threading
 import pytest
 
 from conftest import PATIENCE, ROLE_IDS, Server, free_port, wait_for
+from test_powercut import PowerFs
 
 HOST = "127.0.0.1"
 HOWS = pytest.mark.parametrize("how", ["plain", "stls", "tls"])
 USERS = [f"u{n}" for n in range(40)]
 
 
-def make_server(home, users, settings=""):
+def make_server(home, users, dir=None):
     p = {"smtp": free_port(), "pop3": free_port(), "pop3s": free_port()}
-    server = Server(home, tls=True, users=users, settings=(
-        'auth: { delay = "0s"; };\n' + settings), listen=f"""listen = (
+    server = Server(home, tls=True, users=users, dir=dir,
+                    settings='auth: { delay = "0s"; };', listen=f"""listen = (
       {{ address = "{HOST}:{p['smtp']}"; service = "smtp"; }},
       {{ address = "{HOST}:{p['pop3']}"; service = "pop3"; tls = "starttls"; }},
       {{ address = "{HOST}:{p['pop3s']}"; service = "pop3"; tls = "implicit"; }} );""")
     server.port, server.ports = p["smtp"], p
     return server
+
+
+def judge(server):
+    if server.process.poll() is None:
+        server.stop()
+    for line in server.log().splitlines():
+        assert "AddressSanitizer" not in line and "runtime error" not in line, line
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +49,7 @@ def house():
     server.free = iter(USERS)
     try:
         yield server.start()
+        judge(server)
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
@@ -56,8 +65,7 @@ def own(home):
     """A server that may be killed."""
     server = make_server(home, ["alice", "bob"])
     yield server.start()
-    if server.process.poll() is None:
-        server.stop()
+    judge(server)
 
 
 def trusting(server):
@@ -511,3 +519,28 @@ def test_a_crash_at_quit_loses_nothing_and_keeps_no_promise_half(own):
         if said.startswith(b"+OK"):
             assert left == set(range(10, 20))
         own.wait_ready()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+@pytest.mark.parametrize("seed", range(3))
+def test_what_quit_has_removed_stays_removed_when_the_power_is_cut(home, seed):
+    disk = PowerFs(home, seed)
+    try:
+        server = make_server(home, ["alice"], dir=disk.mount / "data").start()
+        deliver(server, "alice", *range(20))
+        client = log_in(server, "alice")
+        at = numbers_in(client)
+        for n in range(10):
+            client.dele(at[n])
+        assert client.quit().startswith(b"+OK")
+        disk.cut()
+        server.kill_everything()
+    finally:
+        disk.close()
+    server.dir = disk.after / "data"
+    server.config.write_text(server.config.read_text().replace(str(disk.mount), str(disk.after)))
+    server.start()
+    client = log_in(server, "alice")
+    assert sorted(numbers_in(client)) == list(range(10, 20))
+    client.quit()
+    judge(server)
