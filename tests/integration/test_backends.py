@@ -38,8 +38,9 @@ def front(home, cellars):
     cert, both = cellars
     made = []
 
-    def make(more_b="", settings=""):
-        server = make_front(home, cert, [backend(both["a"], "a"), backend(both["b"], "b", more=more_b)],
+    def make(more_b="", settings="", only_b=False):
+        a = [] if only_b else [backend(both["a"], "a")]
+        server = make_front(home, cert, [*a, backend(both["b"], "b", more=more_b)],
                             settings='mailbox: { check-every = "200ms"; };\n' + settings)
         made.append(server.start())
         return server
@@ -119,6 +120,13 @@ def test_a_user_is_where_the_configuration_or_the_administrator_says(front):
             m.noop()
     m.shutdown()
     assert where(server, USERS[2]) == "a"
+
+
+def test_a_server_without_a_weight_is_for_those_only_who_are_named(front):
+    server = front(more_b="weight = 0;", only_b=True)
+    server.cli("user", "backend", USERS[0], "b")
+    assert where(server, USERS[0]) == "b"
+    assert refusal(server, USERS[1]) != ""
 
 
 def test_a_server_that_is_drained_keeps_its_sessions_and_gets_no_new_ones(front):
