@@ -28,7 +28,10 @@ void mailbox_keep(struct conn *c, const struct session_credentials *with)
 	mailbox_end(c);
 	m = shown ? mailbox_of(c) : NULL;
 	if (m)
-		m->given = words_make(with->authzid, with->user, with->secret);
+		/* to come as oneself is no other identity */
+		m->given = words_make(span_eq(with->authzid, with->user) ? SPAN_NONE
+									 : with->authzid,
+				      with->user, with->secret);
 }
 
 static void forget(struct conn *c)
@@ -312,6 +315,7 @@ bool mailboxes_open(struct edge *e, struct err *err)
 		return err_set(err, "mailboxes: out of memory");
 	e->mailboxes = all;
 	pool_init(&all->calls, sizeof(struct call), 64);
+	gates_init(&all->gates, e->loop);
 	relays_init(&all->relays, e->in);
 	return backends_open(&all->backends, &setup, err);
 }
@@ -323,6 +327,7 @@ void mailboxes_close(struct edge *e)
 	if (!all)
 		return;
 	backends_close(&all->backends);
+	gates_close(&all->gates);
 	relays_close(&all->relays);
 	pool_close(&all->calls);
 	free(all);

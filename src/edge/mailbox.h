@@ -10,16 +10,18 @@
 
 #include "edge/backends.h"
 #include "edge/call.h"
+#include "edge/gates.h"
 #include "edge/inside.h"
 #include "edge/relay.h"
 
 #define MAILBOX_BUCKETS 1024
 #define MAILBOX_CALLS	4096		    /* at once, of an edge; more hear "later" */
 #define MAILBOX_ASK	(UINT64_C(1) << 63) /* tells our asks from those of deliveries */
-#define MAILBOX_WAIT	(10 * MS_SECOND)    /* for the store and for auth */
+#define MAILBOX_WAIT	(10 * MS_SECOND)    /* for the store, for auth, in line */
 
 struct mailboxes {
 	struct backends *backends;
+	struct gates gates;
 	struct relays relays;
 	struct pool calls;
 	uint64_t asked;
@@ -38,6 +40,7 @@ enum mailbox_state {
 	MAILBOX_IDLE,	 /* what was given is kept, that is all */
 	MAILBOX_LOCATES, /* the store was asked */
 	MAILBOX_CREDITS, /* auth was asked for what we log in with */
+	MAILBOX_IN_LINE, /* many want the same server now */
 	MAILBOX_CALLS_IT,
 	MAILBOX_CALLED, /* talk.got says how it went */
 };
@@ -57,6 +60,7 @@ struct mailbox_way {
 	uint64_t ask;	/* MAILBOX_LOCATES, MAILBOX_CREDITS */
 	struct mailbox_way *next_asking;
 	struct timer timer;
+	struct gate_pass pass;
 	struct call *call;
 	enum backend_got got;
 	bool none; /* there is no server for this login at all */
@@ -68,10 +72,16 @@ struct mailbox_way {
 /* The way has ended: m->got and m->none say where. */
 void mailbox_arrived(struct mailbox_way *m);
 
-/* ---- mailbox_way.c ---------------------------------------------------------------------- */
+/* ---- mailbox_words.c -------------------------------------------------------------------- */
 
+/* NULL: out of memory. */
 struct login_words *words_make(struct span authzid, struct span user, struct span secret);
+/* For that login there, with a credential of ours. */
+struct login_words *words_for(const struct backend *b, struct span login,
+			      struct span user, struct span secret);
 void words_free(struct login_words **w);
+
+/* ---- mailbox_way.c ---------------------------------------------------------------------- */
 
 static inline bool mailbox_is_pop3(const struct conn *c)
 {

@@ -26,48 +26,6 @@ static struct span login_of(const struct mailbox_way *m)
 	return span_of(m->login, m->login_n);
 }
 
-/* ---- words ------------------------------------------------------------------------------ */
-
-static struct span put(uint8_t **at, struct span s)
-{
-	uint8_t *to = *at;
-
-	if (s.n)
-		memcpy(to, s.p, s.n);
-	*at += s.n;
-	return span_of(to, s.n);
-}
-
-struct login_words *words_make(struct span authzid, struct span user, struct span secret)
-{
-	size_t n = authzid.n + user.n + secret.n + 2;
-	struct login_words *w = malloc(sizeof(*w) + n);
-	uint8_t *at;
-
-	if (!w)
-		return NULL;
-	at = w->mem;
-	w->n = n;
-	w->plain = span_of(w->mem, n);
-	w->authzid = put(&at, authzid);
-	*at++ = '\0';
-	w->user = put(&at, user);
-	*at++ = '\0';
-	w->secret = put(&at, secret);
-	return w;
-}
-
-void words_free(struct login_words **words)
-{
-	struct login_words *w = *words;
-
-	*words = NULL;
-	if (!w)
-		return;
-	explicit_bzero(w->mem, w->n);
-	free(w);
-}
-
 /* ---- who waits for the store or for auth ------------------------------------------------- */
 
 static struct mailbox_way **bucket(struct mailboxes *all, uint64_t ask)
@@ -130,6 +88,7 @@ static void tell(const struct mailbox_way *m, struct span why)
 
 static void arrive(struct mailbox_way *m, enum backend_got got)
 {
+	gate_leave(&m->pass);
 	m->got = got;
 	m->state = MAILBOX_CALLED;
 	mailbox_arrived(m);
@@ -144,6 +103,7 @@ static void cannot(struct mailbox_way *m, enum backend_got got, const char *why)
 void mailbox_way_end(struct mailbox_way *m)
 {
 	wait_no_more(m);
+	gate_leave(&m->pass);
 	if (m->call) {
 		call_end(m->call);
 		pool_give(&all_of(m)->calls, m->call);
@@ -223,30 +183,32 @@ static void on_call_over(void *conn)
 	choose(m);
 }
 
+/* The session may be over, or on its way to another server. */
+static void leave_if_greeted(struct mailbox_way *m)
+{
+	if (m && m->call && m->call->talk.greeted)
+		gate_leave(&m->pass);
+}
+
 /* Of the way, and then of the relay: whoever has it. */
 static void on_server_ready(void *conn)
 {
 	struct conn *c = conn;
 
-	if (c->mailbox && c->mailbox->state == MAILBOX_CALLS_IT)
+	if (c->mailbox && c->mailbox->state == MAILBOX_CALLS_IT) {
 		call_ready(c->mailbox->call);
-	else if (c->state == CONN_RELAYS)
+		leave_if_greeted(c->mailbox);
+	} else if (c->state == CONN_RELAYS) {
 		conn_go_on(c);
+	}
 }
 
-static struct backend_setup talk_of(struct mailbox_way *m)
+static struct backend_setup words_of(const struct mailbox_way *m)
 {
-	struct conn *c = m->conn;
 	const struct login_words *w = m->used ? m->used : m->given;
-	struct buf id;
 
-	buf_init(&id, m->session, sizeof(m->session));
-	id_print(c->number, &id);
 	return (struct backend_setup){
 		.pop3 = is_pop3(m),
-		.client = { .peer = c->session.peer,
-			    .local = stream_local(&c->stream),
-			    .session = buf_span(&id) },
 		/* LOGIN and USER are everywhere, AUTH=PLAIN is not */
 		.plain = w->authzid.n ? w->plain : SPAN_NONE,
 		.user = w->user,
@@ -255,7 +217,21 @@ static struct backend_setup talk_of(struct mailbox_way *m)
 	};
 }
 
-static void call(struct mailbox_way *m)
+static struct backend_setup talk_of(struct mailbox_way *m)
+{
+	struct backend_setup talk = words_of(m);
+	struct conn *c = m->conn;
+	struct buf id;
+
+	buf_init(&id, m->session, sizeof(m->session));
+	id_print(c->number, &id);
+	talk.client = (struct mailbox_peer_client){ .peer = c->session.peer,
+						    .local = stream_local(&c->stream),
+						    .session = buf_span(&id) };
+	return talk;
+}
+
+static void begin_call(struct mailbox_way *m)
 {
 	struct conn *c = m->conn;
 	struct mailboxes *all = all_of(m);
@@ -271,10 +247,6 @@ static void call(struct mailbox_way *m)
 		.arg = c,
 	};
 
-	if (!backend_credentials_ok(&setup.talk)) {
-		cannot(m, BACKEND_GOT_UNFIT, "what the user gave cannot be said there");
-		return;
-	}
 	if (!c->relay)
 		c->relay = calloc(1, sizeof(*c->relay));
 	m->call = c->relay && all->calls.lent < MAILBOX_CALLS ? pool_take(&all->calls)
@@ -291,32 +263,40 @@ static void call(struct mailbox_way *m)
 	call_begin(m->call, &setup);
 }
 
-/* ---- what is said there ------------------------------------------------------------------ */
-
-/* "user*master" (Dovecot), or as SASL authorization identity; of OWN the name is the user's. */
-static struct login_words *words_for(const struct mailbox_way *m, struct span user,
-				     struct span secret)
+/* It may have been found dead while this one stood in line. */
+static void on_turn(void *way)
 {
-	uint8_t mem[2 * USER_MAX + 1];
-	struct buf both;
+	struct mailbox_way *m = way;
 
-	switch (m->backend->login) {
-	case BACKEND_AUTHZID:
-		return words_make(login_of(m), user, secret);
-	case BACKEND_OWN:
-		return words_make(SPAN_NONE, user.n ? user : login_of(m), secret);
-	case BACKEND_MASTER:
-		buf_init(&both, mem, sizeof(mem));
-		buf_put(&both, login_of(m));
-		buf_byte(&both, '*');
-		buf_put(&both, span_head(user, USER_MAX));
-		return words_make(SPAN_NONE, buf_span(&both), secret);
-	case BACKEND_SAME:
-	case BACKEND_LOGINS:
-		break;
+	timer_stop(&m->timer);
+	if (backends_is_well(all_of(m)->backends, m->backend, is_pop3(m))) {
+		begin_call(m);
+		return;
 	}
-	return NULL;
+	words_free(&m->used);
+	if (m->tried)
+		choose(m);
+	else
+		arrive(m, BACKEND_GOT_BROKEN);
 }
+
+static void call(struct mailbox_way *m)
+{
+	const struct backend *b = m->backend;
+	struct span server = span_str(is_pop3(m) ? b->pop3 : b->imap);
+	struct backend_setup words = words_of(m);
+
+	if (!backend_credentials_ok(&words)) {
+		cannot(m, BACKEND_GOT_UNFIT, "what the user gave cannot be said there");
+	} else if (gate_enter(&all_of(m)->gates, server, &m->pass, on_turn, m)) {
+		begin_call(m);
+	} else {
+		m->state = MAILBOX_IN_LINE;
+		timer_set(&m->timer, loop_now(m->conn->edge->loop) + MAILBOX_WAIT);
+	}
+}
+
+/* ---- what is said there ------------------------------------------------------------------ */
 
 bool mailbox_credential(struct edge *e, uint64_t ask, bool ok, struct span user,
 			struct span secret)
@@ -330,7 +310,7 @@ bool mailbox_credential(struct edge *e, uint64_t ask, bool ok, struct span user,
 	wait_no_more(m);
 	words_free(&m->used);
 	if (ok && mailbox_peer_text_ok(user) && mailbox_peer_text_ok(secret))
-		m->used = words_for(m, user, secret);
+		m->used = words_for(m->backend, login_of(m), user, secret);
 	if (m->used)
 		call(m);
 	else

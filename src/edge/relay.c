@@ -135,11 +135,12 @@ static bool keep(struct relays *all, struct relay_way *w, struct span left)
 
 static enum stream_got flush_block(struct relays *all, struct relay_way *w)
 {
-	struct span left = span_of(w->block + w->at, (size_t)(w->n - w->at));
 	enum stream_got got;
+	struct span left;
 
 	if (!w->block)
 		return STREAM_GOT;
+	left = span_of(w->block + w->at, (size_t)(w->n - w->at));
 	got = stream_write(w->to, &left);
 	w->at = (uint16_t)(w->n - left.n);
 	if (got == STREAM_GOT)
