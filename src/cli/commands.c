@@ -41,7 +41,7 @@ const struct cli_command command_table[] = {
 	  command_pass, SHAPE_TABLE, false },
 	{ "backend drain", "NAME",
 	  "send a mailbox server no new sessions; those that are there go on\n"
-	  "It outlives a restart. Whose mailbox is there and nowhere else has to wait.",
+	  "It outlives a restart. Who was named with it has to wait.",
 	  command_order, SHAPE_TABLE, false },
 	{ "backend resume", "NAME", "send it new sessions again",
 	  command_order, SHAPE_TABLE, false },

@@ -129,6 +129,24 @@ def test_a_server_without_a_weight_is_for_those_only_who_are_named(front):
     assert refusal(server, USERS[1]) != ""
 
 
+def test_a_reload_brings_mailbox_servers_and_takes_them_away(front, cellars):
+    server = front(only_b=True)
+    before = server.config.read_text()
+    there = log_in(server, USERS[0])
+    both = before.replace("backends = ( ", f'backends = ( {backend(cellars[1]["a"], "a")}, ', 1)
+    server.config.write_text(both + f'mailboxes = ( {{ user = "{USERS[0]}"; backend = "a"; }} );\n')
+    server.cli("reload")
+    wait_for("the new server to be used", lambda: where(server, USERS[0]) == "a")
+    assert set(backends(server)) == {"a", "b"}
+    assert there.noop()[0] == "OK"
+    wait_for("only the old session to be counted", lambda: backends(server)["b"]["sessions"] == 1)
+    server.config.write_text(before)
+    server.cli("reload")
+    wait_for("the old one to be used", lambda: where(server, USERS[0]) == "b")
+    assert there.noop()[0] == "OK"
+    there.logout()
+
+
 def test_a_server_that_is_drained_keeps_its_sessions_and_gets_no_new_ones(front):
     server = front(more_b="weight = 0;")
     server.cli("user", "backend", USERS[0], "b")
