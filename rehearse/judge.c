@@ -390,6 +390,30 @@ static void log_budget(const struct result *r, const struct promise *p, double l
 	       hours, budget, per_1000);
 }
 
+/* Of the attack and of what came after: what is summed up is written late. */
+static void log_most(const struct result *r, const struct promise *p, double limit,
+		     struct judged *out)
+{
+	uint64_t before = r->edges[PHASE_ATTACK].look.log;
+	uint64_t end = r->edges[PHASE_COUNT].look.log;
+	double grown = end > before ? (double)(end - before) : 0;
+	uint64_t refused = sums_refused(r, PHASE_ATTACK);
+	char text[24];
+
+	(void)p;
+	if (!r->has_server) {
+		decide(out, VERDICT_UNKNOWN, "no --server-pid");
+		return;
+	}
+	if (!(r->edges[PHASE_COUNT].look.has & SERVER_HAS_LOG)) {
+		decide(out, VERDICT_UNKNOWN, "no log file was found: --server-log");
+		return;
+	}
+	sums_bytes(grown, text);
+	decide(out, kept_if(grown <= limit * 1024), "%s for %llu refusals", text,
+	       (unsigned long long)refused);
+}
+
 static void held(const struct result *r, const struct promise *p, double limit,
 		 struct judged *out)
 {
@@ -439,6 +463,8 @@ static const struct rule rules[] = {
 	  "at most # KiB of memory for each session held" },
 	{ "log-budget", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_NOBODY, false, log_budget, 0,
 	  "the log stays within its budget" },
+	{ "log-most", PROMISE_MUST_TAKE, UNIT_KIB, ABOUT_NOBODY, true, log_most, 0,
+	  "attack and after log at most # KiB" },
 	{ "held", PROMISE_MAY_TAKE, UNIT_PER_CENT, ABOUT_ATTACKERS, true, held, HELD_LIMIT,
 	  "# % of the sessions asked for are held at once" },
 	{ "not-accepted", PROMISE_TAKES_NOTHING, UNIT_NONE, ABOUT_ATTACKERS, false, not_accepted, 0,

@@ -92,6 +92,7 @@ void result_judge(struct result *r);
  *	alive              the processes given by --server-pid are still the same
  *	memory             at most `limit` KiB more than before the attack for each session held
  *	log-budget         the log grows by no more than --log-budget an hour
+ *	log-most           the log grows by no more than `limit` KiB, from the attack to the end
  *	held               `limit` per cent (100) of what the attackers hold open at once was open
  *	not-accepted       no message of an attacker was accepted
  */

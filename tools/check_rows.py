@@ -22,7 +22,6 @@ TABLES = [
 # Rows that came before what uses them. A row that is used must not stay here.
 WAITING = {
     ("replies.def", "REFUSED"): "the guard",
-    ("replies.def", "INTERNAL"): "a session whose memory is spent",
 }
 
 

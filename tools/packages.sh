@@ -104,6 +104,9 @@ build_packages='
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
 	libseccomp-dev libcurl4-openssl-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
+# Behind us in the demo, which runs it with a configuration of its own.
+demo_packages='dovecot-imapd'
+
 # For the tests; without the second list some of them skip.
 test_packages='
 	clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-pytest-xdist
@@ -111,4 +114,4 @@ test_packages='
 peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
 	python3-jwt python3-cryptography libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd fail2ban unbound ldnsutils python3-dkim python3-nacl
-	python3-flufl.bounce'
+	python3-flufl.bounce dovecot-imapd dovecot-pop3d offlineimap3 fetchmail testssl.sh'

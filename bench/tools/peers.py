@@ -43,6 +43,8 @@ from servers import (
 
 
 class Peer(Server):
+    wrong = "AUTHENTICATIONFAILED"  # what it says to IMAP clients with a wrong password
+
     def facts(self):
         """What the templates of this server may name."""
         names = {"pop3": "POP_THREE"}

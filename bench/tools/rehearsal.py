@@ -76,10 +76,12 @@ class Play:
         scale=None,
         beside=None,
         only=None,
+        logins=5,
     ):
         self.scenario, self.services, self.ceiling = scenario, services, ceiling
         self.phases, self.scale, self.beside = phases or {}, scale, beside
         self.only = only  # these servers; None: all
+        self.logins = logins  # how many users the honest clients may be
 
     def is_for(self, name):
         return not self.only or name in self.only
@@ -103,11 +105,13 @@ def play(place, server, how, seed, o):
     command += ["--log-budget", "16m"]  # Holdfast's default, asked of everybody
     for service in how.services:
         option = "to" if service == "smtp" else service
+        if service not in server.ports and "smtp" not in server.ports:
+            continue  # clients of a service that it has not are left out
         port = server.ports.get(service, server.port)
         command += ["--" + option, "127.0.0.1:%d" % port]
-    for address, password in list(servers.PASSWORDS.items())[:5]:
+    for address, password in list(servers.PASSWORDS.items())[: how.logins]:
         command += ["--login", "%s:%s" % (address, password)]
-    for pid in server.pids:
+    for pid in server.pids + server.more_pids:
         command += ["--server-pid", str(pid)]
     for log in server.logs:
         command += ["--server-log", log]
@@ -327,6 +331,10 @@ def figures(result):
         f["cores"] = cost["cpu_s"] / seconds
         f["cpu_per_1000"] = per_thousand(cost["cpu_s"], begun)
         f["cpu_per_1000_said"] = per_thousand(cost["cpu_s"], said)
+        f["cpu_per_1000_refused"] = per_thousand(cost["cpu_s"], refused)
+        f["cpu_per_1000_done"] = per_thousand(cost["cpu_s"], f["done_per_s"] * seconds)
+        f["log_per_1000_refused"] = per_thousand(cost["log_bytes"], refused)
+        f["log_bytes"] = cost["log_bytes"]
         f["log_per_1000"] = per_thousand(cost["log_bytes"], begun)
         f["pss"] = cost["pss_most"]
         f["kernel"] = grown(cost["kernel_begin"], cost["kernel_most"])

@@ -27,12 +27,15 @@ BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(machine.ROOT, "build")
 
 
 def holdfast_config(
-    directory, ports, deliver_to="discard", sessions=None, tls=False, guard="", more=""
+    directory,
+    listeners,
+    deliver_to="discard",
+    sessions=None,
+    tls=False,
+    guard="",
+    more="",
+    handshakes="",
 ):
-    listeners = ", ".join(
-        '{ address = "127.0.0.1:%d"; service = "%s"; }' % (port, service)
-        for service, port in ports.items()
-    )
     text = """
 hostname = "%(host)s";
 domains = [ "%(domain)s" ];
@@ -43,7 +46,7 @@ delivery: { to = "%(deliver_to)s"; };
 """ % {
         "host": HOST,
         "domain": DOMAIN,
-        "listeners": listeners,
+        "listeners": ", ".join(listeners),
         "directory": directory,
         "deliver_to": deliver_to,
     }
@@ -57,15 +60,16 @@ delivery: { to = "%(deliver_to)s"; };
         most = sessions * 3 // 2
         each = machine.descriptors() - machine.SPARE_DESCRIPTORS
         run.append("edges = %d;" % max(2, -(-most // each)))
-        # how many are held is the question, not from how many addresses
+        # how many are held is the question, not from how many addresses or how fast
         text += "sessions: { max = %d; per-address = 0; };\n" % most
+        handshakes = handshakes or "handshakes = 100000;"
     text += "run: { %s };\n" % " ".join(run)
     # nothing that is measured here asks the DNS, as none of the others does
     text += "guard: { lookups = false; %s };\n" % guard + more
     if tls:
         text += (
-            'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); };\n'
-            % (directory, directory)
+            'tls: { certificates = ( { cert = "%s/cert.pem"; key = "%s/key.pem"; } ); %s };\n'
+            % (directory, directory, handshakes)
         )
     return text
 
@@ -180,6 +184,7 @@ class Server:
         self.port = self.ports[self.services[0]]
         self.account = None
         self.processes, self.pids = [], []
+        self.more_pids = []  # of what stands behind it, if that is measured too
         self.output = os.path.join(self.directory, "output")
         self.logs = [self.output]
 
@@ -341,6 +346,7 @@ class Holdfast(Server):
     deliver_to = "discard"
     has_tls = True
     guard = ""  # of its settings, those that begin with guard
+    handshakes = ""  # that of tls
     more = ""  # and others
 
     def __init__(self, directory, program=None, sessions=None, tls=False, more=""):
@@ -358,12 +364,13 @@ class Holdfast(Server):
             self.config,
             holdfast_config(
                 d,
-                self.ports,
+                self.listeners(),
                 self.deliver_to,
                 self.sessions,
                 self.tls,
                 self.guard,
                 self.settings(),
+                self.handshakes,
             ),
         )
         return [self.program, "run", "--config", self.config]
@@ -371,6 +378,10 @@ class Holdfast(Server):
     def settings(self):
         """What its configuration has besides what all have."""
         return self.more
+
+    def listeners(self):
+        form = '{ address = "127.0.0.1:%d"; service = "%s"; }'
+        return [form % (port, service) for service, port in self.ports.items()]
 
     def introduce(self):
         for recipient in RECIPIENTS:

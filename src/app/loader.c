@@ -123,6 +123,23 @@ static void make_absolute(struct loaded *l, enum setting which, char text[TEXT_M
 	memcpy(text, path, strlen(path));
 }
 
+/* The ports where the handshake comes first, if nothing else is said (RFC 8314, 7.3). */
+static bool is_implicit(const struct listener *l)
+{
+	switch (l->service) {
+	case SERVICE_SUBMISSION:
+		return l->at.port == 465;
+	case SERVICE_IMAP:
+		return l->at.port == 993;
+	case SERVICE_POP3:
+		return l->at.port == 995;
+	case SERVICE_SMTP:
+	case SERVICE_COUNT:
+		break;
+	}
+	return false;
+}
+
 static void fill_in_listeners(struct loaded *l)
 {
 	struct walk *w = &l->memory->walk;
@@ -130,9 +147,12 @@ static void fill_in_listeners(struct loaded *l)
 
 	if (!w->given[SECTION_LISTEN])
 		c->listeners[c->listener_count++] = (struct listener){ .at.port = 25 };
-	for (size_t i = 0; i < c->listener_count; i++)
-		if (!w->tls_given[i] && c->certificate_count && !*c->listeners[i].path)
-			c->listeners[i].tls = TLS_START;
+	for (size_t i = 0; i < c->listener_count; i++) {
+		struct listener *at = &c->listeners[i];
+
+		if (!w->tls_given[i] && c->certificate_count && !*at->path)
+			at->tls = is_implicit(at) ? TLS_IMPLICIT : TLS_START;
+	}
 }
 
 /*
@@ -177,6 +197,7 @@ static void fill_in(struct loaded *l)
 	make_absolute(l, SET_fetch_ca_file, c->set.fetch_ca_file);
 	c->certificate_count = (uint32_t)l->memory->walk.certificate_count;
 	fill_in_listeners(l);
+	walk_mailboxes_place(&l->memory->walk);
 	local_users_read(c);
 	fill_in_relays(l);
 }

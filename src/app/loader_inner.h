@@ -29,6 +29,15 @@ MUST bool walk_domain(struct walk *w, const config_setting_t *s, struct span tex
 MUST bool walk_path(struct walk *w, const config_setting_t *s, const char *path,
 		    char out[TEXT_MAX]);
 
+/*
+ * What a text says, into a member of the configuration. These texts go into logs, into
+ * addresses that are fetched and into DNS names, so nothing else than visible characters
+ * may be in them. Empty stays empty, and is reported only if it may not be.
+ */
+MUST bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
+		    const char *text, char *out, size_t cap);
+void walk_lower(char *text);
+
 /* loader_sections.c: who connects, and whose mail we take */
 void walk_listener(struct walk *w, const config_setting_t *s);
 void walk_certificate(struct walk *w, const config_setting_t *s);
@@ -50,5 +59,9 @@ void walk_trap(struct walk *w, const config_setting_t *s);
 void walk_oauth(struct walk *w, const config_setting_t *s);
 void walk_send_as(struct walk *w, const config_setting_t *s);
 void walk_dkim(struct walk *w, const config_setting_t *s);
+
+/* loader_mailboxes.c: where they read it */
+void walk_backend(struct walk *w, const config_setting_t *s);
+void walk_mailbox(struct walk *w, const config_setting_t *s);
 
 #endif

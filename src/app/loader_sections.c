@@ -113,8 +113,7 @@ void walk_listener(struct walk *w, const config_setting_t *s)
 
 	if (!place_listener(w, s, &l))
 		return;
-	l.auth = walk_has(s, "auth") ? walk_flag(s, "auth")
-				     : l.service == SERVICE_SUBMISSION;
+	l.auth = walk_has(s, "auth") ? walk_flag(s, "auth") : l.service != SERVICE_SMTP;
 	w->tls_given[i] = walk_has(s, "tls");
 	w->origins->listeners[i] = walk_origin(s);
 	w->conf->listeners[i] = l;

@@ -6,13 +6,8 @@
 
 #define SELECTOR_MAX 63 /* struct dkim_key */
 
-/*
- * What a text says, into a member of the configuration. These texts go into logs, into
- * addresses that are fetched and into DNS names, so nothing else than visible characters
- * may be in them. Empty stays empty, and is reported only if it may not be.
- */
-static bool take(struct walk *w, const config_setting_t *s, const char *what,
-		 const char *text, char *out, size_t cap)
+bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
+	       const char *text, char *out, size_t cap)
 {
 	struct span in = span_str(text ? text : "");
 	bool good = in.n < cap && utf8_ok(in);
@@ -30,7 +25,7 @@ static bool take(struct walk *w, const config_setting_t *s, const char *what,
 	return true;
 }
 
-static void lower(char *text)
+void walk_lower(char *text)
 {
 	for (; *text; text++)
 		*text = (char)byte_lower((uint8_t)*text);
@@ -49,7 +44,7 @@ void walk_relay(struct walk *w, const config_setting_t *s)
 	struct err err;
 
 	if (!walk_domain(w, s, span_skip(domain, r.below), r.domain) ||
-	    !take(w, s, "relays: login", walk_text(s, "login"), r.login, TEXT_MAX))
+	    !walk_take(w, s, "relays: login", walk_text(s, "login"), r.login, TEXT_MAX))
 		return;
 	if (to && !relay_parse(span_str(to), &r.hop, r.target, &err)) {
 		problem(w->problems, walk_origin(s), "relays: %s", err.text);
@@ -69,11 +64,11 @@ static bool passwords_path(struct walk *w, const config_setting_t *s,
 			   struct password_source *p)
 {
 	const char *path = walk_text(s, "path");
-	bool wants = p->kind != PASSWORDS_DATABASE;
+	bool wants = p->kind == PASSWORDS_FILE || p->kind == PASSWORDS_DOVECOT;
 
 	if (wants != (path && *path)) {
 		problem(w->problems, walk_origin(s), "auth.sources: %s",
-			wants ? "\"path\" is missing" : "a database has no \"path\"");
+			wants ? "\"path\" is missing" : "this kind has no \"path\"");
 		return false;
 	}
 	return !wants || walk_path(w, s, path, p->path);
@@ -101,14 +96,14 @@ void walk_trap(struct walk *w, const config_setting_t *s)
 {
 	char *trap = w->conf->traps[w->conf->trap_count];
 
-	if (!take(w, s, "auth.traps", config_setting_get_string(s), trap,
-		  sizeof(w->conf->traps[0])))
+	if (!walk_take(w, s, "auth.traps", config_setting_get_string(s), trap,
+		       sizeof(w->conf->traps[0])))
 		return;
 	if (!*trap) {
 		problem(w->problems, walk_origin(s), "auth.traps: a name is empty");
 		return;
 	}
-	lower(trap);
+	walk_lower(trap);
 	w->conf->trap_count++;
 }
 
@@ -157,8 +152,8 @@ void walk_oauth(struct walk *w, const config_setting_t *s)
 	uint32_t i = w->conf->oauth_count;
 
 	for (size_t t = 0; t < COUNT_OF(texts); t++)
-		if (!take(w, s, texts[t].what, walk_text(s, texts[t].member),
-			  texts[t].out, TEXT_MAX))
+		if (!walk_take(w, s, texts[t].what, walk_text(s, texts[t].member),
+			       texts[t].out, TEXT_MAX))
 			return;
 	if (!*o.user)
 		memcpy(o.user, "email", sizeof("email"));
@@ -183,17 +178,18 @@ void walk_send_as(struct walk *w, const config_setting_t *s)
 	struct send_as a = { 0 };
 	uint32_t i = w->conf->send_as_count;
 
-	if (!take(w, s, "send-as: login", walk_text(s, "login"), a.login, sizeof(a.login)) ||
-	    !take(w, s, "send-as: address", walk_text(s, "address"), a.address,
-		  sizeof(a.address)))
+	if (!walk_take(w, s, "send-as: login", walk_text(s, "login"), a.login,
+		       sizeof(a.login)) ||
+	    !walk_take(w, s, "send-as: address", walk_text(s, "address"), a.address,
+		       sizeof(a.address)))
 		return;
 	if (!*a.login || !is_sender(a.address)) {
 		problem(w->problems, walk_origin(s),
 			"send-as: wanted are a login, and an address or @domain");
 		return;
 	}
-	lower(a.login);
-	lower(a.address);
+	walk_lower(a.login);
+	walk_lower(a.address);
 	w->origins->send_as[i] = walk_origin(s);
 	w->conf->send_as[i] = a;
 	w->conf->send_as_count++;
@@ -219,7 +215,7 @@ void walk_dkim(struct walk *w, const config_setting_t *s)
 		return;
 	}
 	memcpy(k.selector, selector.p, selector.n);
-	lower(k.selector);
+	walk_lower(k.selector);
 	w->origins->dkim[i] = walk_origin(s);
 	w->conf->dkim[i] = k;
 	w->conf->dkim_count++;

@@ -182,6 +182,8 @@ static const struct {
 	[SECTION_OAUTH]        = { walk_oauth,       OAUTH_MAX },
 	[SECTION_SEND_AS]      = { walk_send_as,     SEND_AS_MAX },
 	[SECTION_DKIM]         = { walk_dkim,        DKIM_MAX },
+	[SECTION_BACKENDS]     = { walk_backend,     BACKENDS_MAX },
+	[SECTION_MAILBOXES]    = { walk_mailbox,     MAILBOXES_MAX },
 	[SECTION_SOURCES]      = { walk_source,      SOURCES_MAX },
 	[SECTION_PROXY_FROM]   = { walk_proxy,       NETS_MAX },
 	[SECTION_XCLIENT_FROM] = { walk_xclient,     NETS_MAX },

@@ -36,6 +36,7 @@ struct walk {
 	bool given[SECTION_COUNT];
 	bool tls_given[LISTENERS_MAX];
 	struct relay_given relay_given[RELAYS_MAX];
+	const char *mailbox_backend[MAILBOXES_MAX]; /* borrowed: the name it was given */
 	size_t certificate_count, source_count, allow_count, deny_count, access_count;
 	struct certificate_files certificates[CERTIFICATES_MAX];
 	struct source_file sources[SOURCES_MAX];
@@ -43,6 +44,8 @@ struct walk {
 	struct access_source access[ACCESS_MAX];
 };
 
+/* Once all is read: backends may stand behind the mailboxes that name them. */
+void walk_mailboxes_place(struct walk *w);
 void walk_tree(struct walk *w, const config_setting_t *root);
 
 #endif

@@ -4,11 +4,10 @@
 
 #include "auth/names.h"
 #include "base/bug.h"
-#include "base/siphash.h"
 
 #define ATTEMPTS_MAX  8192
 #define ANSWER_WITHIN (10 * MS_MINUTE) /* a client, after our challenge */
-#define BLIND_LIFE    MS_MINUTE /* of what is remembered of a source that shows no hashes */
+#define JUDGED_WITHIN (2 * MS_MINUTE)  /* a mailbox server, by way of the edge */
 
 /* ---- which are under way ---------------------------------------- */
 
@@ -17,13 +16,22 @@ static struct attempt **chain_of_ask(struct auth *a, unsigned edge, uint64_t ask
 	return &a->by_ask[(ask * 31 + edge) % ATTEMPT_CHAINS];
 }
 
+static uint64_t key_of_user(const struct attempt *t)
+{
+	return accounts_hash(&t->auth->guard, attempt_user(t));
+}
+
+/* Of user and network. */
+static uint64_t key_of_pair(const struct attempt *t)
+{
+	struct span prefix = span_of(t->prefix.ip, sizeof(t->prefix.ip));
+
+	return key_of_user(t) ^ accounts_hash(&t->auth->guard, prefix);
+}
+
 static struct attempt **chain_of_pair(struct attempt *t)
 {
-	uint64_t h = accounts_hash(&t->auth->guard, attempt_user(t)) ^
-		     accounts_hash(&t->auth->guard,
-				   span_of(t->prefix.ip, sizeof(t->prefix.ip)));
-
-	return &t->auth->by_pair[h % ATTEMPT_CHAINS];
+	return &t->auth->by_pair[key_of_pair(t) % ATTEMPT_CHAINS];
 }
 
 static bool same_pair(const struct attempt *a, const struct attempt *b)
@@ -153,7 +161,7 @@ static struct span reason_of(const struct attempt *t)
 	return span_str(t->reason ? t->reason : account_why_word[t->done.verdict.why]);
 }
 
-static void say(struct attempt *t, enum authed result)
+void attempt_say(struct attempt *t, enum authed result)
 {
 	const struct account_verdict *v = &t->done.verdict;
 	struct peer *edge = peers_edge(t->auth, t->edge, t->generation);
@@ -161,11 +169,13 @@ static void say(struct attempt *t, enum authed result)
 		.ask = t->ask,
 		.result = (uint8_t)result,
 		.event = (uint16_t)v->event,
-		.delay = result == AUTHED_YES ? 0 : (uint32_t)v->delay,
+		.delay = result == AUTHED_YES || result == AUTHED_ASK ? 0
+								      : (uint32_t)v->delay,
 		.tag = t->try.secret,
 		.known_device = v->known_device,
 		.held = t->done.held,
-		.login = result == AUTHED_YES ? attempt_user(t) : SPAN_NONE,
+		.login = result == AUTHED_YES || result == AUTHED_ASK ? attempt_user(t)
+								      : SPAN_NONE,
 		.reason = result == AUTHED_YES ? SPAN_NONE : reason_of(t),
 	};
 
@@ -173,16 +183,56 @@ static void say(struct attempt *t, enum authed result)
 		return;
 	if (result == AUTHED_NO && is_token(t))
 		token_words(t);
-	if (result != AUTHED_LATER)
+	if (result == AUTHED_YES || result == AUTHED_NO)
 		m.text = span_of(t->words, t->words_n);
 	msg_AUTHED_pack(&m, link_begin(edge->link));
 	(void)peer_send(edge); /* a broken link shows when it is read */
 }
 
+static void count_open(struct attempt *t)
+{
+	const struct logins *l = t->auth->logins;
+
+	if (!t->try.reads)
+		return;
+	t->try.open_user = logins_count(l, key_of_user(t));
+	t->try.open_network = logins_count(l, key_of_pair(t));
+}
+
+static struct login_id login_of(const struct attempt *t)
+{
+	return (struct login_id){ t->edge, t->generation, t->ask };
+}
+
+/*
+ * It opens a session, unless as many have come since it was judged: those that share an
+ * outcome, and those that were held back.
+ */
+static bool enters(struct attempt *t)
+{
+	struct auth *a = t->auth;
+	struct account_verdict v;
+	struct login_id id = login_of(t);
+
+	if (!t->try.reads || !peers_edge(a, t->edge, t->generation))
+		return true;
+	count_open(t);
+	v = accounts_enter(&a->guard, &t->try, loop_now(a->loop), loop_wall(a->loop));
+	attempt_tell(t, v.tell, &v);
+	if (v.go == GO_REFUSE) {
+		t->done = (struct account_done){ .verdict = v };
+		return false;
+	}
+	(void)logins_take(a->logins, &id, key_of_user(t), key_of_pair(t));
+	return true;
+}
+
 static void conclude(struct attempt *t, enum authed result)
 {
+	if (result == AUTHED_YES && !enters(t))
+		result = AUTHED_OVER;
 	attempt_report(t, result);
-	say(t, result);
+	attempt_say(t, result);
 	release(t);
 }
 
@@ -213,7 +263,7 @@ static enum authed result_of(const struct account_verdict *v)
 	case GO_CHECK:
 		return AUTHED_YES;
 	case GO_REFUSE:
-		return AUTHED_NO;
+		return v->why == WHY_LIMIT ? AUTHED_OVER : AUTHED_NO;
 	case GO_SAME:
 	case GO_WAIT:
 	case GO_LATER:
@@ -242,6 +292,14 @@ static void share(struct attempt *o, const struct account_done *done)
 	enum event *event = &o->done.verdict.event;
 
 	o->done = *done;
+	o->try.shared = true;
+	/* each is counted by itself, and there may be a place for it by now */
+	if (done->verdict.why == WHY_LIMIT)
+		o->done.verdict = (struct account_verdict){
+			.go = GO_CHECK,
+			.event = EV_AUTH_OK,
+			.known_device = done->verdict.known_device,
+		};
 	if (*event == EV_AUTH_FAILED || *event == EV_AUTH_UNKNOWN)
 		*event = EV_AUTH_REPEATED;
 }
@@ -267,12 +325,13 @@ static void settle_others(struct attempt *t)
 	}
 }
 
-static void finish(struct attempt *t, enum account_outcome how)
+void attempt_finish(struct attempt *t, enum account_outcome how)
 {
 	struct auth *a = t->auth;
 
 	BUG_IF(!t->in_flight);
 	t->in_flight = false;
+	count_open(t);
 	t->done = accounts_done(&a->guard, &t->try, how, loop_now(a->loop),
 				loop_wall(a->loop));
 	attempt_tell(t, t->done.tell, &t->done.verdict);
@@ -280,198 +339,23 @@ static void finish(struct attempt *t, enum account_outcome how)
 	settle(t);
 }
 
-/* ---- checking ---------------------------------------- */
-
-/* What the secret is compared with; for a user who has none, something as slow. */
-static struct span stored_of(const struct attempt *t)
-{
-	if (t->found == SOURCE_HAS)
-		return span_of(t->account.hash, t->account.hash_n);
-	return t->found == SOURCE_ASK ? SPAN("a source that is asked") : SPAN_NONE;
-}
-
-static struct cache_pair pair_of(const struct attempt *t)
-{
-	return (struct cache_pair){ attempt_user(t), span_of(t->secret, t->secret_n),
-				    stored_of(t) };
-}
-
-static ms_t life_of(const struct attempt *t, ms_t life)
-{
-	return t->found == SOURCE_ASK && life > BLIND_LIFE ? BLIND_LIFE : life;
-}
-
-static void finish_checked(struct attempt *t, bool right)
-{
-	const struct settings *set = &t->auth->start->conf->set;
-	struct cache_pair pair = pair_of(t);
-	ms_t now = loop_now(t->auth->loop);
-
-	if (right)
-		cache_right(t->auth->cache, &pair, now, life_of(t, set->auth_right));
-	else
-		cache_wrong(t->auth->cache, &pair, now, life_of(t, set->auth_wrong));
-	if (!right)
-		finish(t, ACCOUNT_WRONG);
-	else
-		finish(t, t->account.disabled ? ACCOUNT_DISABLED : ACCOUNT_RIGHT);
-}
-
-/* In a thread. */
-static void run(void *arg)
-{
-	struct attempt *t = arg;
-	struct span hash = stored_of(t);
-
-	if (hash.n == 0 || !password_readable(hash))
-		hash = span_of(t->auth->dummy, t->auth->dummy_n);
-	t->check = password_check(span_of(t->secret, t->secret_n), hash);
-}
-
-static void on_hashed(void *arg)
-{
-	struct attempt *t = arg;
-	struct auth *a = t->auth;
-
-	finish_checked(t, t->check == PASSWORD_RIGHT && t->found == SOURCE_HAS &&
-				  password_readable(stored_of(t)));
-	attempts_go_on(a);
-}
-
-static void on_lost(void *arg)
-{
-	finish(arg, ACCOUNT_UNCHECKED);
-}
-
-static void complain(struct attempt *t)
-{
-	struct err err;
-
-	err_set(&err, "the password of %.*s cannot be checked: %s",
-		SPAN_ARG(attempt_user(t)), password_problem(stored_of(t)));
-	auth_trouble(t->auth, LOG_TROUBLE, err.text);
-}
-
-static void hash(struct attempt *t)
-{
-	struct accounts *g = &t->auth->guard;
-
-	if (t->found == SOURCE_HAS && !t->account.disabled &&
-	    !password_readable(stored_of(t)))
-		complain(t);
-	t->at = AT_HASHING;
-	t->job = (struct hashing_job){
-		.prefix = accounts_hash(g, span_of(t->prefix.ip, sizeof(t->prefix.ip))),
-		.account = accounts_hash(g, attempt_user(t)),
-		.known = t->done.verdict.known_device,
-		.run = run,
-		.on_done = on_hashed,
-		.on_lost = on_lost,
-		.arg = t,
-	};
-	if (!hashing_put(t->auth->hashing, &t->job))
-		finish(t, ACCOUNT_UNCHECKED);
-}
-
-static void ask(struct attempt *t);
-
-static void on_said(void *arg, enum dovecot_says says)
-{
-	struct attempt *t = arg;
-	struct auth *a = t->auth;
-
-	switch (says) {
-	case DOVECOT_RIGHT:
-		finish_checked(t, true);
-		break;
-	case DOVECOT_DISABLED:
-		finish(t, ACCOUNT_DISABLED);
-		break;
-	case DOVECOT_LATER:
-		finish(t, ACCOUNT_UNCHECKED);
-		break;
-	case DOVECOT_WRONG:
-		ask(t);
-		break;
-	}
-	attempts_go_on(a);
-}
-
-/* Dovecot said no, which may mean that it does not know the user: others may. */
-static void ask(struct attempt *t)
-{
-	struct source_account next;
-	enum source_says says = sources_find(t->auth->sources, attempt_user(t),
-					     t->account.source + 1, &next);
-
-	if (says == SOURCE_HAS_NOT) {
-		finish_checked(t, false);
-		return;
-	}
-	t->found = says;
-	t->account = next;
-	if (says == SOURCE_HAS)
-		hash(t);
-	else
-		finish(t, ACCOUNT_UNCHECKED);
-}
-
-static void ask_dovecot(struct attempt *t)
-{
-	struct dovecot_ask question = {
-		.user = attempt_user(t),
-		.secret = span_of(t->secret, t->secret_n),
-		.from = t->try.from,
-		.tls = t->flags & AUTH_TLS,
-		.known = t->done.verdict.known_device,
-		.on_said = on_said,
-		.arg = t,
-	};
-
-	t->at = AT_ASKED;
-	if (!sources_ask(t->auth->sources, t->account.source, &question, &t->asked))
-		finish(t, ACCOUNT_UNCHECKED);
-}
-
-static void check(struct attempt *t)
-{
-	struct cache_pair pair = pair_of(t);
-
-	if (t->proven) {
-		finish(t, t->proof);
-		return;
-	}
-	switch (cache_ask(t->auth->cache, &pair, loop_now(t->auth->loop))) {
-	case CACHE_RIGHT:
-		finish(t, t->account.disabled ? ACCOUNT_DISABLED : ACCOUNT_RIGHT);
-		return;
-	case CACHE_WRONG:
-		finish(t, ACCOUNT_WRONG);
-		return;
-	case CACHE_NOTHING:
-		break;
-	}
-	if (t->found == SOURCE_ASK)
-		ask_dovecot(t);
-	else
-		hash(t);
-}
-
 /* ---- the guard's word ---------------------------------------- */
 
 static void judge(struct attempt *t)
 {
 	struct auth *a = t->auth;
-	struct account_verdict v = accounts_came(&a->guard, &t->try, loop_now(a->loop),
-						 loop_wall(a->loop));
+	struct account_verdict v;
 
+	count_open(t);
+	t->try.right_lately = accounts_full(&a->guard, &t->try) && attempt_is_right(t);
+	v = accounts_came(&a->guard, &t->try, loop_now(a->loop), loop_wall(a->loop));
 	t->done = (struct account_done){ .verdict = v };
 	attempt_tell(t, v.tell, &v);
 	switch (v.go) {
 	case GO_CHECK:
 		t->in_flight = true;
 		join_pair(t);
-		check(t);
+		attempt_check(t);
 		return;
 	case GO_SAME:
 	case GO_WAIT:
@@ -479,7 +363,7 @@ static void judge(struct attempt *t)
 		join_pair(t);
 		return;
 	case GO_REFUSE:
-		conclude(t, AUTHED_NO);
+		conclude(t, result_of(&v));
 		return;
 	case GO_LATER:
 		conclude(t, AUTHED_LATER);
@@ -538,9 +422,12 @@ void attempt_leave(struct attempt *t)
 	case AT_HASHING:
 		/* what a thread has begun is told to the guard when it is done */
 		if (hashing_take_back(t->auth->hashing, &t->job))
-			finish(t, ACCOUNT_UNCHECKED);
+			attempt_finish(t, ACCOUNT_UNCHECKED);
 		return;
 	case AT_ASKED:
+		return;
+	case AT_JUDGED: /* whoever asked the mailbox server is gone, and so is its answer */
+		attempt_judged(t, JUDGED_NOT);
 		return;
 	case AT_TOKEN:
 		oauth_forget(&t->token);
@@ -580,6 +467,7 @@ static void leave_with(struct attempt *t, void *arg)
 void attempts_lost(struct auth *a, struct peer *edge)
 {
 	each(a, leave_with, edge);
+	logins_lost(a->logins, edge->number, edge->generation);
 	attempts_go_on(a);
 }
 
@@ -600,6 +488,8 @@ static void look_at(struct attempt *t, void *arg)
 		conclude(t, AUTHED_YES);
 	else if (t->at == AT_SCRAM && now - t->came > ANSWER_WITHIN)
 		attempt_end(t, AUTHED_LATER, EV_NONE, "silent");
+	else if (t->at == AT_JUDGED && now - t->came > JUDGED_WITHIN)
+		attempt_judged(t, JUDGED_NOT);
 	else if ((t->at == AT_TURN || t->at == AT_SAME) && !is_led(t))
 		make_ready(t);
 }

@@ -16,6 +16,7 @@ enum attempt_at {
 	AT_READY,   /* its turn has come */
 	AT_HASHING, /* a thread has it, or will */
 	AT_ASKED,   /* Dovecot has it */
+	AT_JUDGED,  /* the mailbox server has it, by way of the edge */
 	AT_TOKEN,   /* it waits for keys, or for whoever made the token */
 	AT_HELD,    /* it is let in, but not at once */
 };
@@ -45,8 +46,9 @@ struct attempt {
 	const char *reason; /* instead of the guard's word; NULL */
 	struct scram *scram;
 	struct oauth_ask token;
-	size_t user_n, secret_n, helo_n, words_n, binding_n;
-	uint8_t user[USER_MAX], helo[DOMAIN_MAX], binding[DIGEST_MAX];
+	bool judging; /* it counts in auth.judging */
+	size_t user_n, secret_n, helo_n, hello_n, words_n, binding_n;
+	uint8_t user[USER_MAX], helo[DOMAIN_MAX], hello[HELLO_MAX], binding[DIGEST_MAX];
 	uint8_t words[1024]; /* our last ones */
 	uint8_t secret[];
 };
@@ -70,6 +72,19 @@ void attempt_end(struct attempt *t, enum authed result, enum event event,
 void attempt_words(struct attempt *t, struct span words);
 /* Nobody waits for the answer any more. */
 void attempt_leave(struct attempt *t);
+
+void attempt_say(struct attempt *t, enum authed result);
+/* What came of the check that the guard asked for. */
+void attempt_finish(struct attempt *t, enum account_outcome how);
+
+/* ---- prove.c ---- */
+
+/* Find out whether the secret is right; attempt_finish() follows, perhaps at once. */
+void attempt_check(struct attempt *t);
+/* What the mailbox server said, of AT_JUDGED. */
+void attempt_judged(struct attempt *t, enum judged how);
+/* Is it known without looking that the secret is right, and the user may log in? */
+bool attempt_is_right(const struct attempt *t);
 
 /* ---- report.c: what is told of it ---- */
 

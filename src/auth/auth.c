@@ -137,6 +137,10 @@ static const struct notice {
 	  "Devices that you have used before work as always; a new one has to wait for some\n"
 	  "seconds when it logs in. If your password is short, or used elsewhere too, please\n"
 	  "change it.\n\n" },
+	{ "runaway", "A program of yours logs in again and again",
+	  "A program that has your account logs in without end. What is more than your\n"
+	  "account may have is refused, and nobody else notices; but the program, or the device\n"
+	  "it runs on, is probably out of order.\n\n" },
 };
 
 /* Once a day for each account and kind (auth.tell-owner). */
@@ -203,7 +207,7 @@ static void apply(struct auth *a)
 	const struct settings *set = &conf->set;
 	unsigned scram = 1u << SASL_SCRAM_SHA_256 | 1u << SASL_SCRAM_SHA_256_PLUS;
 
-	limits_of_accounts(set, &a->guard.limits);
+	limits_of_accounts(set, conf->observed, &a->guard.limits);
 	hashing_limit(a->hashing, (size_t)set->auth_queue, (unsigned)set->auth_cpu);
 	keeper_limit(a->keeper, set->auth_history);
 	passwords_scram(a->passwords, (conf->mechanisms & scram) != 0);
@@ -421,7 +425,8 @@ static bool open_all(struct auth *a, const char *dir, struct err *err)
 	snprintf(path, sizeof(path), "%s/auth.db", dir);
 	a->ready_end = &a->ready;
 	a->cache = cache_open();
-	if (!a->cache)
+	a->logins = logins_open();
+	if (!a->cache || !a->logins)
 		return err_set(err, "out of memory");
 	return keeper_open(&a->keeper, a->loop, path, &keeping, a, err) &&
 	       make_keys(a, devices, err) && make_dummy(a, err) &&
@@ -470,6 +475,7 @@ static void leave(struct auth *a)
 	passwords_close(&a->passwords);
 	keeper_close(&a->keeper);
 	cache_close(&a->cache);
+	logins_close(&a->logins);
 	free(a->own_memory);
 	password_wipe(span_of(a, sizeof(*a)));
 	free(a);

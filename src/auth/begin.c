@@ -65,9 +65,18 @@ static void broken(struct attempt *t, struct span user, const char *reason)
 	attempt_end(t, AUTHED_NO, EV_AUTH_BROKEN, reason);
 }
 
+/* By the edge; a reload may have taken something away since. */
+static unsigned offered(const struct attempt *t)
+{
+	const struct conf *conf = t->auth->start->conf;
+
+	return t->try.reads ? conf->mailbox_mechanisms : conf->mechanisms;
+}
+
 static void look_up(struct attempt *t)
 {
-	t->found = sources_find(t->auth->sources, attempt_user(t), 0, &t->account);
+	t->found = sources_find(t->auth->sources, attempt_user(t), 0, t->try.reads,
+				&t->account);
 }
 
 /* ---- whole at once ---------------------------------------- */
@@ -193,8 +202,8 @@ static void challenge(struct attempt *t)
 static void begin_scram(struct attempt *t, const struct msg_AUTH *m)
 {
 	bool plus = m->mechanism == SASL_SCRAM_SHA_256_PLUS;
-	bool offers_plus = m->flags & AUTH_TLS && t->auth->start->conf->mechanisms &
-							  1u << SASL_SCRAM_SHA_256_PLUS;
+	bool offers_plus = m->flags & AUTH_TLS &&
+			   offered(t) & 1u << SASL_SCRAM_SHA_256_PLUS;
 	enum scram_said said;
 
 	t->scram = calloc(1, sizeof(*t->scram));
@@ -243,18 +252,18 @@ static void go_on_scram(struct attempt *t, struct span text)
 
 static void begin(struct attempt *t, const struct msg_AUTH *m)
 {
-	struct auth *a = t->auth;
-
 	t->try.from = m->peer.addr;
 	t->try.client = m->client;
 	t->try.mechanism = (enum sasl_mechanism)m->mechanism;
 	t->try.service = m->service;
+	t->try.reads = m->service == SERVICE_IMAP || m->service == SERVICE_POP3;
 	t->prefix = attempt_prefix(&m->peer.addr);
 	t->flags = m->flags;
 	copy(t->helo, sizeof(t->helo), &t->helo_n, m->helo);
-	/* a reload may have taken it away since it was offered */
-	if (!(m->flags & AUTH_LOCAL) &&
-	    !(a->start->conf->mechanisms & 1u << m->mechanism)) {
+	copy(t->hello, sizeof(t->hello), &t->hello_n, m->hello);
+	t->try.name = span_of(t->helo, t->helo_n);
+	t->try.hello = span_of(t->hello, t->hello_n);
+	if (!(m->flags & AUTH_LOCAL) && !(offered(t) & 1u << m->mechanism)) {
 		note_user(t, m->user);
 		attempt_end(t, AUTHED_LATER, EV_NONE, "mechanism");
 		return;
@@ -326,6 +335,13 @@ bool attempts_more(struct auth *a, struct peer *edge, struct span frame)
 	return true;
 }
 
+static void attempts_gone(struct auth *a, const struct peer *edge, uint64_t ask)
+{
+	struct login_id id = { edge->number, edge->generation, ask };
+
+	logins_give(a->logins, &id);
+}
+
 bool attempts_over(struct auth *a, struct peer *edge, struct span frame)
 {
 	struct msg_AUTH_OVER m;
@@ -336,6 +352,33 @@ bool attempts_over(struct auth *a, struct peer *edge, struct span frame)
 	t = attempt_find(a, edge, m.ask);
 	if (t)
 		attempt_leave(t);
+	else /* it was let in, and has left before it knew */
+		attempts_gone(a, edge, m.ask);
 	attempts_go_on(a);
+	return true;
+}
+
+bool attempts_judged(struct auth *a, struct peer *edge, struct span frame)
+{
+	struct msg_AUTH_JUDGED m;
+	struct attempt *t;
+
+	if (!msg_AUTH_JUDGED_unpack(frame, &m) || m.judged >= JUDGED_COUNT)
+		return false;
+	/* one that is not there has been given up meanwhile */
+	t = attempt_find(a, edge, m.ask);
+	if (t && t->at == AT_JUDGED)
+		attempt_judged(t, (enum judged)m.judged);
+	attempts_go_on(a);
+	return true;
+}
+
+bool attempts_left(struct auth *a, struct peer *edge, struct span frame)
+{
+	struct msg_AUTH_LEFT m;
+
+	if (!msg_AUTH_LEFT_unpack(frame, &m))
+		return false;
+	attempts_gone(a, edge, m.ask);
 	return true;
 }

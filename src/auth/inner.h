@@ -10,6 +10,7 @@
 #include "auth/cache.h"
 #include "auth/hashing.h"
 #include "auth/keeper.h"
+#include "auth/logins.h"
 #include "auth/oauth.h"
 #include "auth/passwords.h"
 #include "auth/sources.h"
@@ -57,7 +58,9 @@ struct auth {
 	size_t dummy_n; /* the hash that nobody has: what an unknown user costs */
 	uint8_t dummy[VAULT_HASH_MAX];
 
-	size_t attempts;			 /* under way */
+	struct logins *logins; /* IMAP and POP3 sessions that are open */
+	size_t judging;	       /* unknown devices that mailbox servers are asked about */
+	size_t attempts;       /* under way */
 	struct attempt *by_ask[ATTEMPT_CHAINS];	 /* chains: of (edge, ask) */
 	struct attempt *by_pair[ATTEMPT_CHAINS]; /* and of (user, prefix) */
 	struct attempt *ready, **ready_end;	 /* may ask the guard again */
@@ -84,6 +87,8 @@ struct peer *peers_edge(struct auth *a, unsigned number, uint32_t generation);
 MUST bool attempts_auth(struct auth *a, struct peer *edge, struct span frame);
 MUST bool attempts_more(struct auth *a, struct peer *edge, struct span frame);
 MUST bool attempts_over(struct auth *a, struct peer *edge, struct span frame);
+MUST bool attempts_judged(struct auth *a, struct peer *edge, struct span frame);
+MUST bool attempts_left(struct auth *a, struct peer *edge, struct span frame);
 /* The edge is gone, and everybody on it. */
 void attempts_lost(struct auth *a, struct peer *edge);
 /* Once a second: what has waited for too long. */

@@ -77,6 +77,10 @@ static bool take_edge(struct peer *p, const struct frame *f)
 		return attempts_more(p->auth, p, f->bytes);
 	if (f->kind == MSG_AUTH_OVER)
 		return attempts_over(p->auth, p, f->bytes);
+	if (f->kind == MSG_AUTH_JUDGED)
+		return attempts_judged(p->auth, p, f->bytes);
+	if (f->kind == MSG_AUTH_LEFT)
+		return attempts_left(p->auth, p, f->bytes);
 	return f->kind == MSG_CREDENTIAL && tell_credential(p->auth, p, f->bytes);
 }
 

@@ -1,5 +1,6 @@
 #include "auth/attempt.h"
 #include "base/fields.h"
+#include "guard/account_diagnosis.h"
 
 /*
  * What others learn of an attempt: a line in the log at once, a row in the history if the
@@ -62,6 +63,8 @@ static void log_end(struct attempt *t, enum authed result)
 		field_flag(&row, "held", true);
 	if (t->helo_n)
 		field_text(&row, "helo", helo_of(t));
+	if (t->hello_n)
+		field_text(&row, "tls-hello", t->try.hello);
 	pulse_log(a->start->pulse, result == AUTHED_YES ? LOG_LOGIN : LOG_LOGIN_FAILED,
 		  loop_wall(a->loop), &t->try.from, buf_span(&row));
 }
@@ -176,6 +179,33 @@ static void tell_owner(struct attempt *t, const char *kind, const char *text)
 		    loop_wall(a->loop));
 }
 
+/* In one sentence, as `explain USER` says it. */
+static void tell_runaway(struct attempt *t)
+{
+	struct auth *a = t->auth;
+	struct account_diagnosis d;
+	struct account_state st;
+	uint8_t mem[1024], words[400];
+	struct buf row, says;
+
+	accounts_state(&a->guard, attempt_user(t), loop_now(a->loop), loop_wall(a->loop),
+		       &st);
+	account_diagnose(&st, a->guard.limits.places, &d);
+	buf_init(&says, words, sizeof(words));
+	account_sentence(&st, ACCOUNT_RUNAWAY, &says);
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "key", attempt_user(t));
+	field_text(&row, "is", span_str(account_kind_table[d.kind].word));
+	field_number(&row, "confidence", d.confidence);
+	field_text(&row, "what", buf_span(&says));
+	field_number(&row, "times", st.run.count);
+	if (t->helo_n)
+		field_text(&row, "client", helo_of(t));
+	pulse_log(a->start->pulse, LOG_RUNAWAY, loop_wall(a->loop), &t->try.from,
+		  buf_span(&row));
+	tell_owner(t, "runaway", "It is the program at");
+}
+
 void attempt_tell(struct attempt *t, unsigned tell, const struct account_verdict *v)
 {
 	struct span user = attempt_user(t);
@@ -189,6 +219,8 @@ void attempt_tell(struct attempt *t, unsigned tell, const struct account_verdict
 		log_keyed(t, LOG_ACCOUNT_GUARDED, user, "guarded no more");
 	if (tell & TELL_STALE)
 		tell_owner(t, "stale", "It is the device at");
+	if (tell & TELL_RUNAWAY)
+		tell_runaway(t);
 	if (tell & TELL_PLACES)
 		log_keyed(
 			t, LOG_BRAKE, user,

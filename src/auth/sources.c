@@ -91,6 +91,7 @@ static bool open_one(struct sources *s, const struct conf *conf, struct source *
 
 	switch (c->kind) {
 	case PASSWORDS_DATABASE:
+	case PASSWORDS_BACKEND:
 	case PASSWORDS_KINDS:
 		return true;
 	case PASSWORDS_FILE:
@@ -214,8 +215,26 @@ static enum source_says find_in_file(const struct source *one, struct span user,
 	return SOURCE_LATER;
 }
 
+static enum source_says find_in(const struct source *one, struct span user, bool reads,
+				const struct vault_account *v, struct source_account *out)
+{
+	switch (one->conf.kind) {
+	case PASSWORDS_DATABASE:
+		return v->known ? SOURCE_HAS : SOURCE_HAS_NOT;
+	case PASSWORDS_FILE:
+		return find_in_file(one, user, out);
+	case PASSWORDS_BACKEND:
+		out->at_backend = reads;
+		return reads ? SOURCE_ASK : SOURCE_HAS_NOT;
+	case PASSWORDS_DOVECOT:
+	case PASSWORDS_KINDS:
+		break;
+	}
+	return one->dovecot ? SOURCE_ASK : SOURCE_LATER;
+}
+
 enum source_says sources_find(struct sources *s, struct span user, size_t from,
-			      struct source_account *out)
+			      bool reads, struct source_account *out)
 {
 	enum source_says says = SOURCE_HAS_NOT;
 	struct vault_account v;
@@ -226,15 +245,9 @@ enum source_says sources_find(struct sources *s, struct span user, size_t from,
 		return SOURCE_LATER;
 	out->disabled = v.disabled;
 	for (size_t i = from; i < s->count; i++) {
-		enum source_says one = SOURCE_HAS_NOT;
+		enum source_says one = find_in(&s->list[i], user, reads, &v, out);
 
 		out->source = i;
-		if (s->list[i].conf.kind == PASSWORDS_DATABASE)
-			one = v.known ? SOURCE_HAS : SOURCE_HAS_NOT;
-		else if (s->list[i].conf.kind == PASSWORDS_FILE)
-			one = find_in_file(&s->list[i], user, out);
-		else
-			one = s->list[i].dovecot ? SOURCE_ASK : SOURCE_LATER;
 		if (one == SOURCE_HAS && s->list[i].conf.kind == PASSWORDS_DATABASE)
 			take_vault(out, &v);
 		if (one == SOURCE_HAS || one == SOURCE_ASK)

@@ -34,13 +34,17 @@ enum source_says {
 struct source_account {
 	size_t source; /* which of them */
 	bool disabled;
+	bool at_backend;       /* ASK: the mailbox server is to be asked, by the edge */
 	size_t hash_n, keys_n; /* keys: of SCRAM */
 	uint8_t hash[VAULT_HASH_MAX], keys[VAULT_KEYS_MAX];
 };
 
-/* from: 0, or behind one that was asked and said no. */
+/*
+ * from: 0, or behind one that was asked and said no. reads: it is about IMAP or POP3, so a
+ * mailbox server may be asked; to others it is nobody.
+ */
 enum source_says sources_find(struct sources *s, struct span user, size_t from,
-			      struct source_account *out);
+			      bool reads, struct source_account *out);
 
 /* As dovecot_ask() and dovecot_forget(), of that source. */
 MUST bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask,

@@ -19,6 +19,20 @@ bool addr_eq(const struct addr *a, const struct addr *b)
 	return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
+bool addr_is_any(const struct addr *a)
+{
+	const struct addr any4 = addr_v4(0, 0, 0, 0), any6 = { 0 };
+
+	return addr_eq(a, &any4) || addr_eq(a, &any6);
+}
+
+bool addr_is_loopback(const struct addr *a)
+{
+	static const struct addr v6 = { .ip = { [15] = 1 } };
+
+	return addr_is_v4(a) ? a->ip[12] == 127 : addr_eq(a, &v6);
+}
+
 /* Leading zeros are refused: some programs take 010 for eight. */
 static bool parse_v4(struct span text, uint8_t out[4])
 {

@@ -28,6 +28,10 @@ struct endpoint {
 struct addr addr_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
 bool addr_is_v4(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b);
+/* 0.0.0.0 or :: */
+bool addr_is_any(const struct addr *a);
+/* 127.0.0.0/8 or ::1 */
+bool addr_is_loopback(const struct addr *a);
 
 /* "192.0.2.7", "2001:db8::1"; nothing around it. */
 MUST bool addr_parse(struct span text, struct addr *out);

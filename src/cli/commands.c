@@ -31,7 +31,20 @@ const struct cli_command command_table[] = {
 	  "set a user's password\n"
 	  "It holds at once. With --forget-devices all devices of the user are new again.",
 	  command_user_passwd, SHAPE_TABLE, false },
+	{ "user backend", "[ADDRESS [NAME | --remove]]",
+	  "say on which mailbox server somebody's mail is, or show who was named with one\n"
+	  "It holds for sessions that begin from now on; what mailboxes in the configuration\n"
+	  "says goes first. ADDRESS is what somebody logs in with.",
+	  command_pass, SHAPE_TABLE, false },
 	{ "user list", "", "list the users", command_pass, SHAPE_TABLE, false },
+	{ "backend list", "", "list the mailbox servers: whether they answer, and who talks with them",
+	  command_pass, SHAPE_TABLE, false },
+	{ "backend drain", "NAME",
+	  "send a mailbox server no new sessions; those that are there go on\n"
+	  "It outlives a restart. Who was named with it has to wait.",
+	  command_order, SHAPE_TABLE, false },
+	{ "backend resume", "NAME", "send it new sessions again",
+	  command_order, SHAPE_TABLE, false },
 	{ "user disable", "ADDRESS", "let somebody log in no more, wherever the password is kept",
 	  command_user_account, SHAPE_TABLE, false },
 	{ "user enable", "ADDRESS", "let them again", command_user_account, SHAPE_TABLE, false },
@@ -142,7 +155,7 @@ const struct cli_command command_table[] = {
 	{ "counters", "", "show every count: events, ends of sessions, log records",
 	  command_pass, SHAPE_TABLE, false },
 	{ "roles", "", "show the processes of the server", command_pass, SHAPE_TABLE, false },
-	{ "sessions", "[--client ADDRESS|PREFIX] [--limit N]",
+	{ "sessions", "[--client ADDRESS|PREFIX] [--user USER] [--limit N]",
 	  "show who is here, the worst standing first",
 	  command_pass, SHAPE_TABLE, false },
 	{ "top", "[--by points|rate|sessions|refused|bytes|cpu] [--limit N]",
@@ -177,7 +190,8 @@ const struct cli_command command_table[] = {
 	  "let it in, whatever it does; or list who is\n"
 	  "For good, or with --for. It wins over bans.",
 	  command_pass, SHAPE_TABLE, false },
-	{ "kick", "SESSION | ADDRESS | PREFIX", "end a session, or all from there",
+	{ "kick", "SESSION | ADDRESS | PREFIX | USER",
+	  "end a session, or all from there, or all of a user",
 	  command_order, SHAPE_TABLE, false },
 	{ "lockdown", "[on | off]",
 	  "let only known-good and allowed clients in; or say whether that is so\n"

@@ -94,7 +94,8 @@ static void put_entry(const struct config_show *a, const char *key,
 static void put_listener(const struct config_show *a, const struct listener *l,
 			 struct origin at)
 {
-	static const char *const services[SERVICE_COUNT] = { "smtp", "submission" };
+	static const char *const services[SERVICE_COUNT] = { "smtp", "submission", "imap",
+							     "pop3" };
 	static const char *const tls[] = { "none", "starttls", "implicit" };
 	uint8_t mem[400];
 	struct buf value;
@@ -247,7 +248,7 @@ static void put_passwords(const struct config_show *a, const struct password_sou
 			  struct origin at)
 {
 	static const char *const kinds[PASSWORDS_KINDS] = { "database", "passwd-file",
-							    "dovecot" };
+							    "dovecot", "backend" };
 	uint8_t mem[DOMAIN_MAX + TEXT_MAX + 100];
 	struct buf value;
 
@@ -328,8 +329,60 @@ static size_t put_outbound(const struct config_show *a, const struct loaded *l)
 	return count;
 }
 
+/* ---- where mail is read ---- */
+
+static void put_backend(const struct config_show *a, const struct backend *b,
+			struct origin at)
+{
+	/* in the order of the enums */
+	static const char *const tls[] = { "none", "starttls", "implicit" };
+	static const char *const logins[] = { "same", "master", "authzid", "own" };
+	static const char *const identities[] = { "none", "proxy", "proxy2", "id" };
+	uint8_t mem[BACKEND_NAME_MAX + 3 * TEXT_MAX + 200];
+	struct buf value;
+
+	buf_init(&value, mem, sizeof(mem));
+	buf_fmt(&value, "{ name = \"%s\";", b->name);
+	if (*b->imap)
+		buf_fmt(&value, " imap = \"%s\";", b->imap);
+	if (*b->pop3)
+		buf_fmt(&value, " pop3 = \"%s\";", b->pop3);
+	buf_fmt(&value, " tls = \"%s\"; verify = %s; login = \"%s\";", tls[b->tls],
+		b->verify ? "true" : "false", logins[b->login]);
+	if (*b->credential)
+		buf_fmt(&value, " credential = \"%s\";", b->credential);
+	buf_fmt(&value, " identity = \"%s\"; weight = %u; }", identities[b->identity],
+		b->weight);
+	put_entry(a, "backends", &value, at);
+}
+
+static void put_mailbox(const struct config_show *a, const struct conf *c,
+			const struct mailbox *m, struct origin at)
+{
+	uint8_t mem[ADDRESS_MAX + BACKEND_NAME_MAX + 100];
+	struct buf value;
+
+	buf_init(&value, mem, sizeof(mem));
+	buf_fmt(&value, "{ user = \"%s\"; backend = \"%s\"; }", m->user,
+		c->backends[m->backend].name);
+	put_entry(a, "mailboxes", &value, at);
+}
+
+static size_t put_reading(const struct config_show *a, const struct loaded *l)
+{
+	const struct conf *c = &l->conf;
+	const struct origins *o = &l->origins;
+	size_t count = 0;
+
+	for (size_t i = 0; chosen(a, "backends") && i < c->backend_count; i++, count++)
+		put_backend(a, &c->backends[i], o->backends[i]);
+	for (size_t i = 0; chosen(a, "mailboxes") && i < c->mailbox_count; i++, count++)
+		put_mailbox(a, c, &c->mailboxes[i], o->mailboxes[i]);
+	return count;
+}
+
 size_t config_show_lists(const struct config_show *a, const struct loaded *l)
 {
 	return put_reception(a, l) + put_guard(a, l) + put_users(a, l) +
-	       put_outbound(a, l);
+	       put_outbound(a, l) + put_reading(a, l);
 }

@@ -80,13 +80,21 @@ static bool add_users(struct demo *d, struct err *err)
 	return true;
 }
 
+/* With which Holdfast logs in to Dovecot. */
+static bool add_credential(struct demo *d, struct err *err)
+{
+	const char *words[] = { "relay", "passwd", "dovecot", "holdfast", d->master };
+
+	return !d->imap || tell(d, words, COUNT_OF(words), false, err);
+}
+
 static void print_users(const struct demo *d)
 {
 	printf("The server is up on 127.0.0.1:%u. Its directory is %s:\n"
 	       "  holdfast.conf          the configuration\n"
 	       "  data/log/holdfast.log  the log\n"
 	       "  data/mail              the mailboxes\n\n",
-	       demo_port(d), d->dir);
+	       demo_port(d, DEMO_SMTP), d->dir);
 	puts(d->password ? "Users, with the password you gave:"
 			 : "Users and their passwords, which are shown only now:");
 	for (size_t i = 0; i < DEMO_USERS; i++)
@@ -104,7 +112,15 @@ static bool prove(struct demo *d, struct err *err)
 	if (!demo_find(d, &mail, err))
 		return false;
 	printf("It is in her mailbox, as %s:\n\n", mail.path);
-	return demo_show(&mail, err);
+	if (!demo_show(&mail, err) || !demo_read(d, &mail, err))
+		return false;
+	printf("\nShe can read it over POP3 (port %u), from the Maildir.\n",
+	       demo_port(d, DEMO_POP3));
+	if (d->imap)
+		printf("She can read it over IMAP (port %u), from a Dovecot behind us on the "
+		       "same Maildir.\n",
+		       demo_port(d, DEMO_IMAP));
+	return true;
 }
 
 /* The program that attacks is beside ours, if it was built. */
@@ -118,14 +134,15 @@ static void print_rehearsal(const struct demo *d)
 		printf("\nAnd an attack, with honest mail beside it (a minute and a half):\n\n"
 		       "  %s --to 127.0.0.1:%u --recipient bob@" DEMO_DOMAIN
 		       " --server-pid %d --scale 0.1 a4\n",
-		       program, demo_port(d), (int)d->server);
+		       program, demo_port(d, DEMO_SMTP), (int)d->server);
 }
 
 static void print_next(const struct demo *d)
 {
-	static const char *const next[] = { "status", "queue list",
-					    ("user add carol@" DEMO_DOMAIN) };
-	unsigned port = demo_port(d);
+	static const char *const next[] = { "status", "queue list", "sessions",
+					    ("user add carol@" DEMO_DOMAIN),
+					    ("explain alice@" DEMO_DOMAIN) };
+	unsigned port = demo_port(d, DEMO_SMTP);
 
 	printf("\nWhat to try next, from another terminal (swaks is a package of Debian):\n\n"
 	       "  swaks --server 127.0.0.1 --port %u --from you@example.net "
@@ -136,6 +153,12 @@ static void print_next(const struct demo *d)
 	       "--to nobody@example.test\n"
 	       "  openssl s_client -connect 127.0.0.1:%u -starttls smtp -crlf -quiet\n",
 	       port, port, port, port);
+	printf("  curl --user bob@" DEMO_DOMAIN " pop3://127.0.0.1:%u/\n",
+	       demo_port(d, DEMO_POP3));
+	if (d->imap)
+		printf("  curl --user alice@" DEMO_DOMAIN
+		       " 'imap://127.0.0.1:%u/INBOX;MAILINDEX=1'\n",
+		       demo_port(d, DEMO_IMAP));
 	puts("");
 	for (size_t i = 0; i < COUNT_OF(next); i++)
 		printf("  %s %s --dir %s\n", d->program, next[i], d->dir);
@@ -174,15 +197,35 @@ static void print_tails(const struct demo *d)
 	if (snprintf(log, sizeof(log), "%s/data/log/holdfast.log", d->dir) < PATH_MAX)
 		print_tail(log);
 	print_tail(d->errors);
+	if (d->imap)
+		print_tail(d->dovecot_log);
+}
+
+/* Dovecot first: who is told of a server that is not there yet waits a moment. */
+static bool start(struct demo *d, struct err *err)
+{
+	const char *why;
+
+	if (!demo_choose_dir(d, err))
+		return false;
+	why = demo_why_no_imap(d);
+	d->imap = why == NULL;
+	if (why)
+		printf("There is no IMAP in this demo: %s\n", why);
+	if (!demo_files(d, err))
+		return false;
+	if (d->imap && (!demo_dovecot_start(d, err) || !demo_dovecot_wait(d, err)))
+		return false;
+	return demo_start(d, err);
 }
 
 static bool run(struct demo *d, struct err *err)
 {
-	if (!demo_files(d, err) || !demo_start(d, err))
+	if (!start(d, err))
 		return false;
 	/* From here on the server is found like any other. */
 	d->cli->config = d->config;
-	if (!demo_wait_ready(d, err) || !add_users(d, err))
+	if (!demo_wait_ready(d, err) || !add_users(d, err) || !add_credential(d, err))
 		return false;
 	print_users(d);
 	if (!prove(d, err))
@@ -207,6 +250,7 @@ int command_demo(struct cli *c)
 	fflush(stdout);
 	demo_stop(&d);
 	explicit_bzero(d.passwords, sizeof(d.passwords));
+	explicit_bzero(d.master, sizeof(d.master));
 	if (done)
 		return EXIT_DONE;
 	cli_fail("%s", err.text);

@@ -26,24 +26,43 @@ struct demo {
 	/* what there is */
 	char dir[DEMO_PATH]; /* absolute */
 	char config[PATH_MAX];
-	char program[PATH_MAX];		   /* what to type for this program */
-	char errors[PATH_MAX];		   /* what the server writes to stderr */
-	pid_t server;			   /* 0: none */
+	char program[PATH_MAX]; /* what to type for this program */
+	char errors[PATH_MAX];	/* what the server writes to stderr */
+	pid_t server;		/* 0: none */
+	bool imap;		/* there is a Dovecot behind us */
+	pid_t dovecot;		/* 0: none */
+	char dovecot_log[PATH_MAX];
+	char master[SECRET_RANDOM];	   /* with which we log in there */
 	char passwords[2][SECRET_MAX + 1]; /* alice's, bob's */
 };
 
 #define DEMO_USERS 2
 extern const char *const demo_user[DEMO_USERS];
 
-static inline unsigned demo_port(const struct demo *d)
+/* The usual ports, above port_base. */
+enum demo_port {
+	DEMO_SMTP = 25,
+	DEMO_POP3 = 110,
+	DEMO_IMAP = 143,
+	DEMO_IMAPS = 993,
+	DEMO_POP3S = 995,
+	DEMO_DOVECOT = 1143, /* for us only */
+};
+
+static inline unsigned demo_port(const struct demo *d, enum demo_port which)
 {
-	return d->port_base + 25;
+	return d->port_base + (unsigned)which;
 }
 
 /* ---- demo_files.c: the directory, the configuration, the certificate ---------------- */
 
-/* Choose and make the directory, and what is in it before the server starts. */
+/* Choose and make the directory. */
+MUST bool demo_choose_dir(struct demo *d, struct err *err);
+/* What is in it before the server starts. */
 MUST bool demo_files(struct demo *d, struct err *err);
+/* As whom the store runs, to whom the Maildirs belong. */
+unsigned demo_store_uid(void);
+MUST bool demo_write(const char *path, mode_t mode, struct span text, struct err *err);
 
 /* ---- demo_server.c: the server as a child ------------------------------------------- */
 
@@ -76,5 +95,20 @@ MUST bool demo_send(struct demo *d, struct demo_mail *mail, struct err *err);
 MUST bool demo_find(struct demo *d, struct demo_mail *mail, struct err *err);
 /* Show it as it is on disk. */
 MUST bool demo_show(const struct demo_mail *mail, struct err *err);
+
+/* ---- demo_dovecot.c: IMAP ------------------------------------------------------------- */
+
+/* NULL: there can be IMAP. */
+const char *demo_why_no_imap(const struct demo *d);
+MUST bool demo_dovecot_start(struct demo *d, struct err *err);
+/* Has it? Then err says so. */
+bool demo_dovecot_ended(struct demo *d, struct err *err);
+
+/* ---- demo_read.c: reading mail ---------------------------------------------------------- */
+
+/* Until it greets whoever connects. */
+MUST bool demo_dovecot_wait(struct demo *d, struct err *err);
+/* Log in as alice and find her message, over POP3 and, if there is IMAP, over that. */
+MUST bool demo_read(struct demo *d, const struct demo_mail *mail, struct err *err);
 
 #endif

@@ -67,7 +67,7 @@ static bool absolute(const char *path, char out[DEMO_PATH], struct err *err)
 }
 
 /* As root the roles run as other users, who must be able to reach their directories. */
-static bool choose_dir(struct demo *d, struct err *err)
+bool demo_choose_dir(struct demo *d, struct err *err)
 {
 	const char *wanted = d->cli->dir ? d->cli->dir : "demo";
 	char part[DEMO_PATH];
@@ -88,10 +88,11 @@ static bool choose_dir(struct demo *d, struct err *err)
 		       closed);
 		snprintf(d->dir, sizeof(d->dir), "%s", ROOTS_CHOICE);
 	}
+	umask(022);
 	return make_dir(d->dir, err);
 }
 
-static bool write_file(const char *path, mode_t mode, struct span text, struct err *err)
+bool demo_write(const char *path, mode_t mode, struct span text, struct err *err)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	ssize_t n;
@@ -123,26 +124,79 @@ static bool make_certificate(const struct demo *d, struct err *err)
 	buf_init(&cert, cert_mem, sizeof(cert_mem));
 	buf_init(&key, key_mem, sizeof(key_mem));
 	written = selfsigned_make(DEMO_HOST, &cert, &key, err) &&
-		  write_file(key_path, 0600, buf_span(&key), err) &&
-		  write_file(cert_path, 0644, buf_span(&cert), err);
+		  demo_write(key_path, 0600, buf_span(&key), err) &&
+		  demo_write(cert_path, 0644, buf_span(&cert), err);
 	explicit_bzero(key_mem, sizeof(key_mem));
 	return written;
 }
 
+/* The i-th number that is nobody's. */
+static unsigned free_id(size_t i)
+{
+	unsigned id = FIRST_ID;
+
+	for (;; id++) {
+		if (id < LAST_ID && getpwuid(id))
+			continue;
+		if (i-- == 0)
+			return id;
+	}
+}
+
+#define STORE 1 /* in the row of roles */
+
+unsigned demo_store_uid(void)
+{
+	return geteuid() == 0 ? free_id(STORE) : geteuid();
+}
+
 static void put_users(struct buf *out)
 {
-	static const char *const role[] = { "edge", "store", "auth", "watch" };
-	unsigned id = FIRST_ID;
+	static const char *const role[] = { "edge", [STORE] = "store", "auth", "watch" };
 
 	buf_fmt(out,
 		"\n# Started as root, each role runs as a user of its own. These have no "
 		"name;\n# an installed server has holdfast-edge and so on.\nrun: {\n");
-	for (size_t i = 0; i < COUNT_OF(role); i++) {
-		while (id < LAST_ID && getpwuid(id))
-			id++;
-		buf_fmt(out, "  user-%s = \"%u\";\n", role[i], id++);
-	}
+	for (size_t i = 0; i < COUNT_OF(role); i++)
+		buf_fmt(out, "  user-%s = \"%u\";\n", role[i], free_id(i));
 	buf_fmt(out, "};\n");
+}
+
+/* Who reads mail, and where. */
+static void put_reading(const struct demo *d, struct buf *out)
+{
+	buf_fmt(out, "  { address = \"127.0.0.1:%u\"; service = \"pop3\"; },\n",
+		demo_port(d, DEMO_POP3));
+	buf_fmt(out,
+		"  { address = \"127.0.0.1:%u\"; service = \"pop3\"; tls = \"implicit\"; }",
+		demo_port(d, DEMO_POP3S));
+	if (!d->imap)
+		return;
+	buf_fmt(out, ",\n  { address = \"127.0.0.1:%u\"; service = \"imap\"; },\n",
+		demo_port(d, DEMO_IMAP));
+	buf_fmt(out,
+		"  { address = \"127.0.0.1:%u\"; service = \"imap\"; tls = \"implicit\"; }",
+		demo_port(d, DEMO_IMAPS));
+}
+
+static void put_backend(const struct demo *d, struct buf *out)
+{
+	buf_put(out, SPAN("# POP3 is served from the Maildirs.\n"));
+	if (d->imap)
+		buf_fmt(out,
+			"# IMAP is served by a Dovecot on the same Maildirs, which this demo "
+			"runs for\n# itself (dovecot/dovecot.conf). Holdfast judges who logs "
+			"in, and logs in there\n# with a password of its own (holdfast relay "
+			"list).\n"
+			"backends = (\n"
+			"  { name = \"dovecot\"; imap = \"127.0.0.1:%u\"; login = \"master\";\n"
+			"    credential = \"dovecot\"; identity = \"id\"; }\n"
+			");\n",
+			demo_port(d, DEMO_DOVECOT));
+	else
+		buf_put(out, SPAN("# For IMAP there has to be a mailbox server: see "
+				  "backends.\n"));
+	buf_byte(out, '\n');
 }
 
 static void put_config(const struct demo *d, struct buf *out)
@@ -164,8 +218,12 @@ static void put_config(const struct demo *d, struct buf *out)
 		"# Only this machine can reach it; a real server has \"*:25\".\n"
 		"listen = (\n"
 		"  { address = \"127.0.0.1:%u\"; service = \"smtp\"; tls = \"starttls\"; "
-		"}\n"
-		");\n\n"
+		"},\n",
+		demo_port(d, DEMO_SMTP));
+	put_reading(d, out);
+	buf_fmt(out, "\n);\n\n");
+	put_backend(d, out);
+	buf_fmt(out,
 		"# A certificate that only proves itself. A real one is named the same "
 		"way.\n"
 		"tls: {\n"
@@ -181,8 +239,7 @@ static void put_config(const struct demo *d, struct buf *out)
 		"list.\n"
 		"# They could be here, too: domains = [ \"example.org\" ];\n\n"
 		"# Where mail goes: maildir (data/mail/DOMAIN/USER), or for example\n"
-		"# delivery: { to = \"lmtp:unix:/run/dovecot/lmtp\"; };\n",
-		demo_port(d));
+		"# delivery: { to = \"lmtp:unix:/run/dovecot/lmtp\"; };\n");
 	if (geteuid() == 0)
 		put_users(out);
 }
@@ -213,11 +270,10 @@ static bool write_config(struct demo *d, struct err *err)
 		return true;
 	if (access(d->config, F_OK) == 0 && rename(d->config, old) != 0)
 		return err_set(err, "%s: %s", old, strerror(errno));
-	return write_file(d->config, 0644, buf_span(&text), err);
+	return demo_write(d->config, 0644, buf_span(&text), err);
 }
 
 bool demo_files(struct demo *d, struct err *err)
 {
-	umask(022);
-	return choose_dir(d, err) && make_certificate(d, err) && write_config(d, err);
+	return make_certificate(d, err) && write_config(d, err);
 }

@@ -171,7 +171,7 @@ bool demo_send(struct demo *d, struct demo_mail *mail, struct err *err)
 	if (!secret_random(random, err))
 		return false;
 	snprintf(mail->id, sizeof(mail->id), "%s@example.net", random);
-	if (!open_talk(&t, demo_port(d), err))
+	if (!open_talk(&t, demo_port(d, DEMO_SMTP), err))
 		return false;
 	sent = converse(d, &t, mail, err);
 	close(t.fd);

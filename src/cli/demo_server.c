@@ -144,7 +144,7 @@ bool demo_pause(struct demo *d, struct err *err)
 {
 	const struct timespec a_moment = { .tv_nsec = PAUSE_NS };
 
-	if (has_ended(d, err))
+	if (has_ended(d, err) || demo_dovecot_ended(d, err))
 		return false;
 	if (demo_interrupted())
 		return err_set(err, "interrupted");
@@ -193,25 +193,40 @@ bool demo_serve(struct demo *d, struct err *err)
 	for (;;) {
 		int got = sigwaitinfo(&set, NULL);
 
-		if (got == SIGCHLD && has_ended(d, err))
+		if (got == SIGCHLD && (has_ended(d, err) || demo_dovecot_ended(d, err)))
 			return false;
 		if (got == SIGINT || got == SIGTERM || got == SIGHUP)
 			return true;
 	}
 }
 
+static bool all_ended(struct demo *d)
+{
+	struct err err;
+
+	(void)has_ended(d, &err);
+	(void)demo_dovecot_ended(d, &err);
+	return d->server == 0 && d->dovecot == 0;
+}
+
+static void signal_all(const struct demo *d, int signal)
+{
+	if (d->server)
+		kill(d->server, signal);
+	if (d->dovecot)
+		kill(d->dovecot, signal);
+}
+
 void demo_stop(struct demo *d)
 {
 	const struct timespec a_moment = { .tv_nsec = PAUSE_NS };
 	time_t end = time(NULL) + STOP_WITHIN;
-	struct err err;
 
-	if (d->server)
-		kill(d->server, SIGTERM);
-	while (d->server && !has_ended(d, &err)) {
+	signal_all(d, SIGTERM);
+	while (!all_ended(d)) {
 		/* A second Ctrl-C, or too long a wait: at once. */
 		if (demo_interrupted() || time(NULL) > end)
-			kill(d->server, SIGKILL);
+			signal_all(d, SIGKILL);
 		nanosleep(&a_moment, NULL);
 	}
 }

@@ -266,5 +266,6 @@ void conf_check(struct conf *conf, const struct origins *origins, struct problem
 	check_domains(&c);
 	check_dnsbls(&c);
 	check_auth(&c);
+	check_mailboxes(&c);
 	check_outbound(&c);
 }

@@ -28,6 +28,8 @@ struct origins {
 	struct origin oauth[OAUTH_MAX];
 	struct origin send_as[SEND_AS_MAX];
 	struct origin dkim[DKIM_MAX];
+	struct origin backends[BACKENDS_MAX];
+	struct origin mailboxes[MAILBOXES_MAX];
 };
 
 /* Counts problems, and hands the first PROBLEMS_MAX on. */

@@ -16,6 +16,8 @@ struct check {
 void check_listeners(const struct check *c);
 /* Who logs in; reads auth.mechanisms. */
 void check_auth(const struct check *c);
+/* Where mail is read; behind check_auth(): which mechanisms that leaves. */
+void check_mailboxes(const struct check *c);
 /* Where mail of our users goes, and how; reads delivery.relay. */
 void check_outbound(const struct check *c);
 

@@ -2,20 +2,9 @@
 
 #include "base/siphash.h"
 
-static bool is_any(const struct addr *a)
-{
-	const struct addr any4 = addr_v4(0, 0, 0, 0), any6 = { 0 };
-
-	return addr_eq(a, &any4) || addr_eq(a, &any6);
-}
-
 static bool is_local(const struct listener *l)
 {
-	const struct net v4 = { .addr = addr_v4(127, 0, 0, 0), .bits = 104 };
-	struct addr v6 = { 0 };
-
-	v6.ip[15] = 1;
-	return *l->path || net_has(&v4, &l->at.addr) || addr_eq(&v6, &l->at.addr);
+	return *l->path || addr_is_loopback(&l->at.addr);
 }
 
 /* Would the kernel refuse the second? *:25 is both families, 0.0.0.0:25 all of one. */
@@ -31,13 +20,14 @@ static bool overlap(const struct listener *a, const struct listener *b)
 		return false;
 	if (addr_eq(x, y) || addr_eq(x, &any6) || addr_eq(y, &any6))
 		return true;
-	return same_family && (is_any(x) || is_any(y));
+	return same_family && (addr_is_any(x) || addr_is_any(y));
 }
 
 static void name_listener(struct listener *l)
 {
 	static const uint64_t key[2] = { 0x686f6c6466617374u, 0x6c697374656e6572u };
-	static const char *const services[SERVICE_COUNT] = { "smtp", "submission" };
+	static const char *const services[SERVICE_COUNT] = { "smtp", "submission", "imap",
+							     "pop3" };
 	uint8_t bytes[18];
 	struct buf b;
 
@@ -86,11 +76,11 @@ static void check_service(const struct check *c, const struct listener *l,
 		problem(c->problems, at,
 			"listen: %s: unix:/path is for service = \"submission\" only",
 			l->name);
-	if (l->service == SERVICE_SUBMISSION && !l->auth)
+	if (l->service != SERVICE_SMTP && !l->auth)
 		doubt(c->problems, at,
 		      "listen: %s has auth = false: nobody can log in there, and so nobody can "
-		      "send",
-		      l->name);
+		      "%s",
+		      l->name, l->service == SERVICE_SUBMISSION ? "send" : "read mail");
 	if (l->proxy && *l->path)
 		problem(c->problems, at,
 			"listen: %s: there is no PROXY header on a socket of this machine",

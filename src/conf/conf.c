@@ -86,6 +86,33 @@ static bool dkim_ok(const struct dkim_key *k)
 	       (unsigned)k->algorithm < DKIM_ALGORITHMS;
 }
 
+static bool backend_ok(const struct backend *b)
+{
+	return ends_with_nul(b->name, sizeof(b->name)) &&
+	       ends_with_nul(b->imap, sizeof(b->imap)) &&
+	       ends_with_nul(b->pop3, sizeof(b->pop3)) &&
+	       (unsigned)b->tls < BACKEND_TLS_USES && flag_ok(&b->verify) &&
+	       (unsigned)b->login < BACKEND_LOGINS &&
+	       ends_with_nul(b->credential, sizeof(b->credential)) &&
+	       (unsigned)b->identity < BACKEND_IDENTITIES &&
+	       b->weight <= BACKEND_WEIGHT_MAX;
+}
+
+/* Where they read it. */
+static bool reading_ok(const struct conf *c)
+{
+	if (c->backend_count > BACKENDS_MAX || c->mailbox_count > MAILBOXES_MAX)
+		return false;
+	for (size_t i = 0; i < c->backend_count; i++)
+		if (!backend_ok(&c->backends[i]))
+			return false;
+	for (size_t i = 0; i < c->mailbox_count; i++)
+		if (!ends_with_nul(c->mailboxes[i].user, sizeof(c->mailboxes[i].user)) ||
+		    c->mailboxes[i].backend >= c->backend_count)
+			return false;
+	return true;
+}
+
 /* Who connects, and whose mail we take. */
 static bool reception_ok(const struct conf *c)
 {
@@ -115,7 +142,7 @@ static bool reception_ok(const struct conf *c)
 /* Who logs in. */
 static bool users_ok(const struct conf *c)
 {
-	if (c->mechanisms >= 1u << SASL_COUNT ||
+	if (c->mechanisms >= 1u << SASL_COUNT || c->mailbox_mechanisms & ~c->mechanisms ||
 	    c->password_source_count > AUTH_SOURCES_MAX || c->trap_count > TRAPS_MAX ||
 	    c->oauth_count > OAUTH_MAX || c->send_as_count > SEND_AS_MAX ||
 	    c->local_user_count > LOCAL_USERS_MAX)
@@ -155,6 +182,31 @@ static bool outbound_ok(const struct conf *c)
 	return true;
 }
 
+const struct backend *backend_find(const struct conf *c, struct span name)
+{
+	for (size_t i = 0; i < c->backend_count; i++)
+		if (span_eq(span_str(c->backends[i].name), name))
+			return &c->backends[i];
+	return NULL;
+}
+
+/* "@example.org" is everybody whose name ends like that. */
+static bool is_for(const struct mailbox *m, struct span user)
+{
+	struct span name = span_str(m->user);
+	bool all = span_starts(name, SPAN("@"));
+
+	return span_eq(all ? span_skip(user, span_find_last(user, '@')) : user, name);
+}
+
+const struct backend *backend_of_user(const struct conf *c, struct span user)
+{
+	for (size_t i = 0; i < c->mailbox_count; i++)
+		if (is_for(&c->mailboxes[i], user))
+			return &c->backends[c->mailboxes[i].backend];
+	return NULL;
+}
+
 bool conf_wants_fetch(const struct conf *c)
 {
 	bool mx = c->relay_hop == HOP_MX;
@@ -175,5 +227,6 @@ bool conf_ok(const void *mem, size_t n)
 
 	if (n != sizeof(*c) || c->magic != CONF_MAGIC || c->size != sizeof(*c))
 		return false;
-	return settings_ok(&c->set) && reception_ok(c) && users_ok(c) && outbound_ok(c);
+	return settings_ok(&c->set) && reception_ok(c) && users_ok(c) && outbound_ok(c) &&
+	       reading_ok(c);
 }

@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/time.h"
+#include "conf/mailboxes.h"
 #include "conf/users.h"
 #include "spec/rules.h"
 
@@ -38,6 +39,8 @@ enum { SENDERS_OWN, SENDERS_LOG, SENDERS_ANY }; /* also of submission.from */
 enum service {
 	SERVICE_SMTP,	    /* port 25: mail for our recipients, from anybody */
 	SERVICE_SUBMISSION, /* 587, 465: mail of our users, who log in, to anybody */
+	SERVICE_IMAP, /* 143, 993: our users read mail at the mailbox server behind us */
+	SERVICE_POP3, /* 110, 995: likewise, or from the Maildirs we deliver to */
 	SERVICE_COUNT
 };
 
@@ -51,9 +54,9 @@ enum tls_use {
 struct listener {
 	struct endpoint at;
 	enum service service;
-	enum tls_use tls; /* default: START if there is a certificate, else NONE */
+	enum tls_use tls; /* default: NONE without a certificate, else by the port */
 	bool proxy;	  /* a PROXY header comes first, from addresses in proxy-from */
-	bool auth;	  /* users may log in; default: with SERVICE_SUBMISSION */
+	bool auth;	  /* users may log in; default: not with SERVICE_SMTP */
 	uint64_t id;	  /* stable over reloads: made from address and port, or path */
 	char name[64];	  /* as in the log: "smtp 127.0.0.1:2025" */
 	char path[108];	  /* of a socket of this machine; "": at is an address */
@@ -126,6 +129,9 @@ struct conf {
 	struct relay relays[RELAYS_MAX]; /* in the order of the file; the first that fits */
 
 	unsigned mechanisms; /* auth.mechanisms, read: 1u << enum sasl_mechanism */
+	/* those of them that IMAP and POP3 can have: with which there is a password, if one
+	 * is wanted by a mailbox server */
+	unsigned mailbox_mechanisms;
 	uint32_t password_source_count; /* 0: the database */
 	struct password_source password_sources[AUTH_SOURCES_MAX];
 	uint32_t trap_count;
@@ -138,9 +144,19 @@ struct conf {
 	struct local_user local_users[LOCAL_USERS_MAX];
 	uint32_t dkim_count;
 	struct dkim_key dkim[DKIM_MAX];
+
+	uint32_t backend_count;
+	struct backend backends[BACKENDS_MAX];
+	uint32_t mailbox_count; /* the first that fits */
+	struct mailbox mailboxes[MAILBOXES_MAX];
 };
 
-#define CONF_MAGIC 0x48464332u /* "HFC2" */
+#define CONF_MAGIC 0x48464333u /* "HFC3" */
+
+/* NULL: there is none of that name. */
+const struct backend *backend_find(const struct conf *c, struct span name);
+/* The one that mailboxes names for this user, in lower case; NULL: it names none. */
+const struct backend *backend_of_user(const struct conf *c, struct span user);
 
 /* Is there something to fetch over HTTPS: policies, keys, what is said about tokens? */
 bool conf_wants_fetch(const struct conf *c);

@@ -30,7 +30,7 @@ bool host_name_ok(struct span name)
 	return true;
 }
 
-static bool host_port_ok(struct span text)
+bool host_port_ok(struct span text)
 {
 	size_t colon = span_find_last(text, ':');
 	struct span host = span_head(text, colon), port = span_skip(text, colon + 1);

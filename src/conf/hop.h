@@ -25,5 +25,7 @@ void relay_print(enum hop hop, const char *target, struct buf *out);
 
 /* Is this a domain or host name: letters, digits and hyphens between dots? */
 bool host_name_ok(struct span name);
+/* Is this host:port? */
+bool host_port_ok(struct span text);
 
 #endif

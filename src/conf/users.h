@@ -24,6 +24,7 @@ enum password_kind {
 	PASSWORDS_DATABASE,
 	PASSWORDS_FILE,
 	PASSWORDS_DOVECOT,
+	PASSWORDS_BACKEND, /* IMAP and POP3: the mailbox server decides, the guard before it */
 	PASSWORDS_KINDS
 };
 

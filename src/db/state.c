@@ -31,7 +31,9 @@ static const char additions[] =
 	"create table if not exists secret (name text primary key, bytes blob not null)"
 	" without rowid;"
 	"create table if not exists sent (login text primary key, at integer not null,"
-	" bytes blob not null);";
+	" bytes blob not null);"
+	"create table if not exists located (login text primary key,"
+	" backend text not null) without rowid;";
 
 bool state_open(struct state **out, const char *path, struct err *err)
 {
@@ -167,6 +169,17 @@ bool state_put_domain(struct state *s, struct span name, struct span catch_all,
 bool state_drop_domain(struct state *s, struct span name, struct err *err)
 {
 	return drop(s, Q_DOMAIN_DROP, name, "removing a domain", err);
+}
+
+bool state_put_located(struct state *s, struct span login, struct span backend,
+		       struct err *err)
+{
+	return put_text(s, Q_LOCATED_PUT, login, backend, "storing a mailbox server", err);
+}
+
+bool state_drop_located(struct state *s, struct span login, struct err *err)
+{
+	return drop(s, Q_LOCATED_DROP, login, "removing a mailbox server", err);
 }
 
 bool state_put_verified(struct state *s, struct span address, bool good, int64_t at,
@@ -340,6 +353,13 @@ bool state_each_domain(struct state *s,
 		       void *arg, struct err *err)
 {
 	return each_pair(s, Q_DOMAINS, each, arg, "reading domains", err);
+}
+
+bool state_each_located(struct state *s,
+			void (*each)(void *arg, struct span login, struct span backend),
+			void *arg, struct err *err)
+{
+	return each_pair(s, Q_LOCATED, each, arg, "reading mailbox servers", err);
 }
 
 bool state_each_verified(struct state *s, size_t limit,

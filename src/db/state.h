@@ -1,5 +1,5 @@
 /*
- * state - users, aliases, domains, what next hops said about recipients, what accounts
+ * state - users, aliases, domains, mailbox servers, what next hops said about recipients, what accounts
  * sent, a few keys, and the guard's memory as it was some minutes ago
  *
  * The store has all of it in memory and reads it once, at start; this is where changes
@@ -35,6 +35,11 @@ MUST bool state_drop_alias(struct state *s, struct span address, struct err *err
 MUST bool state_put_domain(struct state *s, struct span name, struct span catch_all,
 			   struct err *err);
 MUST bool state_drop_domain(struct state *s, struct span name, struct err *err);
+
+/* Which mailbox server has the mail of who logs in like that. */
+MUST bool state_put_located(struct state *s, struct span login, struct span backend,
+			    struct err *err);
+MUST bool state_drop_located(struct state *s, struct span login, struct err *err);
 
 MUST bool state_put_verified(struct state *s, struct span address, bool good, int64_t at,
 			     struct err *err);
@@ -100,6 +105,10 @@ MUST bool state_each_domain(struct state *s,
 			    void (*each)(void *arg, struct span name,
 					 struct span catch_all),
 			    void *arg, struct err *err);
+MUST bool state_each_located(struct state *s,
+			     void (*each)(void *arg, struct span login,
+					  struct span backend),
+			     void *arg, struct err *err);
 /* The newest first, at most that many. */
 MUST bool state_each_verified(struct state *s, size_t limit,
 			      void (*each)(void *arg, struct span address, bool good,

@@ -18,6 +18,13 @@ struct auth_reply {
 	uint8_t mem[];
 };
 
+static bool reads_mail(const struct conn *c)
+{
+	enum service service = c->session.listener->service;
+
+	return service == SERVICE_IMAP || service == SERVICE_POP3;
+}
+
 /* ---- what is sent ----------------------------------------------------------------------- */
 
 static bool can_send(const struct edge *e)
@@ -44,15 +51,33 @@ static bool send(struct edge *e, struct buf *packed)
 }
 
 /*
+ * What a program calls itself. An address literal changes from place to place, so it counts
+ * as one; the version in the ID of a mail program with each update, so digits count as none.
+ */
+static void put_name(const struct conn *c, struct buf *out)
+{
+	const struct session *s = &c->session;
+	struct span name = span_of(s->helo, s->helo_n);
+
+	if (name.n == 0 || name.p[0] == '[')
+		return;
+	if (!reads_mail(c)) {
+		buf_put_lower(out, name);
+		return;
+	}
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] != '.' && (name.p[i] < '0' || name.p[i] > '9'))
+			buf_put_lower(out, span_of(name.p + i, 1));
+}
+
+/*
  * What the client's program looks like, to tell devices and campaigns apart: how it says
- * EHLO, what its TLS hello offers, and the order in which it tries mechanisms. An address
- * literal changes from place to place, so it counts as one.
+ * EHLO or ID, what its TLS hello offers, and the order in which it tries mechanisms.
  */
 static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 {
 	static const uint64_t key[2] = { UINT64_C(0x6c6f67696e),
 					 UINT64_C(0x636c69656e74) };
-	const struct session *s = &c->session;
 	uint8_t mem[DOMAIN_MAX + 32];
 	struct buf out;
 
@@ -62,14 +87,21 @@ static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 	buf_init(&out, mem, sizeof(mem));
 	buf_put(&out, span_of(&c->hello, sizeof(c->hello)));
 	buf_put(&out, span_of(&c->tried, sizeof(c->tried)));
-	if (s->helo_n && s->helo[0] != '[')
-		buf_put_lower(&out, span_of(s->helo, s->helo_n));
+	put_name(c, &out);
 	return siphash(key, buf_span(&out));
+}
+
+/* What the client gave is wiped, and the mailbox server that was asked is let go. */
+static void forget_mailbox(struct conn *c)
+{
+	if (reads_mail(c))
+		mailbox_end(c);
 }
 
 static void later(struct conn *c)
 {
 	c->auth_ask = 0;
+	forget_mailbox(c);
 	conn_answer_soon(c, IN_AUTHED, 0);
 }
 
@@ -87,16 +119,20 @@ void auth_ask(struct conn *c, const struct session_credentials *with)
 		.peer = s->peer,
 		.client = fingerprint(c, with->mechanism),
 		.helo = span_of(s->helo, s->helo_n),
+		.hello = tls_hello_text(c->stream.ssl),
 		.authzid = with->authzid,
 		.user = with->user,
 		.secret = with->secret,
 	};
 	struct buf *packed;
 
+	auth_left(c); /* it was let in and did not come in, or it would not ask again */
 	if (!can_send(e)) {
 		later(c);
 		return;
 	}
+	if (reads_mail(c))
+		mailbox_keep(c, with);
 	if (with->mechanism == SASL_EXTERNAL)
 		m.user = span_of(name,
 				 stream_tls_client_name(&c->stream, name, sizeof(name)));
@@ -143,10 +179,45 @@ void auth_over(struct conn *c)
 	if (!c->auth_ask)
 		return;
 	c->auth_ask = 0;
+	forget_mailbox(c);
 	if (!e->auth.link)
 		return;
 	packed = link_begin(e->auth.link);
 	msg_AUTH_OVER_pack(&m, packed);
+	(void)send(e, packed);
+}
+
+void auth_judged(struct conn *c, enum judged how)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_JUDGED m = { .ask = c->auth_ask, .judged = (uint8_t)how };
+	struct buf *packed;
+
+	/* who was given up is waited for by nobody, and auth has been told */
+	if (!c->auth_ask || !e->auth.link)
+		return;
+	packed = link_begin(e->auth.link);
+	msg_AUTH_JUDGED_pack(&m, packed);
+	(void)send(e, packed); /* a broken link shows when it is read */
+}
+
+/*
+ * Not held up by a link that is full: what is asked stops at half of its queue, so there is
+ * room for this from as many sessions as there can be.
+ */
+void auth_left(struct conn *c)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_LEFT m = { .ask = c->auth_login };
+	struct buf *packed;
+
+	if (!c->auth_login)
+		return;
+	c->auth_login = 0;
+	if (!e->auth.link)
+		return;
+	packed = link_begin(e->auth.link);
+	msg_AUTH_LEFT_pack(&m, packed);
 	(void)send(e, packed);
 }
 
@@ -221,6 +292,14 @@ static bool take_challenge(struct edge *e, struct frame *f)
 	return true;
 }
 
+/* The mailbox server is to judge: it still waits. */
+static bool take_ask(struct conn *c, struct span login)
+{
+	if (reads_mail(c))
+		mailbox_judge(c, login);
+	return reads_mail(c);
+}
+
 static bool take_authed(struct edge *e, struct frame *f)
 {
 	struct msg_AUTHED m;
@@ -233,7 +312,13 @@ static bool take_authed(struct edge *e, struct frame *f)
 	c = waiting_find(e, m.ask, WAITS_AUTH);
 	if (!c)
 		return true;
+	if (m.result == AUTHED_ASK)
+		return take_ask(c, m.login);
 	c->auth_ask = 0;
+	if (reads_mail(c) && m.result == AUTHED_YES)
+		c->auth_login = m.ask;
+	else
+		forget_mailbox(c);
 	r = reply_with(m.text, m.login);
 	if (r)
 		r->authed = (struct session_authed){
@@ -254,7 +339,8 @@ static bool take_credential(struct edge *e, struct frame *f)
 
 	if (!msg_CREDENTIAL_IS_unpack(f->bytes, &m))
 		return false;
-	deliveries_credential(e->deliveries, m.ask, m.ok, m.user, m.secret);
+	if (!mailbox_credential(e, m.ask, m.ok, m.user, m.secret))
+		deliveries_credential(e->deliveries, m.ask, m.ok, m.user, m.secret);
 	return true;
 }
 
@@ -293,15 +379,18 @@ void auth_link_lost(struct edge *e)
 		return;
 	watch_stop(&e->auth.watch);
 	link_close(&e->auth.link);
+	/* its successor counts from nothing */
 	for (struct conn *c = e->conns; c; c = c->next)
-		c->auth_ask = 0;
+		c->auth_ask = c->auth_login = 0;
 	for (size_t i = 0; i < WAITING_BUCKETS; i++) {
 		struct conn *next;
 
 		for (struct conn *c = e->waiting[i]; c; c = next) {
 			next = c->next_waiting;
-			if (c->waits == WAITS_AUTH)
-				answer(c, IN_AUTHED, NULL);
+			if (c->waits != WAITS_AUTH)
+				continue;
+			forget_mailbox(c);
+			answer(c, IN_AUTHED, NULL);
 		}
 	}
 }

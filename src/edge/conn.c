@@ -14,7 +14,8 @@
 
 static bool talks(const struct conn *c)
 {
-	return c->state == CONN_TALKS || c->state == CONN_HANDSHAKE;
+	return c->state == CONN_TALKS || c->state == CONN_HANDSHAKE ||
+	       c->state == CONN_RELAYS;
 }
 
 /* Does the session wait for an answer from us? */
@@ -23,7 +24,8 @@ static bool waits(const struct conn *c)
 	enum session_phase p = c->session.phase;
 
 	return p == PHASE_VERIFY || p == PHASE_ROOM || p == PHASE_SUBMIT ||
-	       p == PHASE_FACTS || p == PHASE_AUTH || p == PHASE_SENDER;
+	       p == PHASE_FACTS || p == PHASE_AUTH || p == PHASE_SENDER ||
+	       p == PHASE_BACKEND || p == PHASE_BOX;
 }
 
 /* Our failure: nothing sensible can be said any more. */
@@ -79,6 +81,14 @@ static void note_id(struct conn *c)
 	store_next_id(c);
 }
 
+/* It reads no mail, or no more. */
+static void leave_mailbox(struct conn *c)
+{
+	mailbox_end(c);
+	box_end(c);
+	auth_left(c);
+}
+
 /* From left to right, as session.h has it. */
 static void carry_out(struct conn *c, const struct session_out *out)
 {
@@ -87,6 +97,8 @@ static void carry_out(struct conn *c, const struct session_out *out)
 	note_id(c);
 	if (c->auth_ask && !session_in_exchange(&c->session))
 		auth_over(c);
+	if (c->auth_login && !session_is_let_in(&c->session))
+		leave_mailbox(c);
 	if (out->orders & DO_VERIFY)
 		store_verify(c, out->address);
 	if (out->orders & DO_MAY_SEND)
@@ -101,15 +113,34 @@ static void carry_out(struct conn *c, const struct session_out *out)
 		store_submit(c);
 	if (out->orders & DO_FACTS)
 		facts_wait(c);
-	c->orders |= out->orders & (DO_CLOSE | DO_TLS | DO_ABORT);
+	if (out->orders & DO_BACKEND)
+		mailbox_open(c);
+	if (out->orders & DO_TEXT)
+		box_text(c, out->number);
+	if (out->orders & DO_REMOVE)
+		box_remove(c);
+	c->orders |= out->orders & (DO_CLOSE | DO_TLS | DO_RELAY | DO_ABORT);
 	letter_settle(c);
 }
 
 /* ---- bytes in hand ---------------------------------------------------------------------- */
 
+static struct pool *pool_of_in(struct edge *e, bool small)
+{
+	return small ? &e->rest_pool : &e->in_pool;
+}
+
+/* What was copied from a small block is wiped where it was used; half a password is here, too. */
+static void wipe_rest(struct conn *c, size_t but)
+{
+	if (c->in && c->in_small && c->in_n > but)
+		sasl_wipe(c->in + but, c->in_n - but);
+}
+
 static void give_in(struct conn *c)
 {
-	pool_give(&c->edge->in_pool, c->in);
+	wipe_rest(c, 0);
+	pool_give(pool_of_in(c->edge, c->in_small), c->in);
 	c->in = NULL;
 	c->in_n = 0;
 }
@@ -121,21 +152,33 @@ static void give_out(struct conn *c)
 	c->out_n = 0;
 }
 
-/* Keep what the session did not take; it is in c->in or in edge->in. */
+/*
+ * Keep what the session did not take; it is in c->in or in edge->in. So many may be in the
+ * middle of a line at once that half of one gets a small block.
+ */
 static void keep_input(struct conn *c, struct span left)
 {
+	bool small = left.n <= REST_MAX;
+	uint8_t *to = c->in;
+
 	if (!left.n || c->orders & (DO_TLS | DO_ABORT)) {
 		give_in(c);
 		return;
 	}
-	if (!c->in)
-		c->in = pool_take(&c->edge->in_pool);
-	if (!c->in) {
+	if (!to || small != c->in_small)
+		to = pool_take(pool_of_in(c->edge, small));
+	if (!to) {
 		fail(c);
 		return;
 	}
-	memmove(c->in, left.p, left.n);
+	memmove(to, left.p, left.n);
+	if (to == c->in)
+		wipe_rest(c, left.n);
+	else
+		give_in(c);
+	c->in = to;
 	c->in_n = (uint16_t)left.n;
+	c->in_small = small;
 }
 
 /*
@@ -178,11 +221,15 @@ static size_t step(struct conn *c, struct session_in *in)
 	visit_prepare(c, in);
 	in->standing = &e->standing;
 	in->access = span_of(e->guard.access, e->guard.access_n);
-	out.letter = letter_lend(c) ? &c->letter : NULL;
+	if (session_reads_mail(&c->session))
+		in->offers = mailbox_offers(e);
+	else
+		out.letter = letter_lend(c) ? &c->letter : NULL;
 	in->recipients = e->recipients;
 	in->storage_full = e->storage_full;
 	in->wall = loop_wall(e->loop);
 	in->next_id = c->next_id;
+	box_fill(c, in);
 	session_step(&c->session, in, loop_now(e->loop), &out);
 	if (said.full)
 		fail(c);
@@ -190,10 +237,11 @@ static size_t step(struct conn *c, struct session_in *in)
 	note_told(c, &out);
 	timer_set(&c->timer, out.wake);
 	say(c, buf_span(&said));
+	box_settle(c, &out);
 	carry_out(c, &out);
 	wipe(e, span_head(in->bytes, out.used));
 	keep_input(c, span_skip(in->bytes, out.used));
-	c->offer = c->in_n && buf_room(&said) < REPLY_MAX;
+	c->offer = out.unsaid || (c->in_n && buf_room(&said) < REPLY_MAX);
 	visit_show(c);
 	return out.used;
 }
@@ -233,7 +281,7 @@ static enum stream_got peek(struct conn *c)
 
 static enum stream_got read_and_step(struct conn *c)
 {
-	uint8_t *mem = c->in ? c->in : c->edge->in;
+	uint8_t *mem = c->in && !c->in_small ? c->in : c->edge->in;
 	struct session_in in = { .kind = IN_BYTES };
 	enum stream_got got;
 	size_t n;
@@ -242,6 +290,8 @@ static enum stream_got read_and_step(struct conn *c)
 		fail(c); /* the session must take a line that long, or refuse it */
 		return STREAM_GOT;
 	}
+	if (c->in && mem != c->in)
+		memcpy(mem, c->in, c->in_n);
 	got = stream_read(&c->stream, mem + c->in_n, IN_MAX - c->in_n, &n);
 	if (got != STREAM_GOT)
 		return got;
@@ -410,6 +460,7 @@ static void end(struct conn *c)
 	auth_over(c);
 	store_drop(c);
 	facts_forget(c);
+	leave_mailbox(c);
 	letter_give_back(c);
 	give_in(c);
 	if (c->evicted)
@@ -470,7 +521,8 @@ static void send_away(struct conn *c)
 {
 	struct edge *e = c->edge;
 	enum rule why = c->dismissed;
-	struct refusal *r = c->kicked ? &e->kicked : &e->refusals[why];
+	enum service service = c->session.listener->service;
+	struct refusal *r = c->kicked ? &e->kicked[service] : &e->refusals[service][why];
 
 	if (can_hear(c))
 		say(c, edge_guard_refusal(e, r, why, &c->visit.addr));
@@ -506,6 +558,8 @@ static void step_answer(struct conn *c)
 	in.verdict = (enum verdict)c->answer_value;
 	in.submitted = (enum submitted)c->answer_value;
 	auth_fill(c, &in);
+	if (in.kind == IN_BACKEND)
+		mailbox_fill(c, &in);
 	if (in.kind == IN_SUBMITTED && in.submitted == SUBMITTED_OK && waits(c))
 		report_accepted(c);
 	if (waits(c)) /* else it came too late */
@@ -515,15 +569,51 @@ static void step_answer(struct conn *c)
 
 /*
  * Nothing may follow AUTH before its answer, so whose end has come has left: nobody need
- * check that password any more.
+ * check that password, or find its mailbox server. In IMAP and POP3 commands may follow; of
+ * who has sent some it is not known.
  */
 static bool has_left_auth(struct conn *c)
 {
-	if (c->waits != WAITS_AUTH || !c->stream.hung_up || c->peer_ended)
+	if ((c->waits != WAITS_AUTH && c->waits != WAITS_BACKEND) || !c->stream.hung_up ||
+	    c->peer_ended)
+		return false;
+	if (session_reads_mail(&c->session) && c->in_n)
 		return false;
 	c->peer_ended = true;
 	step_event(c, IN_EOF);
 	return true;
+}
+
+/* ---- relaying ----------------------------------------------------------------------------- */
+
+static void begin_relay(struct conn *c)
+{
+	c->orders &= ~DO_RELAY;
+	c->offer = false;
+	c->state = CONN_RELAYS;
+	timer_stop(&c->timer);
+	visit_show(c);
+	mailbox_relay(c);
+}
+
+struct span conn_left_over(const struct conn *c)
+{
+	return span_of(c->in, c->in_n);
+}
+
+void conn_left_over_taken(struct conn *c)
+{
+	give_in(c);
+}
+
+void conn_relayed(struct conn *c, enum end why)
+{
+	if (c->state != CONN_RELAYS || c->orders & (DO_CLOSE | DO_ABORT))
+		return;
+	c->session.end = why;
+	c->peer_ended = why == END_HUNG_UP || why == END_RESET;
+	c->orders |= DO_CLOSE;
+	conn_go_on(c);
 }
 
 /* One thing at a time. False: nothing more can be done now. */
@@ -539,6 +629,10 @@ static bool go_on(struct conn *c)
 		send_away(c);
 	if (c->orders & DO_CLOSE && talks(c))
 		end(c);
+	if (c->state == CONN_RELAYS) {
+		mailbox_ready(c);
+		return false;
+	}
 	if (!flush(c))
 		return false;
 	if (c->state == CONN_ENDING) {
@@ -549,6 +643,10 @@ static bool go_on(struct conn *c)
 		return handshake(c);
 	if (c->orders & DO_TLS) {
 		start_tls(c);
+		return true;
+	}
+	if (c->orders & DO_RELAY) {
+		begin_relay(c);
 		return true;
 	}
 	if (c->answer != IN_OPENED) {
@@ -602,9 +700,10 @@ void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value)
 	conn_go_on(c);
 }
 
+/* Who reads mail may go on with that for as long as we are there. */
 void conn_stop(struct conn *c)
 {
-	if (!talks(c))
+	if (!talks(c) || c->state == CONN_RELAYS)
 		return;
 	step_event(c, IN_STOP);
 	conn_go_on(c);
@@ -644,6 +743,10 @@ static void on_time(void *arg)
 
 	if (!talks(c)) {
 		conn_abort(c);
+		return;
+	}
+	if (c->state == CONN_RELAYS) {
+		mailbox_time(c);
 		return;
 	}
 	/* an answer that is here, and waits for output only, is no answer that is missing */

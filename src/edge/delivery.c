@@ -306,6 +306,16 @@ void deliveries_stop(struct deliveries *d)
 	contacts_drop(&d->contacts);
 }
 
+struct dns *deliveries_dns(const struct deliveries *d)
+{
+	return d->dns;
+}
+
+struct tls *deliveries_tls(const struct deliveries *d)
+{
+	return d->tls;
+}
+
 size_t deliveries_count(const struct deliveries *d)
 {
 	return d->count;

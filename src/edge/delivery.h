@@ -62,6 +62,10 @@ void deliveries_go_on(struct deliveries *d);
 /* We are stopping: what comes from now on is answered with 000 at once. */
 void deliveries_stop(struct deliveries *d);
 
+/* For others who connect somewhere: the resolver, and clients' TLS with its authorities. */
+struct dns *deliveries_dns(const struct deliveries *d);
+struct tls *deliveries_tls(const struct deliveries *d);
+
 /* How many are under way. */
 size_t deliveries_count(const struct deliveries *d);
 

@@ -67,6 +67,7 @@ static bool adopt(struct edge *e, const struct conf *conf, struct err *err)
 	r->holders = 1;
 	if (e->deliveries)
 		deliveries_reconf(e->deliveries, conf);
+	mailboxes_reconf(e, conf);
 	rules_let_go(&e->rules);
 	e->rules = r;
 	e->letter_memory_max = part_of(conf->set.body_memory, conf);
@@ -344,6 +345,7 @@ static void on_tick(void *arg)
 	struct edge *e = arg;
 
 	edge_guard_tick(e);
+	mailboxes_tick(e);
 	timer_set(&e->tick, loop_now(e->loop) + TICK_EVERY);
 }
 
@@ -387,6 +389,7 @@ static void init_pools(struct edge *e)
 {
 	pool_init(&e->conn_pool, sizeof(struct conn), 256);
 	pool_init(&e->in_pool, IN_MAX, 64);
+	pool_init(&e->rest_pool, REST_MAX, 256);
 	pool_init(&e->out_pool, (size_t)2 * OUT_MAX, 64);
 	pool_init(&e->envelope_pool, ENVELOPE_FIRST, 256);
 	pool_init(&e->poor_pool, BODY_POOR, 64);
@@ -442,7 +445,8 @@ static bool open_all(struct edge *e, struct err *err)
 	e->spare_fd = fcntl(link_fd(s->life), F_DUPFD_CLOEXEC, 0);
 	fetch_link_init(&e->fetch, e->loop);
 	deliveries.loop = e->loop;
-	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err))
+	if (!deliveries_open(&e->deliveries, &deliveries, err) || !facts_open(e, err) ||
+	    !mailboxes_open(e, err))
 		return false;
 	facts_adopt(e);
 	return true;
@@ -495,6 +499,7 @@ static void close_all(struct edge *e)
 	ports_close(e);
 	store_link_lost(e);
 	auth_link_lost(e);
+	mailboxes_close(e);
 	deliveries_close(&e->deliveries);
 	fetch_link_set(&e->fetch, NULL);
 	facts_close(e);
@@ -508,6 +513,7 @@ static void close_all(struct edge *e)
 		close(e->spare_fd);
 	pool_close(&e->conn_pool);
 	pool_close(&e->in_pool);
+	pool_close(&e->rest_pool);
 	pool_close(&e->out_pool);
 	pool_close(&e->envelope_pool);
 	pool_close(&e->poor_pool);

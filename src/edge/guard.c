@@ -25,37 +25,34 @@
 /* ---- what it says ------------------------------------------------------------------------ */
 
 /* "421 4.7.0 Too many ... [S......] contact": the code is filled in for each client. */
-static void print_refusal(struct refusal *r, enum reply reply, const char *contact)
+static void print_refusal(struct refusal *r, enum service service, enum reply reply,
+			  struct span contact)
 {
-	static const uint8_t code[CODE_LENGTH];
-	const struct reply_row *row = &reply_table[reply];
-	struct buf out;
+	static const char code[] = "-------";
+	uint8_t mem[RULE_TEXT_MAX];
+	struct buf out, more;
 
+	_Static_assert(sizeof(code) == CODE_LENGTH + 1, "as long as a code");
+	buf_init(&more, mem, sizeof(mem));
+	standing_print_code(RULE_NONE, code, contact, &more);
 	buf_init(&out, r->line, sizeof(r->line));
-	buf_number(&out, (uint64_t)row->code);
-	buf_byte(&out, ' ');
-	buf_put(&out, span_str(row->enhanced));
-	buf_byte(&out, ' ');
-	buf_put(&out, span_str(row->text));
-	buf_put(&out, SPAN(" ["));
-	r->code_at = (uint16_t)out.len;
-	buf_put(&out, span_of(code, sizeof(code)));
-	buf_byte(&out, ']');
-	if (*contact)
-		buf_byte(&out, ' ');
-	buf_put(&out, span_str(contact));
-	buf_put(&out, SPAN("\r\n"));
-	BUG_IF(out.full);
+	session_print_refusal(service, reply, buf_span(&more), &out);
+	BUG_IF(out.full || more.full);
 	r->n = (uint16_t)out.len;
+	/* behind it are a bracket, the contact, CRLF */
+	r->code_at = (uint16_t)(out.len - 2 - more.len + 1);
 }
 
 static void print_refusals(struct edge *e)
 {
-	const char *contact = e->rules->conf->set.contact;
+	struct span contact = span_str(e->rules->conf->set.contact);
 
-	for (enum rule rule = RULE_NONE + 1; rule < RULE_COUNT; rule++)
-		print_refusal(&e->refusals[rule], rule_table[rule].reply, contact);
-	print_refusal(&e->kicked, RE_GUARD_KICKED, contact);
+	for (enum service s = 0; s < SERVICE_COUNT; s++) {
+		for (enum rule rule = RULE_NONE + 1; rule < RULE_COUNT; rule++)
+			print_refusal(&e->refusals[s][rule], s, rule_table[rule].reply,
+				      contact);
+		print_refusal(&e->kicked[s], s, RE_GUARD_KICKED, contact);
+	}
 }
 
 struct span edge_guard_refusal(struct edge *e, struct refusal *r, enum rule rule,
@@ -135,8 +132,14 @@ bool edge_guard_make_room(struct edge *e, const struct addr *from, bool known_go
 
 static bool is_meant(const struct conn *c, const struct kick *k)
 {
-	return k->session ? k->session == c->number
-			  : net_has(&k->net, &c->session.peer.addr);
+	struct span login;
+
+	if (k->session)
+		return k->session == c->number;
+	if (!k->user)
+		return net_has(&k->net, &c->session.peer.addr);
+	login = session_login(&c->session);
+	return login.n && memory_hash(&c->edge->guard.memory, login) == k->user;
 }
 
 static void kick(struct edge *e, const struct kick *k)

@@ -317,8 +317,7 @@ static bool literal(struct hosts *r)
 
 /* ---- one host ---------------------------------------------------------------------------- */
 
-/* "host:port", "[2001:db8::1]:port" */
-static bool split(struct span target, struct span *host, uint16_t *port)
+bool hosts_split(struct span target, struct span *host, uint16_t *port)
 {
 	size_t at = span_find_last(target, ':');
 	uint64_t n;
@@ -368,7 +367,7 @@ void hosts_begin(struct hosts *r, const struct hosts_setup *setup,
 				     r);
 		else
 			on_policy(r, NULL);
-	} else if (split(setup->target, &host, &port)) {
+	} else if (hosts_split(setup->target, &host, &port)) {
 		new_host(r, host, port);
 		if (dns_address(setup->dns, &r->query, host, on_address, r))
 			on_address(r);

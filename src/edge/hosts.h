@@ -77,6 +77,9 @@ struct hosts {
 	uint8_t bytes[HOST_BYTES]; /* of the TLSA records */
 };
 
+/* "host:port", "[2001:db8::1]:port" */
+MUST bool hosts_split(struct span target, struct span *host, uint16_t *port);
+
 /* Find the first host. on_host is called, possibly before this returns. */
 void hosts_begin(struct hosts *r, const struct hosts_setup *setup,
 		 void (*on_host)(void *arg), void *arg);

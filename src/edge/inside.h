@@ -26,6 +26,7 @@
 #define BODY_FIRST	  8192
 #define BODY_POOR	  LETTER_BODY_MIN /* when the budget is spent */
 #define BODY_FULL	  (BODY_INLINE_MAX + TRACE_MAX)
+#define REST_MAX	  512 /* of bytes in hand that get a small block */
 #define ACCEPT_PAUSE	  ((ms_t)100) /* when descriptors have run out */
 #define FULL_PAUSE	  ((ms_t)20)  /* when sessions have */
 #define YIELD_PAUSE	  ((ms_t)5)   /* when they nearly have, so that others go first */
@@ -78,6 +79,7 @@ struct edge {
 	struct rules *rules;
 	struct tls *tls; /* NULL: no certificates */
 	struct deliveries *deliveries;
+	struct mailboxes *mailboxes;
 	struct fetch_link fetch;
 	struct inquiry *inquiry; /* look-ups about clients */
 	struct timer beat, accept_again, drain_end, steps_again, stranded, tick;
@@ -95,8 +97,8 @@ struct edge {
 
 	struct guard guard;
 	struct conn **seated; /* by seat */
-	struct refusal refusals[RULE_COUNT];
-	struct refusal kicked;
+	struct refusal refusals[SERVICE_COUNT][RULE_COUNT];
+	struct refusal kicked[SERVICE_COUNT];
 	struct standing standing; /* for one step */
 	uint64_t ticks;
 	bool tight; /* more than half of the sessions are taken */
@@ -116,7 +118,7 @@ struct edge {
 	struct span recipients; /* the map in force; SPAN_NONE before the first */
 	bool storage_full;
 
-	struct pool conn_pool, in_pool, out_pool;
+	struct pool conn_pool, in_pool, rest_pool, out_pool;
 	struct pool envelope_pool, body_pool, poor_pool, full_pool; /* by size */
 	int64_t letter_memory, letter_memory_max;
 
@@ -128,8 +130,9 @@ struct edge {
 enum conn_state {
 	CONN_TALKS,
 	CONN_HANDSHAKE, /* TLS */
-	CONN_ENDING,	/* no more steps; our last words are on their way */
-	CONN_LINGERS,	/* all is said; what the peer still sends is thrown away */
+	CONN_RELAYS,  /* no more steps; client and mailbox server talk with each other */
+	CONN_ENDING,  /* no more steps; our last words are on their way */
+	CONN_LINGERS, /* all is said; what the peer still sends is thrown away */
 	CONN_DEAD,
 };
 
@@ -143,6 +146,9 @@ enum conn_waits {
 	WAITS_SUBMITTED,
 	WAITS_FACTS, /* look-ups about the client */
 	WAITS_AUTH,
+	WAITS_BACKEND, /* its mailbox server */
+	WAITS_BOX,     /* the store, about its Maildir */
+	WAITS_READ,    /* a thread reads from it */
 };
 
 /* A body that goes through a file. */
@@ -171,6 +177,7 @@ struct conn {
 
 	uint8_t *in, *out; /* lent; NULL: nothing is pending */
 	uint16_t in_n, out_n;
+	bool in_small; /* in is a block of the rest_pool: half a line of one who takes his time */
 
 	enum session_in_kind answer; /* IN_OPENED: none */
 	uint8_t answer_value;
@@ -185,13 +192,18 @@ struct conn {
 	struct letter letter; /* lent; memory NULL: none */
 	int64_t charged;      /* its part of edge->letter_memory */
 
+	struct box *box; /* a Maildir that it reads; NULL: none */
+
 	struct inquest *inquest;  /* what is asked about the client; NULL: nothing */
 	struct conn *next_asking; /* about the same client */
 
-	uint64_t hello;		       /* of its TLS, see io/tls.h */
-	uint64_t auth_ask;	       /* of the exchange that auth leads; 0: none */
+	uint64_t hello;	   /* of its TLS, see io/tls.h */
+	uint64_t auth_ask; /* of the exchange that auth leads; 0: none */
+	uint64_t auth_login; /* of the one that let it in to read mail, which auth counts; 0: none */
 	uint32_t tried;		       /* the last mechanisms, four bits each */
 	struct auth_reply *auth_reply; /* not yet heard; NULL: none, or "later" */
+	struct mailbox_way *mailbox; /* on its way to its mailbox server; NULL: it is not */
+	struct relaying *relay;	     /* there; NULL: it is not */
 
 	uint64_t number; /* of the session, as in the log */
 	int32_t points;
@@ -200,6 +212,7 @@ struct conn {
 	/* what visit.c knows of the client */
 	struct guard_visit visit;
 	uint32_t seat; /* SEAT_NONE: it has none */
+	uint64_t user; /* who has logged in, as the seat says it; 0: nobody */
 	bool judged;   /* else it is a front, which has not said yet for whom it comes */
 	bool passed;
 	bool delays;	    /* answers to its offences are held back, */
@@ -247,6 +260,14 @@ void conn_stop(struct conn *c);
 void conn_abort(struct conn *c);
 /* With the reply of this rule, as soon as no message of it is with the store. */
 void conn_dismiss(struct conn *c, enum rule why);
+/*
+ * For mailbox.c, from mailbox_relay() on: what no step has taken of the client's bytes, and
+ * that they are taken now. c->timer is mailbox.c's then.
+ */
+struct span conn_left_over(const struct conn *c);
+void conn_left_over_taken(struct conn *c);
+/* That was all: mailbox_end() follows, and the session is over. */
+void conn_relayed(struct conn *c, enum end why);
 
 /* ---- letter.c -------------------------------------------------------------------------- */
 
@@ -281,6 +302,30 @@ void store_remembered(struct edge *e, size_t rows, size_t torn);
 void store_next_id(struct conn *c);
 /* Messages were put on the link: watch for room if it needs it. */
 void store_sent(void *edge);
+/* Is there a link with room? Then the message that was begun can be sent. */
+bool store_can_send(const struct edge *e);
+MUST bool store_send(struct edge *e);
+
+/* ---- box_link.c ------------------------------------------------------------------------ */
+
+/*
+ * For POP3 without a mailbox server: have the Maildir of session_login() opened. False: the
+ * store cannot be asked, and nothing follows; else IN_BACKEND does, with what box_fill() says.
+ */
+MUST bool box_open(struct conn *c);
+/* DO_TEXT, DO_REMOVE */
+void box_text(struct conn *c, uint32_t number);
+void box_remove(struct conn *c);
+/* What the session may see of it in a step, and what it took. */
+void box_fill(struct conn *c, struct session_in *in);
+void box_settle(struct conn *c, const struct session_out *out);
+/* The session is over, or nobody is logged in any more. */
+void box_end(struct conn *c);
+/* BOX_IS, BOX_TEXT, BOX_CLOSED. False: it makes no sense. */
+MUST bool box_take(struct edge *e, struct frame *f);
+/* The store is gone, and its boxes with it; another one is there. */
+void box_link_lost(struct edge *e);
+void box_link_set(struct edge *e);
 
 /* ---- waiting.c ------------------------------------------------------------------------- */
 
@@ -305,8 +350,49 @@ void auth_over(struct conn *c);
 /* The answer, for the step in which the session hears it; and after that. */
 void auth_fill(struct conn *c, struct session_in *in);
 void auth_heard(struct conn *c);
+/* What the mailbox server said to AUTHED_ASK; another AUTHED follows. */
+void auth_judged(struct conn *c, enum judged how);
+/* A session that auth let in to IMAP or POP3 is over. */
+void auth_left(struct conn *c);
 /* For the deliveries: deliveries_setup.ask_credential. */
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
+
+/* ---- mailbox.c ------------------------------------------------------------------------- */
+
+/*
+ * Who logs in to IMAP or POP3, and the mailbox server behind. DO_AUTH: what was given is kept,
+ * apart and for as long as it takes to log in there, then wiped.
+ */
+void mailbox_keep(struct conn *c, const struct session_credentials *with);
+/* AUTHED_ASK: the mailbox server of that login is to judge it; auth_judged() follows. */
+void mailbox_judge(struct conn *c, struct span login);
+/* DO_BACKEND: IN_BACKEND follows; and what it is to hear, for that step. */
+void mailbox_open(struct conn *c);
+void mailbox_fill(struct conn *c, struct session_in *in);
+/* DO_RELAY, once the output is written: bytes only from here on. */
+void mailbox_relay(struct conn *c);
+/* While it relays: the client's stream may be read or written, c->timer has come. */
+void mailbox_ready(struct conn *c);
+void mailbox_time(struct conn *c);
+/* The session is over: let go of whatever there is. Harmless if there is nothing. */
+void mailbox_end(struct conn *c);
+/* IMAP: what the mailbox servers offer before a login, as far as that is known. */
+struct span mailbox_offers(const struct edge *e);
+/* What was relayed so far: to the mailbox server, and from it; and its name. */
+struct span mailbox_relayed(const struct conn *c, uint64_t *up, uint64_t *down);
+
+/* Before the sandbox closes, behind the deliveries, whose resolver and authorities it uses. */
+MUST bool mailboxes_open(struct edge *e, struct err *err);
+void mailboxes_close(struct edge *e);
+/* e->rules are about to be let go for these; and what the administrator has ordered. */
+void mailboxes_reconf(struct edge *e, const struct conf *conf);
+void mailboxes_tick(struct edge *e);
+/* The answer to LOCATE; the store, who would answer, is gone. */
+void mailbox_located(struct edge *e, uint64_t ask, struct span name);
+void mailbox_not_located(struct edge *e);
+/* CREDENTIAL_IS. False: it was not asked for by us. */
+bool mailbox_credential(struct edge *e, uint64_t ask, bool ok, struct span user,
+			struct span secret);
 
 /* ---- ports.c --------------------------------------------------------------------------- */
 

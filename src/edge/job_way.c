@@ -52,19 +52,12 @@ static void print_host(struct job *j, const struct addr *a)
 	c->host[out.len] = '\0';
 }
 
-static bool is_loopback(const struct addr *a)
-{
-	static const struct addr v6 = { .ip = { [15] = 1 } };
-
-	return addr_eq(a, &v6) || (addr_is_v4(a) && a->ip[12] == 127);
-}
-
 /* delivery.source names one address of each family at most. */
 static bool find_source(const struct job *j, const struct addr *to, struct addr *from)
 {
 	struct span left = span_str(j->all->setup.conf->set.source);
 
-	if (j->setup.lmtp || is_loopback(to))
+	if (j->setup.lmtp || addr_is_loopback(to))
 		return false;
 	while (left.n)
 		if (addr_parse(span_trim(span_cut(&left, ',')), from) &&
@@ -111,7 +104,7 @@ static bool connect_to(struct job *j, const struct addr *a)
 	clean(j->c);
 	print_host(j, a);
 	j->tries++;
-	j->setup.secure = is_loopback(a);
+	j->setup.secure = addr_is_loopback(a);
 	j->setup.tls = j->in_clear ? HOP_TLS_NONE : j->hosts.host.tls;
 	j->state = JOB_CONNECTS;
 	timer_set(&j->timer, share(j, loop_now(loop)));

@@ -32,12 +32,12 @@ static size_t listener_of(const struct edge *e, const struct port *p)
 
 static void refuse(struct edge *e, int fd, const struct arrival *a)
 {
+	const struct listener *l = &e->rules->conf->listeners[a->listener];
 	const struct guard_verdict *v = &a->verdict;
 	struct span line;
 
-	if (v->step == STEP_REFUSE &&
-	    e->rules->conf->listeners[a->listener].tls != TLS_IMPLICIT) {
-		line = edge_guard_refusal(e, &e->refusals[v->rule], v->rule,
+	if (v->step == STEP_REFUSE && l->tls != TLS_IMPLICIT) {
+		line = edge_guard_refusal(e, &e->refusals[l->service][v->rule], v->rule,
 					  &a->peer.addr);
 		(void)send(fd, line.p, line.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}

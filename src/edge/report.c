@@ -193,6 +193,18 @@ static void field_seconds(struct buf *out, const char *name, ms_t t)
 	field_text(out, name, buf_span(&text));
 }
 
+/* Of who read mail: where, and how much. */
+static void field_relayed(const struct conn *c, struct buf *out)
+{
+	uint64_t up, down;
+	struct span server = mailbox_relayed(c, &up, &down);
+
+	if (!server.n)
+		return;
+	field_text(out, "backend", server);
+	field_number(out, "read", (int64_t)down);
+}
+
 static enum end end_of(const struct conn *c)
 {
 	if (c->dismissed != RULE_NONE)
@@ -218,6 +230,7 @@ void report_end(struct conn *c)
 	field_number(&out, "verbs", s->commands);
 	field_number(&out, "bytes", (int64_t)s->bytes_in);
 	field_number(&out, "messages", s->messages);
+	field_relayed(c, &out);
 	field_seconds(&out, "took", loop_now(c->edge->loop) - s->opened_at);
 	send(c, LOG_SESSION, &out);
 	pulse_count_end(c->edge->pulse, end);

@@ -34,7 +34,7 @@ void store_next_id(struct conn *c)
 
 /* ---- what is sent ----------------------------------------------------------------------- */
 
-static bool can_send(const struct edge *e)
+bool store_can_send(const struct edge *e)
 {
 	return e->store.link && !link_full(e->store.link);
 }
@@ -48,7 +48,7 @@ void store_sent(void *edge)
 			   WATCH_READ | (link_waiting(e->store.link) ? WATCH_WRITE : 0));
 }
 
-static bool send(struct edge *e)
+bool store_send(struct edge *e)
 {
 	bool sent = link_send(e->store.link, NULL, 0);
 
@@ -66,7 +66,7 @@ void store_remembered(struct edge *e, size_t rows, size_t torn)
 	if (!e->store.link)
 		return;
 	msg_REMEMBERED_pack(&m, link_begin(e->store.link));
-	if (!send(e))
+	if (!store_send(e))
 		store_link_lost(e);
 }
 
@@ -93,7 +93,7 @@ static bool send_rcpts(struct conn *c, struct span *rcpts)
 		};
 
 		msg_SUBMIT_RCPTS_pack(&m, link_begin(c->edge->store.link));
-		if (!send(c->edge))
+		if (!store_send(c->edge))
 			return false;
 	}
 	return true;
@@ -133,7 +133,7 @@ static bool send_submit(struct conn *c)
 		return false;
 	m.rcpts = rcpts;
 	msg_SUBMIT_pack(&m, link_begin(c->edge->store.link));
-	return send(c->edge);
+	return store_send(c->edge);
 }
 
 static bool send_spool_open(struct conn *c)
@@ -141,7 +141,7 @@ static bool send_spool_open(struct conn *c)
 	struct msg_SPOOL_OPEN m = { .id = c->id, .nonce = c->nonce };
 
 	msg_SPOOL_OPEN_pack(&m, link_begin(c->edge->store.link));
-	return send(c->edge);
+	return store_send(c->edge);
 }
 
 static void send_drop(struct conn *c)
@@ -151,13 +151,13 @@ static void send_drop(struct conn *c)
 	if (!c->edge->store.link)
 		return; /* the file is an orphan, which the store removes in time */
 	msg_SPOOL_DROP_pack(&m, link_begin(c->edge->store.link));
-	(void)send(c->edge);
+	(void)!store_send(c->edge);
 }
 
 /* Ask for what it waits for; if that cannot be sent now, it will be when it can. */
 static void ask(struct conn *c)
 {
-	bool sent = can_send(c->edge) &&
+	bool sent = store_can_send(c->edge) &&
 		    (c->waits == WAITS_SPOOL ? send_spool_open(c) : send_submit(c));
 
 	waiting_set_unsent(c, !sent);
@@ -167,7 +167,7 @@ static void ask(struct conn *c)
 static void ask_unsent(struct edge *e)
 {
 	for (size_t i = 0; i < WAITING_BUCKETS && e->unsent; i++)
-		for (struct conn *c = e->waiting[i]; c && can_send(e); c = c->next_waiting)
+		for (struct conn *c = e->waiting[i]; c && store_can_send(e); c = c->next_waiting)
 			if (c->is_unsent)
 				ask(c);
 }
@@ -191,12 +191,12 @@ void store_verify(struct conn *c, struct span address)
 		.address = address,
 	};
 
-	if (!can_send(e)) {
+	if (!store_can_send(e)) {
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
 		return;
 	}
 	msg_VERIFY_pack(&m, link_begin(e->store.link));
-	if (send(e))
+	if (store_send(e))
 		waiting_for(c, WAITS_VERDICT, m.ask);
 	else
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
@@ -211,12 +211,12 @@ void store_may_send(struct conn *c, struct span address)
 		.address = address,
 	};
 
-	if (!can_send(e)) {
+	if (!store_can_send(e)) {
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
 		return;
 	}
 	msg_MAY_SEND_pack(&m, link_begin(e->store.link));
-	if (send(e))
+	if (store_send(e))
 		waiting_for(c, WAITS_VERDICT, m.ask);
 	else
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
@@ -350,6 +350,16 @@ static bool take_submitted(struct edge *e, struct frame *f)
 	return true;
 }
 
+static bool take_located(struct edge *e, struct frame *f)
+{
+	struct msg_LOCATED m;
+
+	if (!msg_LOCATED_unpack(f->bytes, &m))
+		return false;
+	mailbox_located(e, m.ask, m.name);
+	return true;
+}
+
 static bool take(struct edge *e, struct frame *f)
 {
 	switch (f->kind) {
@@ -363,6 +373,12 @@ static bool take(struct edge *e, struct frame *f)
 		return take_spool(e, f);
 	case MSG_SUBMITTED:
 		return take_submitted(e, f);
+	case MSG_BOX_IS:
+	case MSG_BOX_TEXT:
+	case MSG_BOX_CLOSED:
+		return box_take(e, f);
+	case MSG_LOCATED:
+		return take_located(e, f);
 	case MSG_REMEMBER:
 		return edge_guard_take_memory(e, f);
 	case MSG_DELIVER:
@@ -401,7 +417,7 @@ static void let_wait(struct edge *e)
 			next = c->next_waiting;
 			if (c->waits == WAITS_VERDICT)
 				answer(c, IN_VERDICT, VERDICT_UNKNOWN);
-			else if (c->waits != WAITS_AUTH)
+			else if (c->waits == WAITS_SPOOL || c->waits == WAITS_SUBMITTED)
 				waiting_set_unsent(c, true);
 		}
 	}
@@ -415,6 +431,8 @@ void store_link_lost(struct edge *e)
 	deliveries_link(e->deliveries, NULL);
 	link_close(&e->store.link);
 	let_wait(e);
+	box_link_lost(e);
+	mailbox_not_located(e);
 }
 
 void store_link_set(struct edge *e, struct link *link)
@@ -429,4 +447,5 @@ void store_link_set(struct edge *e, struct link *link)
 	}
 	deliveries_link(e->deliveries, link);
 	ask_unsent(e);
+	box_link_set(e);
 }

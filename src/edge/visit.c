@@ -2,8 +2,6 @@
  * One client's stay, as the guard sees it: its seat, its deeds, and what its session must
  * know before each step.
  */
-#include <strings.h>
-
 #include "base/list.h"
 #include "edge/inside.h"
 #include "spec/replies.h"
@@ -13,21 +11,21 @@
 #define LEAST_ERRORS 3
 #define LEAST_JUNK   10
 
-static const char starttls[] = "STARTTLS";
-
 /* ---- the seat --------------------------------------------------------------------------- */
 
 static enum seat_state talk_state(const struct session *s)
 {
 	if (!session_has_letter(s))
 		return SEAT_TALKS;
-	return smtp_in_text(&s->smtp) ? SEAT_BODY : SEAT_MAIL;
+	return session_in_text(s) ? SEAT_BODY : SEAT_MAIL;
 }
 
 static enum seat_state state_of(const struct conn *c)
 {
 	if (c->state == CONN_HANDSHAKE)
 		return SEAT_TLS;
+	if (c->state == CONN_RELAYS)
+		return SEAT_READS;
 	if (c->state != CONN_TALKS)
 		return SEAT_LEAVES;
 	switch (c->session.phase) {
@@ -44,18 +42,38 @@ static enum seat_state state_of(const struct conn *c)
 	case PHASE_FACTS:
 	case PHASE_AUTH:
 	case PHASE_SENDER:
+	case PHASE_BACKEND:
+	case PHASE_BOX:
 		return SEAT_ASKS;
 	case PHASE_DELAY:
 		return SEAT_DELAYED;
 	case PHASE_TALK:
 		return talk_state(&c->session);
+	case PHASE_RELAY:
 	case PHASE_OVER:
 		break;
 	}
 	return SEAT_LEAVES;
 }
 
-static void fill_seat(const struct conn *c, struct seat *out)
+/* Who reads or sends mail here is known by the login, anybody else by what they say. */
+static void name_seat(struct conn *c, struct seat *out)
+{
+	const struct session *s = &c->session;
+	struct span login = session_login(s);
+	struct span name = login.n ? login : span_of(s->helo, s->helo_n);
+
+	if (login.n == 0)
+		c->user = 0;
+	else if (c->user == 0)
+		c->user = memory_hash(&c->edge->guard.memory, login);
+	out->user = c->user;
+	out->name_n = (uint8_t)(name.n < SEAT_NAME ? name.n : SEAT_NAME);
+	if (name.n)
+		memcpy(out->name, name.p, out->name_n);
+}
+
+static void fill_seat(struct conn *c, struct seat *out)
 {
 	const struct session *s = &c->session;
 
@@ -73,11 +91,11 @@ static void fill_seat(const struct conn *c, struct seat *out)
 		.listener = (uint16_t)(s->listener - s->conf->listeners),
 		.state = (uint8_t)state_of(c),
 		.tls = s->in_tls,
-		.known_good = c->visit.known_good,
+		/* nobody who reads mail has to leave for a stranger */
+		.known_good = c->visit.known_good || c->auth_login,
 		.apart = c->visit.counted == 0,
-		.name_n = s->helo_n < SEAT_NAME ? s->helo_n : SEAT_NAME,
 	};
-	memcpy(out->name, s->helo, out->name_n);
+	name_seat(c, out);
 }
 
 /* Who is still gets ahead no more: a body must come in, else commands must be done. */
@@ -169,7 +187,8 @@ static void add_names(const struct conn *c, const struct session_out *out,
 
 	if (r == RE_UNKNOWN_USER || r == RE_RELAY_DENIED)
 		d->recipient = hash_of(c, out->refused.text);
-	d->sender = hash_of_sender(c);
+	if (!d->sender)
+		d->sender = hash_of_sender(c);
 	d->name = hash_of(c, span_of(s->helo, s->helo_n));
 }
 
@@ -196,6 +215,9 @@ void visit_saw(struct conn *c, const struct session_out *out, unsigned seen)
 		return;
 	memcpy(d.seen, out->seen, sizeof(d.seen));
 	add_facts(c, &d);
+	/* so many users at one address are several people */
+	if (out->seen[EV_AUTH_OK])
+		d.sender = hash_of(c, session_login(&c->session));
 	if (seen & SEEN_OFFENCE) {
 		add_names(c, out, &d);
 		if (c->delays && c->delayed < DOUBLINGS)
@@ -215,8 +237,7 @@ static void meet(struct conn *c, const struct guard_verdict *v)
 	code_make(&c->edge->guard.memory, RULE_NONE, &c->visit.addr, c->code);
 	hear(c, &none); /* what it brings along may be enough for the ladder */
 	/* our users are at home, where every list of dial-up networks lists them */
-	if (!v->known_good && !v->allowed &&
-	    c->session.listener->service != SERVICE_SUBMISSION)
+	if (!v->known_good && !v->allowed && c->session.listener->service == SERVICE_SMTP)
 		facts_begin(c);
 }
 
@@ -302,13 +323,10 @@ static const struct shrunk *shrunk(struct edge *e, struct rules *r)
 	return &r->shrunk;
 }
 
-static bool says_starttls(struct span in)
+static bool says(struct span in, struct span word)
 {
-	const size_t n = sizeof(starttls) - 1;
-
-	for (size_t i = 0; i + n <= in.n; i++)
-		if ((in.p[i] & 0xdf) == 'S' &&
-		    strncasecmp((const char *)in.p + i, starttls, n) == 0)
+	for (size_t i = 0; i + word.n <= in.n; i++)
+		if ((in.p[i] & 0xdf) == 'S' && span_starts_nocase(span_skip(in, i), word))
 			return true;
 	return false;
 }
@@ -323,7 +341,9 @@ static bool wants_handshake(const struct conn *c, struct span in)
 	if (s->listener->tls == TLS_IMPLICIT)
 		return s->phase <= PHASE_PROXY;
 	return s->listener->tls == TLS_START && s->phase == PHASE_TALK &&
-	       !smtp_in_text(&s->smtp) && says_starttls(in);
+	       !session_in_text(s) &&
+	       says(in, s->listener->service == SERVICE_POP3 ? SPAN("STLS")
+							     : SPAN("STARTTLS"));
 }
 
 /* Of strangers, so many in a second. */

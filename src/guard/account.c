@@ -15,6 +15,7 @@ const char *const account_why_word[WHY_COUNT] = {
 	[WHY_GUARDED] = "guarded",
 	[WHY_DISABLED] = "disabled",
 	[WHY_OVERLOAD] = "overload",
+	[WHY_LIMIT] = "over-limit",
 };
 
 /* ---- writing, which readers notice --------------------------------------------------------- */
@@ -212,6 +213,10 @@ static void refuse(struct attempt *x, enum account_why why, struct account_verdi
 {
 	bool repeated = why == WHY_REPEATED;
 
+	if (why == WHY_LIMIT) {
+		attempt_say_over(x, v);
+		return;
+	}
 	v->go = GO_REFUSE;
 	v->event = event_of(x, why);
 	attempt_wrong(x, repeated, true);
@@ -286,6 +291,8 @@ struct account_verdict accounts_came(struct accounts *a, const struct account_tr
 		v.why = against(&x);
 	if (v.why == WHY_NONE && still_known_wrong(&x))
 		v.why = WHY_REPEATED;
+	if (v.why == WHY_NONE && t->right_lately && attempt_over(&x))
+		v.why = WHY_LIMIT;
 	if (v.why != WHY_NONE && !a->limits.observe)
 		refuse(&x, v.why, &v);
 	else
@@ -294,6 +301,25 @@ struct account_verdict accounts_came(struct accounts *a, const struct account_tr
 		count_attempt(&x);
 	v.known_device = x.known;
 	v.campaign = x.campaign;
+	v.tell = x.tell;
+	attempt_close(&x);
+	return v;
+}
+
+struct account_verdict accounts_enter(struct accounts *a, const struct account_try *t,
+				      ms_t now, int64_t wall)
+{
+	struct account_verdict v = { .go = GO_CHECK };
+	struct attempt x;
+
+	attempt_open(&x, a, t, now, wall);
+	if (attempt_over(&x)) {
+		attempt_say_over(&x, &v);
+	} else if (t->shared) {
+		x.user->successes += x.user->successes < UINT32_MAX;
+		x.pair->successes += x.pair->successes < UINT32_MAX;
+	}
+	v.known_device = x.known;
 	v.tell = x.tell;
 	attempt_close(&x);
 	return v;

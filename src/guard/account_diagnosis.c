@@ -29,7 +29,7 @@ static unsigned is_clean(const struct look *l)
 	const struct account_state *st = l->st;
 
 	if (st->successes == 0 || st->secrets_wrong > 4 || st->failures > st->successes ||
-	    st->per_hour >= RUNS_AT)
+	    st->per_hour >= RUNS_AT || st->over > st->successes)
 		return 0;
 	return rising(st->successes, 50, 55, 90) - 5 * st->secrets_wrong;
 }
@@ -39,6 +39,9 @@ static unsigned is_stale(const struct look *l)
 {
 	const struct account_state *st = l->st;
 
+	/* beside a storm of right ones it is the lesser trouble */
+	if (st->run.count && st->run.kind == STORM_OVER && account_run_sure(&st->run))
+		return st->stale ? 60 : 0;
 	if (st->stale)
 		return st->places_wrong >= 5 ? 70 : st->secrets_wrong <= 3 ? 95 : 85;
 	if (st->secrets_wrong == 0 || st->secrets_wrong > 2 || st->failures < 10)
@@ -72,10 +75,22 @@ static unsigned is_sprayed(const struct look *l)
 static unsigned is_runaway(const struct look *l)
 {
 	const struct account_state *st = l->st;
+	unsigned sure = st->run.count ? account_run_sure(&st->run) : 0;
 
-	if (st->per_hour < RUNS_AT || st->secrets_wrong > 2 || st->places_today > 3)
-		return 0;
+	if (sure || st->per_hour < RUNS_AT || st->secrets_wrong > 2 ||
+	    st->places_today > 3)
+		return sure;
 	return rising(st->per_hour - RUNS_AT + 1, 10 * RUNS_AT, 60, 97);
+}
+
+/* Right passwords, too many sessions, and not one program that does it. */
+static unsigned is_several(const struct look *l)
+{
+	const struct account_run *r = &l->st->run;
+
+	if (r->count == 0 || r->kind != STORM_OVER || r->clients < 2)
+		return 0;
+	return account_run_sure(r) ? 0 : r->clients < 3 ? 60 : 92;
 }
 
 static unsigned is_thief(const struct look *l)
@@ -108,6 +123,8 @@ static void say(struct buf *b, const struct look *l)
 			st->places_wrong == 1 ? "" : "s");
 	put(b, st->failures, "failure", "failures");
 	put(b, st->successes, "login", "logins");
+	put(b, st->over, "refused for the number of sessions",
+	    "refused for the number of sessions");
 	put(b, st->devices, "known device", "known devices");
 	if (st->places_today > 1)
 		put(b, st->places_today, "", "places today");
@@ -117,12 +134,73 @@ static void say(struct buf *b, const struct look *l)
 		buf_fmt(b, ", campaign %u", st->campaign);
 }
 
+/* Who it is: as it calls itself, else as its TLS looks like; and where. */
+static void say_who(struct buf *b, const struct account_run *r)
+{
+	if (r->name_n)
+		buf_fmt(b, "'%.*s'", (int)r->name_n, r->name);
+	else if (r->hello_n)
+		buf_fmt(b, "A client without a name (TLS %.*s)", (int)r->hello_n,
+			r->hello);
+	else
+		buf_fmt(b, "A client without a name");
+	buf_fmt(b, " at ");
+	addr_print(&r->from, b);
+}
+
+static void say_run(struct buf *b, const struct account_run *r)
+{
+	uint32_t rate = r->count / (r->lasted + 1);
+
+	say_who(b, r);
+	buf_fmt(b, " is a client that runs away: ");
+	if (r->kind == STORM_OVER)
+		buf_fmt(b, "it logged in with the right password %u times in %u s",
+			r->count, r->lasted + 1);
+	else
+		buf_fmt(b, "it gave the same wrong password %u times in %u s", r->count,
+			r->lasted + 1);
+	if (rate > 1)
+		buf_fmt(b, " (%u a second)", rate);
+	if (r->kind == STORM_OVER)
+		buf_fmt(b,
+			" although %u sessions of it are open, and was refused each time",
+			r->open);
+	buf_fmt(b, ".");
+}
+
+void account_sentence(const struct account_state *st, enum account_kind kind,
+		      struct buf *out)
+{
+	const struct account_run *r = &st->run;
+
+	if (kind == ACCOUNT_RUNAWAY && r->count) {
+		say_run(out, r);
+	} else if (kind == ACCOUNT_SEVERAL) {
+		buf_fmt(out, "%s programs at ", r->clients < 3 ? "Two" : "Many");
+		addr_print(&r->from, out);
+		buf_fmt(out,
+			" share this account: %u sessions of it are open there, and "
+			"%u logins more were refused.",
+			r->open, r->count);
+	} else if (kind == ACCOUNT_STALE && r->count && r->kind == STORM_SAME) {
+		say_who(out, r);
+		buf_fmt(out, " has an old password, and has given it %u times in %u s.",
+			r->count, r->lasted + 1);
+	} else if (kind == ACCOUNT_STALE && st->stale) {
+		buf_fmt(out, "The device at ");
+		addr_print(&st->stale_from, out);
+		buf_fmt(out, " keeps giving an old password.");
+	}
+}
+
 /* ---- the answer ---------------------------------------------------------------------------------- */
 
 static unsigned (*const fits[ACCOUNT_KINDS])(const struct look *l) = {
 	[ACCOUNT_CLEAN] = is_clean,	[ACCOUNT_STALE] = is_stale,
 	[ACCOUNT_GUESSED] = is_guessed, [ACCOUNT_SPRAYED] = is_sprayed,
-	[ACCOUNT_RUNAWAY] = is_runaway, [ACCOUNT_THIEF] = is_thief,
+	[ACCOUNT_RUNAWAY] = is_runaway, [ACCOUNT_SEVERAL] = is_several,
+	[ACCOUNT_THIEF] = is_thief,
 };
 
 void account_diagnose(const struct account_state *st, int64_t places,

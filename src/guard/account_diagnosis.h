@@ -28,6 +28,13 @@ struct account_diagnosis {
 	char why[200]; /* for people: "214 different wrong passwords from 139 networks" */
 };
 
+/*
+ * What there is to say in one sentence, with the client's own name: '...' at 192.0.2.7 is a
+ * client that runs away: ... Nothing if the kind says it all.
+ */
+void account_sentence(const struct account_state *st, enum account_kind kind,
+		      struct buf *out);
+
 /* places: how many a day are allowed (accounts_limits.places; 0: any). */
 void account_diagnose(const struct account_state *st, int64_t places,
 		      struct account_diagnosis *out);

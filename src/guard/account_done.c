@@ -15,13 +15,24 @@
 
 /* ---- how long a refusal waits -------------------------------------------------------------- */
 
-static ms_t longer(ms_t first, ms_t most, unsigned level)
+ms_t attempt_longer(const struct accounts_limits *l, unsigned level)
 {
-	ms_t d = first;
+	ms_t d = l->delay;
 
-	for (unsigned i = 1; i < level && d < most; i++)
+	for (unsigned i = 1; i < level && d < l->delay_max; i++)
 		d *= 2;
-	return d < most ? d : most;
+	return d < l->delay_max ? d : l->delay_max;
+}
+
+unsigned attempt_level(const struct attempt *x, uint8_t *level, gsec_t *level_at, bool up)
+{
+	for (; *level && account_age(*level_at, x->at) >= FADES; --*level)
+		*level_at += FADES;
+	if (up) {
+		*level = (uint8_t)(*level < STEPS_MOST ? *level + 1 : STEPS_MOST);
+		*level_at = x->at;
+	}
+	return *level;
 }
 
 ms_t attempt_backlog(const struct attempt *x)
@@ -39,15 +50,10 @@ ms_t attempt_delay(struct attempt *x, bool new)
 	struct account_pair *p = x->pair;
 	ms_t wait, d;
 
-	for (; p->level && account_age(p->level_at, x->at) >= FADES; p->level--)
-		p->level_at += FADES;
-	if (new) {
-		p->level = (uint8_t)(p->level < STEPS_MOST ? p->level + 1 : STEPS_MOST);
-		p->level_at = x->at;
-	}
+	(void)attempt_level(x, &p->level, &p->level_at, new);
 	if (l->observe)
 		return 0;
-	d = longer(l->delay, l->delay_max, new ? p->level : 1);
+	d = attempt_longer(l, new ? p->level : 1);
 	if (attempt_guarded(x) && !x->known)
 		d = l->delay_max;
 	if (!new)
@@ -104,6 +110,7 @@ static void note_stale(struct attempt *x)
 	if (x->secret && x->secret != p->same)
 		return;
 	p->repeats += p->repeats < UINT32_MAX;
+	storm_note(x, STORM_SAME, 0);
 	if (!is_stale(x))
 		return;
 	if (!(u->flags & USER_STALE) || account_age(u->stale_last, x->at) > STALE_OVER) {
@@ -257,13 +264,11 @@ static void say_wrong(struct attempt *x, struct account_verdict *v)
 	v->delay = attempt_delay(x, !repeated);
 }
 
-static void note_right(struct attempt *x)
+/* What is known of the secret, whether or not it is let in. */
+static void note_secret_right(struct attempt *x)
 {
 	struct account_user *u = x->user;
-	struct account_prefix *n = x->net;
 
-	u->successes += u->successes < UINT32_MAX;
-	u->last_success = x->at;
 	if (x->secret && x->secret != u->right) {
 		if (u->right)
 			u->right_before = u->right;
@@ -273,6 +278,16 @@ static void note_right(struct attempt *x)
 		u->flags &= (uint8_t)~USER_STALE;
 		x->pair->flags &= (uint8_t)~PAIR_TOLD;
 	}
+}
+
+static void note_right(struct attempt *x)
+{
+	struct account_user *u = x->user;
+	struct account_prefix *n = x->net;
+
+	u->successes += u->successes < UINT32_MAX;
+	u->last_success = x->at;
+	note_secret_right(x);
 	x->pair->successes += x->pair->successes < UINT32_MAX;
 	if (x->pair->client == account_short(x->t->client)) {
 		x->pair->level = 0;
@@ -299,6 +314,15 @@ static bool say_right(struct attempt *x, struct account_verdict *v)
 	note_right(x);
 	device_learn(x);
 	return held;
+}
+
+static bool say_right_but_over(struct attempt *x, struct account_verdict *v)
+{
+	if (!attempt_over(x))
+		return false;
+	note_secret_right(x);
+	attempt_say_over(x, v);
+	return true;
 }
 
 /* It waits as a wrong one does, so that nobody learns that it is right. */
@@ -328,7 +352,8 @@ struct account_done accounts_done(struct accounts *a, const struct account_try *
 		x.pair->busy_since = 0;
 	switch (how) {
 	case ACCOUNT_RIGHT:
-		d.held = say_right(&x, &d.verdict);
+		if (!say_right_but_over(&x, &d.verdict))
+			d.held = say_right(&x, &d.verdict);
 		break;
 	case ACCOUNT_WRONG:
 		say_wrong(&x, &d.verdict);

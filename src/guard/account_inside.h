@@ -39,6 +39,28 @@ struct campaign_ref {
 	uint32_t number, slot;
 };
 
+/*
+ * The same again and again, of one pair: a program that comes without end, or several that
+ * share an address. Over when it pauses.
+ */
+#define STORM_CLIENTS 3
+
+struct account_storm {
+	gsec_t since, last;
+	uint32_t count, seconds; /* seconds: in which it came */
+	uint32_t told;		 /* at which count */
+	uint32_t client[STORM_CLIENTS];
+};
+
+/* The worst of a user's, as it is shown. */
+struct account_worst {
+	gsec_t since, last;
+	uint32_t count, seconds, open;
+	uint8_t kind, clients, name_n, hello_n;
+	struct addr from;
+	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];
+};
+
 #define USER_EXISTS  (1u << 0)
 #define USER_GUARDED (1u << 1)
 #define USER_STALE   (1u << 2)
@@ -54,6 +76,7 @@ struct account_user {
 	gsec_t stale_since, stale_last;
 	gsec_t nets_at, places_at, held_since; /* when these sets began */
 	uint32_t failures, successes;
+	uint32_t over; /* right, and refused for the number of sessions */
 	uint32_t right,
 		right_before; /* secrets that were right, cut to 32 bits; 0: none */
 	uint32_t hour, in_hour, in_last_hour; /* attempts */
@@ -64,6 +87,7 @@ struct account_user {
 	struct distinct nets[2]; /* with wrong ones: in this half of a week, and the last */
 	uint32_t nets_new[2];	 /* that were new to these for sure: never too many */
 	struct distinct places; /* with right ones, today */
+	struct account_worst worst;
 };
 
 #define PAIR_TOLD (1u << 0) /* that it has an old password */
@@ -71,10 +95,11 @@ struct account_user {
 struct account_pair {
 	struct account_row row;
 	uint8_t flags;
-	uint8_t level; /* of its delay */
+	uint8_t level;	    /* of its delay */
+	uint8_t over_level; /* likewise, when it wants too many sessions */
 	uint16_t changes;
 	uint16_t waiting; /* for what is in flight */
-	gsec_t level_at;
+	gsec_t level_at, over_at;
 	ms_t free_at; /* its refusals so far are told by then */
 	uint32_t busy_secret, busy_life;
 	gsec_t busy_since; /* 0: nothing is in flight */
@@ -86,6 +111,7 @@ struct account_pair {
 		uint32_t secret;
 		gsec_t checked;
 	} wrong[PAIR_WRONG];
+	struct account_storm storm[STORM_KINDS];
 };
 
 struct account_known {
@@ -213,9 +239,16 @@ struct addr account_prefix_of(const struct addr *a);
 uint64_t account_device_key(const struct accounts *a, uint64_t user,
 			    const struct addr *prefix, uint64_t client);
 
+/* ---- account_storm.c --------------------------------------------------------------------- */
+
+/* One more of that kind; open: its sessions, if they are what it is about. */
+void storm_note(struct attempt *x, enum storm_kind kind, uint32_t open);
+
 /* ---- devices.c --------------------------------------------------------------------------- */
 
 bool device_known(const struct account_known *d, ms_t life, gsec_t at, int64_t wall);
+/* Its owner's: known for a day, and so long before. */
+bool device_is_old(const struct attempt *x, ms_t before);
 /* It has logged in. */
 void device_learn(struct attempt *x);
 /* It logged in from one more network. True: what it sends is to be held. */

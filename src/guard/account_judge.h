@@ -17,6 +17,14 @@ bool attempt_repeats(const struct attempt *x, gsec_t *checked);
 bool attempt_busy(const struct attempt *x);
 /* What the refusal of a wrong secret waits; `new`: one more that was not given before. */
 ms_t attempt_delay(struct attempt *x, bool new);
+/* A step of a delay, after it has faded; `up`: one more. */
+unsigned attempt_level(const struct attempt *x, uint8_t *level, gsec_t *level_at, bool up);
+/* Doubled with each step, up to limits.delay_max. */
+ms_t attempt_longer(const struct accounts_limits *l, unsigned level);
+/* It wants more sessions than it may have, and that is not only observed. */
+bool attempt_over(const struct attempt *x);
+/* It is refused for that. */
+void attempt_say_over(struct attempt *x, struct account_verdict *v);
 /* How long the refusals wait that are not told yet. */
 ms_t attempt_backlog(const struct attempt *x);
 bool attempt_guarded(const struct attempt *x);

@@ -33,6 +33,29 @@ uint32_t account_nets(const struct account_user *u, gsec_t at)
 	return account_count(&nets, new);
 }
 
+static void tell_run(const struct account_user *u, gsec_t at, ms_t now,
+		     struct account_run *out)
+{
+	const struct account_worst *w = &u->worst;
+
+	if (w->count == 0 || w->kind >= STORM_KINDS || w->name_n > CLIENT_NAME_MAX ||
+	    w->hello_n > HELLO_MAX || account_age(w->last, at) >= DAY)
+		return;
+	*out = (struct account_run){ .kind = (enum storm_kind)w->kind,
+				     .count = w->count,
+				     .lasted = account_age(w->since, w->last),
+				     .seconds = w->seconds,
+				     .clients = w->clients,
+				     .open = w->open,
+				     .since = time_of(w->since, at, now),
+				     .last = time_of(w->last, at, now),
+				     .from = w->from,
+				     .name_n = w->name_n,
+				     .hello_n = w->hello_n };
+	memcpy(out->name, w->name, sizeof(out->name));
+	memcpy(out->hello, w->hello, sizeof(out->hello));
+}
+
 static void tell_user(const struct account_user *u, gsec_t at, ms_t now,
 		      struct account_state *out)
 {
@@ -46,6 +69,8 @@ static void tell_user(const struct account_user *u, gsec_t at, ms_t now,
 	out->secrets_wrong = distinct_count(&u->secrets);
 	out->failures = u->failures;
 	out->successes = u->successes;
+	out->over = u->over;
+	tell_run(u, at, now, &out->run);
 	if (u->hour == hour)
 		out->per_hour = u->in_hour > u->in_last_hour ? u->in_hour
 							     : u->in_last_hour;

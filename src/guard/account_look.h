@@ -8,6 +8,30 @@
 #define GUARD_ACCOUNT_LOOK_H
 
 #include "guard/accounts.h"
+#include "spec/limits.h"
+
+/* What a program does without end. */
+enum storm_kind {
+	STORM_OVER, /* logs in with the right secret, but has as many sessions as it may */
+	STORM_SAME, /* gives the same wrong secret */
+	STORM_KINDS
+};
+
+struct account_run {
+	enum storm_kind kind;
+	uint32_t count;		  /* 0: there is none */
+	uint32_t lasted, seconds; /* in seconds; and in how many of them it came */
+	uint32_t clients; /* different programs, as far as they were told apart: 3 is many */
+	uint32_t open;	  /* sessions that it has, of STORM_OVER */
+	ms_t since, last;
+	struct addr from;
+	/* what it calls itself, and what its TLS hello looks like; printable, may be empty */
+	uint8_t name_n, hello_n;
+	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];
+};
+
+/* How sure it is, of a hundred, that this is one program that runs away. */
+unsigned account_run_sure(const struct account_run *r);
 
 struct account_state {
 	bool known;
@@ -17,6 +41,7 @@ struct account_state {
 	uint32_t places_wrong;	/* networks with wrong secrets within a week */
 	uint32_t secrets_wrong; /* different ones, about */
 	uint32_t failures, successes;
+	uint32_t over;	      /* right, and refused for the number of sessions */
 	uint32_t per_hour;    /* attempts, in this hour or the one before */
 	uint32_t devices;     /* that are known */
 	uint32_t new_devices; /* of them, those of the last day */
@@ -27,7 +52,8 @@ struct account_state {
 	ms_t stale_since, last_failure, last_success;
 	struct addr failed_from; /* the last time */
 	uint32_t places_today;
-	bool held; /* too many of them: what it sends is held */
+	bool held;		/* too many of them: what it sends is held */
+	struct account_run run; /* the worst of late */
 };
 
 void accounts_state(const struct accounts *a, struct span user, ms_t now, int64_t wall,

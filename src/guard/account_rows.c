@@ -4,7 +4,7 @@
 #include "base/siphash.h"
 
 #define MAGIC	   UINT64_C(0x3173746363416c48) /* "HlAccts1" */
-#define VERSION	   1
+#define VERSION	   2
 #define PAGE	   4096
 #define ROWS_MAX   (UINT32_C(1) << 24)
 #define READ_TRIES 100
@@ -34,7 +34,9 @@ static uint64_t worth_pair(const void *p, gsec_t at)
 
 	if (r->busy_since && account_age(r->busy_since, at) < 60)
 		return worth(3, r->row.last);
-	return worth(r->flags & PAIR_TOLD ? 2 : r->level > 0, r->row.last);
+	if (r->flags & PAIR_TOLD || r->storm[STORM_OVER].told || r->storm[STORM_SAME].told)
+		return worth(2, r->row.last);
+	return worth(r->level > 0 || r->over_level > 0, r->row.last);
 }
 
 static uint64_t worth_device(const void *p, gsec_t at)

@@ -27,6 +27,15 @@
  * guarded account gets in from new places with the right secret, after a delay: only what
  * is certainly not the owner (a trap, a member of a campaign that never succeeded anywhere,
  * a prefix full of unknown users and without a known device) is refused unseen.
+ *
+ * Too many sessions of IMAP and POP3 (WHY_LIMIT). Only who gave the right secret hears of it:
+ * either auth knows without looking that it is right (account_try.right_lately), which costs
+ * nothing, or it was looked at and is. To all others a full account is like any other, so
+ * that nobody can ask how many of its sessions are open, or fill it without its password.
+ * The wait of such a refusal grows for this (user, prefix) alone, and no login that is
+ * within the limit ever waits for it. A device that was known a day ago has a quarter of
+ * what its network may have for itself, whatever other networks took of the user's: so a
+ * thief who has the password does not lock out its owner.
  */
 #ifndef GUARD_ACCOUNTS_H
 #define GUARD_ACCOUNTS_H
@@ -42,6 +51,9 @@ struct accounts_limits {
 	int64_t unknown_users, guarded_at, campaign_at, places;
 	ms_t device_life, remember_wrong;
 	bool observe; /* refuses nothing and delays nothing: it only says that it would */
+	/* sessions of IMAP and POP3 at once; 0: any number */
+	int64_t per_user, per_network;
+	bool observe_limit; /* these two refuse nobody */
 };
 
 /* How many rows of each kind; all are made at the start. */
@@ -90,6 +102,15 @@ struct account_try {
 	uint8_t service;
 	bool exists; /* some source knows this user */
 	bool trap;   /* one of auth.traps */
+
+	/* what its program looks like: as it calls itself, and its TLS hello; may be empty */
+	struct span name, hello;
+
+	/* IMAP and POP3: the limits of sessions hold, and these are filled in */
+	bool reads;
+	bool right_lately; /* this secret is right, and need not be looked at to know that */
+	bool shared; /* by the outcome of another attempt: accounts_enter() has to count it */
+	uint32_t open_user, open_network; /* sessions */
 };
 
 enum account_go {
@@ -112,6 +133,7 @@ enum account_why {
 	WHY_GUARDED,  /* an unknown device, while the account is guarded */
 	WHY_DISABLED,
 	WHY_OVERLOAD,
+	WHY_LIMIT, /* right, but more sessions than the account may have */
 	WHY_COUNT
 };
 
@@ -147,6 +169,8 @@ enum account_outcome {
 #define TELL_CAMPAIGN	(1u << 4) /* one was recognised: verdict.campaign */
 #define TELL_NEW_DEVICE (1u << 5) /* a first login with a device */
 #define TELL_SPRAY	(1u << 6) /* one secret is tried on many users */
+#define TELL_RUNAWAY \
+	(1u << 7) /* a program comes without end; again when it is much more */
 
 struct account_done {
 	/* go: REFUSE, CHECK (let in; also after `delay`, if it is guarded) or LATER */
@@ -158,6 +182,19 @@ struct account_done {
 /* The outcome of an attempt that was told to GO_CHECK (UNCHECKED: it could not be). */
 struct account_done accounts_done(struct accounts *a, const struct account_try *t,
 				  enum account_outcome how, ms_t now, int64_t wall);
+
+/*
+ * Are as many sessions open as there may be, so that it matters whether auth knows that the
+ * secret is right (t->right_lately)?
+ */
+bool accounts_full(const struct accounts *a, const struct account_try *t);
+
+/*
+ * It is let in, and is about to open a session (t->reads): is it within the limit now? Others
+ * may have come since it was judged. GO_CHECK, or GO_REFUSE, which was counted then.
+ */
+struct account_verdict accounts_enter(struct accounts *a, const struct account_try *t,
+				      ms_t now, int64_t wall);
 
 /* A user has a new password: what was wrong until now may be right. */
 void accounts_changed(struct accounts *a, struct span user);

@@ -90,12 +90,15 @@ void accounts_put_device(struct accounts *a, const struct account_device *d, ms_
 				       .seen = d->last };
 }
 
+bool device_is_old(const struct attempt *x, ms_t before)
+{
+	return x->known && x->device && x->device->first < x->wall - before - MS_DAY;
+}
+
 /* Known for a day before it began: these are its owner's. */
 static bool trusted(const struct attempt *x)
 {
-	int64_t held = (int64_t)account_age(x->user->held_since, x->at) * MS_SECOND;
-
-	return x->known && x->device && x->device->first < x->wall - held - MS_DAY;
+	return device_is_old(x, (ms_t)account_age(x->user->held_since, x->at) * MS_SECOND);
 }
 
 bool device_places(struct attempt *x)

@@ -41,7 +41,9 @@ struct sums {
 	uint32_t offences;
 	uint32_t names;		   /* different recipients that were refused */
 	uint32_t logins, repeated; /* logins, and the same wrong password once more */
-	uint32_t served;	   /* messages and logins */
+	uint32_t over;		   /* right ones, refused for the number of sessions */
+	uint32_t senders; /* different ones: sender addresses, and users who logged in */
+	uint32_t served;  /* messages and logins */
 };
 
 static uint32_t sum_of(const struct evidence *e, enum says says)
@@ -78,6 +80,8 @@ static struct sums sums_of(const struct evidence *e)
 		.names = e->variety[VARIETY_RECIPIENTS],
 		.logins = e->seen[EV_AUTH_OK],
 		.repeated = e->seen[EV_AUTH_REPEATED],
+		.over = e->seen[EV_LOGIN_OVER],
+		.senders = e->variety[VARIETY_SENDERS],
 	};
 
 	/* what was known before it was forgotten in detail */
@@ -213,14 +217,47 @@ static unsigned is_flooder(const struct evidence *e, const struct sums *s)
 
 /* So many of one password an hour, with no different ones, is no person and no guesser. */
 #define RUNS_AT 300
+#define SEVERAL 3 /* users at one address */
+
+/* Users who log in and read. Of who sends it is not known how many of the senders are one. */
+static bool has_several(const struct sums *s)
+{
+	return s->senders >= SEVERAL && s->logins >= s->senders &&
+	       s->messages * UINT64_C(2) < s->logins;
+}
 
 static unsigned is_runaway(const struct evidence *e, const struct sums *s)
 {
-	uint32_t same = s->logins + s->repeated;
+	uint32_t same = s->logins + s->repeated + s->over;
 
+	/* many users who do that are as many programs */
+	if (has_several(s) && s->over < s->logins)
+		return 0;
 	if (e->per_hour < RUNS_AT || same < RUNS_AT || s->guessed * UINT64_C(20) > same)
 		return 0;
 	return rising(same, 10 * RUNS_AT, 80, 97);
+}
+
+/* What else comes from there is one of them. */
+static unsigned is_several(const struct evidence *e, const struct sums *s)
+{
+	(void)e;
+	if (!has_several(s) || s->over > s->logins || s->offences > s->logins)
+		return 0;
+	return rising(s->senders, 20, 70, 97);
+}
+
+/* As often now as all the time, and nothing ever came of it. */
+static unsigned is_monitor(const struct evidence *e, const struct sums *s)
+{
+	double mean = e->hours > 0 ? (double)e->connects / e->hours : 0;
+
+	if (s->offences || s->served || s->repeated || s->over || e->hours < 1 ||
+	    e->connects < 30 || part(e->seen[EV_NOTHING_SAID], e->connects) < 90)
+		return 0;
+	if (e->per_hour < mean * 0.7 || e->per_hour > mean * 1.4)
+		return 0;
+	return rising(e->connects, 500, 82, 95);
 }
 
 static unsigned is_stale(const struct evidence *e, const struct sums *s)
@@ -234,7 +271,7 @@ static unsigned is_stale(const struct evidence *e, const struct sums *s)
 static unsigned is_clean(const struct evidence *e, const struct sums *s)
 {
 	(void)e;
-	if (s->served == 0 || s->offences * UINT64_C(4) > s->served)
+	if (s->served == 0 || s->offences * UINT64_C(4) > s->served || has_several(s))
 		return 0;
 	return rising(s->served, 50, 60, 95) - part(s->offences, s->served);
 }
@@ -348,11 +385,29 @@ static void say_flooder(struct buf *b, const struct evidence *e, const struct su
 static void say_same(struct buf *b, const struct evidence *e, const struct sums *s)
 {
 	put_times(b, s->repeated, "the same wrong password again");
+	if (s->over)
+		put_times(b, s->over, "one session too many");
 	put(b, s->guessed, "different one", "different ones");
 	put(b, s->logins, "login", "logins");
 	if (e->per_hour >= 1)
 		put(b, (uint32_t)(e->per_hour < 1e9 ? e->per_hour : 1e9),
 		    "connection per hour", "connections per hour");
+}
+
+static void say_several(struct buf *b, const struct evidence *e, const struct sums *s)
+{
+	buf_fmt(b, "%s%u users", e->exact[VARIETY_SENDERS] ? "" : "about ", s->senders);
+	put_good(b, s);
+	put(b, s->offences, "offence", "offences");
+}
+
+static void say_monitor(struct buf *b, const struct evidence *e, const struct sums *s)
+{
+	(void)s;
+	put(b, e->connects, "connection", "connections");
+	put(b, (uint32_t)(e->per_hour < 1e9 ? e->per_hour + 0.5 : 1e9),
+	    "per hour, evenly", "per hour, evenly");
+	buf_fmt(b, ", nothing said");
 }
 
 static void say_clean(struct buf *b, const struct evidence *e, const struct sums *s)
@@ -389,6 +444,8 @@ static const struct kind kinds[DIAGNOSIS_COUNT] = {
 	[DIAGNOSIS_GUESSER] = { is_guesser, say_guesser },
 	[DIAGNOSIS_STALE] = { is_stale, say_same },
 	[DIAGNOSIS_RUNAWAY] = { is_runaway, say_same },
+	[DIAGNOSIS_SEVERAL] = { is_several, say_several },
+	[DIAGNOSIS_MONITOR] = { is_monitor, say_monitor },
 	[DIAGNOSIS_FLOODER] = { is_flooder, say_flooder },
 };
 

@@ -4,7 +4,7 @@
 #include "base/siphash.h"
 
 #define MAGIC	      UINT64_C(0x31796d656d666c48) /* "Hlfmemy1" */
-#define VERSION	      1
+#define VERSION	      2
 #define PAGE	      4096
 #define ROWS_MAX      (UINT32_C(1) << 30)
 #define SECONDS_SHIFT (INT64_C(1) << 30) /* guard seconds at the machine's start */

@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-#define MAGIC	     UINT64_C(0x31536b72644f6648) /* HfOrdkS1 */
+#define MAGIC	     UINT64_C(0x32536b72644f6648) /* HfOrdkS2 */
 #define INDEX	     4096			  /* twice ORDERS_MAX, a power of two */
 #define GONE	     UINT16_MAX /* of the index: was in use; look further */
 #define LENGTHS	     129	/* of prefixes: 0 to 128 */
@@ -10,10 +10,12 @@
 #define TRIES	     64 /* a reader that meets the writer so often takes what it gets */
 #define WORDS	     (sizeof(struct order) / 8)
 #define KICK_WORDS   (sizeof(struct kick) / 8)
+#define DRAIN_WORDS  (sizeof(struct drained) / 8)
 #define FIRST_SERIAL 1 /* so that a reader's 0 means that it knows of none yet */
 
 _Static_assert(sizeof(struct order) % 8 == 0, "orders are copied word by word");
 _Static_assert(sizeof(struct kick) % 8 == 0, "kicks are copied word by word");
+_Static_assert(sizeof(struct drained) % 8 == 0, "names are copied word by word");
 _Static_assert(ORDERS_MAX * 2 <= INDEX && ORDERS_MAX < GONE, "the index has room");
 
 /* How many orders there are of each prefix length, and a bit for each length in use. */
@@ -36,6 +38,7 @@ struct orders {
 	_Atomic uint16_t index[INDEX]; /* slot + 1; 0: free */
 	_Atomic uint64_t slots[ORDERS_MAX][WORDS];
 	_Atomic uint64_t kicks[KICKS_MAX][KICK_WORDS];
+	_Atomic uint64_t drained[BACKENDS_MAX][DRAIN_WORDS]; /* all zero: free */
 };
 
 size_t orders_size(void)
@@ -280,6 +283,38 @@ int64_t orders_in_lockdown(const struct orders *o)
 	return atomic_load_explicit(&o->lockdown, memory_order_relaxed);
 }
 
+bool orders_next_drained(const struct orders *o, size_t *at, struct drained *out)
+{
+	struct drained got = { 0 };
+
+	while (*at < BACKENDS_MAX) {
+		for (int i = 0; i < TRIES; i++) {
+			uint64_t turn = look(o);
+
+			copy_out(o->drained[*at], &got, DRAIN_WORDS);
+			if (still(o, turn))
+				break;
+		}
+		++*at;
+		got.name[sizeof(got.name) - 1] = '\0';
+		if (!got.name[0])
+			continue;
+		*out = got;
+		return true;
+	}
+	return false;
+}
+
+bool orders_is_drained(const struct orders *o, struct span name)
+{
+	struct drained each;
+
+	for (size_t at = 0; orders_next_drained(o, &at, &each);)
+		if (span_eq(span_str(each.name), name))
+			return true;
+	return false;
+}
+
 uint64_t orders_version(const struct orders *o)
 {
 	return look(o) >> 1;
@@ -493,10 +528,34 @@ void orders_lockdown(struct orders *o, bool on, int64_t wall)
 	end(o);
 }
 
+bool orders_drain(struct orders *o, struct span name, bool on)
+{
+	struct drained each, neat = { 0 };
+	size_t place = BACKENDS_MAX;
+
+	if (name.n == 0 || name.n >= sizeof(neat.name) || orders_is_drained(o, name) == on)
+		return false;
+	mend(o);
+	if (on)
+		memcpy(neat.name, name.p, name.n);
+	for (size_t i = 0; i < BACKENDS_MAX; i++) {
+		copy_out(o->drained[i], &each, DRAIN_WORDS);
+		each.name[sizeof(each.name) - 1] = '\0';
+		if (on ? !each.name[0] : span_eq(span_str(each.name), name))
+			place = i;
+	}
+	if (place == BACKENDS_MAX)
+		return false;
+	begin(o);
+	copy_in(o->drained[place], &neat, DRAIN_WORDS);
+	end(o);
+	return true;
+}
+
 void orders_kick(struct orders *o, const struct kick *kick)
 {
 	uint64_t serial;
-	struct kick neat = { .session = kick->session };
+	struct kick neat = { .session = kick->session, .user = kick->user };
 
 	if (kick->net.bits > 128)
 		return;

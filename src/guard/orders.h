@@ -33,8 +33,14 @@ struct order {
 
 struct kick {
 	uint64_t serial;  /* counts kicks; 0: none */
-	uint64_t session; /* this one; 0: all of net */
+	uint64_t session; /* this one; 0: all of user, or of net */
+	uint64_t user;	  /* as in struct seat; 0: all of net */
 	struct net net;
+};
+
+/* A mailbox server that gets no new sessions, by its name in the configuration. */
+struct drained {
+	char name[BACKEND_NAME_MAX]; /* NUL-terminated */
 };
 
 struct orders; /* the mapping */
@@ -53,6 +59,8 @@ MUST bool orders_drop(struct orders *o, const struct net *net);
 size_t orders_expire(struct orders *o, int64_t wall);
 void orders_lockdown(struct orders *o, bool on, int64_t wall);
 void orders_kick(struct orders *o, const struct kick *kick);
+/* False: BACKENDS_MAX are drained already, or on is what it is. */
+MUST bool orders_drain(struct orders *o, struct span name, bool on);
 /* All, one after another; *at begins as 0. */
 MUST bool orders_next(const struct orders *o, size_t *at, struct order *out);
 
@@ -71,6 +79,9 @@ bool orders_any_pardon(const struct orders *o);
 int64_t orders_pardoned(const struct orders *o, const struct net *n);
 /* Since when; 0: there is none. */
 int64_t orders_in_lockdown(const struct orders *o);
+/* All mailbox servers that are drained, one after another; *at begins as 0. */
+MUST bool orders_next_drained(const struct orders *o, size_t *at, struct drained *out);
+bool orders_is_drained(const struct orders *o, struct span name);
 /* Counts changes: while it is the same, nothing has changed. */
 uint64_t orders_version(const struct orders *o);
 /* Kicks since *serial (0: none yet; then only *serial is set). */

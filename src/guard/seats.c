@@ -8,7 +8,7 @@ const char *const seat_state_word[SEAT_STATES] = {
 	[SEAT_FREE] = "free",   [SEAT_OPENED] = "opened", [SEAT_WAITS] = "waits",
 	[SEAT_TLS] = "tls",     [SEAT_TALKS] = "talks",   [SEAT_MAIL] = "mail",
 	[SEAT_BODY] = "body",   [SEAT_ASKS] = "asks",     [SEAT_DELAYED] = "delayed",
-	[SEAT_LEAVES] = "leaves",
+	[SEAT_READS] = "reads", [SEAT_LEAVES] = "leaves",
 };
 /* clang-format on */
 

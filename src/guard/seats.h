@@ -11,7 +11,7 @@
 #include "guard/memory.h"
 
 #define SEAT_NONE UINT32_MAX
-#define SEAT_NAME 24 /* of the HELO: enough to know it by */
+#define SEAT_NAME 24 /* of the login, else of the HELO: enough to know it by */
 
 enum seat_state {
 	SEAT_FREE,
@@ -23,6 +23,7 @@ enum seat_state {
 	SEAT_BODY,    /* a message comes in */
 	SEAT_ASKS,    /* it waits for us: look-ups, the store */
 	SEAT_DELAYED, /* its answer is held back */
+	SEAT_READS,   /* it has logged in, and talks with its mailbox server */
 	SEAT_LEAVES,
 	SEAT_STATES
 };
@@ -32,6 +33,7 @@ extern const char *const seat_state_word[SEAT_STATES];
 /* What a seat shows. 128 bytes or less. */
 struct seat {
 	uint64_t session; /* its number, as in the log */
+	uint64_t user; /* memory_hash() of the login, as in the log; 0: nobody has logged in */
 	struct addr peer, via;
 	int64_t opened, moved; /* ms of now */
 	uint64_t bytes;

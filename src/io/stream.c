@@ -1,6 +1,7 @@
 #include "io/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -292,6 +293,43 @@ enum stream_got stream_write(struct stream *s, struct span *left)
 		} else if (errno != EINTR) {
 			return broken(s, errno);
 		}
+	}
+	return STREAM_GOT;
+}
+
+enum stream_got stream_splice_in(struct stream *s, int pipe, size_t max, size_t *n)
+{
+	ssize_t got;
+
+	if (!s->can_read)
+		return s->error ? STREAM_BROKEN : STREAM_AGAIN;
+	do
+		got = splice(s->watch.fd, NULL, pipe, NULL, max,
+			     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (got < 0 && errno == EINTR);
+	if (got == 0)
+		return STREAM_EOF;
+	if (got < 0 && errno != EAGAIN)
+		return broken(s, errno);
+	s->can_read = got > 0;
+	*n = got > 0 ? (size_t)got : 0;
+	return got > 0 ? STREAM_GOT : STREAM_AGAIN;
+}
+
+enum stream_got stream_splice_out(struct stream *s, int pipe, size_t *left)
+{
+	if (*left && !s->can_write)
+		return s->error ? STREAM_BROKEN : STREAM_AGAIN;
+	while (*left) {
+		ssize_t n = splice(pipe, NULL, s->watch.fd, NULL, *left,
+				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+		if (n > 0)
+			*left -= (size_t)n;
+		else if (n < 0 && errno == EAGAIN)
+			return wait_to_write(s);
+		else if (n == 0 || errno != EINTR)
+			return broken(s, n == 0 ? EPIPE : errno);
 	}
 	return STREAM_GOT;
 }

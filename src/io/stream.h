@@ -68,6 +68,13 @@ void stream_skip(struct stream *s, size_t n);
 /* Write from the front of *left; GOT when all of it is written. */
 enum stream_got stream_write(struct stream *s, struct span *left);
 
+/*
+ * The same without seeing the bytes: from the socket into a pipe, and from a pipe. Not inside
+ * TLS. The pipe must have had room, or *left bytes in it.
+ */
+enum stream_got stream_splice_in(struct stream *s, int pipe, size_t max, size_t *n);
+enum stream_got stream_splice_out(struct stream *s, int pipe, size_t *left);
+
 /* From now on send small writes at once (TCP_NODELAY); the first call only costs. */
 void stream_no_delay(struct stream *s);
 

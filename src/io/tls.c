@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "io/hello.h"
 #include "spec/limits.h"
 
 /* A name that a certificate is good for: "mx.example.org", or "*.example.org". */
@@ -19,7 +20,7 @@ struct name {
 /* What belongs to one connection. */
 struct of_ssl {
 	struct tls *tls;
-	uint64_t hello;
+	struct hello hello; /* of a client of ours */
 };
 
 struct tls {
@@ -166,57 +167,32 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 
 /* ---- what a client's program looks like ---------------------------------------------------- */
 
-static void hash_number(uint64_t *hash, unsigned n)
-{
-	*hash = (*hash ^ n) * UINT64_C(0x100000001b3); /* FNV-1a */
-}
-
-/* Random values that some programs offer (RFC 8701), and what comes and goes with resumption. */
-static bool is_fleeting(unsigned n)
-{
-	static const unsigned extensions[] = { TLSEXT_TYPE_padding,
-					       TLSEXT_TYPE_session_ticket,
-					       TLSEXT_TYPE_psk, TLSEXT_TYPE_early_data,
-					       TLSEXT_TYPE_cookie };
-
-	for (size_t i = 0; i < sizeof(extensions) / sizeof(*extensions); i++)
-		if (n == extensions[i])
-			return true;
-	return (n & 0x0f0f) == 0x0a0a && n >> 8 == (n & 0xff);
-}
-
-/* Ciphers and extensions, in the order in which they are offered. */
-static int on_client_hello(SSL *ssl, int *alert, void *arg)
+/* Each message of each side comes by here: only the first of the client's matters. */
+static void on_message(int from_us, int version, int type, const void *message, size_t n,
+		       SSL *ssl, void *arg)
 {
 	struct of_ssl *own = SSL_get_app_data(ssl);
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	const unsigned char *ciphers;
-	size_t n = SSL_client_hello_get0_ciphers(ssl, &ciphers), count;
-	int *types;
 
-	(void)alert;
+	(void)version;
 	(void)arg;
-	for (size_t i = 0; i + 1 < n; i += 2) {
-		unsigned one = (unsigned)ciphers[i] << 8 | ciphers[i + 1];
-
-		if ((one & 0x0f0f) != 0x0a0a)
-			hash_number(&hash, one);
-	}
-	if (SSL_client_hello_get1_extensions_present(ssl, &types, &count) == 1) {
-		for (size_t i = 0; i < count; i++)
-			if (!is_fleeting((unsigned)types[i]))
-				hash_number(&hash, 0x10000u + (unsigned)types[i]);
-		OPENSSL_free(types);
-	}
-	own->hello = hash;
-	return SSL_CLIENT_HELLO_SUCCESS;
+	if (from_us || type != SSL3_RT_HANDSHAKE || n == 0)
+		return;
+	hello_read(span_of(message, n), &own->hello);
+	SSL_set_msg_callback(ssl, NULL);
 }
 
 uint64_t tls_hello(const struct ssl_st *ssl)
 {
 	const struct of_ssl *own = SSL_get_app_data(ssl);
 
-	return own->hello;
+	return own->hello.hash;
+}
+
+struct span tls_hello_text(const struct ssl_st *ssl)
+{
+	const struct of_ssl *own = ssl ? SSL_get_app_data(ssl) : NULL;
+
+	return own ? span_of(own->hello.text, own->hello.text_n) : SPAN_NONE;
 }
 
 /* RFC 5929, 4.1: with the hash of the certificate's signature, but never a weak one. */
@@ -331,7 +307,6 @@ bool tls_add(struct tls *t, struct span chain, struct span key, struct err *err)
 	}
 	ERR_clear_error(); /* the end of the chain leaves one behind */
 	SSL_CTX_set_tlsext_servername_callback(c, on_server_name);
-	SSL_CTX_set_client_hello_cb(c, on_client_hello, NULL);
 	if (!add_names(t, c)) {
 		err_set(err, "out of memory");
 		goto fail;
@@ -428,8 +403,10 @@ struct ssl_st *tls_server(struct tls *t, int fd)
 {
 	SSL *ssl = t->count ? make_ssl(t, t->certificates[0], fd) : NULL;
 
-	if (ssl)
-		SSL_set_accept_state(ssl);
+	if (!ssl)
+		return NULL;
+	SSL_set_accept_state(ssl);
+	SSL_set_msg_callback(ssl, on_message);
 	return ssl;
 }
 

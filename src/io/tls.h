@@ -77,7 +77,7 @@ struct tls_facts {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher;
 	int bits;
-	uint64_t hello; /* of a client of ours: a hash of what its ClientHello offers; 0: none */
+	uint64_t hello; /* of a client of ours: a hash of its ClientHello (io/hello.h); 0: none */
 };
 
 /* What SCRAM-PLUS is bound to: tls-exporter (RFC 9266), tls-server-end-point (RFC 5929). */
@@ -85,6 +85,8 @@ struct tls_facts {
 size_t tls_binding(struct ssl_st *ssl, uint8_t out[TLS_BINDING_MAX]);
 /* For io/stream, whose tls_facts it completes. */
 uint64_t tls_hello(const struct ssl_st *ssl);
+/* The same as text (io/hello.h); empty without TLS. Good until ssl is released. */
+struct span tls_hello_text(const struct ssl_st *ssl);
 
 /* For io/stream: the server side of a connection; NULL: out of memory. */
 struct ssl_st *tls_server(struct tls *t, int fd);

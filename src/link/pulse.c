@@ -13,10 +13,12 @@
 
 #include "base/bug.h"
 #include "base/fields.h"
+#include "base/siphash.h"
 
-#define PULSE_MAGIC 0x48465031u /* "HFP1" */
-#define WORD	    ((uint64_t)sizeof(uint64_t))
-#define RING_WORDS  (PULSE_RING_BYTES / WORD)
+#define PULSE_MAGIC   0x48465031u /* "HFP1" */
+#define WORD	      ((uint64_t)sizeof(uint64_t))
+#define RING_WORDS    (PULSE_RING_BYTES / WORD)
+#define BACKEND_WORDS (sizeof(struct pulse_backend) / WORD)
 
 /* A reader that meets a writer this often in one call comes back later. */
 #define TRIES 16
@@ -44,8 +46,13 @@ struct shape {
 	_Atomic int64_t gauges[32];
 	_Atomic uint64_t oldest, end;
 	_Atomic uint64_t ring[RING_WORDS];
+	_Atomic uint64_t backends[BACKENDS_MAX][BACKEND_WORDS];
 };
 
+/* Before there were mailbox servers: one of such a program can still be read. */
+#define BYTES_BEFORE offsetof(struct shape, backends)
+
+_Static_assert(sizeof(struct pulse_backend) % 8 == 0, "rows are made of whole words");
 _Static_assert(EVENT_COUNT <= 128 && END_COUNT <= 32 && RECORD_COUNT <= 64 &&
 		       GAUGE_COUNT <= 32,
 	       "tables fit into the pulse");
@@ -81,6 +88,7 @@ struct pulse {
 
 struct pulse_reader {
 	const struct shape *shape;
+	bool has_backends;
 	int fd;
 	uint64_t at;	   /* the next record to read */
 	uint64_t seq;	   /* which it should be */
@@ -115,13 +123,14 @@ fail:
 	return false;
 }
 
-/* Map a pulse; the descriptor is the caller's. */
-static struct shape *map(int fd, int protection, struct err *err)
+/* Map a pulse of at least so many bytes; the descriptor is the caller's. */
+static struct shape *map(int fd, int protection, size_t least, struct err *err)
 {
 	struct stat st;
 	struct shape *shape;
 
-	if (fstat(fd, &st) != 0 || st.st_size != (off_t)sizeof(*shape)) {
+	if (fstat(fd, &st) != 0 ||
+	    (st.st_size != (off_t)sizeof(*shape) && st.st_size != (off_t)least)) {
 		err_set(err, "pulse: not the size of one");
 		return NULL;
 	}
@@ -130,7 +139,7 @@ static struct shape *map(int fd, int protection, struct err *err)
 		err_set(err, "pulse: %s", strerror(errno));
 		return NULL;
 	}
-	if (shape->magic != PULSE_MAGIC || shape->bytes != sizeof(*shape)) {
+	if (shape->magic != PULSE_MAGIC || shape->bytes != st.st_size) {
 		munmap(shape, sizeof(*shape));
 		err_set(err, "pulse: of another version");
 		return NULL;
@@ -156,7 +165,7 @@ static bool writer_on(struct pulse **out, struct shape *shape, int doorbell,
 
 bool pulse_open(struct pulse **out, int fd, int doorbell, struct err *err)
 {
-	struct shape *shape = map(fd, PROT_READ | PROT_WRITE, err);
+	struct shape *shape = map(fd, PROT_READ | PROT_WRITE, sizeof(*shape), err);
 
 	close(fd);
 	if (shape && writer_on(out, shape, doorbell, err))
@@ -218,6 +227,25 @@ void pulse_gauge_set(struct pulse *p, enum gauge g, int64_t value)
 {
 	BUG_IF(g >= GAUGE_COUNT);
 	atomic_store_explicit(&p->shape->gauges[g], value, memory_order_relaxed);
+}
+
+uint64_t pulse_backend_id(struct span name)
+{
+	/* against accidents: names are the administrator's */
+	static const uint64_t key[2] = { 0x6d61696c626f78, 0x736572766572 };
+
+	return siphash(key, name) | 1;
+}
+
+void pulse_backend(struct pulse *p, size_t i, const struct pulse_backend *b)
+{
+	uint64_t words[BACKEND_WORDS];
+
+	BUG_IF(i >= BACKENDS_MAX);
+	memcpy(words, b, sizeof(words));
+	for (size_t w = 0; w < BACKEND_WORDS; w++)
+		atomic_store_explicit(&p->shape->backends[i][w], words[w],
+				      memory_order_relaxed);
 }
 
 static uint64_t word_at(const struct shape *s, uint64_t position)
@@ -442,7 +470,7 @@ bool pulse_deed_read(struct span fields, struct pulse_deed *out)
 
 bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err)
 {
-	struct shape *shape = map(read_fd, PROT_READ, err);
+	struct shape *shape = map(read_fd, PROT_READ, BYTES_BEFORE, err);
 	struct pulse_reader *r;
 	off_t at = lseek(read_fd, 0, SEEK_CUR);
 
@@ -457,6 +485,7 @@ bool pulse_reader_open(struct pulse_reader **out, int read_fd, struct err *err)
 		return err_set(err, "pulse: out of memory");
 	}
 	r->shape = shape;
+	r->has_backends = shape->bytes == sizeof(*shape);
 	r->fd = read_fd;
 	r->at = at > 0 ? (uint64_t)at / WORD * WORD : 0;
 	r->seq_known = r->at == 0;
@@ -514,6 +543,24 @@ int64_t pulse_gauge_now(const struct pulse_reader *r, enum gauge g)
 {
 	BUG_IF(g >= GAUGE_COUNT);
 	return atomic_load_explicit(&r->shape->gauges[g], memory_order_relaxed);
+}
+
+/* A row that is being written is half old and half new: all of its numbers have been true. */
+bool pulse_backend_now(const struct pulse_reader *r, uint64_t id,
+		       struct pulse_backend *out)
+{
+	uint64_t words[BACKEND_WORDS];
+
+	for (size_t i = 0; r->has_backends && i < BACKENDS_MAX; i++) {
+		for (size_t w = 0; w < BACKEND_WORDS; w++)
+			words[w] = atomic_load_explicit(&r->shape->backends[i][w],
+							memory_order_relaxed);
+		memcpy(out, words, sizeof(words));
+		if (out->id == id && out->health[0] < BACKEND_HEALTHS &&
+		    out->health[1] < BACKEND_HEALTHS)
+			return true;
+	}
+	return false;
 }
 
 /* Was what we read at our place really there, all the time? Call after reading. */

@@ -39,6 +39,22 @@ enum gauge {
 	GAUGE_COUNT
 };
 
+/* What an edge sees of a mailbox server, in the order of conf.backends. */
+enum backend_health {
+	BACKEND_UNTRIED,
+	BACKEND_WELL,
+	BACKEND_ILL, /* it does not answer */
+	BACKEND_HEALTHS
+};
+
+struct pulse_backend {
+	uint64_t id;		   /* pulse_backend_id() of its name; 0: there is none */
+	uint32_t health[2];	   /* enum backend_health of its IMAP and of its POP3 */
+	uint32_t sessions;	   /* that talk with it now */
+	uint32_t addresses;	   /* that its names have, as far as they are known */
+	uint64_t logins, failures; /* since the edge's start */
+};
+
 struct pulse;	     /* the writer's side */
 struct pulse_reader; /* a reader's side */
 
@@ -56,6 +72,10 @@ void pulse_count(struct pulse *p, enum event e, uint64_t by);
 void pulse_count_end(struct pulse *p, enum end e);
 void pulse_gauge(struct pulse *p, enum gauge g, int64_t add);
 void pulse_gauge_set(struct pulse *p, enum gauge g, int64_t value);
+
+/* Configurations may differ for a moment, so a name tells them apart, not a number. */
+uint64_t pulse_backend_id(struct span name);
+void pulse_backend(struct pulse *p, size_t i, const struct pulse_backend *b);
 
 /*
  * Log one record: its kind, when (wall clock), from whom (NULL if nobody), and its fields
@@ -97,6 +117,10 @@ uint64_t pulse_counted(const struct pulse_reader *r, enum event e);
 uint64_t pulse_counted_end(const struct pulse_reader *r, enum end e);
 uint64_t pulse_counted_record(const struct pulse_reader *r, enum record kind);
 int64_t pulse_gauge_now(const struct pulse_reader *r, enum gauge g);
+
+/* What the role said of that mailbox server. False: it said nothing of it. */
+MUST bool pulse_backend_now(const struct pulse_reader *r, uint64_t id,
+			    struct pulse_backend *out);
 
 struct pulse_record {
 	enum record kind;

@@ -1,13 +1,14 @@
 /*
  * inside - what the parts of an inbound session share
  *
- * session.c knows when a session begins, waits and ends; mx.c what a peer may say and what
- * is answered; triage.c what is thought of it; mail.c what becomes of a message. Nobody
- * else includes this.
+ * session.c knows when a session begins, waits and ends; mx.c, imap.c and pop3.c what a peer
+ * may say and what is answered (dialogue.h); triage.c what is thought of it; mail.c what
+ * becomes of a message. Nobody else includes this.
  */
 #ifndef SESSION_INSIDE_H
 #define SESSION_INSIDE_H
 
+#include "session/dialogue.h"
 #include "session/session.h"
 
 /* session.marks */
@@ -48,11 +49,11 @@
 #define FIX_UP_MAX    400	       /* the fields that we add behind a header */
 #define CHUNK_SLACK \
 	(16u << 20) /* a chunk may be so far above the limit and is swallowed */
-#define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
 
 /* One step under way. */
 struct step {
 	struct session *s;
+	const struct dialogue *how;
 	const struct session_in *in;
 	const struct standing *standing; /* never NULL */
 	struct span left;		 /* not yet consumed */
@@ -72,28 +73,13 @@ void session_end_by(struct step *t, enum rule r);
 /* We wait in this phase until then. */
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline);
 struct span session_host(const struct session *s);
+/* Who has logged in wants a mailbox server, */
+void session_ask_backend(struct step *t);
+/* and from here on talks with it. */
+void session_relay(struct step *t);
 
-/* Talk with the peer until the input is used up, a question is open or it is over. */
-void mx_talk(struct step *t);
-/* Say the greeting and be ready for commands. */
-void mx_greet(struct step *t);
-/* The dialogue begins anew, without a greeting (after STARTTLS). */
-void mx_start_over(struct step *t);
-/* Answer what was asked last, and count it. */
-void mx_answer(struct step *t, enum reply r, struct span what);
-/* Likewise, because of a rule of the guard. */
-void mx_answer_by(struct step *t, enum rule r, struct span what);
-/* Say now what was held back. */
-void mx_say_held(struct step *t);
-/* Hold this back for a while. */
-void mx_hold(struct step *t, enum reply r, ms_t how_long);
-/* Print the reply; the peer has anew its time for a command. */
-void mx_say(struct step *t, enum reply r, struct span more);
-/* It is an offence to be answered like this. */
-void mx_refuse(struct step *t, enum reply r, enum event e, struct span what);
+/* Which offence is it to be answered like this? */
 enum event mx_offence(enum reply r);
-/* One more command is answered with 5xx. True: that is one too many. */
-bool mx_count_error(struct step *t);
 /* What the dialogue offers now. */
 unsigned mx_offers(const struct session *s);
 
@@ -104,9 +90,16 @@ void transaction_verdict(struct step *t, enum verdict v);
 
 /* Which mechanisms may be used now; none: 0. */
 unsigned login_mechanisms(const struct session *s);
-void login_auth(struct step *t, const struct smtp_event *ev);
-/* A line of an exchange. */
-void login_answer(struct step *t, const struct smtp_event *ev);
+/* Are plain passwords among what they take? */
+bool login_takes_passwords(const struct session *s);
+/* AUTH, AUTHENTICATE: the mechanism and, perhaps, the first message. */
+void login_auth(struct step *t, struct span argument);
+/* A line of an exchange; odd: it is none. */
+void login_answer(struct step *t, enum event odd, struct span text);
+/* LOGIN, USER and PASS: a name and a password, both in the room that was lent. */
+void login_password(struct step *t, struct span user, struct span secret);
+/* May it log in now? If not, it has heard so. */
+bool login_may(struct step *t);
 /* What auth said, or that it says nothing. */
 void login_challenge(struct step *t);
 void login_authed(struct step *t);
@@ -126,6 +119,16 @@ void submission_header(struct step *t, bool was_open);
 bool submission_end(struct step *t);
 /* The answer to DO_MAY_SEND. */
 void submission_verdict(struct step *t, enum verdict v);
+
+/* A box is open: serve it. */
+void maildrop_begin(struct step *t, const struct session_backend *b);
+/* A command of an open one, and the answers to questions about it. */
+void maildrop_command(struct step *t, const struct pop3_event *ev);
+void maildrop_quit(struct step *t);
+void maildrop_text(struct step *t);
+void maildrop_removed(struct step *t);
+/* Go on with an answer of many lines. False: not now. */
+bool maildrop_go_on(struct step *t);
 
 /* Limits as they are now. */
 ms_t triage_command_time(const struct step *t);

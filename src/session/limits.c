@@ -26,7 +26,8 @@ void limits_of(const struct settings *set, const bool observed[RULE_COUNT],
 	memcpy(out->observed, observed, sizeof(out->observed));
 }
 
-void limits_of_accounts(const struct settings *set, struct accounts_limits *out)
+void limits_of_accounts(const struct settings *set, const bool observed[RULE_COUNT],
+			struct accounts_limits *out)
 {
 	*out = (struct accounts_limits){
 		.delay = set->auth_delay,
@@ -37,6 +38,9 @@ void limits_of_accounts(const struct settings *set, struct accounts_limits *out)
 		.places = set->quota_places,
 		.device_life = set->auth_device,
 		.remember_wrong = set->auth_wrong,
+		.per_user = set->mailbox_user,
+		.per_network = set->mailbox_network,
+		.observe_limit = observed[RULE_ACCOUNT],
 		.observe = set->guard_mode == GUARD_OBSERVE,
 	};
 }

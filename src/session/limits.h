@@ -14,6 +14,7 @@
 /* observed: by enum rule, as in struct conf. */
 void limits_of(const struct settings *set, const bool observed[RULE_COUNT],
 	       struct guard_limits *out);
-void limits_of_accounts(const struct settings *set, struct accounts_limits *out);
+void limits_of_accounts(const struct settings *set, const bool observed[RULE_COUNT],
+			struct accounts_limits *out);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Logging in: AUTH and what follows it (RFC 4954).
+ * Logging in: AUTH and what follows it (RFC 4954), in SMTP, IMAP and POP3.
  *
  * wire/sasl reads, auth decides, and this brings the two together. Refusals of auth wait as
  * long as it says, and always read the same; nothing else here waits. Secrets are never
@@ -9,20 +9,16 @@
 
 #include "base/bug.h"
 
+/* Mechanisms that tell us the password. */
+#define PASSWORDS (1u << SASL_PLAIN | 1u << SASL_LOGIN)
+
 /* ---- what is offered --------------------------------------------------------------- */
-
-static bool is_loopback(const struct addr *a)
-{
-	static const struct addr six = { { [15] = 1 } };
-
-	return addr_is_v4(a) ? a->ip[12] == 127 : addr_eq(a, &six);
-}
 
 /* Would anybody else hear the password? */
 static bool is_safe(const struct session *s)
 {
 	return s->in_tls || s->conf->set.auth_clear ||
-	       (is_loopback(&s->peer.addr) && is_loopback(&s->via.addr));
+	       (addr_is_loopback(&s->peer.addr) && addr_is_loopback(&s->via.addr));
 }
 
 /*
@@ -37,7 +33,8 @@ static unsigned possible(const struct session *s)
 		without |= 1u << SASL_EXTERNAL;
 	if (!s->in_tls)
 		without |= 1u << SASL_SCRAM_SHA_256_PLUS;
-	return s->conf->mechanisms & ~without;
+	return (session_reads_mail(s) ? s->conf->mailbox_mechanisms : s->conf->mechanisms) &
+	       ~without;
 }
 
 unsigned login_mechanisms(const struct session *s)
@@ -45,6 +42,11 @@ unsigned login_mechanisms(const struct session *s)
 	if (!s->listener->auth || s->marks & MARK_LOGGED_IN || !is_safe(s))
 		return 0;
 	return possible(s);
+}
+
+bool login_takes_passwords(const struct session *s)
+{
+	return login_mechanisms(s) & PASSWORDS;
 }
 
 /* The exchange is over, and came to nothing. */
@@ -65,15 +67,15 @@ void login_forget(struct session *s)
 static void refuse(struct step *t, enum reply r, enum event e)
 {
 	forget(t->s);
-	mx_refuse(t, r, e, SPAN("AUTH"));
+	dialogue_refuse(t, r, e, SPAN("AUTH"));
 }
 
 static void put_off(struct step *t, ms_t delay)
 {
 	forget(t->s);
-	mx_hold(t, RE_AUTH_LATER, delay);
+	dialogue_hold(t, RE_AUTH_LATER, delay);
 	if (delay <= 0)
-		mx_say_held(t);
+		dialogue_say_held(t);
 }
 
 void login_later(struct step *t)
@@ -89,21 +91,33 @@ static void succeeded(struct step *t)
 	s->marks &= ~MARK_WELCOME;
 	s->marks |= MARK_LOGGED_IN;
 	s->sasl.at = SASL_IDLE;
-	s->smtp.offers &= ~SMTP_OFFERS_AUTH;
-	mx_say(t, RE_AUTH_OK, SPAN_NONE);
+	t->how->logged_in(t);
+}
+
+static void refuse_after(struct step *t, enum reply r, enum rule by, ms_t delay)
+{
+	bool enough = dialogue_count_error(t);
+
+	forget(t->s);
+	if (delay < t->standing->delay)
+		delay = t->standing->delay;
+	dialogue_hold(t, enough ? RE_TOO_MANY_ERRORS : r, delay);
+	t->s->held_by = by;
+	if (delay <= 0)
+		dialogue_say_held(t);
 }
 
 /* auth has told the log why; the client hears the same, whatever it was. */
 static void failed(struct step *t, ms_t delay)
 {
-	bool enough = mx_count_error(t);
+	refuse_after(t, RE_AUTH_FAILED, RULE_NONE, delay);
+}
 
-	forget(t->s);
-	if (delay < t->standing->delay)
-		delay = t->standing->delay;
-	mx_hold(t, enough ? RE_TOO_MANY_ERRORS : RE_AUTH_FAILED, delay);
-	if (delay <= 0)
-		mx_say_held(t);
+/* The password may well be right: it hears what is wrong, and how to have it explained. */
+static void over(struct step *t, ms_t delay)
+{
+	t->out->refused_by = RULE_ACCOUNT;
+	refuse_after(t, RE_LOGIN_OVER, RULE_ACCOUNT, delay);
 }
 
 /* The client has heard our last words, and had to answer them (RFC 4954, 4). */
@@ -137,7 +151,7 @@ static void bad(struct step *t, enum sasl_fault fault)
 
 static void challenge(struct step *t, struct span text)
 {
-	smtp_reply_challenge(&t->s->smtp, text, t->out->peer);
+	t->how->challenge(t->s, text, t->out->peer);
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
@@ -192,35 +206,56 @@ static void begin(struct step *t, struct span argument)
 	go_on(t, &ev);
 }
 
-void login_auth(struct step *t, const struct smtp_event *ev)
+bool login_may(struct step *t)
 {
-	struct session *s = t->s;
+	const struct session *s = t->s;
 
 	if (s->marks & MARK_LOGGED_IN)
-		mx_refuse(t, RE_AUTH_DONE, EV_BAD_SEQUENCE, SPAN("AUTH"));
+		dialogue_refuse(t, RE_AUTH_DONE, EV_BAD_SEQUENCE, SPAN("AUTH"));
 	else if (!s->listener->auth || !s->conf->mechanisms)
-		mx_refuse(t, RE_NOT_HERE, EV_AUTH_NOT_OFFERED, SPAN("AUTH"));
+		dialogue_refuse(t, RE_NOT_HERE, EV_AUTH_NOT_OFFERED, SPAN("AUTH"));
 	else if (!is_safe(s))
-		mx_refuse(t, RE_AUTH_TLS, EV_AUTH_CLEAR, SPAN("AUTH"));
-	else if (!(s->marks & MARK_ESMTP))
-		mx_refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("AUTH"));
+		dialogue_refuse(t, RE_AUTH_TLS, EV_AUTH_CLEAR, SPAN("AUTH"));
+	else if (!session_reads_mail(s) && !(s->marks & MARK_ESMTP))
+		dialogue_refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("AUTH"));
 	else
-		begin(t, ev->text);
+		return true;
+	return false;
 }
 
-void login_answer(struct step *t, const struct smtp_event *line)
+void login_auth(struct step *t, struct span argument)
+{
+	if (login_may(t))
+		begin(t, argument);
+}
+
+void login_password(struct step *t, struct span user, struct span secret)
 {
 	struct sasl_event ev;
 
-	if (line->odd == EV_LONG_LINE) {
+	if (!login_may(t))
+		return;
+	if (!login_takes_passwords(t->s)) {
+		refuse(t, RE_AUTH_MECHANISM, EV_BAD_ARGUMENT);
+		return;
+	}
+	ev = sasl_password(&t->s->sasl, user, secret);
+	go_on(t, &ev);
+}
+
+void login_answer(struct step *t, enum event odd, struct span text)
+{
+	struct sasl_event ev;
+
+	if (odd == EV_LONG_LINE) {
 		refuse(t, RE_AUTH_TOO_LONG, EV_AUTH_BROKEN);
-	} else if (line->odd != EV_NONE) {
-		session_see(t, line->odd);
+	} else if (odd != EV_NONE) {
+		session_see(t, odd);
 		refuse(t, RE_AUTH_BAD_BASE64, EV_AUTH_BROKEN);
 	} else if (!t->out->room) {
 		login_later(t);
 	} else {
-		ev = sasl_line(&t->s->sasl, line->text, t->out->room);
+		ev = sasl_line(&t->s->sasl, text, t->out->room);
 		go_on(t, &ev);
 	}
 }
@@ -260,14 +295,16 @@ void login_authed(struct step *t)
 	bool yes = a->result == AUTHED_YES, words = a->text.n != 0;
 
 	session_see(t, a->event);
-	if (a->result == AUTHED_LATER || a->text.n > SMTP_CHALLENGE_MAX ||
-	    (yes && !keep_login(s, a->login))) {
+	if (a->result == AUTHED_LATER || a->result == AUTHED_ASK ||
+	    a->text.n > SMTP_CHALLENGE_MAX || (yes && !keep_login(s, a->login))) {
 		put_off(t, a->delay);
 		return;
 	}
 	if (yes)
 		s->marks |= MARK_WELCOME | (a->held ? MARK_HOLD : 0);
-	if (words)
+	if (a->result == AUTHED_OVER)
+		over(t, a->delay);
+	else if (words)
 		last_words(t, a);
 	else if (yes)
 		succeeded(t);

@@ -241,7 +241,7 @@ static bool refuses(const struct session *s, unsigned marks)
 
 static void refuse_text(struct step *t)
 {
-	mx_answer(t, t->s->fault, SPAN_NONE);
+	dialogue_answer(t, t->s->fault, SPAN_NONE);
 	mail_drop(t);
 }
 
@@ -256,7 +256,7 @@ void mail_chunk_end(struct step *t, unsigned marks)
 	if (s->fault != RE_NONE)
 		refuse_text(t);
 	else
-		mx_answer(t, RE_CHUNK_OK, SPAN_NONE);
+		dialogue_answer(t, RE_CHUNK_OK, SPAN_NONE);
 }
 
 void mail_text_end(struct step *t, unsigned marks)
@@ -304,7 +304,7 @@ void mail_submitted(struct step *t, enum submitted how)
 	}
 	if (how == SUBMITTED_OVER)
 		session_see(t, EV_OVER_QUOTA);
-	mx_answer(t,
+	dialogue_answer(t,
 		  how == SUBMITTED_NO_ROOM ? RE_NO_ROOM
 		  : how == SUBMITTED_OVER  ? RE_OVER_QUOTA
 					   : RE_TRY_LATER,

@@ -6,126 +6,10 @@
 
 /* ---- answers ----------------------------------------------------------------------- */
 
-/* Would one more of a kind be too much? Then the session is over. */
-static bool too_many(struct step *t, uint32_t *count, int64_t max, enum reply r,
-		     enum event e, enum end why)
-{
-	if (++*count <= max)
-		return false;
-	session_see(t, e);
-	session_end_with(t, r, why);
-	return true;
-}
-
-/* With little room, fewer. */
-static int64_t most_errors(const struct step *t, int64_t max)
-{
-	int64_t now = t->standing->errors;
-
-	return now > 0 && now < max ? now : max;
-}
-
-static bool too_many_errors(struct step *t, uint32_t *count, int64_t max)
-{
-	return too_many(t, count, most_errors(t, max), RE_TOO_MANY_ERRORS,
-			EV_TOO_MANY_ERRORS, END_ERRORS);
-}
-
-bool mx_count_error(struct step *t)
-{
-	return ++t->s->errors > most_errors(t, t->s->conf->set.errors);
-}
-
-/* Commands that bring no mail nearer. */
-static bool too_much_junk(struct step *t)
-{
-	int64_t now = t->standing->junk;
-
-	return too_many(t, &t->s->junk, now > 0 ? now : t->s->conf->set.junk,
-			RE_TOO_MANY_JUNK, EV_TOO_MANY_JUNK, END_JUNK);
-}
-
-/* Print the reply; the peer has anew its time for a command. */
-void mx_say(struct step *t, enum reply r, struct span more)
-{
-	smtp_reply(&t->s->smtp, r, more, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
-}
-
-static void say_by(struct step *t, enum reply r, enum rule by)
-{
-	uint8_t mem[RULE_TEXT_MAX];
-
-	mx_say(t, r, by == RULE_NONE ? SPAN_NONE : triage_rule_text(t, by, mem));
-}
-
-/* Who offends waits for the answer, if its standing says so. */
-static void say_in_time(struct step *t, enum reply r, enum rule by)
-{
-	if (t->standing->delay <= 0 || reply_table[r].code < 400) {
-		say_by(t, r, by);
-		return;
-	}
-	mx_hold(t, r, t->standing->delay);
-	t->s->held_by = by;
-}
-
-void mx_hold(struct step *t, enum reply r, ms_t how_long)
-{
-	t->s->held = r;
-	t->s->held_by = RULE_NONE;
-	session_wait(t, PHASE_DELAY, t->now + how_long);
-}
-
-void mx_say_held(struct step *t)
-{
-	if (t->s->held == RE_TOO_MANY_ERRORS) {
-		session_see(t, EV_TOO_MANY_ERRORS);
-		session_end_with(t, t->s->held, END_ERRORS);
-		return;
-	}
-	say_by(t, t->s->held, t->s->held_by);
-}
-
-static void note_refusal(struct step *t, enum reply r, struct span what)
-{
-	if (reply_table[r].code >= 400)
-		t->out->refused = (struct session_refusal){ .reply = r, .text = what };
-}
-
-/* 4xx are our troubles and limits; only 5xx are the peer's mistakes. */
-static void answer(struct step *t, enum reply r, enum rule by, struct span what)
-{
-	struct session *s = t->s;
-
-	note_refusal(t, r, what);
-	if (reply_table[r].code >= 500 &&
-	    too_many_errors(t, &s->errors, s->conf->set.errors))
-		return;
-	say_in_time(t, r, by);
-}
-
-void mx_answer(struct step *t, enum reply r, struct span what)
-{
-	answer(t, r, RULE_NONE, what);
-}
-
-void mx_answer_by(struct step *t, enum rule r, struct span what)
-{
-	t->out->refused_by = r;
-	answer(t, rule_table[r].reply, r, what);
-}
-
 /* Which offence is it to be answered like this? */
 enum event mx_offence(enum reply r)
 {
 	return r == RE_UTF8_NEEDED || r == RE_NEEDS_UTF8 ? EV_EIGHT_BIT : EV_BAD_ARGUMENT;
-}
-
-void mx_refuse(struct step *t, enum reply r, enum event e, struct span what)
-{
-	session_see(t, e);
-	mx_answer(t, r, what);
 }
 
 /* ---- greeting ---------------------------------------------------------------------- */
@@ -133,10 +17,7 @@ void mx_refuse(struct step *t, enum reply r, enum event e, struct span what)
 unsigned mx_offers(const struct session *s)
 {
 	const struct settings *set = &s->conf->set;
-	bool tls = s->listener->tls == TLS_START && (s->marks & MARK_TLS_READY) &&
-		   !s->in_tls;
-
-	bool auth = login_mechanisms(s) != 0;
+	bool tls = dialogue_offers_tls(s), auth = login_mechanisms(s) != 0;
 
 	return (set->chunking ? SMTP_OFFERS_CHUNKING : 0) |
 	       (set->utf8 ? SMTP_OFFERS_UTF8 : 0) | (tls ? SMTP_OFFERS_TLS : 0) |
@@ -146,7 +27,7 @@ unsigned mx_offers(const struct session *s)
 	       (set->bare_newlines == BARE_NORMALISE ? SMTP_NORMALISES : 0);
 }
 
-void mx_start_over(struct step *t)
+static void start_over(struct step *t)
 {
 	struct session *s = t->s;
 
@@ -158,9 +39,9 @@ void mx_start_over(struct step *t)
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
-void mx_greet(struct step *t)
+static void greet(struct step *t)
 {
-	mx_start_over(t);
+	start_over(t);
 	t->s->marks |= MARK_GREETED;
 	smtp_print_greeting(session_host(t->s), t->out->peer);
 }
@@ -193,7 +74,7 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	struct buf mechanisms;
 
 	if (!is_name(ev->text)) {
-		mx_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
+		dialogue_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
 		return;
 	}
 	mail_drop(t);
@@ -201,7 +82,7 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	triage_hello(t);
 	s->marks &= ~MARK_ESMTP;
 	if (ev->verb == SMTP_HELO) {
-		mx_say(t, RE_HELO, ehlo.host);
+		dialogue_say(t, RE_HELO, ehlo.host);
 		return;
 	}
 	s->marks |= MARK_ESMTP;
@@ -212,29 +93,6 @@ static void hello(struct step *t, const struct smtp_event *ev)
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
-/* What came in the clear behind STARTTLS was never meant for us (RFC 3207, 6). */
-static void starttls(struct step *t)
-{
-	struct session *s = t->s;
-
-	if (s->in_tls) {
-		mx_refuse(t, RE_BAD_SEQUENCE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
-	} else if (s->listener->tls != TLS_START) {
-		mx_refuse(t, RE_NOT_HERE, EV_BAD_SEQUENCE, SPAN("STARTTLS"));
-	} else if (!(s->smtp.offers & SMTP_OFFERS_TLS)) {
-		mx_answer(t, RE_TLS_UNAVAILABLE, SPAN_NONE);
-	} else if (t->standing->handshake_over) {
-		mx_refuse(t, RE_TLS_UNAVAILABLE, EV_HANDSHAKE_OVER, SPAN("STARTTLS"));
-	} else if (t->left.n) {
-		session_see(t, EV_TLS_PIPELINED);
-		session_end_with(t, RE_GO_AWAY, END_ABUSE);
-	} else {
-		mx_say(t, RE_TLS_GO, SPAN_NONE);
-		t->out->orders |= DO_TLS;
-		session_wait(t, PHASE_TLS, t->now + triage_tls_time(t));
-	}
-}
-
 /* A front that we trust tells who its client is; all begins anew, greeting included. */
 static void xclient(struct step *t, struct span text)
 {
@@ -242,11 +100,11 @@ static void xclient(struct step *t, struct span text)
 	struct xclient x;
 
 	if (!(s->marks & MARK_XCLIENT)) {
-		mx_refuse(t, RE_XCLIENT_DENIED, EV_XCLIENT_DENIED, text);
+		dialogue_refuse(t, RE_XCLIENT_DENIED, EV_XCLIENT_DENIED, text);
 		return;
 	}
 	if (!xclient_parse(text, &x)) {
-		mx_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, text);
+		dialogue_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, text);
 		return;
 	}
 	if (x.has_addr)
@@ -260,7 +118,7 @@ static void xclient(struct step *t, struct span text)
 	s->smtp.offers = mx_offers(s);
 	if (x.has_helo)
 		keep_helo(s, span_of(x.helo, x.helo_n));
-	mx_say(t, RE_GREETING, session_host(s));
+	dialogue_say(t, RE_GREETING, session_host(s));
 }
 
 /* ---- verbs ------------------------------------------------------------------------- */
@@ -274,7 +132,7 @@ static void begin_text(struct step *t)
 static void data(struct step *t)
 {
 	if (t->s->smtp.binary) {
-		mx_refuse(t, RE_BINARY_DATA, EV_BAD_SEQUENCE, SPAN("DATA"));
+		dialogue_refuse(t, RE_BINARY_DATA, EV_BAD_SEQUENCE, SPAN("DATA"));
 		return;
 	}
 	smtp_reply(&t->s->smtp, RE_SEND_BODY, SPAN_NONE, t->out->peer);
@@ -316,10 +174,10 @@ static void query(struct step *t, const struct smtp_event *ev)
 	enum reply r = envelope_query_check(ev->text, t->s->smtp.offers);
 
 	if (r != RE_NONE)
-		mx_refuse(t, r, mx_offence(r), ev->text);
+		dialogue_refuse(t, r, mx_offence(r), ev->text);
 	else
-		mx_refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY,
-			  ev->text);
+		dialogue_refuse(t, ev->verb == SMTP_VRFY ? RE_VRFY : RE_NOT_HERE, EV_VRFY,
+				ev->text);
 }
 
 static bool is_junk(enum smtp_verb v)
@@ -330,7 +188,7 @@ static bool is_junk(enum smtp_verb v)
 
 static void verb(struct step *t, const struct smtp_event *ev)
 {
-	if (is_junk(ev->verb) && too_much_junk(t))
+	if (is_junk(ev->verb) && dialogue_too_much_junk(t))
 		return;
 	if (ev->must_be_last && ev->verb != SMTP_STARTTLS && t->left.n)
 		session_see(t, EV_PIPELINED_EARLY);
@@ -340,10 +198,10 @@ static void verb(struct step *t, const struct smtp_event *ev)
 		hello(t, ev);
 		break;
 	case SMTP_STARTTLS:
-		starttls(t);
+		dialogue_starttls(t);
 		break;
 	case SMTP_AUTH:
-		login_auth(t, ev);
+		login_auth(t, ev->text);
 		break;
 	case SMTP_XCLIENT:
 		xclient(t, ev->text);
@@ -362,20 +220,20 @@ static void verb(struct step *t, const struct smtp_event *ev)
 		break;
 	case SMTP_RSET:
 		mail_drop(t);
-		mx_say(t, RE_OK, SPAN_NONE);
+		dialogue_say(t, RE_OK, SPAN_NONE);
 		break;
 	case SMTP_NOOP:
-		mx_say(t, RE_OK, SPAN_NONE);
+		dialogue_say(t, RE_OK, SPAN_NONE);
 		break;
 	case SMTP_VRFY:
 	case SMTP_EXPN:
 		query(t, ev);
 		break;
 	case SMTP_HELP:
-		mx_say(t, RE_HELP, SPAN_NONE);
+		dialogue_say(t, RE_HELP, SPAN_NONE);
 		break;
 	case SMTP_QUIT:
-		mx_say(t, RE_BYE, SPAN_NONE);
+		dialogue_say(t, RE_BYE, SPAN_NONE);
 		session_end(t, END_QUIT);
 		break;
 	case SMTP_NONE:
@@ -385,29 +243,6 @@ static void verb(struct step *t, const struct smtp_event *ev)
 	case SMTP_REFUSED:
 	case SMTP_VERB_COUNT:
 		BUG_IF(true);
-	}
-}
-
-static void bad(struct step *t, const struct smtp_event *ev)
-{
-	struct session *s = t->s;
-
-	session_see(t, ev->odd);
-	if (ev->odd == EV_NOT_SMTP) {
-		note_refusal(t, RE_GO_AWAY, ev->text);
-		session_end_with(t, RE_GO_AWAY, END_ABUSE);
-	} else if (ev->odd == EV_UNKNOWN_VERB &&
-		   too_many_errors(t, &s->unknown, s->conf->set.unknown_verbs)) {
-		return;
-	} else if (ev->odd == EV_NONE) { /* a consequence of what we refused */
-		note_refusal(t, ev->say, ev->text);
-		mx_say(t, ev->say, SPAN_NONE);
-	} else {
-		mx_answer(t, ev->say, ev->text);
-		if (ev->lost && s->phase == PHASE_DELAY)
-			mx_say_held(t); /* it ends here: nobody would hear it later */
-		if (ev->lost && s->phase != PHASE_OVER)
-			session_end(t, END_ABUSE);
 	}
 }
 
@@ -474,34 +309,23 @@ static void event(struct step *t, const struct smtp_event *ev)
 		mail_text_end(t, ev->marks);
 		break;
 	case SMTP_ANSWER:
-		login_answer(t, ev);
+		login_answer(t, ev->odd, ev->text);
 		break;
 	case SMTP_BAD:
 		t->s->commands++;
-		bad(t, ev);
+		dialogue_bad(t, ev->odd, ev->say, ev->text, ev->lost);
 		break;
 	}
 }
 
-static bool is_time_to_stop(const struct session *s)
-{
-	bool unheard = (s->marks & MARK_UNHEARD) && s->messages == 0;
-
-	return (s->marks & MARK_STOP) && !(s->marks & MARK_MAIL) && !unheard;
-}
-
-void mx_talk(struct step *t)
+static void talk(struct step *t)
 {
 	struct session *s = t->s;
 
 	while (s->phase == PHASE_TALK && buf_room(t->out->peer) >= REPLY_MAX) {
 		struct smtp_event ev;
 
-		if (is_time_to_stop(s)) {
-			session_end_with(t, RE_STOPPING, END_SHUTDOWN);
-			return;
-		}
-		if (triage_waits(t))
+		if (dialogue_stops(t) || triage_waits(t))
 			return;
 		if (wants_room(t)) {
 			ask_for_room(t);
@@ -524,3 +348,31 @@ void mx_talk(struct step *t)
 		event(t, &ev);
 	}
 }
+
+/* ---- for who does not know what SMTP is ---------------------------------------------- */
+
+static void reply(struct session *s, enum reply r, struct span more, struct buf *out)
+{
+	smtp_reply(&s->smtp, r, more, out);
+}
+
+static void challenge(struct session *s, struct span text, struct buf *out)
+{
+	smtp_reply_challenge(&s->smtp, text, out);
+}
+
+static void logged_in(struct step *t)
+{
+	t->s->smtp.offers &= ~SMTP_OFFERS_AUTH;
+	dialogue_say(t, RE_AUTH_OK, SPAN_NONE);
+}
+
+const struct dialogue mx_dialogue = {
+	.start_over = start_over,
+	.greet = greet,
+	.talk = talk,
+	.reply = reply,
+	.challenge = challenge,
+	.last_word = reply_print,
+	.logged_in = logged_in,
+};

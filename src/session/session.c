@@ -36,6 +36,12 @@ struct span session_host(const struct session *s)
 	return host.n ? host : SPAN("localhost");
 }
 
+bool session_reads_mail(const struct session *s)
+{
+	return s->listener->service == SERVICE_IMAP ||
+	       s->listener->service == SERVICE_POP3;
+}
+
 bool session_has_letter(const struct session *s)
 {
 	return (s->marks & MARK_MAIL) != 0;
@@ -45,8 +51,7 @@ bool session_has_letter(const struct session *s)
 
 static bool in_message(const struct session *s)
 {
-	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp) &&
-	       s->phase != PHASE_SUBMIT;
+	return session_in_text(s) && s->phase != PHASE_SUBMIT;
 }
 
 /*
@@ -100,7 +105,7 @@ static void last_word(struct step *t, enum reply r, struct span more)
 {
 	t->out->refused.reply = r;
 	if (buf_room(t->out->peer) >= LAST_WORD_MAX + more.n)
-		reply_print(r, more, t->out->peer);
+		t->how->last_word(r, more, t->out->peer);
 }
 
 void session_end_with(struct step *t, enum reply r, enum end why)
@@ -116,6 +121,24 @@ void session_end_by(struct step *t, enum rule r)
 	t->out->refused_by = r;
 	last_word(t, rule_table[r].reply, triage_rule_text(t, r, mem));
 	session_end(t, END_REFUSED);
+}
+
+/* ---- mailbox servers --------------------------------------------------------------- */
+
+void session_ask_backend(struct step *t)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	t->out->orders |= DO_BACKEND;
+	/* edge/ keeps the time; this is for when it does not */
+	session_wait(t, PHASE_BACKEND,
+		     t->now + set->backend_connect + set->backend_reply + ROLE_WAIT);
+}
+
+void session_relay(struct step *t)
+{
+	t->out->orders |= DO_RELAY;
+	session_wait(t, PHASE_RELAY, MS_NEVER);
 }
 
 /* ---- beginnings -------------------------------------------------------------------- */
@@ -140,7 +163,8 @@ void session_init(struct session *s, const struct session_setup *setup)
 		.deadline = MS_NEVER,
 		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
 	};
-	smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
+	if (!session_reads_mail(s))
+		smtp_init(&s->smtp, (size_t)setup->conf->set.line_max, 0);
 	if (!*setup->listener->path)
 		return;
 	s->marks |= MARK_LOCAL | (setup->any_sender ? MARK_ANY_SENDER : 0);
@@ -149,6 +173,17 @@ void session_init(struct session *s, const struct session_setup *setup)
 		s->sasl.user_n = (uint8_t)setup->login.n;
 		memcpy(s->sasl.user, setup->login.p, setup->login.n);
 	}
+}
+
+bool session_is_let_in(const struct session *s)
+{
+	return s->marks & (MARK_LOGGED_IN | MARK_WELCOME);
+}
+
+void session_print_refusal(enum service service, enum reply r, struct span more,
+			   struct buf *out)
+{
+	dialogue_of(service)->last_word(r, more, out);
 }
 
 struct span session_login(const struct session *s)
@@ -167,6 +202,17 @@ bool session_in_exchange(const struct session *s)
 	       (s->sasl.at == SASL_AT_AUTH || s->sasl.at == SASL_AT_ANSWER);
 }
 
+bool session_reads_text(const struct session *s)
+{
+	return s->listener->service == SERVICE_POP3 && s->phase != PHASE_OVER &&
+	       (s->maildrop.says == MAILDROP_OPENS || s->maildrop.says == MAILDROP_TEXT);
+}
+
+bool session_in_text(const struct session *s)
+{
+	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp);
+}
+
 bool session_checks_from(const struct session *s)
 {
 	return submission_is(s);
@@ -174,14 +220,14 @@ bool session_checks_from(const struct session *s)
 
 size_t session_item_room(const struct session *s)
 {
-	return (s->smtp.offers & SMTP_OFFERS_DSN ? ITEM_MAX : ADDRESS_MAX) + 2;
+	return (submission_is(s) ? ITEM_MAX : ADDRESS_MAX) + 2;
 }
 
 /* Greet now, or listen for a while who cannot wait. */
 static void welcome(struct step *t)
 {
 	if (triage_greets_at_once(t))
-		mx_greet(t);
+		t->how->greet(t);
 	else
 		session_wait(t, PHASE_WAIT, t->now + t->s->conf->set.greet_delay);
 }
@@ -252,14 +298,14 @@ static void read_early(struct step *t)
 	bool early = t->s->marks & MARK_EARLY;
 
 	if (!early && triage_greets_at_once(t)) {
-		mx_greet(t);
+		t->how->greet(t);
 		return;
 	}
 	if (!early && t->left.n) {
 		t->s->marks |= MARK_EARLY;
 		session_see(t, EV_EARLY_TALK);
 		if (triage_observes(t, RULE_EARLY)) {
-			mx_greet(t);
+			t->how->greet(t);
 			return;
 		}
 	}
@@ -274,7 +320,7 @@ static void end_wait(struct step *t)
 		session_end_by(t, RULE_EARLY);
 	} else {
 		t->out->passed = true;
-		mx_greet(t);
+		t->how->greet(t);
 	}
 }
 
@@ -307,7 +353,7 @@ static void in_tls_now(struct step *t)
 	if (t->in->tls)
 		s->tls = *t->in->tls;
 	if (s->marks & MARK_GREETED)
-		mx_start_over(t);
+		t->how->start_over(t);
 	else
 		welcome(t);
 }
@@ -332,9 +378,20 @@ static ms_t slow_at(const struct session *s)
 	return s->text_since + (earned > RATE_GRACE ? earned : RATE_GRACE);
 }
 
+/* Who reads mail has only so long to log in; what we take ourselves does not count. */
+static ms_t login_over_at(const struct session *s)
+{
+	if (s->marks & MARK_LOGGED_IN || s->phase == PHASE_AUTH ||
+	    s->phase == PHASE_BACKEND || s->phase == PHASE_DELAY)
+		return MS_NEVER;
+	return s->opened_at + s->conf->set.mailbox_login;
+}
+
 /* The end of the whole session; a store at work is waited for. */
 static ms_t session_over_at(const struct session *s)
 {
+	if (session_reads_mail(s))
+		return login_over_at(s);
 	return s->phase == PHASE_SUBMIT ? MS_NEVER
 					: s->opened_at + s->conf->set.session_timeout;
 }
@@ -346,7 +403,7 @@ static ms_t earlier(ms_t a, ms_t b)
 
 static ms_t wake_at(const struct session *s)
 {
-	if (s->phase == PHASE_OVER)
+	if (s->phase == PHASE_OVER || s->phase == PHASE_RELAY)
 		return MS_NEVER;
 	return earlier(s->deadline, earlier(slow_at(s), session_over_at(s)));
 }
@@ -363,6 +420,8 @@ static void timed_out(struct step *t)
 
 static void deadline_passed(struct step *t)
 {
+	static const struct session_backend none = { .result = BACKEND_DOWN };
+
 	switch (t->s->phase) {
 	case PHASE_PROXY:
 		session_see(t, EV_PROXY_BAD);
@@ -394,9 +453,16 @@ static void deadline_passed(struct step *t)
 		triage_waited(t, true);
 		break;
 	case PHASE_DELAY:
-		mx_say_held(t);
+		dialogue_say_held(t);
+		break;
+	case PHASE_BACKEND:
+		t->how->backend(t, &none);
+		break;
+	case PHASE_BOX:
+		session_end_with(t, RE_INTERNAL, END_OURS);
 		break;
 	case PHASE_OPEN:
+	case PHASE_RELAY:
 	case PHASE_OVER:
 		break;
 	}
@@ -433,6 +499,16 @@ static void stop(struct step *t)
 		end_by(t, END_SHUTDOWN, DO_ABORT);
 }
 
+/*
+ * It will say nothing more, and has said nothing that waits for its login. (In SMTP nothing
+ * may be behind AUTH.)
+ */
+static bool has_left(const struct step *t)
+{
+	return (t->s->phase == PHASE_AUTH || t->s->phase == PHASE_BACKEND) &&
+	       (!session_reads_mail(t->s) || !t->left.n);
+}
+
 static void happened(struct step *t)
 {
 	struct session *s = t->s;
@@ -446,7 +522,7 @@ static void happened(struct step *t)
 		break;
 	case IN_EOF:
 		s->marks |= MARK_EOF;
-		if (s->phase == PHASE_AUTH) /* nothing may be behind AUTH: it has left */
+		if (has_left(t))
 			session_end(t, END_HUNG_UP);
 		break;
 	case IN_BROKEN:
@@ -491,6 +567,18 @@ static void happened(struct step *t)
 		if (s->phase == PHASE_AUTH)
 			login_authed(t);
 		break;
+	case IN_BACKEND:
+		if (s->phase == PHASE_BACKEND)
+			t->how->backend(t, t->in->backend);
+		break;
+	case IN_TEXT:
+		if (s->phase == PHASE_BOX)
+			maildrop_text(t);
+		break;
+	case IN_REMOVED:
+		if (s->phase == PHASE_BOX)
+			maildrop_removed(t);
+		break;
 	}
 }
 
@@ -502,7 +590,7 @@ static void read_on(struct step *t)
 	if (t->s->phase == PHASE_WAIT)
 		read_early(t);
 	if (t->s->phase == PHASE_TALK)
-		mx_talk(t);
+		t->how->talk(t);
 	if (t->s->phase == PHASE_OVER)
 		t->left = span_skip(t->left, t->left.n);
 }
@@ -511,7 +599,12 @@ void session_step(struct session *s, const struct session_in *in, ms_t now,
 		  struct session_out *out)
 {
 	static const struct standing nothing;
-	struct step t = { .s = s, .in = in, .left = in->bytes, .now = now, .out = out };
+	struct step t = { .s = s,
+			  .how = dialogue_of(s->listener->service),
+			  .in = in,
+			  .left = in->bytes,
+			  .now = now,
+			  .out = out };
 
 	t.standing = in->standing ? in->standing : &nothing;
 	triage_learn(&t);

@@ -14,9 +14,10 @@
  *   were received and not yet consumed, and with all members below `bytes` filled in.
  *   out is zeroed but for peer, letter and room.
  * - Bytes stay unconsumed while a line is incomplete, while a question is open (VERIFY,
- *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND), while an answer is held back (DELAY), and while out->peer
- *   has less room than REPLY_MAX. After the last of these, come back with IN_BYTES once
- *   what was said has been sent; after a question, its answer is the step that goes on;
+ *   ROOM, SUBMIT, TLS, FACTS, AUTH, MAY_SEND, BACKEND, TEXT, REMOVE), while an answer is held
+ *   back (DELAY), and while out->peer has less room than REPLY_MAX. After the last of these,
+ *   come back with IN_BYTES once what was said has been sent; after a question, its answer is
+ *   the step that goes on;
  *   what is held back is said when IN_TIME comes. Meanwhile read nothing from the peer.
  * - An answer that comes when its question is no longer open is ignored (the session may
  *   have given up waiting); an answer to an older question of the same kind is for edge/
@@ -30,6 +31,7 @@
  *
  *     [DO_DROP]  then at most one of  DO_VERIFY, DO_ROOM, DO_SUBMIT, DO_TLS,
  *                                     DO_FACTS, DO_AUTH, DO_AUTH_MORE, DO_MAY_SEND,
+ *                                     DO_BACKEND, DO_RELAY, DO_TEXT, DO_REMOVE,
  *                                     DO_CLOSE, DO_ABORT
  *
  * DO_DROP is about the transaction that was under way when the step began: its spool file
@@ -49,10 +51,14 @@
 #include "base/time.h"
 #include "conf/conf.h"
 #include "session/standing.h"
+#include "spec/box.h"
 #include "spec/ends.h"
 #include "spec/events.h"
 #include "spec/messages.h"
 #include "wire/header.h"
+#include "wire/imap.h"
+#include "wire/pop3.h"
+#include "wire/pop3_text.h"
 #include "wire/sasl.h"
 #include "wire/smtp.h"
 
@@ -72,6 +78,9 @@ enum session_in_kind {
 	IN_FACTS, /* the answer to DO_FACTS: standing->facts is as good as it will get */
 	IN_CHALLENGE, /* an answer to DO_AUTH(_MORE): say text to the client */
 	IN_AUTHED,    /* the other one: authed */
+	IN_BACKEND,   /* the answer to DO_BACKEND: backend */
+	IN_TEXT,      /* the answer to DO_TEXT: box->text */
+	IN_REMOVED,   /* the answer to DO_REMOVE: box->left */
 };
 
 /* What came of an exchange; see messages.def. Texts are good for this step. */
@@ -81,6 +90,35 @@ struct session_authed {
 	ms_t delay;	  /* before a refusal is told */
 	bool held;	  /* what it sends is to be held */
 	struct span login, text;
+};
+
+/* How it went with the mailbox server. */
+enum session_backend_result {
+	BACKEND_READY, /* logged in there: relay */
+	BACKEND_BOX,   /* there is none: POP3 from our own Maildir, which is open now */
+	BACKEND_DENIES, /* it does not take a login that we take: our administrator's problem */
+	BACKEND_LIMITS, /* it has too many sessions of this user: [LIMIT], [IN-USE] */
+	BACKEND_DOWN,	/* it does not answer: [UNAVAILABLE], [SYS/TEMP] */
+	BACKEND_RESULTS
+};
+
+/* Texts are good for this step. */
+struct session_backend {
+	enum session_backend_result result;
+	struct span capability; /* IMAP: what it offers now, without "CAPABILITY "; may be empty */
+	uint32_t count; /* BOX: messages, and their size together */
+	uint64_t bytes;
+};
+
+/* The Maildir that BACKEND_BOX is about, in every step from there on. */
+struct session_box {
+	const struct box_item *items; /* of struct session_backend's count */
+	uint8_t *removed; /* a bit for each: the session writes it, for DO_REMOVE */
+	struct span text; /* of the message under way, not yet taken */
+	bool text_ends;	  /* nothing comes behind it */
+	bool text_gone;	  /* it is not there any more, or cannot be read, */
+	bool lost;	  /* because we failed */
+	uint32_t left;	  /* IN_REMOVED: so many could not be removed */
 };
 
 /* DO_AUTH: what somebody wants to log in with. Spans point into the room and the input. */
@@ -104,8 +142,12 @@ struct session_in {
 	enum submitted submitted;
 	struct span text; /* of IN_CHALLENGE */
 	const struct session_authed *authed;
+	const struct session_backend *backend;
+	const struct session_box *box; /* NULL: none is open */
 	/* who gets mail here: a mapped rcptmap that rcptmap_ok() found good */
 	struct span recipients;
+	/* what the mailbox servers offer before a login (IMAP), if that is known */
+	struct span offers;
 	bool storage_full;
 	int64_t wall; /* wall clock, for the trace field */
 	/* The queue id that the next message will have: taken if queue_id is it afterwards. */
@@ -170,6 +212,21 @@ static inline struct span session_item_params(struct span item)
 #define DO_MAY_SEND \
 	(1u << 10) /* ask whether session_login() may send from out->address */
 
+/* IMAP, POP3: have session_login()'s mailbox server ready, logged in. IN_BACKEND comes. */
+#define DO_BACKEND (1u << 11)
+/*
+ * Our last words are in out->peer; behind them client and mailbox server talk with each
+ * other, beginning with the bytes that were not consumed. There are no more steps.
+ */
+#define DO_RELAY (1u << 12)
+/*
+ * POP3 from our own Maildir. Have some text of message out->number in session_in.box, the
+ * first of it unless session_reads_text() was true before; once that is false, nobody wants
+ * the rest.
+ */
+#define DO_TEXT	  (1u << 13)
+#define DO_REMOVE (1u << 14) /* remove what is marked, if anything is; close the box */
+
 /* The last refusal, for the log: reply is RE_NONE if there was none in this step. */
 struct session_refusal {
 	enum reply reply;
@@ -191,8 +248,12 @@ struct session_out {
 	struct session_refusal refused;
 	/* The rule of the guard that refused in this step; RULE_NONE: none did. */
 	enum rule refused_by;
-	bool only_observed;  /* it would have, but guard.observe has it */
-	bool passed;	     /* the client has waited for our greeting */
+	bool only_observed; /* it would have, but guard.observe has it */
+	bool passed;	    /* the client has waited for our greeting */
+	uint32_t number;    /* DO_TEXT: which message, from 0 */
+	size_t text_used;   /* how much of box->text was taken, */
+	bool text_done;	    /* and it is the last of that message that is wanted */
+	bool unsaid;	    /* come back with IN_BYTES once what was said has been sent */
 	struct span not_own; /* an address that is not its own, and was let pass (log) */
 };
 
@@ -201,15 +262,37 @@ enum session_phase {
 	PHASE_PROXY, /* a PROXY header must come first */
 	PHASE_WAIT,  /* the greeting is delayed */
 	PHASE_TALK,
-	PHASE_TLS,    /* the handshake is under way */
-	PHASE_VERIFY, /* the store was asked about a recipient */
-	PHASE_ROOM,   /* waiting for room in the letter */
-	PHASE_SUBMIT, /* the store has the letter */
-	PHASE_FACTS,  /* waiting for look-ups about the client */
-	PHASE_DELAY,  /* an answer is held back */
-	PHASE_AUTH,   /* auth was asked about a login */
-	PHASE_SENDER, /* the store was asked about a sender address */
+	PHASE_TLS,     /* the handshake is under way */
+	PHASE_VERIFY,  /* the store was asked about a recipient */
+	PHASE_ROOM,    /* waiting for room in the letter */
+	PHASE_SUBMIT,  /* the store has the letter */
+	PHASE_FACTS,   /* waiting for look-ups about the client */
+	PHASE_DELAY,   /* an answer is held back */
+	PHASE_AUTH,    /* auth was asked about a login */
+	PHASE_SENDER,  /* the store was asked about a sender address */
+	PHASE_BACKEND, /* the mailbox server was asked for */
+	PHASE_BOX,     /* the store was asked about a message, or to remove some */
+	PHASE_RELAY,   /* no more steps: client and mailbox server talk with each other */
 	PHASE_OVER,
+};
+
+/* What is being said about a box: an answer of many lines, which needs several steps. */
+enum maildrop_says {
+	MAILDROP_NOTHING,
+	MAILDROP_SIZES, /* LIST */
+	MAILDROP_UIDS,
+	MAILDROP_OPENS, /* RETR, TOP: is it still there? */
+	MAILDROP_TEXT,
+};
+
+/* What a POP3 session knows of its box (RFC 1939). */
+struct maildrop {
+	enum maildrop_says says;
+	uint32_t count; /* messages, the removed ones included */
+	uint32_t removed;
+	uint32_t at;	/* which is said next, or being read */
+	uint64_t bytes; /* of those that are not removed */
+	struct pop3_text text;
 };
 
 struct session_setup {
@@ -236,9 +319,10 @@ struct session {
 	enum end end;
 	bool in_tls;
 	uint8_t helo_n;
-	char helo[DOMAIN_MAX]; /* as the peer said it: escape before printing */
-	uint32_t flags;	       /* MAIL_ bits of the transaction */
-	uint32_t rcpt_count;   /* accepted in this transaction */
+	/* as the peer said it, of IMAP the name in ID: escape before printing */
+	char helo[DOMAIN_MAX];
+	uint32_t flags;	     /* MAIL_ bits of the transaction */
+	uint32_t rcpt_count; /* accepted in this transaction */
 	uint64_t body_size; /* of the message so far, trace field included, spooled or not */
 	uint64_t queue_id; /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
@@ -246,11 +330,20 @@ struct session {
 	ms_t opened_at;
 	struct session_tls tls; /* if in_tls */
 	/* ---- */
-	struct smtp smtp;
-	struct sasl sasl;     /* its user: who is logged in, see session_login() */
-	struct header header; /* of the message under way */
-	unsigned marks;	      /* see session/inside.h */
-	enum reply fault;     /* why the message under way is refused at its end */
+	union { /* as the listener's service is */
+		struct {
+			struct smtp smtp;
+			struct header header; /* of the message under way */
+		};
+		struct imap imap;
+		struct {
+			struct pop3 pop3;
+			struct maildrop maildrop;
+		};
+	};
+	struct sasl sasl; /* its user: who is logged in, see session_login() */
+	unsigned marks;	  /* see session/inside.h */
+	enum reply fault; /* why the message under way is refused at its end */
 	uint32_t junk, unknown;
 	uint16_t asked_n;    /* how long the item is that was asked about */
 	uint16_t from_at;    /* how much of letter.from was judged */
@@ -275,6 +368,8 @@ void session_step(struct session *s, const struct session_in *in, ms_t now,
  * item is the sender ("" for the null sender), the others are the accepted recipients.
  */
 bool session_has_letter(const struct session *s);
+/* Is it coming in now? */
+bool session_in_text(const struct session *s);
 /* May the address in the From field matter? */
 bool session_checks_from(const struct session *s);
 /* How much room the envelope needs for one more. */
@@ -282,9 +377,22 @@ size_t session_item_room(const struct session *s);
 
 /* Who it is; empty before it has logged in. */
 struct span session_login(const struct session *s);
+/* Has it been let in? Perhaps it has not heard so yet. */
+bool session_is_let_in(const struct session *s);
+/* Is it here for the mail that is there (IMAP, POP3)? */
+bool session_reads_mail(const struct session *s);
 /* It came over a socket of this machine. */
 bool session_is_local(const struct session *s);
 /* Does it wait for, or owe something to, whoever leads an exchange? */
 bool session_in_exchange(const struct session *s);
+
+/*
+ * What a service says to whom it refuses: "554 5.7.1 Refused by policy", "* BYE Refused by
+ * policy"; more follows the text. Before there is a session, or instead of one.
+ */
+void session_print_refusal(enum service service, enum reply r, struct span more,
+			   struct buf *out);
+/* Is it reading a message of its box? */
+bool session_reads_text(const struct session *s);
 
 #endif

@@ -51,9 +51,11 @@ struct standing {
 	struct facts facts;
 };
 
+#define RULE_TEXT_MAX (CODE_MAX + TEXT_MAX + 4)
+
 /*
  * What follows the text of a rule's reply: "[P7K2Q9M] +49 30 123456", from a code of the
- * client of whatever rule, and guard.contact; each may be empty.
+ * client of whatever rule, and guard.contact; each may be empty. At most RULE_TEXT_MAX.
  */
 void standing_print_code(enum rule rule, const char *id, struct span contact,
 			 struct buf *out);

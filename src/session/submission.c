@@ -54,7 +54,7 @@ void submission_sender(struct step *t)
 {
 	if (!(t->s->marks & MARK_LOGGED_IN) ||
 	    needs_no_question(t->s, mail_sender(t), t->s->conf->set.senders))
-		mx_say(t, RE_SENDER_OK, SPAN_NONE);
+		dialogue_say(t, RE_SENDER_OK, SPAN_NONE);
 	else
 		ask(t, mail_sender(t));
 }
@@ -66,13 +66,13 @@ static void sender_verdict(struct step *t, enum verdict v)
 	if (v == VERDICT_YES || t->s->conf->set.senders != SENDERS_OWN) {
 		if (v == VERDICT_NO)
 			t->out->not_own = sender;
-		mx_say(t, RE_SENDER_OK, SPAN_NONE);
+		dialogue_say(t, RE_SENDER_OK, SPAN_NONE);
 		return;
 	}
 	if (v == VERDICT_NO)
-		mx_refuse(t, RE_NOT_YOUR_SENDER, EV_NOT_ITS_OWN, sender);
+		dialogue_refuse(t, RE_NOT_YOUR_SENDER, EV_NOT_ITS_OWN, sender);
 	else
-		mx_answer(t, RE_SENDER_LATER, sender);
+		dialogue_answer(t, RE_SENDER_LATER, sender);
 	mail_drop(t);
 }
 

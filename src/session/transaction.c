@@ -44,19 +44,19 @@ void transaction_mail(struct step *t, const struct smtp_event *ev)
 	if (submission_is(s) && !(s->marks & MARK_LOGGED_IN)) {
 		bool tls_first = s->smtp.offers & SMTP_OFFERS_TLS && !login_mechanisms(s);
 
-		mx_refuse(t, tls_first ? RE_TLS_NEEDED : RE_AUTH_NEEDED, EV_BAD_SEQUENCE,
+		dialogue_refuse(t, tls_first ? RE_TLS_NEEDED : RE_AUTH_NEEDED, EV_BAD_SEQUENCE,
 			  ev->text);
 		return;
 	}
 	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);
 	if (r != RE_NONE) {
-		mx_refuse(t, r, mx_offence(r), ev->text);
+		dialogue_refuse(t, r, mx_offence(r), ev->text);
 	} else if (m.requires_tls) {
-		mx_answer(t, RE_NO_TLS_RELAY, ev->text);
+		dialogue_answer(t, RE_NO_TLS_RELAY, ev->text);
 	} else if (m.size > (uint64_t)s->conf->set.message_max) {
-		mx_refuse(t, RE_TOO_BIG, EV_TOO_BIG, ev->text);
+		dialogue_refuse(t, RE_TOO_BIG, EV_TOO_BIG, ev->text);
 	} else if (t->in->storage_full || !t->out->letter) {
-		mx_answer(t, RE_NO_ROOM, ev->text);
+		dialogue_answer(t, RE_NO_ROOM, ev->text);
 	} else if (!triage_sender(t, address_span(&m.from), ev->text)) {
 		if (m.from.n == 0)
 			session_see(t, EV_NULL_SENDER);
@@ -110,7 +110,7 @@ static void rcpt_accepted(struct step *t)
 {
 	t->s->rcpt_count++;
 	session_see(t, EV_RECIPIENT_OK);
-	mx_say(t, RE_RECIPIENT_OK, SPAN_NONE);
+	dialogue_say(t, RE_RECIPIENT_OK, SPAN_NONE);
 }
 
 static void rcpt_refused(struct step *t, enum rcpt_answer why, struct span address)
@@ -118,15 +118,15 @@ static void rcpt_refused(struct step *t, enum rcpt_answer why, struct span addre
 	switch (why) {
 	case RCPT_IS_FOREIGN:
 		if (t->s->marks & MARK_LOGGED_IN)
-			mx_answer(t, RE_NO_RELAY, address);
+			dialogue_answer(t, RE_NO_RELAY, address);
 		else
-			mx_refuse(t, RE_RELAY_DENIED, EV_RELAY_DENIED, address);
+			dialogue_refuse(t, RE_RELAY_DENIED, EV_RELAY_DENIED, address);
 		break;
 	case RCPT_IS_UNKNOWN:
-		mx_refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, address);
+		dialogue_refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, address);
 		break;
 	case RCPT_IS_FULL:
-		mx_refuse(t, RE_MAILBOX_FULL, EV_RECIPIENT_FULL, address);
+		dialogue_refuse(t, RE_MAILBOX_FULL, EV_RECIPIENT_FULL, address);
 		break;
 	case RCPT_IS_KNOWN:
 	case RCPT_IS_ASK:
@@ -219,20 +219,20 @@ void transaction_rcpt(struct step *t, const struct smtp_event *ev)
 					   &rcpt);
 
 	if (r != RE_NONE) {
-		mx_refuse(t, r, mx_offence(r), ev->text);
+		dialogue_refuse(t, r, mx_offence(r), ev->text);
 	} else if (t->in->recipients.n == 0) {
-		mx_answer(t, RE_CANNOT_VERIFY, ev->text);
+		dialogue_answer(t, RE_CANNOT_VERIFY, ev->text);
 	} else if (to->kind == ADDRESS_POSTMASTER && !find_postmaster(t, to)) {
-		mx_refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, ev->text);
+		dialogue_refuse(t, RE_UNKNOWN_USER, EV_UNKNOWN_USER, ev->text);
 	} else if (mail_has_rcpt(t, address_span(to))) {
-		mx_say(t, RE_RECIPIENT_OK, SPAN_NONE);
+		dialogue_say(t, RE_RECIPIENT_OK, SPAN_NONE);
 	} else if (s->rcpt_count >= s->conf->set.recipients) {
 		if (!(s->marks & MARK_RCPT_OVER))
 			session_see(t, EV_TOO_MANY_RCPT);
 		s->marks |= MARK_RCPT_OVER;
-		mx_answer(t, RE_TOO_MANY_RCPT, ev->text);
+		dialogue_answer(t, RE_TOO_MANY_RCPT, ev->text);
 	} else if (!mail_has_envelope_room(t)) {
-		mx_answer(t, RE_NO_ROOM, ev->text);
+		dialogue_answer(t, RE_NO_ROOM, ev->text);
 	} else {
 		judge_rcpt(t, &rcpt, ev->text);
 	}
@@ -259,12 +259,12 @@ void transaction_verdict(struct step *t, enum verdict v)
 		rcpt_refused(t, RCPT_IS_FOREIGN, address);
 		break;
 	case VERDICT_FORGED:
-		mx_refuse(t, RE_BOUNCE_FORGED, EV_BOUNCE_FORGED, address);
+		dialogue_refuse(t, RE_BOUNCE_FORGED, EV_BOUNCE_FORGED, address);
 		break;
 	case VERDICT_UNKNOWN:
 	case VERDICT_ASK:
 	case VERDICT_COUNT:
-		mx_answer(t, RE_CANNOT_VERIFY, address);
+		dialogue_answer(t, RE_CANNOT_VERIFY, address);
 		break;
 	}
 }

@@ -10,8 +10,23 @@ static ms_t shorter(ms_t now, ms_t whole)
 	return now > 0 && now < whole ? now : whole;
 }
 
+/* So long a box may be held by who says nothing (RFC 1939, 3: at least that). */
+#define BOX_IDLE (10 * MS_MINUTE)
+
+/* Who reads mail has time for that, and less before. */
+static ms_t reader_time(const struct step *t)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	return t->s->marks & MARK_LOGGED_IN
+		       ? shorter(BOX_IDLE, set->mailbox_idle)
+		       : shorter(t->standing->command_timeout, set->mailbox_login);
+}
+
 ms_t triage_command_time(const struct step *t)
 {
+	if (session_reads_mail(t->s))
+		return reader_time(t);
 	return shorter(t->standing->command_timeout, t->s->conf->set.command_timeout);
 }
 
@@ -37,7 +52,7 @@ static bool is_trusted(const struct step *t)
 bool triage_greets_at_once(const struct step *t)
 {
 	return t->s->conf->set.greet_delay == 0 || t->standing->passed || is_trusted(t) ||
-	       submission_is(t->s);
+	       submission_is(t->s) || session_reads_mail(t->s);
 }
 
 /* ---- rules ------------------------------------------------------------------------- */
@@ -71,7 +86,7 @@ static void refuse(struct step *t, enum rule r, enum event e, struct span what)
 	if (reply_table[rule_table[r].reply].code == 421) /* it says that we close */
 		session_end_by(t, r);
 	else
-		mx_answer_by(t, r, what);
+		dialogue_answer_by(t, r, what);
 }
 
 /* True: refused, and not only watched. */
@@ -106,6 +121,9 @@ bool triage_is_over(const struct step *t)
 	case PHASE_PROXY:
 	case PHASE_TLS:
 	case PHASE_SUBMIT:
+	case PHASE_BACKEND:
+	case PHASE_BOX:
+	case PHASE_RELAY:
 	case PHASE_OVER:
 		break;
 	}

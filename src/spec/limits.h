@@ -23,6 +23,16 @@
 #define SECRET_MAX	 1024	/* of a password; tokens of OAuth may have SASL_MAX */
 #define SASL_MAX	 9000	/* one step of an exchange, decoded (12,288 bytes of base64) */
 
+/* IMAP and POP3 */
+#define TAG_MAX		 64	/* of an IMAP command; longer ones are refused */
+#define LITERAL_MAX	 4096	/* one literal before login; all of a command: IN_MAX */
+#define CLIENT_NAME_MAX	 64	/* what a client says it is (ID), as we keep it */
+#define HELLO_MAX	 40	/* of a TLS ClientHello in words (io/hello.h) */
+#define LOGINS_MAX	 1000000 /* IMAP and POP3 sessions that are counted; more are let in uncounted */
+#define BOX_MESSAGES_MAX 200000 /* of a Maildir that are served at once over POP3 */
+#define BOXES_MAX	 4096	/* Maildirs that are open for POP3 */
+#define CAPABILITY_MAX	 1000	/* what a mailbox server offers, as we pass it on */
+
 /* a transaction */
 #define RECIPIENTS_CEILING 10000 /* what smtp.recipients may be set to at most */
 #define ENVELOPE_MAX	 (RECIPIENTS_CEILING * (ADDRESS_MAX + 2) + 1024)
@@ -82,6 +92,9 @@
 #define TRAPS_MAX	 64
 #define AUTH_SOURCES_MAX 8
 #define OAUTH_MAX	 8
+#define BACKENDS_MAX	 64	/* mailbox servers */
+#define BACKEND_NAME_MAX 64
+#define MAILBOXES_MAX	 512	/* users and domains that are named with their backend */
 #define PROBLEMS_MAX	 100 /* reported by one `config check` */
 /* clang-format on */
 

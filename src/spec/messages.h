@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 3
+#define MESSAGES_VERSION 4
 
 #define LISTENER_CONTROL 0xffff
 
@@ -109,7 +109,27 @@ enum authed {
 	AUTHED_YES,   /* login says who it is */
 	AUTHED_NO,    /* after `delay`: always the same text, whatever the reason */
 	AUTHED_LATER, /* 454: too much to do, or the source of passwords does not answer */
+	/* of IMAP and POP3 only: */
+	AUTHED_ASK, /* the mailbox server is the judge: ask it, say AUTH_JUDGED, and wait on */
+	AUTHED_OVER, /* after `delay`: more sessions of this account than it may have */
 	AUTHED_COUNT
+};
+
+/* What a mailbox server said to somebody's name and password. */
+enum judged {
+	JUDGED_YES,
+	JUDGED_NO,
+	JUDGED_NOT, /* it does not answer, or says "later" */
+	JUDGED_COUNT
+};
+
+/* What came of opening a Maildir for POP3. */
+enum box_result {
+	BOX_OPEN_OK,
+	BOX_LOCKED, /* another session has it (RFC 1939, 8: [IN-USE]) */
+	BOX_NONE,   /* there is no such user here */
+	BOX_FAILED,
+	BOX_RESULTS
 };
 
 /* How a next hop is to be met. */

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "db/queue_read.h"
 #include "link/frame.h"
+#include "store/names.h"
 
 /* Of an end. */
 #define CONTROL_SAYS 480
@@ -72,6 +73,13 @@ void control_put_hop(struct buf *row, int hop, struct span target);
 void stream_failed(struct stream *t, const struct err *err);
 /* `--where W`, --after ID, --limit N; false: t->text says what is wrong. */
 MUST bool control_read_options(struct stream *t, struct span words, const char *usage);
+/*
+ * Every name of a table, in order, to one function that makes a row of it; source is added
+ * unless it is NULL. False: out of memory.
+ */
+MUST bool control_names(struct stream *t, const struct names *names, const char *source,
+			void (*make)(const struct store *s, const struct name *n,
+				     struct buf *row));
 void control_user(struct store *s, uint32_t ask, struct span words);
 void control_alias(struct store *s, uint32_t ask, struct span words);
 void control_domain(struct store *s, uint32_t ask, struct span words);

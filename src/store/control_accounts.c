@@ -8,6 +8,7 @@
 #include "base/number.h"
 #include "store/control.h"
 #include "store/inner.h"
+#include "store/locate.h"
 #include "store/upkeep.h"
 #include "wire/address.h"
 
@@ -41,7 +42,8 @@ static bool run_account(struct op *op, struct tools *t, struct err *err)
 	case USER_ADD:
 		return state_put_user(t->state, o->key, o->quota, err);
 	case USER_REMOVE:
-		return state_drop_user(t->state, o->key, err);
+		return state_drop_user(t->state, o->key, err) &&
+		       state_drop_located(t->state, o->key, err);
 	case ALIAS_ADD:
 		return state_put_alias(t->state, o->key, o->targets, err);
 	case ALIAS_REMOVE:
@@ -62,6 +64,7 @@ static bool apply(struct op_account *o)
 	case USER_ADD:
 		return people_put_user(own, o->key, o->quota);
 	case USER_REMOVE:
+		(void)people_drop_located(own, o->key);
 		return people_drop_user(own, o->key) || true;
 	case ALIAS_ADD:
 		return people_put_alias(own, o->key, o->targets);
@@ -249,10 +252,9 @@ static int by_text(const void *a, const void *b)
 	return order ? order : x.n < y.n ? -1 : x.n > y.n;
 }
 
-/* Every name of a table, in order, to one function that makes a row of it. */
-static bool list_names(struct stream *t, const struct names *names, const char *source,
-		       void (*make)(const struct store *s, const struct name *n,
-				    struct buf *row))
+bool control_names(struct stream *t, const struct names *names, const char *source,
+		   void (*make)(const struct store *s, const struct name *n,
+				struct buf *row))
 {
 	struct name **sorted = calloc(names->count + 1, sizeof(struct name *));
 	size_t n = 0, at = 0;
@@ -285,14 +287,15 @@ static void list_both(struct store *s, uint32_t ask, const struct names *own,
 
 	if (!t)
 		return;
-	t->ok = list_names(t, own, "database", make) &&
-		list_names(t, given, "table", make);
+	t->ok = control_names(t, own, "database", make) &&
+		control_names(t, given, "table", make);
 	stream_start(t);
 }
 
 static void user_row(const struct store *s, const struct name *n, struct buf *row)
 {
 	const struct user *u = (const struct user *)n;
+	const struct located *at = people_located(&s->recipients.own, n->text);
 	int64_t quota = u->quota == QUOTA_DEFAULT ? s->conf->set.quota : u->quota;
 
 	field_text(row, "address", n->text);
@@ -300,6 +303,8 @@ static void user_row(const struct store *s, const struct name *n, struct buf *ro
 	if (u->used != USED_UNKNOWN)
 		field_number(row, "used", u->used);
 	field_flag(row, "full", u->full);
+	if (at)
+		field_text(row, "backend", at->backend);
 }
 
 void control_user(struct store *s, uint32_t ask, struct span words)
@@ -315,8 +320,10 @@ void control_user(struct store *s, uint32_t ask, struct span words)
 	else if (span_eq(word, SPAN("list")))
 		list_both(s, ask, &s->recipients.own.users, &s->recipients.given.users,
 			  user_row);
+	else if (span_eq(word, SPAN("backend")))
+		control_backend(s, ask, words);
 	else
-		usage(s, ask, "user add|remove|list");
+		usage(s, ask, "user add|remove|list|backend");
 }
 
 /* ---- alias ---- */
@@ -511,7 +518,7 @@ static void domain_list(struct store *s, uint32_t ask)
 
 	if (!t)
 		return;
-	t->ok = list_names(t, &s->recipients.domains, NULL, domain_row);
+	t->ok = control_names(t, &s->recipients.domains, NULL, domain_row);
 	stream_start(t);
 }
 

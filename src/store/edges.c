@@ -1,6 +1,8 @@
 #include "store/edges.h"
 
+#include "store/box.h"
 #include "store/inner.h"
+#include "store/locate.h"
 #include "store/remember.h"
 #include "store/senders.h"
 #include "store/spool.h"
@@ -31,10 +33,16 @@ void edges_sent(struct edge_link *e)
 		   (read ? WATCH_READ : 0) | (link_waiting(e->link) ? WATCH_WRITE : 0));
 }
 
+/* Of one that is open already. */
+static bool is_of_box(enum message kind)
+{
+	return kind == MSG_BOX_READ || kind == MSG_BOX_REMOVE || kind == MSG_BOX_CLOSE;
+}
+
 static bool take(struct store *s, struct edge_link *e, struct frame *f, struct err *err)
 {
 	/* who drains takes nothing new: the edge says it again to our successor */
-	if (s->draining && f->kind != MSG_DELIVERED)
+	if (s->draining && f->kind != MSG_DELIVERED && !is_of_box(f->kind))
 		return true;
 	if (f->kind == MSG_SUBMIT)
 		return submit(s, e, f, err);
@@ -48,6 +56,10 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return verify_asked(s, e, f, err);
 	if (f->kind == MSG_MAY_SEND)
 		return senders_asked(s, e, f, err);
+	if (f->kind == MSG_LOCATE)
+		return locate_asked(s, e, f, err);
+	if (f->kind == MSG_BOX_OPEN || is_of_box(f->kind))
+		return box_asked(s, e, f, err);
 	if (f->kind == MSG_REMEMBERED)
 		return remember_told(s->remember, e, f) ||
 		       err_set(err, "edge %u remembered what it was not told", e->number);
@@ -67,6 +79,7 @@ static void drop(struct store *s, struct edge_link *e)
 	submit_forget(s, e);
 	verify_forget(s, e);
 	network_lost(s, e);
+	box_forget(s, e);
 	remember_lost(s->remember, e);
 	e->jobs = 0;
 }

@@ -60,6 +60,7 @@ struct store {
 	struct sent *sent;
 	struct maildirs maildirs;
 	struct maildir_line line;
+	struct boxes *boxes; /* box.c; NULL: nobody has asked for one yet */
 	struct jobs jobs;
 
 	struct early_rcpts *early;

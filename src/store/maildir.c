@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "wire/pop3_text.h"
 
 #define WRITE_BUFFER 32768
 
@@ -122,7 +123,7 @@ static bool fail(struct mail *m, const char *what)
 	return false;
 }
 
-static int open_dir(int at, const char *name)
+int maildir_open_dir(int at, const char *name)
 {
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -130,7 +131,7 @@ static int open_dir(int at, const char *name)
 /* Open it, or make it, so that it is still there after a power cut. */
 static int make_dir(int at, const char *name)
 {
-	int fd = open_dir(at, name);
+	int fd = maildir_open_dir(at, name);
 	bool made;
 
 	if (fd >= 0 || errno != ENOENT)
@@ -140,7 +141,7 @@ static int make_dir(int at, const char *name)
 		return -1;
 	if (made && at >= 0 && fsync(at) < 0)
 		return -1;
-	return open_dir(at, name);
+	return maildir_open_dir(at, name);
 }
 
 /* The root again, readable, so that a directory made in it can be synced. */
@@ -161,13 +162,18 @@ static int open_path(struct maildirs *m, struct span path, bool make)
 		int next, why;
 
 		snprintf(name, sizeof(name), "%.*s", SPAN_ARG(part));
-		next = make ? make_dir(at, name) : open_dir(at, name);
+		next = make ? make_dir(at, name) : maildir_open_dir(at, name);
 		why = errno;
 		close(at);
 		errno = why;
 		at = next;
 	}
 	return at;
+}
+
+int maildir_open(struct maildirs *m, struct span path)
+{
+	return open_path(m, path, false);
 }
 
 static bool open_box(struct maildirs *m, struct mail *mail)
@@ -206,7 +212,7 @@ static int64_t size_in_name(const char *name)
 
 static bool has_name(int box, const char *folder, struct span name)
 {
-	int fd = open_dir(box, folder);
+	int fd = maildir_open_dir(box, folder);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
 	bool found = false;
@@ -228,6 +234,7 @@ struct writer {
 	int fd;
 	size_t used;
 	int64_t total;
+	struct pop3_size size;
 	bool after_cr; /* a CR is held back: it goes if LF follows */
 	bool failed;
 	uint8_t buffer[WRITE_BUFFER];
@@ -248,6 +255,7 @@ static void flush(struct writer *w)
 			done += (size_t)n;
 	}
 	w->total += (int64_t)w->used;
+	pop3_size_put(&w->size, span_of(w->buffer, w->used));
 	w->used = 0;
 }
 
@@ -329,6 +337,7 @@ static bool write_mail(struct mail *m)
 {
 	struct writer w = { 0 };
 
+	pop3_size_begin(&w.size);
 	w.fd = m->fd = open_tmp(m);
 	if (m->fd < 0)
 		return fail(m, "file in tmp");
@@ -341,14 +350,16 @@ static bool write_mail(struct mail *m)
 		put_raw(&w, SPAN("\r"));
 	flush(&w);
 	m->size = w.total;
+	m->wire_size = pop3_size_end(&w.size);
 	return !w.failed || fail(m, "writing");
 }
 
 static bool into_new(struct mail *m)
 {
-	char from[MAILDIR_NAME_MAX + 1], to[MAILDIR_NAME_MAX + 32];
+	char from[MAILDIR_NAME_MAX + 1], to[MAILDIR_NAME_MAX + 64];
 
-	snprintf(to, sizeof(to), "%s,S=%lld", c_name(m->name, from), (long long)m->size);
+	snprintf(to, sizeof(to), "%s,S=%lld,W=%llu", c_name(m->name, from),
+		 (long long)m->size, (unsigned long long)m->wire_size);
 	return renameat(m->tmp, from, m->new, to) == 0 || fail(m, "moving it to new");
 }
 
@@ -417,7 +428,7 @@ void maildir_deliver(struct maildirs *dirs, struct mail **mails, size_t count)
 
 static void add_files(int box, const char *folder, int64_t *sum)
 {
-	int fd = open_dir(box, folder);
+	int fd = maildir_open_dir(box, folder);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
 
@@ -469,7 +480,7 @@ bool maildir_usage(struct maildirs *m, struct span path, int64_t *out)
 
 		if (e->d_name[0] != '.' || !e->d_name[strspn(e->d_name, ".")])
 			continue;
-		folder = open_dir(dirfd(dir), e->d_name);
+		folder = maildir_open_dir(dirfd(dir), e->d_name);
 		if (folder < 0)
 			continue;
 		add_folder(folder, &sum);

@@ -6,7 +6,8 @@
  * only when its bytes and its name are on disk: written to tmp, synced, renamed to new,
  * and the directory synced.
  *
- * Lines end with LF in the file, as Maildir readers expect it.
+ * Lines end with LF in the file, as Maildir readers expect it. The name says how large it
+ * is so (S=) and with CRLF (W=), as Dovecot and Courier have it: POP3 tells the latter.
  */
 #ifndef STORE_MAILDIR_H
 #define STORE_MAILDIR_H
@@ -54,6 +55,7 @@ struct mail {
 	bool delivered;
 	bool found; /* it was there already */
 	int64_t size;
+	uint64_t wire_size;
 	char why[96]; /* if not delivered */
 	/* for maildir_deliver() itself */
 	int box, tmp, new, fd;
@@ -62,6 +64,13 @@ struct mail {
 
 /* Deliver up to MAILDIR_BATCH of them; syncs as few times as possible. Blocks: for threads. */
 void maildir_deliver(struct maildirs *m, struct mail **mails, size_t count);
+
+/*
+ * For who reads mailboxes: that one, below the root, and a directory in it. -1: errno says
+ * why. Nothing is made, and no part may be a link.
+ */
+int maildir_open(struct maildirs *m, struct span path);
+int maildir_open_dir(int at, const char *name);
 
 /*
  * How many bytes are in that mailbox and its folders, by the S= of the names where they

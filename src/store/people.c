@@ -9,6 +9,7 @@ void people_init(struct people *a, const uint64_t key[2])
 	names_init(&a->users, key);
 	names_init(&a->aliases, key);
 	names_init(&a->domains, key);
+	names_init(&a->located, key);
 }
 
 static void free_all(struct names *t)
@@ -26,6 +27,7 @@ void people_close(struct people *a)
 	free_all(&a->users);
 	free_all(&a->aliases);
 	free_all(&a->domains);
+	free_all(&a->located);
 }
 
 struct user *people_user(const struct people *a, struct span address)
@@ -41,6 +43,11 @@ struct alias *people_alias(const struct people *a, struct span address)
 struct domain *people_domain(const struct people *a, struct span name)
 {
 	return (struct domain *)names_find(&a->domains, name);
+}
+
+struct located *people_located(const struct people *a, struct span login)
+{
+	return (struct located *)names_find(&a->located, login);
 }
 
 /* A thing with two texts behind it; the first is its name. */
@@ -141,6 +148,17 @@ bool people_put_domain(struct people *a, struct span name, struct span catch_all
 	return replace(&a->domains, names_find(&a->domains, name), &new->name);
 }
 
+bool people_put_located(struct people *a, struct span login, struct span backend)
+{
+	struct span copy;
+	struct located *new = make(sizeof(*new), login, backend, &copy);
+
+	if (!new)
+		return false;
+	new->backend = copy;
+	return replace(&a->located, names_find(&a->located, login), &new->name);
+}
+
 bool people_drop_user(struct people *a, struct span address)
 {
 	return drop(&a->users, names_find(&a->users, address));
@@ -154,4 +172,9 @@ bool people_drop_alias(struct people *a, struct span address)
 bool people_drop_domain(struct people *a, struct span name)
 {
 	return drop(&a->domains, names_find(&a->domains, name));
+}
+
+bool people_drop_located(struct people *a, struct span login)
+{
+	return drop(&a->located, names_find(&a->located, login));
 }

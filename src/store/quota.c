@@ -50,6 +50,14 @@ void quota_added(struct store *s, struct span mailbox, int64_t bytes)
 	judge(s, u);
 }
 
+void quota_look_again(struct store *s, struct span mailbox)
+{
+	struct user *u = recipients_user(&s->recipients, mailbox);
+
+	if (u)
+		u->looked = 0;
+}
+
 static void judge_table(struct store *s, const struct names *users)
 {
 	struct name *n;

@@ -11,6 +11,8 @@ struct store;
 
 /* That many bytes more are in a mailbox. */
 void quota_added(struct store *s, struct span mailbox, int64_t bytes);
+/* Its owner has removed something: look at it soon, if it seems full. */
+void quota_look_again(struct store *s, struct span mailbox);
 /* Look at mailboxes: those that are full, and those of which nothing is known. */
 void quota_tick(struct store *s, ms_t now);
 /* Settings or users changed. */

@@ -12,6 +12,7 @@
 
 #include "db/queue_route.h"
 #include "store/auth_link.h"
+#include "store/box.h"
 #include "store/control.h"
 #include "store/inner.h"
 #include "store/jobs.h"
@@ -67,7 +68,7 @@ static bool is_drained(const struct store *s)
 {
 	if (!writer_is_idle(s->writer) || s->line.first || s->line.jobs || s->reading ||
 	    s->measuring || s->quota_busy || s->syncing || s->spools_opening ||
-	    remember_busy(s->remember))
+	    box_busy(s) || remember_busy(s->remember))
 		return false;
 	return s->schedule.under_way == 0 || loop_now(s->loop) >= s->drain_by;
 }
@@ -296,6 +297,13 @@ static void on_domain(void *arg, struct span name, struct span catch_all)
 	l->failed |= !people_put_domain(&l->store->recipients.own, name, catch_all);
 }
 
+static void on_located(void *arg, struct span login, struct span backend)
+{
+	struct loading *l = arg;
+
+	l->failed |= !people_put_located(&l->store->recipients.own, login, backend);
+}
+
 static bool load_people(struct store *s, struct err *err)
 {
 	struct loading l = { .store = s };
@@ -303,7 +311,8 @@ static bool load_people(struct store *s, struct err *err)
 	if (!recipients_open(&s->recipients, err) ||
 	    !state_each_user(s->state, on_user, &l, err) ||
 	    !state_each_alias(s->state, on_alias, &l, err) ||
-	    !state_each_domain(s->state, on_domain, &l, err))
+	    !state_each_domain(s->state, on_domain, &l, err) ||
+	    !state_each_located(s->state, on_located, &l, err))
 		return false;
 	if (l.failed)
 		return err_set(err, "out of memory for users");
@@ -452,6 +461,7 @@ static void close_all(struct store *s)
 		link_close(&s->start->peers[i].link);
 	if (s->loop)
 		loop_close(&s->loop);
+	box_close_all(s);
 	jobs_end(s);
 	verify_close(&s->verify);
 	sent_close(&s->sent);

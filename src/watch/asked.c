@@ -97,6 +97,42 @@ void asked_field_real(struct buf *out, const char *name, double value)
 	field_number(out, name, counts ? (int64_t)(value + 0.5) : 0);
 }
 
+/* ---- users -------------------------------------------------------------------------- */
+
+bool asked_is_user(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '@' || (text.p[i] > 'f' && text.p[i] <= 'z') ||
+		    (text.p[i] > 'F' && text.p[i] <= 'Z'))
+			return true;
+	return false;
+}
+
+/* The domain of users who say none, as for auth. */
+static struct span own_domain(const struct conf *conf)
+{
+	for (uint32_t i = 0; i < conf->password_source_count; i++)
+		if (conf->password_sources[i].domain[0])
+			return span_str(conf->password_sources[i].domain);
+	return conf->domain_count ? span_str(conf->domains[0]) : SPAN_NONE;
+}
+
+bool asked_user(const struct sight *s, struct span text, struct buf *out)
+{
+	struct account_state st;
+
+	buf_put_lower(out, text);
+	if (span_find(text, '@') < text.n || out->full || !s->view.has_accounts)
+		return !out->full;
+	accounts_state(&s->view.accounts, buf_span(out), loop_now(s->loop),
+		       loop_wall(s->loop), &st);
+	if (!st.known && own_domain(s->conf).n) {
+		buf_byte(out, '@');
+		buf_put_lower(out, own_domain(s->conf));
+	}
+	return !out->full;
+}
+
 /* ---- words ------------------------------------------------------------------------- */
 
 static bool plain(struct span s)
@@ -160,6 +196,13 @@ static bool read_by(struct asked_words *w, struct span value, struct err *err)
 	return true;
 }
 
+static bool read_user(struct asked_words *w, struct span value, struct err *err)
+{
+	(void)err;
+	w->user = value;
+	return true;
+}
+
 static const struct option {
 	const char *name;
 	unsigned flag;
@@ -173,6 +216,7 @@ static const struct option {
 	{ "--force", WORD_FORCE, false, read_force },
 	{ "--remove", WORD_REMOVE, false, read_remove },
 	{ "--by", WORD_BY, true, read_by },
+	{ "--user", WORD_USER, true, read_user },
 };
 
 static const struct option *option_named(struct span name, unsigned allowed)

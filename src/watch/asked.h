@@ -29,12 +29,13 @@ void asked_refuse(const struct asked *a, const char *text);
 #define WORD_FORCE  (1u << 6)
 #define WORD_REMOVE (1u << 7)
 #define WORD_BY	    (1u << 8)
+#define WORD_USER   (1u << 9)
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     10000 /* rows of an answer that are chosen out of many */
 
 struct asked_words {
-	struct span target, why, by;
+	struct span target, why, by, user;
 	ms_t within; /* --for; 0: not given */
 	uint64_t limit;
 	bool force, remove, has_client;
@@ -49,6 +50,11 @@ MUST bool asked_read(struct span rest, unsigned allowed, struct asked_words *out
 MUST bool asked_net(struct span text, struct net *out, struct err *err);
 /* An address alone has no length behind it. */
 void asked_print_net(const struct net *n, struct buf *out);
+
+/* Can only be a user: digits, dots and colons are meant as an address, even if they are none. */
+bool asked_is_user(struct span text);
+/* As auth has it: in lower case, with a domain. False: it is too long. */
+MUST bool asked_user(const struct sight *s, struct span text, struct buf *out);
 
 /* ---- fields that many answers have ---------------------------------------------------- */
 

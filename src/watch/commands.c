@@ -5,6 +5,7 @@
 #include "base/fields.h"
 #include "base/list.h"
 #include "base/number.h"
+#include "watch/backends.h"
 #include "watch/bans.h"
 #include "watch/explaining.h"
 #include "watch/journal.h"
@@ -294,6 +295,7 @@ static const struct command {
 	{ "roles", say_roles },
 	{ "sessions", sessions_say },
 	{ "bans", bans_say },
+	{ "backend", backends_say },
 	{ "explain", explaining_say },
 	{ "campaigns", campaigns_say },
 	{ "top", top_say },

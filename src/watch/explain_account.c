@@ -86,10 +86,16 @@ static void tell_verdict(struct telling *t)
 static void tell_diagnosis(struct telling *t)
 {
 	struct account_diagnosis d;
+	uint8_t mem[400];
+	struct buf says;
 
 	account_diagnose(&t->st, t->v->accounts.limits.places, &d);
 	begin(t, "diagnosis");
 	put(t, "is", account_kind_table[d.kind].word);
+	buf_init(&says, mem, sizeof(mem));
+	account_sentence(&t->st, d.kind, &says);
+	if (says.len)
+		field_text(&t->out, "says", buf_span(&says));
 	field_number(&t->out, "confidence", d.confidence);
 	field_text(&t->out, "because", span_of(d.why, d.why_n));
 	put(t, "means", account_kind_table[d.kind].doc);
@@ -113,6 +119,7 @@ static void tell_history(struct telling *t)
 	}
 	field_number(&t->out, "logins", st->successes);
 	put_time(t, "last-login", st->last_success);
+	field_number(&t->out, "refused-over-limit", st->over);
 	field_number(&t->out, "failures", st->failures);
 	put_time(t, "last-failure", st->last_failure);
 	if (st->last_failure)
@@ -138,6 +145,37 @@ static void tell_stale(struct telling *t)
 	put_time(t, "since", t->st.stale_since);
 	put(t, "what", "a device keeps giving an old password; it is only ever told so");
 	put(t, "lift", "set the new password on that device");
+	finish(t);
+}
+
+static const char *const storm_word[STORM_KINDS] = {
+	[STORM_OVER] = "right passwords, and as many sessions as it may have",
+	[STORM_SAME] = "the same wrong password",
+};
+
+static void tell_run(struct telling *t)
+{
+	const struct account_run *r = &t->st.run;
+
+	if (r->count == 0)
+		return;
+	begin(t, "storm");
+	asked_field_addr(&t->out, "from", &r->from);
+	put(t, "what", storm_word[r->kind]);
+	field_number(&t->out, "times", r->count);
+	put_time(t, "since", r->since);
+	put_time(t, "last", r->last);
+	field_number(&t->out, "in-seconds", r->lasted + 1);
+	field_number(&t->out, "came-in-seconds", r->seconds);
+	field_number(&t->out, "programs", r->clients);
+	if (r->kind == STORM_OVER) {
+		field_number(&t->out, "sessions-open", r->open);
+		field_number(&t->out, "limit-of-network",
+			     t->v->accounts.limits.per_network);
+		field_number(&t->out, "limit-of-user", t->v->accounts.limits.per_user);
+	}
+	field_text(&t->out, "client", span_of(r->name, r->name_n));
+	field_text(&t->out, "tls-hello", span_of(r->hello, r->hello_n));
 	finish(t);
 }
 
@@ -202,5 +240,6 @@ void explain_account(const struct view *v, struct span user, ms_t now, int64_t w
 		tell_diagnosis(&t);
 	tell_history(&t);
 	tell_stale(&t);
+	tell_run(&t);
 	tell_campaign(&t);
 }

@@ -5,9 +5,10 @@
  * what it remembers of clients. `part` says what a row is about:
  *
  *     verdict    what happens to who logs in as this user now, and what lifts that
- *     diagnosis  what it is, how sure that is, and why
+ *     diagnosis  what it is, in a sentence (says), how sure that is, and why
  *     history    logins and failures, first of all the last ones
  *     stale      a device that has an old password: from where, since when
+ *     storm      who comes without end: with which program, how often, for how long
  *     campaign   who tries it together
  *
  * Keys are stable: programs read them.

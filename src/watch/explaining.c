@@ -210,42 +210,6 @@ static void explain_net(struct explaining *e)
 
 /* ---- accounts ----------------------------------------------------------------------- */
 
-/* Digits, dots and colons are meant as an address, even if they are none. */
-static bool is_name(struct span text)
-{
-	for (size_t i = 0; i < text.n; i++)
-		if (text.p[i] == '@' || (text.p[i] > 'f' && text.p[i] <= 'z') ||
-		    (text.p[i] > 'F' && text.p[i] <= 'Z'))
-			return true;
-	return false;
-}
-
-/* The domain of users who say none, as for auth. */
-static struct span own_domain(const struct conf *conf)
-{
-	for (uint32_t i = 0; i < conf->password_source_count; i++)
-		if (conf->password_sources[i].domain[0])
-			return span_str(conf->password_sources[i].domain);
-	return conf->domain_count ? span_str(conf->domains[0]) : SPAN_NONE;
-}
-
-/* As auth has it: in lower case, with a domain. */
-static bool full_name(const struct sight *s, struct span text, struct buf *out)
-{
-	struct account_state st;
-
-	buf_put_lower(out, text);
-	if (span_find(text, '@') < text.n || out->full || !s->view.has_accounts)
-		return !out->full;
-	accounts_state(&s->view.accounts, buf_span(out), loop_now(s->loop),
-		       loop_wall(s->loop), &st);
-	if (!st.known && own_domain(s->conf).n) {
-		buf_byte(out, '@');
-		buf_put_lower(out, own_domain(s->conf));
-	}
-	return !out->full;
-}
-
 static void explain_user(const struct asked *a, struct span text)
 {
 	const struct sight *s = a->sight;
@@ -255,7 +219,7 @@ static void explain_user(const struct asked *a, struct span text)
 	struct buf name;
 
 	buf_init(&name, mem, sizeof(mem));
-	if (!full_name(s, text, &name)) {
+	if (!asked_user(s, text, &name)) {
 		asked_refuse(a, "That name is too long for a user.");
 		return;
 	}
@@ -298,7 +262,7 @@ void explaining_say(const struct asked *a)
 		explain_net(e);
 	} else if (code_parse(words.target, &e->what.code_rule, &e->hash)) {
 		explain_code(e, words.target);
-	} else if (is_name(words.target)) {
+	} else if (asked_is_user(words.target)) {
 		free(e);
 		explain_user(a, words.target);
 	} else {

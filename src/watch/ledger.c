@@ -59,11 +59,14 @@ static void print_order(const struct order *o, struct buf *out)
 
 void ledger_print(const struct orders *orders, struct buf *out)
 {
+	struct drained d;
 	struct order o;
 
 	buf_put(out, SPAN(FIRST_LINE "\n"));
 	if (orders_in_lockdown(orders))
 		buf_fmt(out, "lockdown %lld\n", (long long)orders_in_lockdown(orders));
+	for (size_t at = 0; orders_next_drained(orders, &at, &d);)
+		buf_fmt(out, "drain %s\n", d.name);
 	for (size_t at = 0; orders_next(orders, &at, &o);)
 		if (o.kind > ORDER_NONE && o.kind < ORDER_KINDS)
 			print_order(&o, out);
@@ -130,33 +133,68 @@ static bool parse_frame(struct span text, struct span *lines, struct err *err)
 	return true;
 }
 
+static bool parse_drained(struct span name, struct drained *out)
+{
+	if (name.n == 0 || name.n >= sizeof(out->name))
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] >= 127)
+			return false;
+	*out = (struct drained){ { 0 } };
+	memcpy(out->name, name.p, name.n);
+	return true;
+}
+
+/* What a file says, before any of it is in force. */
+struct parsed {
+	struct order *orders; /* ORDERS_MAX */
+	size_t n, drained_n;
+	struct drained drained[BACKENDS_MAX];
+	int64_t lockdown;
+};
+
+static bool parse_line(struct span line, struct parsed *p)
+{
+	if (span_starts(line, SPAN("lockdown ")))
+		return parse_wall(span_skip(line, 9), &p->lockdown);
+	if (span_starts(line, SPAN("drain ")))
+		return p->drained_n < BACKENDS_MAX &&
+		       parse_drained(span_skip(line, 6), &p->drained[p->drained_n++]);
+	return p->n < ORDERS_MAX && parse_order(line, &p->orders[p->n++]);
+}
+
+static bool enforce(const struct parsed *p, struct orders *orders, int64_t wall)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->orders[i].until > wall && !orders_put(orders, &p->orders[i], wall))
+			return false;
+	for (size_t i = 0; i < p->drained_n; i++) {
+		struct span name = span_str(p->drained[i].name);
+
+		if (!orders_is_drained(orders, name) && !orders_drain(orders, name, true))
+			return false;
+	}
+	if (p->lockdown)
+		orders_lockdown(orders, true, p->lockdown);
+	return true;
+}
+
 bool ledger_parse(struct span text, struct orders *orders, int64_t wall, struct err *err)
 {
-	struct order *all = calloc(ORDERS_MAX, sizeof(*all));
-	struct span lines, line;
-	int64_t lockdown = 0;
+	struct parsed p = { .orders = calloc(ORDERS_MAX, sizeof(struct order)) };
+	struct span lines;
 	unsigned number = 1;
-	size_t n = 0;
-	bool good = all != NULL || err_set(err, "out of memory");
+	bool good = p.orders != NULL || err_set(err, "out of memory");
 
 	good = good && parse_frame(text, &lines, err);
 	while (good && lines.n) {
-		line = span_cut(&lines, '\n');
 		number++;
-		if (span_starts(line, SPAN("lockdown ")))
-			good = parse_wall(span_skip(line, 9), &lockdown);
-		else
-			good = n < ORDERS_MAX && parse_order(line, &all[n++]);
-		if (!good)
-			err_set(err, "line %u makes no sense", number);
+		good = parse_line(span_cut(&lines, '\n'), &p) ||
+		       err_set(err, "line %u makes no sense", number);
 	}
-	for (size_t i = 0; good && i < n; i++)
-		if (all[i].until > wall)
-			good = orders_put(orders, &all[i], wall) ||
-			       err_set(err, "there are too many orders");
-	if (good && lockdown)
-		orders_lockdown(orders, true, lockdown);
-	free(all);
+	good = good &&
+	       (enforce(&p, orders, wall) || err_set(err, "there are too many orders"));
+	free(p.orders);
 	return good;
 }
 

@@ -21,7 +21,9 @@
 #include "io/loop.h"
 
 /* Enough for all orders, a lockdown and the sum. */
-#define LEDGER_MAX ((size_t)ORDERS_MAX * (160 + ORDER_WHY_MAX) + 256)
+#define LEDGER_MAX                                    \
+	((size_t)ORDERS_MAX * (160 + ORDER_WHY_MAX) + \
+	 (size_t)BACKENDS_MAX * (BACKEND_NAME_MAX + 8) + 256)
 
 void ledger_print(const struct orders *o, struct buf *out);
 /* Put all of it into o, or nothing. What has run out is left out. */

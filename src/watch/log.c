@@ -258,7 +258,7 @@ static struct span source_of(const struct line *line)
 static bool is_told_by_auth(enum event e)
 {
 	return e == EV_AUTH_FAILED || e == EV_AUTH_REPEATED || e == EV_AUTH_UNKNOWN ||
-	       e == EV_AUTH_TRAPPED;
+	       e == EV_AUTH_TRAPPED || e == EV_LOGIN_OVER;
 }
 
 /*

@@ -93,7 +93,7 @@ static void on_saved(void *arg, uint64_t serial, const struct err *err)
 }
 
 /* It holds: have it written, and answer then. */
-static void save_and_answer(const struct asked *a, const char *text)
+void ordering_save(const struct asked *a, const char *text)
 {
 	struct ordering *o = a->sight->ordering;
 	uint64_t serial = ledger_save(o->ledger);
@@ -236,6 +236,11 @@ static void log_ordered(const struct sight *s, const char *what, const struct ne
 	if (why.n)
 		field_text(&out, "why", why);
 	log_own(s->log, LOG_ORDERED, buf_span(&out));
+}
+
+void ordering_log(const struct sight *s, const char *what, struct span why)
+{
+	log_ordered(s, what, NULL, 0, why);
 }
 
 static bool find_order(const struct sight *s, const struct net *net, struct order *out)
@@ -409,7 +414,7 @@ static void ban_now(const struct asked *a, const struct net *net,
 		buf_put(&out, SPAN(". The guard only observes, so nothing is refused "
 				   "(guard.mode, guard.observe)"));
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* Who would be hit, counted row by row. */
@@ -590,7 +595,7 @@ void ordering_unban(const struct asked *a)
 		lifted ? "what the guard held against it is forgiven" : "");
 	print_rest(s, &net, &out);
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* ---- allow ------------------------------------------------------------------------- */
@@ -633,7 +638,7 @@ static void disallow(const struct asked *a, const struct net *net)
 	}
 	log_ordered(a->sight, "allow-removed", net, 0, SPAN_NONE);
 	snprintf(text, sizeof(text), "%s is judged as others are.", text_of(net).text);
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* The kernel must not drop what is let in: neither itself nor a prefix around it. */
@@ -689,7 +694,7 @@ void ordering_allow(const struct asked *a)
 	print_within(w.within, &out);
 	buf_put(&out, SPAN("."));
 	text[out.len] = '\0';
-	save_and_answer(a, text);
+	ordering_save(a, text);
 }
 
 /* ---- kick -------------------------------------------------------------------------- */
@@ -703,6 +708,13 @@ struct kicking {
 	uint32_t seat;
 	uint64_t found;
 };
+
+static bool is_kicked(const struct kick *k, const struct seat *s)
+{
+	if (k->session)
+		return s->session == k->session;
+	return k->user ? s->user == k->user : net_has(&k->net, &s->peer);
+}
 
 static bool kick_step(struct walk *w)
 {
@@ -719,8 +731,7 @@ static bool kick_step(struct walk *w)
 		if (k->worker >= seats_workers(m))
 			return false;
 		if (seat_read(m, k->worker, k->seat, &seat))
-			k->found += k->kick.session ? seat.session == k->kick.session
-						    : net_has(&k->kick.net, &seat.peer);
+			k->found += is_kicked(&k->kick, &seat);
 	}
 	return true;
 }
@@ -739,13 +750,32 @@ static void kick_end(struct walk *w, enum walk_end how)
 		asked_refuse(&k->asked, text);
 	} else if (how != WALK_DROPPED) {
 		orders_kick(s->view.orders, &k->kick);
-		log_ordered(s, "kick", k->kick.session ? NULL : &k->kick.net, 0,
+		log_ordered(s, "kick",
+			    k->kick.session || k->kick.user ? NULL : &k->kick.net, 0,
 			    span_str(k->what));
 		snprintf(text, sizeof(text), "%llu session%s of %s: told to end.",
 			 (unsigned long long)k->found, k->found == 1 ? "" : "s", k->what);
 		asked_done(&k->asked, text);
 	}
 	free(k);
+}
+
+/* A session, an address, or a user. */
+static bool find_kicked(const struct sight *s, struct span target, struct kick *out,
+			struct err *err)
+{
+	uint8_t mem[2 * USER_MAX + 2];
+	struct buf user;
+
+	if (id_parse(target, &out->session) || asked_net(target, &out->net, err))
+		return true;
+	if (!asked_is_user(target))
+		return false;
+	buf_init(&user, mem, sizeof(mem));
+	if (!asked_user(s, target, &user))
+		return err_set(err, "That name is too long for a user.");
+	out->user = memory_hash(&s->view.guard.memory, buf_span(&user));
+	return true;
 }
 
 void ordering_kick(const struct asked *a)
@@ -757,10 +787,9 @@ void ordering_kick(const struct asked *a)
 	if (!k || !asked_read(a->rest, WORD_TARGET, &w, &err)) {
 		free(k);
 		asked_refuse(
-			a,
-			*err.text ? "kick SESSION | ADDRESS | PREFIX: `holdfast sessions` "
-				    "lists the sessions."
-				  : "Out of memory.");
+			a, *err.text ? "kick SESSION | ADDRESS | PREFIX | USER: `holdfast "
+				       "sessions` lists the sessions."
+				     : "Out of memory.");
 		return;
 	}
 	if (!a->sight->view.orders || !a->sight->view.has_memory) {
@@ -768,8 +797,7 @@ void ordering_kick(const struct asked *a)
 		asked_refuse(a, "The guard's memory is not there. See the log.");
 		return;
 	}
-	if (!id_parse(w.target, &k->kick.session) &&
-	    !asked_net(w.target, &k->kick.net, &err)) {
+	if (!find_kicked(a->sight, w.target, &k->kick, &err)) {
 		free(k);
 		asked_refuse(a, err.text);
 		return;
@@ -827,12 +855,12 @@ void ordering_lockdown(const struct asked *a)
 	}
 	orders_lockdown(s->view.orders, on, loop_wall(s->loop));
 	log_ordered(s, on ? "lockdown" : "lockdown-off", NULL, 0, SPAN_NONE);
-	save_and_answer(
-		a, !on ? "Strangers are let in again."
-		   : view_enforces(&s->view, RULE_LOCKDOWN)
-			   ? "Only known-good and allowed clients get in from now on; "
-			     "strangers get 421 and come again later. To end it: "
-			     "holdfast lockdown off"
-			   : "Lockdown, but the guard only observes: nobody is refused "
-			     "(guard.mode, guard.observe).");
+	ordering_save(a,
+		      !on ? "Strangers are let in again."
+		      : view_enforces(&s->view, RULE_LOCKDOWN)
+			      ? "Only known-good and allowed clients get in from now on; "
+				"strangers get 421 and come again later. To end it: "
+				"holdfast lockdown off"
+			      : "Lockdown, but the guard only observes: nobody is refused "
+				"(guard.mode, guard.observe).");
 }

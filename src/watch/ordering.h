@@ -21,6 +21,10 @@ const char *ordering_trouble(const struct ordering *o);
 /* How many bans and allows there are. */
 void ordering_counts(const struct sight *s, size_t *bans, size_t *allows);
 
+/* For orders of other files: it holds, so have it written, and answer then. */
+void ordering_save(const struct asked *a, const char *text);
+void ordering_log(const struct sight *s, const char *what, struct span why);
+
 void ordering_ban(const struct asked *a);
 void ordering_unban(const struct asked *a);
 void ordering_allow(const struct asked *a);

@@ -15,6 +15,7 @@ struct listing {
 	struct walk walk;
 	struct asked asked;
 	struct asked_words words;
+	uint64_t user; /* of this one only, by its hash; 0: of all */
 	struct best best;
 	unsigned worker;
 	uint32_t seat;
@@ -31,7 +32,8 @@ static double worth_of(const struct seat *s, ms_t now)
 
 static bool wanted(const struct listing *l, const struct seat *s)
 {
-	return !l->words.has_client || net_has(&l->words.client, &s->peer);
+	return (!l->words.has_client || net_has(&l->words.client, &s->peer)) &&
+	       (!l->user || s->user == l->user);
 }
 
 static bool on_step(struct walk *w)
@@ -100,7 +102,8 @@ static void say_seat(const struct listing *l, unsigned worker, const struct seat
 		field_text(&out, "listener",
 			   span_str(s->conf->listeners[seat->listener].name));
 	field_number(&out, "edge", worker);
-	field_text(&out, "helo", span_head(span_of(seat->name, SEAT_NAME), seat->name_n));
+	field_text(&out, seat->user ? "user" : "helo",
+		   span_head(span_of(seat->name, SEAT_NAME), seat->name_n));
 	asked_row(&l->asked, &out);
 }
 
@@ -133,14 +136,21 @@ void sessions_say(const struct asked *a)
 {
 	struct listing *l;
 	struct asked_words words;
+	uint8_t mem[2 * USER_MAX + 2];
+	struct buf user;
 	struct err err;
 
-	if (!asked_read(a->rest, WORD_LIMIT | WORD_CLIENT, &words, &err)) {
+	if (!asked_read(a->rest, WORD_LIMIT | WORD_CLIENT | WORD_USER, &words, &err)) {
 		asked_refuse(a, err.text);
 		return;
 	}
 	if (!a->sight->view.has_memory) {
 		asked_refuse(a, "The guard's memory is not there. See the log.");
+		return;
+	}
+	buf_init(&user, mem, sizeof(mem));
+	if (words.user.n && !asked_user(a->sight, words.user, &user)) {
+		asked_refuse(a, "That name is too long for a user.");
 		return;
 	}
 	l = calloc(1, sizeof(*l) + words.limit * sizeof(l->places[0]));
@@ -150,7 +160,9 @@ void sessions_say(const struct asked *a)
 	}
 	l->asked = (struct asked){ .sight = a->sight, .ask = a->ask };
 	l->words = words;
-	l->words.target = l->words.why = l->words.by = SPAN_NONE;
+	l->words.target = l->words.why = l->words.by = l->words.user = SPAN_NONE;
+	if (user.len)
+		l->user = memory_hash(&a->sight->view.guard.memory, buf_span(&user));
 	best_init(&l->best, l->places, words.limit);
 	l->walk.step = on_step;
 	l->walk.on_end = on_end;

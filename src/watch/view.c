@@ -7,7 +7,7 @@ void view_conf(struct view *v, const struct conf *conf)
 {
 	v->conf = conf;
 	limits_of(&conf->set, conf->observed, &v->guard.limits);
-	limits_of_accounts(&conf->set, &v->accounts.limits);
+	limits_of_accounts(&conf->set, conf->observed, &v->accounts.limits);
 }
 
 void view_access(struct view *v, const void *mem, size_t n)

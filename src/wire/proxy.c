@@ -137,3 +137,62 @@ enum proxy_got proxy_next(struct span *in, struct proxy *out)
 		return v2_next(in, out);
 	return PROXY_BAD;
 }
+
+/* ---- our own ------------------------------------------------------------------------------ */
+
+/* An IPv4 address beside one of IPv6 is said as that (RFC 4291, 2.5.5.2). */
+static void put_address(const struct addr *a, bool v4, struct buf *out)
+{
+	if (!v4 && addr_is_v4(a))
+		buf_put(out, SPAN("::ffff:"));
+	addr_print(a, out);
+}
+
+static void put_v1(const struct endpoint *peer, const struct endpoint *local, bool v4,
+		   struct buf *out)
+{
+	buf_put(out, v1_mark);
+	if (!peer) {
+		buf_put(out, SPAN("UNKNOWN\r\n"));
+		return;
+	}
+	buf_put(out, v4 ? SPAN("TCP4 ") : SPAN("TCP6 "));
+	put_address(&peer->addr, v4, out);
+	buf_byte(out, ' ');
+	put_address(&local->addr, v4, out);
+	buf_fmt(out, " %u %u\r\n", peer->port, local->port);
+}
+
+static void put_be16(uint16_t n, struct buf *out)
+{
+	buf_byte(out, (uint8_t)(n >> 8));
+	buf_byte(out, (uint8_t)(n & 0xff));
+}
+
+static void put_v2(const struct endpoint *peer, const struct endpoint *local, bool v4,
+		   struct buf *out)
+{
+	const size_t n = v4 ? 4 : 16;
+
+	buf_put(out, v2_mark);
+	buf_byte(out, peer ? 0x21 : 0x20);
+	buf_byte(out, !peer ? V2_UNSPEC : v4 ? V2_TCP4 : V2_TCP6);
+	put_be16(peer ? (uint16_t)(2 * n + 4) : 0, out);
+	if (!peer)
+		return;
+	buf_put(out, span_of(peer->addr.ip + 16 - n, n));
+	buf_put(out, span_of(local->addr.ip + 16 - n, n));
+	put_be16(peer->port, out);
+	put_be16(local->port, out);
+}
+
+void proxy_print(unsigned version, const struct endpoint *peer,
+		 const struct endpoint *local, struct buf *out)
+{
+	bool v4 = peer && addr_is_v4(&peer->addr) && addr_is_v4(&local->addr);
+
+	if (version == 2)
+		put_v2(peer, local, v4, out);
+	else
+		put_v1(peer, local, v4, out);
+}

@@ -4,7 +4,8 @@
  * Versions 1 and 2 of the specification by HAProxy. The header has a ceiling, so that
  * whoever claims to be a proxy cannot make us wait for ever; extensions (TLVs) are
  * skipped. A header that says nothing about the client (LOCAL, UNKNOWN, unix sockets) is
- * good too: then the addresses of the connection itself count.
+ * good too: then the addresses of the connection itself count. proxy_print() is the other
+ * side of it, for servers behind us.
  */
 #ifndef WIRE_PROXY_H
 #define WIRE_PROXY_H
@@ -25,5 +26,12 @@ struct proxy {
 };
 
 MUST enum proxy_got proxy_next(struct span *in, struct proxy *out);
+
+/*
+ * Say for whom we come, in version 1 or 2. peer NULL: for nobody, to look whether the server
+ * lives. Both ends of one connection; where the families differ, both are said as IPv6.
+ */
+void proxy_print(unsigned version, const struct endpoint *peer,
+		 const struct endpoint *local, struct buf *out);
 
 #endif

@@ -284,6 +284,13 @@ struct sasl_event sasl_begin(struct sasl *s, unsigned offered, struct span argum
 	return decode(s, argument, room);
 }
 
+struct sasl_event sasl_password(struct sasl *s, struct span user, struct span secret)
+{
+	sasl_end(s);
+	s->mechanism = SASL_PLAIN;
+	return ready_with_password(s, SPAN_NONE, user, secret);
+}
+
 struct sasl_event sasl_line(struct sasl *s, struct span line, struct sasl_room *room)
 {
 	if (span_eq(line, SPAN("*"))) {

@@ -80,6 +80,12 @@ struct sasl_event sasl_begin(struct sasl *s, unsigned offered, struct span argum
 /* One line of the client, without its end. */
 struct sasl_event sasl_line(struct sasl *s, struct span line, struct sasl_room *room);
 
+/*
+ * A command of the protocol's own (LOGIN of IMAP, USER and PASS of POP3) says it all, as
+ * PLAIN does. The spans are handed on in the event.
+ */
+struct sasl_event sasl_password(struct sasl *s, struct span user, struct span secret);
+
 /* Who checks has said something that the client has to answer, */
 void sasl_say(struct sasl *s);
 /* or for the last time: the client answers with nothing of meaning (RFC 4954, 4). */

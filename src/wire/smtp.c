@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/bug.h"
 #include "base/number.h"
+#include "wire/stranger.h"
 
 enum { ARG_NEEDED, ARG_ALLOWED, ARG_REFUSED };
 enum { GROUP_ANY, GROUP_LAST };
@@ -79,20 +80,6 @@ static enum smtp_verb find_verb(struct span word)
 	return SMTP_NONE;
 }
 
-/* Is this another protocol: the web, a shell, binary? */
-static bool is_stranger(struct span line)
-{
-	static const char *const heads[] = {
-		"GET ",	  "POST ",  "HEAD ", "PUT ",   "OPTIONS ", "CONNECT ", "DELETE ",
-		"TRACE ", "PRI * ", "SSH-",  "PROXY ", "RTSP/",	   "\x03",     "\x05",
-	};
-
-	for (size_t i = 0; i < COUNT_OF(heads); i++)
-		if (span_starts_nocase(line, span_str(heads[i])))
-			return true;
-	return line.n && (line.p[0] < ' ' || line.p[0] >= 0x7f);
-}
-
 /* "123" or "123 LAST" */
 static bool parse_bdat(struct span text, uint64_t *size, bool *last)
 {
@@ -160,7 +147,7 @@ static struct smtp_event read_verb(struct smtp *s, const struct line_cut *cut)
 	struct span line = verb == SMTP_AUTH ? word : cut->text;
 
 	if (verb == SMTP_NONE)
-		return bad(s, is_stranger(cut->text) ? EV_NOT_SMTP : EV_UNKNOWN_VERB,
+		return bad(s, stranger_line(cut->text) ? EV_NOT_SMTP : EV_UNKNOWN_VERB,
 			   RE_UNKNOWN_VERB, s->mute ? SPAN_NONE : line);
 	text = span_trim(text);
 	if (verb == SMTP_BDAT)
@@ -181,10 +168,9 @@ static struct smtp_event read_verb(struct smtp *s, const struct line_cut *cut)
 				    .text = text };
 }
 
-/* A TLS ClientHello need not hold a CRLF, ever: one byte tells. */
 static bool is_tls_record(const struct smtp *s, struct span in)
 {
-	return s->line.seen == 0 && !s->line.skipping && in.n && in.p[0] == 0x16;
+	return s->line.seen == 0 && !s->line.skipping && stranger_tls(in);
 }
 
 /* Where AUTH is offered, its line may be long: tokens are (RFC 4954, 4). */

@@ -1,7 +1,7 @@
 /*
  * Whatever was left in the memory of accounts, and whoever tries to log in: indices are
  * checked, answers are within bounds, and a known device is refused unseen only for what
- * it gave before.
+ * it gave before, or because it has all the sessions that it may have.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,9 @@ static void make(struct accounts *a)
 					      .campaign_at = 3,
 					      .places = 3,
 					      .device_life = 30 * MS_DAY,
-					      .remember_wrong = MS_HOUR };
+					      .remember_wrong = MS_HOUR,
+					      .per_user = 6,
+					      .per_network = 4 };
 }
 
 static const char *const users[] = { "ann",  "ben",  "cid",  "dora",
@@ -54,6 +56,11 @@ static void try(struct accounts *a, const uint8_t d[4], ms_t *now)
 		.mechanism = (enum sasl_mechanism)(d[0] >> 4 & 3),
 		.exists = (d[0] & 7) < 4,
 		.trap = (d[0] & 0xf8) == 0xf8,
+		.reads = d[3] & 1,
+		.open_user = d[3] >> 1 & 7,
+		.open_network = d[3] >> 1 & 5,
+		.right_lately = d[2] % 7 == 0 && (d[0] & 3) == ACCOUNT_RIGHT,
+		.name = span_of(d, 4),
 	};
 	struct account_verdict v;
 	struct account_done done;
@@ -62,7 +69,9 @@ static void try(struct accounts *a, const uint8_t d[4], ms_t *now)
 	v = accounts_came(a, &t, *now, WALL + *now);
 	BUG_IF(v.go > GO_LATER || v.why >= WHY_COUNT || v.delay < 0);
 	BUG_IF(v.delay > a->limits.delay_max);
-	BUG_IF(v.known_device && v.go == GO_REFUSE && v.why != WHY_REPEATED);
+	BUG_IF(v.known_device && v.go == GO_REFUSE && v.why != WHY_REPEATED &&
+	       v.why != WHY_LIMIT);
+	BUG_IF(v.why == WHY_LIMIT && (!t.right_lately || !accounts_full(a, &t)));
 	BUG_IF(v.known_device && v.go == GO_LATER);
 	if (v.go != GO_CHECK)
 		return;
@@ -71,6 +80,10 @@ static void try(struct accounts *a, const uint8_t d[4], ms_t *now)
 			     *now, WALL + *now);
 	BUG_IF(done.verdict.why >= WHY_COUNT || done.verdict.delay < 0 ||
 	       done.verdict.delay > a->limits.delay_max);
+	if (done.verdict.go != GO_CHECK)
+		return;
+	v = accounts_enter(a, &t, *now, WALL + *now);
+	BUG_IF(v.go == GO_REFUSE); /* nothing has come in between */
 }
 
 static void look(const struct accounts *a, ms_t now)
@@ -79,11 +92,16 @@ static void look(const struct accounts *a, ms_t now)
 	struct account_diagnosis d;
 	struct account_state st;
 	struct campaign_state c;
+	uint8_t mem[400];
+	struct buf says;
 
 	for (size_t i = 0; i < 8; i++) {
 		accounts_state(a, span_str(users[i]), now, WALL + now, &st);
 		account_diagnose(&st, a->limits.places, &d);
 		BUG_IF(d.kind >= ACCOUNT_KINDS || strlen(d.why) != d.why_n);
+		buf_init(&says, mem, sizeof(mem));
+		account_sentence(&st, d.kind, &says);
+		BUG_IF(says.full);
 	}
 	for (size_t i = 0; i <= a->shape.campaigns; i++) {
 		if (!accounts_campaign(a, i, now, &c))

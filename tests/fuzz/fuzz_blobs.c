@@ -59,6 +59,21 @@ static void use(const struct conf *c)
 		BUG_IF(strlen(c->traps[i]) >= sizeof(c->traps[i]));
 	for (size_t i = 0; i < c->dkim_count; i++)
 		BUG_IF(strlen(c->dkim[i].selector) >= sizeof(c->dkim[i].selector));
+	for (size_t i = 0; i < c->backend_count; i++) {
+		const struct backend *b = &c->backends[i];
+
+		BUG_IF(strlen(b->name) >= sizeof(b->name) || strlen(b->imap) >= TEXT_MAX ||
+		       strlen(b->pop3) >= TEXT_MAX || strlen(b->credential) >= TEXT_MAX);
+		BUG_IF(b->login >= BACKEND_LOGINS || b->identity >= BACKEND_IDENTITIES ||
+		       b->weight > BACKEND_WEIGHT_MAX);
+		BUG_IF(!backend_find(c, span_str(b->name)));
+	}
+	for (size_t i = 0; i < c->mailbox_count; i++) {
+		const struct backend *b = backend_of_user(c,
+							  span_str(c->mailboxes[i].user));
+
+		BUG_IF(b && b >= c->backends + c->backend_count);
+	}
 }
 
 /* A good struct with some of its bytes overwritten: three bytes say where, and with what. */
@@ -68,6 +83,13 @@ static void configuration(struct span in)
 
 	c = (struct conf){ .magic = CONF_MAGIC, .size = sizeof(c), .relay_hop = HOP_MX };
 	settings_init(&c.set);
+	c.backend_count = 2;
+	c.backends[0] = (struct backend){ .name = "a", .imap = "127.0.0.1:1143" };
+	c.backends[1] =
+		(struct backend){ .name = "b", .pop3 = "b.example:110", .weight = 3 };
+	c.mailbox_count = 2;
+	c.mailboxes[0] = (struct mailbox){ .user = "bob@example.org", .backend = 1 };
+	c.mailboxes[1] = (struct mailbox){ .user = "@example.org" };
 	BUG_IF(!conf_ok(&c, sizeof(c)));
 	while (in.n >= 4) {
 		size_t at = (in.p[0] | (size_t)in.p[1] << 8 | (size_t)in.p[2] << 16) %

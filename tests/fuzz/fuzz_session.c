@@ -66,7 +66,60 @@ static const struct span lines[] = {
 	SPAN_INIT("From: alice@here.example, B <b@c>\r\nDate: x\r\n"),
 	SPAN_INIT("From: " SIXTY SIXTY SIXTY SIXTY SIXTY "\r\n"),
 	SPAN_INIT("From: info@here.example\r\n\r\n"),
+	SPAN_INIT("a CAPABILITY\r\nb NOOP\r\n"),
+	SPAN_INIT("a LOGIN alice \"secret\"\r\nb SELECT INBOX\r\n"),
+	SPAN_INIT("a LOGIN {5}\r\n"),
+	SPAN_INIT("alice {6+}\r\nsecret\r\n"),
+	SPAN_INIT("a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n"),
+	SPAN_INIT("a AUTHENTICATE SCRAM-SHA-256 bixuPWEscj1i\r\n"),
+	SPAN_INIT("a ID (\"name\" \"x\")\r\n"),
+	SPAN_INIT("a STARTTLS\r\n"),
+	SPAN_INIT("a LOGOUT\r\n"),
+	SPAN_INIT("a APPEND x {3+}\r\nabc\r\n"),
 };
+
+/* of a POP3 session, instead of these */
+static const struct span pop3_lines[] = {
+	SPAN_INIT("CAPA\r\n"),
+	SPAN_INIT("STLS\r\n"),
+	SPAN_INIT("USER alice\r\n"),
+	SPAN_INIT("USER alice\r\nPASS secret\r\n"),
+	SPAN_INIT("PASS  two words\r\n"),
+	SPAN_INIT("USER " SIXTY SIXTY SIXTY SIXTY SIXTY "\r\n"),
+	SPAN_INIT("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"),
+	SPAN_INIT("AUTH PLAIN\r\n"),
+	SPAN_INIT("AUTH LOGIN\r\n"),
+	SPAN_INIT("AUTH SCRAM-SHA-256 bixuPWEscj1i\r\n"),
+	SPAN_INIT("AUTH\r\n"),
+	SPAN_INIT("c2VjcmV0\r\n"),
+	SPAN_INIT("*\r\n"),
+	SPAN_INIT("APOP alice x\r\n"),
+	SPAN_INIT("UTF8\r\n"),
+	SPAN_INIT("STAT\r\n"),
+	SPAN_INIT("LIST\r\n"),
+	SPAN_INIT("LIST 2\r\n"),
+	SPAN_INIT("UIDL\r\n"),
+	SPAN_INIT("UIDL 0\r\n"),
+	SPAN_INIT("RETR 1\r\n"),
+	SPAN_INIT("RETR 2\r\nRETR 1\r\nTOP 2 1\r\n"),
+	SPAN_INIT("RETR 4294967295\r\n"),
+	SPAN_INIT("TOP 1 0\r\n"),
+	SPAN_INIT("TOP 2 4294967295\r\n"),
+	SPAN_INIT("DELE 1\r\n"),
+	SPAN_INIT("DELE 2\r\n"),
+	SPAN_INIT("RSET\r\n"),
+	SPAN_INIT("NOOP\r\n"),
+	SPAN_INIT("QUIT\r\n"),
+	SPAN_INIT("XYZZY\r\n\0\r\n\n\r"),
+};
+
+static void send_line(struct stage_peer *p, uint8_t which)
+{
+	if (p->stage->listener->service == SERVICE_POP3)
+		stage_send(p, pop3_lines[which % COUNT_OF(pop3_lines)]);
+	else
+		stage_send(p, lines[which % COUNT_OF(lines)]);
+}
 
 static void send_much(struct stage_peer *p, uint8_t how)
 {
@@ -128,6 +181,9 @@ static void look_up(struct stage *g, uint8_t how)
 /* auth says something, and the store about a sender: one byte. */
 static void answer_login(struct stage_peer *p, uint8_t how)
 {
+	static const int backends[] = { BACKEND_READY, BACKEND_DENIES, BACKEND_LIMITS,
+					BACKEND_DOWN };
+	bool pop3 = p->stage->listener->service == SERVICE_POP3;
 	struct stage *g = p->stage;
 
 	g->authed = how & 1 ? STAGE_NO_ANSWER : how / 2 % AUTHED_COUNT;
@@ -139,6 +195,10 @@ static void answer_login(struct stage_peer *p, uint8_t how)
 		g->last_words[0] = '\0';
 	g->auth_delay = how & 32 ? 2000 : 0;
 	g->may_send = how & 64 ? STAGE_NO_ANSWER : how % VERDICT_COUNT;
+	g->backend = how & 64 ? STAGE_NO_ANSWER : backends[how / 4 % COUNT_OF(backends)];
+	if (pop3 && !(how & 128))
+		g->backend = BACKEND_BOX;
+	g->box.left = how & 64 ? STAGE_NO_ANSWER : how % 2;
 	g->auth_held = how & 128;
 	stage_answer(p);
 }
@@ -192,6 +252,15 @@ static void act(struct stage_peer *p, uint8_t what, uint8_t more)
 		stage_happen(p, IN_BYTES);
 }
 
+static void fill_box(struct stage_box *b, uint8_t how)
+{
+	stage_box_close(b);
+	BUG_IF(!stage_box_add(b, SPAN("one"), SPAN("Subject: 1\n\n.\n..\n\r\n")) ||
+	       !stage_box_add(b, SPAN("two"), SPAN("a: b\n\n" SIXTY SIXTY "\n\nx\r")));
+	b->piece = how % 64 + 1;
+	b->gone[0] = how & 128;
+}
+
 static void setup(struct stage *g, const uint8_t *how)
 {
 	struct settings *set = &g->conf.set;
@@ -222,10 +291,18 @@ static void setup(struct stage *g, const uint8_t *how)
 	g->no_guard = how[4] % 8 == 7;
 	g->listener->auth = how[4] & 32;
 	g->listener->service = how[4] & 64 ? SERVICE_SUBMISSION : SERVICE_SMTP;
+	if (how[3] >> 5 == 7)
+		g->listener->service = SERVICE_IMAP;
+	if (how[3] >> 5 == 6)
+		g->listener->service = SERVICE_POP3;
+	fill_box(&g->box, how[6]);
+	g->authed = AUTHED_YES;
+	g->backend = how[3] >> 5 == 6 ? BACKEND_BOX : BACKEND_READY;
 	set->auth_clear = how[4] & 128;
 	set->senders = how[2] % 3;
 	set->from_field = how[3] % 3;
 	g->conf.mechanisms = how[1] & 64 ? (1u << SASL_COUNT) - 1 : 1u << SASL_PLAIN;
+	g->conf.mailbox_mechanisms = g->conf.mechanisms;
 	g->conf.relay_hop = how[1] & 128 ? HOP_COUNT : HOP_MX;
 	g->conf.observed[RULE_EARLY] = how[4] & 8;
 	g->conf.observed[RULE_DNSBL] = how[4] & 16;
@@ -236,9 +313,9 @@ static void setup(struct stage *g, const uint8_t *how)
 static void finish(struct stage_peer *p)
 {
 	p->stage->verdict = p->stage->submitted = p->stage->room = STAGE_NO_ANSWER;
-	p->stage->authed = p->stage->may_send = STAGE_NO_ANSWER;
+	p->stage->authed = p->stage->may_send = p->stage->backend = STAGE_NO_ANSWER;
 	pass(p, p->stage->conf.set.session_timeout + 120 * MS_SECOND);
-	BUG_IF(!p->closed);
+	BUG_IF(!p->closed && !p->relays);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -254,11 +331,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(struct net){ addr_v4(192, 0, 2, 0), 120 };
 	setup(&stage, data);
 	stage_peer_open(&stage, &p, addr_v4(192, 0, 2, 7));
-	for (size_t i = 7; i < size && !p.closed; i++) {
+	for (size_t i = 7; i < size && !p.closed && !p.relays; i++) {
 		size_t n = span_head(span_of(data + i + 1, size - i - 1), data[i] & 63).n;
 
 		if (data[i] < 64) {
-			stage_send(&p, lines[data[i] % COUNT_OF(lines)]);
+			send_line(&p, data[i]);
 		} else if (data[i] < 128) {
 			stage_send(&p, span_of(data + i + 1, n));
 			i += n;

@@ -106,7 +106,7 @@ def test_the_complete_example_is_good(tmp_path):
     text = (TOP / "data/holdfast-full.conf").read_text()
     text = text.replace("/etc/holdfast/mx.crt", str(cert)).replace("/etc/holdfast/mx.key", str(key))
     # what is commented out is an example as well
-    (tmp_path / "all.conf").write_text(re.sub(r"^(\s*)# (, \{|oauth = |relay = \"smtp)", r"\1\2", text, flags=re.M)
+    (tmp_path / "all.conf").write_text(re.sub(r"^(\s*)# (, \{|oauth = |backends = |relay = \"smtp)", r"\1\2", text, flags=re.M)
                                        .replace('relay = "mx";', "").replace('"plain login"', '"plain xoauth2"'))
     (tmp_path / "users").write_text("")
     (tmp_path / "plain.conf").write_text(text)

@@ -1,5 +1,8 @@
 """`holdfast demo`: the first thing that anybody sees of it."""
+import imaplib
+import json
 import os
+import poplib
 import re
 import signal
 import socket
@@ -11,12 +14,25 @@ import pytest
 from conftest import HOLDFAST, PATIENCE, free_port, wait_for
 
 
+PORTS = 25, 110, 143, 993, 995, 1143
+
+
+def is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def port_base():
-    """A base whose SMTP port is free now."""
+    """A base whose ports are free now."""
     while True:
-        port = free_port()
-        if 2000 < port - 25 <= 60000:
-            return port - 25
+        base = free_port() - 25
+        if 2000 < base <= 60000 and all(is_free(base + port) for port in PORTS):
+            return base
 
 
 def demo(home, *more, **options):
@@ -36,7 +52,67 @@ def test_once_sends_a_message_shows_it_and_ends(home):
     assert re.search(r"250 2\.0\.0 Queued as \w{13}", got.stdout)
     path = re.search(r"as (/\S+/alice/new/\S+):$", got.stdout, re.M)[1]
     assert "It holds fast." in open(path, encoding="utf-8").read()
+    assert "She can read it over POP3" in got.stdout
     assert cli(home, "status").returncode == 3
+
+
+def test_imap_comes_from_a_dovecot_of_its_own(home):
+    if not os.access("/usr/lib/dovecot/imap", os.X_OK):
+        pytest.skip("Dovecot's IMAP is not installed")
+    base = port_base()
+    out = open(home / "out.txt", "w+", encoding="utf-8")
+    process = subprocess.Popen(
+        [HOLDFAST, "demo", "--dir", home / "demo", "--port-base", str(base), "--password", "pw"],
+        stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        wait_for("the demo to serve", lambda: "Serving until Ctrl-C" in open(out.name).read())
+        assert "She can read it over IMAP" in open(out.name).read()
+        with imaplib.IMAP4("127.0.0.1", base + 143, timeout=PATIENCE) as m:
+            m.login("alice@example.test", "pw")
+            assert m.select("INBOX")[1] == [b"1"]
+            assert b"It holds fast." in m.fetch("1", "(BODY[TEXT])")[1][0][1]
+            rows = json.loads(cli(home, "backend", "list", "--json").stdout)
+        assert rows["name"] == "dovecot" and rows["imap"] == "well" and rows["sessions"] == 1
+        # what Dovecot has moved to cur/ is still the same message over POP3
+        p = poplib.POP3("127.0.0.1", base + 110, timeout=PATIENCE)
+        p.user("alice@example.test")
+        p.pass_("pw")
+        assert b"It holds fast." in p.retr(1)[1]
+        p.quit()
+        pids = [int(p) for p in os.listdir("/proc") if p.isdigit() and
+                str(home / "demo" / "dovecot").encode() in cmdline(p)]
+        assert pids
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+        out.close()
+    wait_for("Dovecot to end", lambda: not any(os.path.exists(f"/proc/{p}") for p in pids))
+
+
+def test_without_dovecot_it_says_so_and_serves_pop3(home):
+    if os.geteuid() != 0:
+        pytest.skip("only root can hide Dovecot")
+    if not os.path.isdir("/usr/lib/dovecot"):
+        assert "There is no IMAP" in demo(home, "--once", "--port-base", port_base()).stdout
+        return
+    got = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/lib/dovecot && exec "$@"', "sh",
+         HOLDFAST, "demo", "--dir", home / "demo", "--once", "--port-base", str(port_base())],
+        capture_output=True, text=True, timeout=2 * PATIENCE)
+    if "unshare:" in got.stderr or "mount:" in got.stderr:
+        pytest.skip("no mount namespace here: " + got.stderr.strip())
+    assert got.returncode == 0, got.stderr
+    assert "There is no IMAP in this demo: Dovecot is not installed" in got.stdout
+    assert "She can read it over POP3" in got.stdout and "over IMAP" not in got.stdout
+    assert "imap" not in re.sub("#.*", "", (home / "demo" / "holdfast.conf").read_text())
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 def test_a_second_run_on_the_same_directory_works(home):

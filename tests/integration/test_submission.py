@@ -3,6 +3,7 @@ import base64
 import email
 import hashlib
 import hmac
+import json
 import os
 import pathlib
 import pwd
@@ -481,3 +482,28 @@ def test_scram_is_bound_to_what_both_ends_export(other):
     # of one connection for another: somebody in between has two
     with OverOpenssl(other) as s, OverOpenssl(other) as another:
         assert scram(s, "alice@example.test", other.password, gs2, another.exported, name) == 535
+
+
+# ---- who is logged in
+
+def test_the_sessions_of_a_user_are_shown_and_ended_by_name(mail):
+    def sessions(user):
+        return [json.loads(line)
+                for line in mail.cli("sessions", "--user", user, "--json").splitlines()]
+
+    hers = [log_in(mail, "alice")[0] for _ in range(3)]
+    his = log_in(mail, "bob")[0]
+    wait_for("the seats", lambda: len(sessions("alice@example.test")) == 3)
+    assert {row["user"] for row in sessions("Alice@Example.Test")} == {"alice@example.test"}
+    assert len(sessions("bob@example.test")) == 1
+    assert sessions("nobody@example.test") == []
+    said = mail.cli("kick", "alice@example.test")
+    assert "3 sessions of alice@example.test" in said
+    wait_for("her sessions to end", lambda: sessions("alice@example.test") == [])
+    for s in hers:
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            while True:  # the 421 comes first
+                s.noop()
+        s.close()
+    assert his.noop()[0] == 250
+    his.quit()

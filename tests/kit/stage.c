@@ -11,7 +11,7 @@
 #define UNSENT_MAX ((size_t)64 << 20)
 #define QUESTIONS                                                                       \
 	(DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_TLS | DO_FACTS | DO_AUTH | DO_AUTH_MORE | \
-	 DO_MAY_SEND)
+	 DO_MAY_SEND | DO_BACKEND | DO_TEXT | DO_REMOVE)
 
 static void put(struct stage *g, const char *address, unsigned flags)
 {
@@ -48,8 +48,10 @@ void stage_open(struct stage *g)
 			     .may_send = VERDICT_NO,
 			     .authed = AUTHED_YES,
 			     .auth_event = EV_AUTH_OK,
+			     .backend = BACKEND_READY,
 			     .login = "alice@here.example" };
 	g->conf.mechanisms = 1u << SASL_PLAIN | 1u << SASL_LOGIN;
+	g->conf.mailbox_mechanisms = g->conf.mechanisms;
 	g->conf.relay_hop = HOP_MX;
 	g->conf.magic = CONF_MAGIC;
 	g->conf.relay_hop = HOP_MX;
@@ -63,6 +65,7 @@ void stage_open(struct stage *g)
 	g->listener->at.port = 25;
 	memcpy(g->standing.id, "X7K2Q9M", sizeof("X7K2Q9M"));
 	g->local = (struct endpoint){ addr_v4(198, 51, 100, 1), 25 };
+	stage_box_open(&g->box);
 	open_map(g);
 }
 
@@ -97,6 +100,7 @@ void stage_close(struct stage *g)
 {
 	release(&g->last.envelope);
 	release(&g->last.body);
+	stage_box_close(&g->box);
 	free(g->map);
 	*g = (struct stage){ 0 };
 }
@@ -176,6 +180,10 @@ void stage_answer(struct stage_peer *p)
 	struct stage *g = p->stage;
 	struct session_in in = { 0 };
 	struct session_authed authed;
+	struct session_backend backend = {
+		.result = (enum session_backend_result)g->backend,
+		.capability = span_str(g->capability),
+	};
 	unsigned asks = p->asks;
 
 	if (asks == DO_VERIFY && g->verdict != STAGE_NO_ANSWER) {
@@ -194,6 +202,18 @@ void stage_answer(struct stage_peer *p)
 	} else if (asks == DO_MAY_SEND && g->may_send != STAGE_NO_ANSWER) {
 		in.kind = IN_VERDICT;
 		in.verdict = (enum verdict)g->may_send;
+	} else if (asks == DO_BACKEND && g->backend != STAGE_NO_ANSWER) {
+		in.kind = IN_BACKEND;
+		in.backend = &backend;
+		if (g->backend == BACKEND_BOX)
+			stage_box_begin(&g->box, &backend);
+		p->has_box = g->backend == BACKEND_BOX;
+	} else if (asks == DO_TEXT) {
+		in.kind = IN_TEXT;
+		stage_box_text(&g->box);
+	} else if (asks == DO_REMOVE && g->box.left != STAGE_NO_ANSWER) {
+		in.kind = IN_REMOVED;
+		g->box.seen.left = (uint32_t)g->box.left;
 	} else if (!(asks & (DO_AUTH | DO_AUTH_MORE)) || !ask_auth(g, &in, &authed)) {
 		return;
 	}
@@ -213,7 +233,8 @@ static bool reads(enum session_phase at)
 {
 	return at != PHASE_VERIFY && at != PHASE_ROOM && at != PHASE_SUBMIT &&
 	       at != PHASE_TLS && at != PHASE_FACTS && at != PHASE_DELAY &&
-	       at != PHASE_AUTH && at != PHASE_SENDER;
+	       at != PHASE_AUTH && at != PHASE_SENDER && at != PHASE_BACKEND &&
+	       at != PHASE_RELAY && at != PHASE_BOX;
 }
 
 static void check(const struct stage_peer *p, const struct session_in *in,
@@ -234,7 +255,12 @@ static void check(const struct stage_peer *p, const struct session_in *in,
 	BUG_IF(p->session.phase == PHASE_OVER && session_has_letter(&p->session));
 	BUG_IF((orders & (DO_VERIFY | DO_ROOM | DO_SUBMIT | DO_MAY_SEND)) &&
 	       !session_has_letter(&p->session));
-	BUG_IF(p->session.phase != PHASE_OVER && out->wake == MS_NEVER);
+	BUG_IF((orders & DO_BACKEND) && p->session.phase != PHASE_BACKEND);
+	BUG_IF((orders & (DO_TEXT | DO_REMOVE)) && p->session.phase != PHASE_BOX);
+	BUG_IF((orders & DO_RELAY) && p->session.phase != PHASE_RELAY);
+	BUG_IF((orders & (DO_BACKEND | DO_RELAY)) && !session_login(&p->session).n);
+	BUG_IF(p->session.phase != PHASE_OVER && p->session.phase != PHASE_RELAY &&
+	       out->wake == MS_NEVER);
 	BUG_IF((orders & DO_FACTS) && p->session.phase != PHASE_FACTS);
 	BUG_IF(out->only_observed && out->refused_by == RULE_NONE);
 }
@@ -277,6 +303,7 @@ static void obey(struct stage_peer *p, const struct session_out *out)
 		p->closed = true;
 		p->aborted = orders & DO_ABORT;
 	}
+	p->relays = p->relays || orders & DO_RELAY;
 	if (orders & (DO_AUTH | DO_AUTH_MORE))
 		note_credentials(p, out);
 	if (orders & (DO_VERIFY | DO_MAY_SEND)) {
@@ -305,6 +332,8 @@ static void forget_question(struct stage_peer *p)
 	    (p->asks == DO_FACTS && at != PHASE_FACTS) ||
 	    (p->asks & (DO_AUTH | DO_AUTH_MORE) && at != PHASE_AUTH) ||
 	    (p->asks == DO_MAY_SEND && at != PHASE_SENDER) ||
+	    (p->asks == DO_BACKEND && at != PHASE_BACKEND) ||
+	    (p->asks & (DO_TEXT | DO_REMOVE) && at != PHASE_BOX) ||
 	    (p->asks == DO_TLS && at != PHASE_TLS))
 		p->asks = 0;
 }
@@ -341,17 +370,20 @@ static void step(struct stage_peer *p, struct session_in *in)
 	struct session_out out = { .peer = &p->peer, .letter = &p->letter, .room = &room };
 	enum session_phase before = p->session.phase;
 
-	if (p->closed)
+	if (p->closed || p->relays)
 		return;
 	if (g->no_letters && !session_has_letter(&p->session))
 		out.letter = NULL;
 	in->bytes = buf_span(&p->in);
 	in->recipients = span_of(g->map, g->map_n);
+	in->offers = span_str(g->offers);
 	in->storage_full = g->storage_full;
 	in->wall = g->wall;
 	in->next_id = g->next_id;
 	in->standing = g->no_guard ? NULL : &g->standing;
 	in->access = g->access;
+	if (p->has_box)
+		in->box = stage_box_see(&g->box);
 	session_step(&p->session, in, g->now, &out);
 	check(p, in, &out, before);
 	note(p, &out);
@@ -360,8 +392,10 @@ static void step(struct stage_peer *p, struct session_in *in)
 		g->next_id++;
 	p->wake = out.wake;
 	/* a front may have told who it is, so that more is thought of it now */
-	p->offer = buf_room(&p->peer) < REPLY_MAX ||
+	p->offer = out.unsaid || buf_room(&p->peer) < REPLY_MAX ||
 		   (before == PHASE_PROXY && p->session.phase != before);
+	if (p->has_box)
+		stage_box_settle(&g->box, &p->session, &out);
 	obey(p, &out);
 	forget_question(p);
 	if (!p->deaf) {
@@ -402,7 +436,7 @@ static size_t smaller(size_t a, size_t b)
 /* Is there no sense in reading on? */
 static bool waits(const struct stage_peer *p)
 {
-	return p->closed || p->asks || p->session.phase == PHASE_DELAY;
+	return p->closed || p->relays || p->asks || p->session.phase == PHASE_DELAY;
 }
 
 /* Hand over what the peer sent, as far as the session takes it. */
@@ -472,7 +506,7 @@ static ms_t next_wake(struct stage_peer **peers, size_t count)
 	ms_t wake = MS_NEVER;
 
 	for (size_t i = 0; i < count; i++)
-		if (!peers[i]->closed && peers[i]->wake < wake)
+		if (!peers[i]->closed && !peers[i]->relays && peers[i]->wake < wake)
 			wake = peers[i]->wake;
 	return wake;
 }
@@ -480,7 +514,7 @@ static ms_t next_wake(struct stage_peer **peers, size_t count)
 static void wake_up(struct stage *g, struct stage_peer **peers, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!peers[i]->closed && peers[i]->wake <= g->now)
+		if (!peers[i]->closed && !peers[i]->relays && peers[i]->wake <= g->now)
 			stage_happen(peers[i], IN_TIME);
 }
 

@@ -9,6 +9,7 @@
 #define TESTS_STAGE_H
 
 #include "session/session.h"
+#include "tests/kit/stage_box.h"
 
 #define STAGE_NO_ANSWER (-1)
 
@@ -38,6 +39,8 @@ struct stage_peer {
 	bool deaf;	    /* does not read what we say */
 	bool offer;	    /* the last step stopped for want of room to answer */
 	bool closed, aborted;
+	bool has_box;
+	bool relays; /* it talks with its mailbox server now: p->in is what that gets first */
 	unsigned drops, submits;
 };
 
@@ -67,6 +70,11 @@ struct stage {
 	ms_t auth_delay;
 	char login[ADDRESS_MAX + 1], last_words[128];
 	bool auth_held;
+	/* the mailbox server: an enum session_backend_result, or STAGE_NO_ANSWER; and what it
+	   offers after the login, and before */
+	int backend;
+	char capability[256], offers[256];
+	struct stage_box box;	 /* of BACKEND_BOX */
 	const char *local_login; /* of who comes over a socket of this machine */
 	uint64_t seen[EVENT_COUNT];
 	uint64_t mails;

@@ -67,7 +67,9 @@ static void fool_open(struct fool *f, unsigned flaws, struct span end, enum spea
 	*f = (struct fool){ .flaws = flaws, .end = end, .speaks = speaks };
 	buf_init(&f->in, in_mem, sizeof(in_mem));
 	buf_init(&f->out, out_mem, sizeof(out_mem));
-	say(f, speaks == SPEAKS_IMAP ? "* OK hello" : "220 hello");
+	say(f, speaks == SPEAKS_IMAP   ? "* OK hello"
+	       : speaks == SPEAKS_POP3 ? "+OK hello"
+				       : "220 hello");
 }
 
 static void forget(struct fool *f)
@@ -186,6 +188,13 @@ static void imap_line(struct fool *f, struct span line)
 	say(f, good ? " OK" : " NO");
 }
 
+static void pop3_line(struct fool *f, struct span line)
+{
+	bool good = !span_starts(line, SPAN("PASS ")) || f->flaws & FLAW_ANY_PASSWORD;
+
+	say(f, good ? "+OK" : "-ERR no");
+}
+
 static size_t find(struct span in, struct span what)
 {
 	for (size_t i = 0; i + what.n <= in.n; i++)
@@ -236,6 +245,8 @@ static bool take_line(struct fool *f)
 		say(f, "500 too long");
 	} else if (f->speaks == SPEAKS_IMAP) {
 		imap_line(f, line);
+	} else if (f->speaks == SPEAKS_POP3) {
+		pop3_line(f, line);
 	} else {
 		smtp_line(f, line);
 	}
@@ -370,6 +381,8 @@ static void each_flaw_is_found(void **unused)
 		{ "a5-dictionary", "harvesters", FLAW_KNOWS_EVERYBODY },
 		{ "a7-distributed-guessing", "few", FLAW_ANY_PASSWORD },
 		{ "a7-distributed-guessing", "many", FLAW_ANY_PASSWORD },
+		{ "a7-mailbox-guessing", "imap", FLAW_ANY_PASSWORD },
+		{ "a7-mailbox-guessing", "pop3", FLAW_ANY_PASSWORD },
 		{ "a8-prefix-guessing", "prefix", FLAW_ANY_PASSWORD },
 		{ "a12-floods", "long-line", FLAW_CUTS_LINES | FLAW_PATIENT },
 		{ "a12-bdat", "overflow", FLAW_WRAPS },
@@ -462,9 +475,11 @@ static void a_server_without_flaws_breaks_nothing_and_gives_nobody_what_they_cam
 		"a5-dictionary",
 		"a6-idle",
 		"a6-imap",
+		"a6-reconnect-storm",
 		"a6-small",
 		"a6-states",
 		"a7-distributed-guessing",
+		"a7-mailbox-guessing",
 		"a8-prefix-guessing",
 		"a9-machine-gun",
 		"a10-early-talkers",

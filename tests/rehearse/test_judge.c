@@ -364,6 +364,30 @@ static void logs_in_a_file_that_came_later(struct made_up *m)
 	m->result.edges[PHASE_ATTACK].look.has &= ~(unsigned)SERVER_HAS_LOG;
 }
 
+/* log-most: 64 KiB, as text that is written after the attack as well */
+
+static void logs_until_the_end(struct made_up *m, uint64_t attack, uint64_t after)
+{
+	logs(m, attack, 0);
+	m->result.edges[PHASE_COUNT].look.log = 5000 + attack + after;
+}
+
+static void logs_as_much_as_it_may(struct made_up *m)
+{
+	logs_until_the_end(m, 65000, 536);
+}
+
+static void logs_a_byte_too_many(struct made_up *m)
+{
+	logs_until_the_end(m, 65000, 537);
+}
+
+static void logs_and_was_cut_short(struct made_up *m)
+{
+	logs_until_the_end(m, 1000, 0);
+	m->result.complete = false;
+}
+
 /* held */
 
 static void holds(struct made_up *m, unsigned bots, unsigned lone)
@@ -473,6 +497,11 @@ static const struct row {
 	{ "no budget was said", { .word = "log-budget" }, logs_without_budget, VERDICT_UNKNOWN, "no --log-budget; 1000 B in 40 s, 1000 B per 1,000 refusals" },
 	{ "no log was found", { .word = "log-budget" }, logs_nowhere, VERDICT_UNKNOWN, "--server-log" },
 	{ "the log appeared during the attack", { .word = "log-budget" }, logs_in_a_file_that_came_later, VERDICT_KEPT, "" },
+	{ "64 KiB", { .word = "log-most", LIMIT(64) }, logs_as_much_as_it_may, VERDICT_KEPT, "64.0 KiB for 1000 refusals" },
+	{ "64 KiB and a byte", { .word = "log-most", LIMIT(64) }, logs_a_byte_too_many, VERDICT_BROKEN, "" },
+	{ "more might have been logged", { .word = "log-most", LIMIT(64) }, logs_and_was_cut_short, VERDICT_UNKNOWN, "ended too early" },
+	{ "there is no log to measure", { .word = "log-most", LIMIT(64) }, logs_nowhere, VERDICT_UNKNOWN, "--server-log" },
+	{ "nobody looked at the log", { .word = "log-most", LIMIT(64) }, attacked, VERDICT_UNKNOWN, "no --server-pid" },
 	{ "nobody looked at its log", { .word = "log-budget" }, attacked, VERDICT_UNKNOWN, "no --server-pid" },
 
 	{ "all were held", { .word = "held" }, holds_all, VERDICT_KEPT, "100.00 %: 2100 of 2100" },
@@ -494,8 +523,8 @@ static const struct row {
 /* clang-format on */
 
 static const char *const words[] = {
-	"served", "no-breach",	"falls", "refused-at-connect", "alive",
-	"memory", "log-budget", "held",	 "not-accepted"
+	"served",     "no-breach", "falls", "refused-at-connect", "alive", "memory",
+	"log-budget", "log-most",  "held",  "not-accepted"
 };
 
 static const char *verdict_text(enum verdict v)
@@ -596,7 +625,7 @@ static const struct check_row {
 	{ "a limit that may be", { .word = "served", LIMIT(98) }, false, false, NULL },
 	{ "a limit that need not be", { .word = "served" }, false, false, NULL },
 	{ "a limit that must be", { .word = "falls", LIMIT(5) }, false, false, NULL },
-	{ "a word that is none", { .word = "unharmed" }, false, false, "unharmed is not known; there are served, no-breach, falls, refused-at-connect, alive, memory, log-budget, held, not-accepted" },
+	{ "a word that is none", { .word = "unharmed" }, false, false, "unharmed is not known; there are served, no-breach, falls, refused-at-connect, alive, memory, log-budget, log-most, held, not-accepted" },
 	{ "a limit too many", { .word = "alive", LIMIT(1) }, false, false, "takes no limit" },
 	{ "a limit too few", { .word = "falls" }, false, false, "needs a limit, in per cent" },
 	{ "of memory", { .word = "memory" }, false, false, "needs a limit, in KiB" },

@@ -88,6 +88,7 @@ static inline void rig_start(struct rig *r)
 	int life[2], pulse, reader;
 	struct frame f;
 
+	r->conf.mailbox_mechanisms = r->conf.mechanisms;
 	assert_true(link_pair(life, &err));
 	for (size_t i = 0; i < COUNT_OF(pairs); i++)
 		assert_true(link_pair(pairs[i].fds, &err));
@@ -108,6 +109,20 @@ static inline void rig_start(struct rig *r)
 	}
 	if (link_recv_wait(r->life, PATIENCE, &f, &err) != LINK_GOT || f.kind != MSG_READY)
 		fail_msg("the role is not ready");
+}
+
+/* A new link with the role, as if that edge had died and another had its number. */
+static inline void rig_other_edge(struct rig *r, unsigned number)
+{
+	struct msg_PEER m = { .role = ROLE_EDGE, .number = (uint16_t)number };
+	int fds[2];
+
+	assert_true(link_pair(fds, &err));
+	msg_PEER_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, &fds[1], 1) && link_flush(r->life));
+	close(fds[1]);
+	link_close(&r->edges[number]);
+	assert_true(link_open(&r->edges[number], fds[0], ROLE_EDGE, ROLE_AUTH, 0, &err));
 }
 
 static inline void rig_let_go(struct rig *r)
@@ -205,12 +220,13 @@ static inline void edge_send(struct link *edge)
 	assert_true(link_send(edge, NULL, 0) && link_flush(edge));
 }
 
-static inline uint64_t edge_ask(struct rig *r, unsigned edge, const struct login *l)
+static inline uint64_t edge_ask_for(struct rig *r, unsigned edge, const struct login *l,
+				    enum service service)
 {
 	struct msg_AUTH m = {
 		.ask = ++r->asks,
 		.mechanism = SASL_PLAIN,
-		.service = SERVICE_SUBMISSION,
+		.service = (uint8_t)service,
 		.flags = AUTH_TLS,
 		.peer = { l->from, 40000 },
 		.client = l->client,
@@ -222,6 +238,11 @@ static inline uint64_t edge_ask(struct rig *r, unsigned edge, const struct login
 	msg_AUTH_pack(&m, link_begin(r->edges[edge]));
 	edge_send(r->edges[edge]);
 	return m.ask;
+}
+
+static inline uint64_t edge_ask(struct rig *r, unsigned edge, const struct login *l)
+{
+	return edge_ask_for(r, edge, l, SERVICE_SUBMISSION);
 }
 
 /* Texts are copied: the frame goes with the next one. */
@@ -264,6 +285,33 @@ static inline struct told edge_try(struct rig *r, const struct login *l)
 
 	assert_int_equal(t.ask, ask);
 	return t;
+}
+
+/* ---- IMAP ----------------------------------------------------------------------------------- */
+
+static inline struct told edge_read(struct rig *r, unsigned edge, const struct login *l)
+{
+	uint64_t ask = edge_ask_for(r, edge, l, SERVICE_IMAP);
+	struct told t = edge_hear(r, edge);
+
+	assert_int_equal(t.ask, ask);
+	return t;
+}
+
+static inline void edge_left(struct rig *r, unsigned edge, uint64_t ask)
+{
+	struct msg_AUTH_LEFT m = { .ask = ask };
+
+	msg_AUTH_LEFT_pack(&m, link_begin(r->edges[edge]));
+	edge_send(r->edges[edge]);
+}
+
+static inline void edge_judged(struct rig *r, unsigned edge, uint64_t ask, unsigned how)
+{
+	struct msg_AUTH_JUDGED m = { .ask = ask, .judged = (uint8_t)how };
+
+	msg_AUTH_JUDGED_pack(&m, link_begin(r->edges[edge]));
+	edge_send(r->edges[edge]);
 }
 
 /* ---- watch -------------------------------------------------------------------------------- */

@@ -207,6 +207,11 @@ static inline int set_up(void **state)
 	r->conf.routes[1] = (struct route){
 		.domain = "ask.example", .hop = HOP_SMTP, .target = "in:25", .verify = true
 	};
+	r->conf.backend_count = 2;
+	r->conf.backends[0] = (struct backend){ .name = "east", .imap = "10.0.0.1:143" };
+	r->conf.backends[1] = (struct backend){ .name = "west", .imap = "10.0.0.2:143" };
+	r->conf.mailbox_count = 1;
+	r->conf.mailboxes[0] = (struct mailbox){ .user = "@far.example", .backend = 1 };
 	id_maker_init(&r->ids, EDGE);
 	start_store(r);
 	*state = r;

@@ -40,6 +40,20 @@ static const struct labelled cases[] = {
 	{ ACCOUNT_RUNAWAY, "a script in a loop", { .successes = 4000, .devices = 2, .per_hour = 2000, .places_today = 1 } },
 	{ ACCOUNT_RUNAWAY, "with an old password", { .failures = 40000, .secrets_wrong = 1, .stale = true, .devices = 1, .per_hour = 36000 } },
 
+	{ ACCOUNT_RUNAWAY, "A2, ten seconds after it began", { .successes = 20, .over = 80, .devices = 1, .per_hour = 100, .places_today = 1, .run = { .kind = STORM_OVER, .count = 80, .lasted = 9, .seconds = 4, .clients = 1, .open = 20 } } },
+	{ ACCOUNT_RUNAWAY, "A2, with one connection, held back each time", { .successes = 20, .over = 60, .devices = 1, .per_hour = 80, .places_today = 1, .run = { .kind = STORM_OVER, .count = 60, .lasted = 900, .seconds = 60, .clients = 1, .open = 20 } } },
+	{ ACCOUNT_RUNAWAY, "A2, at full speed", { .successes = 20, .over = 90000, .devices = 1, .per_hour = 90020, .places_today = 1, .run = { .kind = STORM_OVER, .count = 90000, .lasted = 10, .seconds = 11, .clients = 1, .open = 20 } } },
+	{ ACCOUNT_RUNAWAY, "the same wrong password, a hundred times a second", { .successes = 9, .failures = 1000, .secrets_wrong = 1, .devices = 1, .per_hour = 1000, .run = { .kind = STORM_SAME, .count = 1000, .lasted = 10, .seconds = 11, .clients = 1 } } },
+	{ ACCOUNT_RUNAWAY, "A2, beside a device with an old password", { .successes = 20, .over = 80, .failures = 3000, .secrets_wrong = 1, .devices = 1, .per_hour = 150, .stale = true, .places_today = 1, .run = { .kind = STORM_OVER, .count = 80, .lasted = 9, .seconds = 4, .clients = 1, .open = 20 } } },
+	{ ACCOUNT_STALE, "A2b, a minute in half a second", { .successes = 3, .failures = 180, .secrets_wrong = 1, .devices = 2, .per_hour = 183, .run = { .kind = STORM_SAME, .count = 60, .lasted = 30, .seconds = 31, .clients = 1 } } },
+	{ ACCOUNT_STALE, "three devices at home, every minute", { .successes = 12, .failures = 9000, .secrets_wrong = 1, .devices = 4, .stale = true, .per_hour = 180, .run = { .kind = STORM_SAME, .count = 9000, .lasted = 180000, .seconds = 9000, .clients = 2 } } },
+
+	{ ACCOUNT_SEVERAL, "info@, read by an office", { .successes = 200, .over = 90, .devices = 12, .per_hour = 120, .places_today = 1, .run = { .kind = STORM_OVER, .count = 90, .lasted = 1800, .seconds = 80, .clients = 3, .open = 20 } } },
+	{ ACCOUNT_SEVERAL, "a class that begins at nine", { .successes = 20, .over = 60, .devices = 9, .per_hour = 80, .places_today = 1, .run = { .kind = STORM_OVER, .count = 60, .lasted = 90, .seconds = 50, .clients = 3, .open = 20 } } },
+	{ ACCOUNT_RUNAWAY, "three programs that nobody could be so fast with", { .successes = 20, .over = 6000, .devices = 3, .per_hour = 6020, .places_today = 1, .run = { .kind = STORM_OVER, .count = 6000, .lasted = 60, .seconds = 61, .clients = 3, .open = 20 } } },
+	{ ACCOUNT_SEVERAL, "the same, with the patience of programs", { .successes = 100, .over = 1200, .devices = 9, .per_hour = 300, .places_today = 1, .run = { .kind = STORM_OVER, .count = 1200, .lasted = 14400, .seconds = 1100, .clients = 3, .open = 20 } } },
+	{ ACCOUNT_CLEAN, "a mail program that wants one more at times", { .successes = 400, .over = 30, .devices = 2, .per_hour = 20, .places_today = 1, .run = { .kind = STORM_OVER, .count = 6, .lasted = 300, .seconds = 6, .clients = 1, .open = 20 } } },
+
 	{ ACCOUNT_THIEF, "A11", { .successes = 7531, .devices = 342, .new_devices = 60, .places_today = 57, .held = true, .per_hour = 90 } },
 	{ ACCOUNT_THIEF, "A11, after a guess that was right", { .successes = 200, .failures = 90, .secrets_wrong = 80, .places_wrong = 3, .devices = 30, .new_devices = 28, .places_today = 26, .held = true } },
 	{ ACCOUNT_THIEF, "on its way there", { .successes = 20, .devices = 18, .new_devices = 17, .places_today = 16 } },
@@ -59,6 +73,47 @@ static void every_labelled_case_is_what_it_is_called(void **unused)
 				 account_kind_table[cases[i].kind].word, d.why);
 		expect_true(cases[i].who, d.kind == ACCOUNT_NOTHING || d.confidence >= 45);
 	}
+}
+
+static void the_answer_is_one_sentence_with_the_clients_own_name(void **unused)
+{
+	struct account_state st = {
+		.successes = 20,
+		.over = 412,
+		.run = { .kind = STORM_OVER,
+			 .count = 412,
+			 .lasted = 8,
+			 .seconds = 9,
+			 .clients = 1,
+			 .open = 20,
+			 .from = addr_v4(192, 0, 2, 7),
+			 .name = "Thunderbird 128.3",
+			 .name_n = 17 },
+	};
+	uint8_t mem[400];
+	struct buf b;
+
+	(void)unused;
+	buf_init(&b, mem, sizeof(mem));
+	account_sentence(&st, ACCOUNT_RUNAWAY, &b);
+	expect_span("with a name", buf_span(&b),
+		    SPAN("'Thunderbird 128.3' at 192.0.2.7 is a client that runs away: "
+			 "it logged in with the right password 412 times in 9 s (45 a "
+			 "second) although 20 sessions of it are open, and was refused "
+			 "each time."));
+	st.run.kind = STORM_SAME;
+	buf_reset(&b);
+	account_sentence(&st, ACCOUNT_STALE, &b);
+	expect_span("an old password", buf_span(&b),
+		    SPAN("'Thunderbird 128.3' at 192.0.2.7 has an old password, and has "
+			 "given it 412 times in 9 s."));
+	st.run.name_n = 0;
+	buf_reset(&b);
+	account_sentence(&st, ACCOUNT_RUNAWAY, &b);
+	expect_span("without one", buf_span(&b),
+		    SPAN("A client without a name at 192.0.2.7 is a client that runs away: "
+			 "it gave the same wrong password 412 times in 9 s (45 a "
+			 "second)."));
 }
 
 static void the_reasons_are_sentences_for_people(void **unused)
@@ -98,12 +153,24 @@ static void any_evidence_has_an_answer(void **unused)
 			.new_devices = (uint32_t)dice(&dices) >> dice_below(&dices, 32),
 			.places_today = (uint32_t)dice(&dices) >> dice_below(&dices, 32),
 			.campaign = (uint32_t)dice(&dices),
+			.over = (uint32_t)dice(&dices) >> dice_below(&dices, 32),
+			.run = { .kind = dice(&dices) % STORM_KINDS,
+				 .count = (uint32_t)dice(&dices) >> dice_below(&dices, 32),
+				 .lasted = (uint32_t)dice(&dices) >> dice_below(&dices, 32),
+				 .clients = (uint32_t)dice_below(&dices, 5),
+				 .name_n = (uint8_t)dice_below(&dices, CLIENT_NAME_MAX + 1),
+				 .hello_n = (uint8_t)dice_below(&dices, HELLO_MAX + 1) },
 		};
+		uint8_t mem[400];
+		struct buf says;
 
 		account_diagnose(&st, (int64_t)dice_below(&dices, 100), &d);
 		assert_in_range(d.kind, 0, ACCOUNT_KINDS - 1);
 		assert_in_range(d.confidence, 0, 99);
 		assert_int_equal(strlen(d.why), d.why_n);
+		buf_init(&says, mem, sizeof(mem));
+		account_sentence(&st, d.kind, &says);
+		assert_false(says.full);
 	}
 }
 
@@ -111,6 +178,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_labelled_case_is_what_it_is_called),
+		cmocka_unit_test(the_answer_is_one_sentence_with_the_clients_own_name),
 		cmocka_unit_test(the_reasons_are_sentences_for_people),
 		cmocka_unit_test(any_evidence_has_an_answer),
 	};

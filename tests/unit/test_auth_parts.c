@@ -3,6 +3,7 @@
 
 #include "auth/cache.h"
 #include "auth/dovecot_reply.h"
+#include "auth/logins.h"
 #include "auth/names.h"
 #include "auth/passwd_line.h"
 #include "crypt/password.h"
@@ -197,6 +198,60 @@ static void a_line_of_dovecot_is_understood_or_left_alone(void **state)
 	assert_int_equal(dovecot_reply(SPAN("OK\0\t1")).kind, DOVECOT_BROKEN);
 }
 
+/* ---- sessions ------------------------------------------------------------------------------ */
+
+#define LOGINS_TRIED 400
+
+struct naive {
+	struct login_id id;
+	uint64_t user, network;
+	bool open;
+};
+
+static uint32_t naive_count(const struct naive *n, uint64_t key)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < LOGINS_TRIED; i++)
+		if (n[i].open)
+			count += (uint32_t)(n[i].user == key) + (n[i].network == key);
+	return count;
+}
+
+/* Against a list that is looked through. */
+static void sessions_are_counted_as_they_come_and_go_and_with_their_edge(void **state)
+{
+	static struct naive n[LOGINS_TRIED];
+	struct logins *l = logins_open();
+	uint64_t dices = 3;
+
+	(void)state;
+	assert_non_null(l);
+	for (int round = 0; round < 20000; round++) {
+		size_t i = dice_below(&dices, LOGINS_TRIED);
+
+		n[i].id = (struct login_id){ (unsigned)(i % 3), 7, i };
+		if (dice_below(&dices, 1000) == 0) {
+			logins_lost(l, (unsigned)(i % 3), 7);
+			logins_lost(l, (unsigned)(i % 3), 8);
+			for (size_t k = i % 3; k < LOGINS_TRIED; k += 3)
+				n[k].open = false;
+		} else if (dice_below(&dices, 2)) {
+			n[i].user = 1 + dice_below(&dices, 5);
+			n[i].network = 100 + n[i].user * 10 + dice_below(&dices, 4);
+			n[i].open = true;
+			assert_true(logins_take(l, &n[i].id, n[i].user, n[i].network));
+		} else {
+			logins_give(l, &n[i].id);
+			n[i].open = false;
+		}
+		assert_int_equal(logins_count(l, n[i].user), naive_count(n, n[i].user));
+		assert_int_equal(logins_count(l, n[i].network),
+				 naive_count(n, n[i].network));
+	}
+	logins_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +262,8 @@ int main(void)
 		cmocka_unit_test(however_many_are_wrong_what_was_right_last_is_known),
 		cmocka_unit_test(a_line_of_a_passwd_file_says_who_and_with_what),
 		cmocka_unit_test(a_line_of_dovecot_is_understood_or_left_alone),
+		cmocka_unit_test(
+			sessions_are_counted_as_they_come_and_go_and_with_their_edge),
 	};
 
 	if (!password_init())

@@ -1421,6 +1421,231 @@ static void when_auth_dies_who_waits_hears_later(void **state)
 	close_rig(&r);
 }
 
+/* ---- who reads mail --------------------------------------------------------------------------- */
+
+/* One line, whatever it looks like. */
+static void hear_line(int fd, const char *begin)
+{
+	char line[600];
+	size_t n = 0;
+
+	do {
+		assert_true(comes_within(fd, PATIENCE));
+		assert_true(n < sizeof(line) - 1);
+		assert_int_equal(read(fd, line + n, 1), 1);
+	} while (line[n++] != '\n');
+	line[n] = '\0';
+	if (strncmp(line, begin, strlen(begin)) != 0)
+		fail_msg("heard %s instead of %s", line, begin);
+}
+
+/* A listener for IMAP, the link to auth, and a mailbox server, which is us. */
+struct reading {
+	struct rig r;
+	struct link *auth;
+	int server_fd, fd;
+};
+
+static void open_reading(struct reading *g)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct backend *b = &g->r.conf.backends[0];
+	socklen_t n = sizeof(at);
+
+	memset(g, 0, sizeof(*g));
+	init_conf(&g->r);
+	g->server_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(g->server_fd, (struct sockaddr *)&at, n), 0);
+	assert_int_equal(listen(g->server_fd, 10), 0);
+	assert_int_equal(getsockname(g->server_fd, (struct sockaddr *)&at, &n), 0);
+	g->r.conf.listeners[0].service = SERVICE_IMAP;
+	g->r.conf.listeners[0].auth = true;
+	g->r.conf.mechanisms = g->r.conf.mailbox_mechanisms = 1u << SASL_PLAIN;
+	g->r.conf.backend_count = 1;
+	memcpy(b->name, "a", 2);
+	snprintf(b->imap, sizeof(b->imap), "127.0.0.1:%u", ntohs(at.sin_port));
+	b->weight = 0; /* only for whom the database names */
+	open_started(&g->r);
+	publish(&g->r);
+	g->auth = meet_auth(&g->r);
+	g->fd = call(&g->r);
+	hear_line(g->fd, "* OK [CAPABILITY IMAP4rev1 ");
+}
+
+static void close_reading(struct reading *g)
+{
+	close(g->server_fd);
+	link_close(&g->auth);
+	close_rig(&g->r);
+}
+
+static void answer_locate(struct reading *g)
+{
+	struct msg_LOCATED located = { .name = SPAN("a") };
+	struct msg_LOCATE m;
+	struct frame f;
+
+	expect_frame(g->r.store, MSG_LOCATE, &f);
+	assert_true(msg_LOCATE_unpack(f.bytes, &m));
+	expect_span("login", m.login, SPAN("alice@example.test"));
+	located.ask = m.ask;
+	msg_LOCATED_pack(&located, link_begin(g->r.store));
+	assert_true(link_send(g->r.store, NULL, 0));
+}
+
+static int accept_server(struct reading *g)
+{
+	int fd;
+
+	assert_true(comes_within(g->server_fd, PATIENCE));
+	fd = accept4(g->server_fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	say(fd, SPAN("* OK [CAPABILITY IMAP4rev1 LITERAL+] there\r\n"));
+	return fd;
+}
+
+/* The line with the login comes; say this to it, behind its tag. */
+static void answer_login(int fd, const char *answer)
+{
+	char line[600], said[200];
+	size_t n = 0;
+
+	do {
+		assert_true(comes_within(fd, PATIENCE));
+		assert_int_equal(read(fd, line + n, 1), 1);
+	} while (line[n++] != '\n' && n < sizeof(line));
+	assert_non_null(memmem(line, n, " LOGIN ", 7));
+	assert_non_null(memmem(line, n, "alice", 5));
+	assert_non_null(memmem(line, n, "secret", 6));
+	snprintf(said, sizeof(said), "%.*s %s\r\n", (int)span_find(span_of(line, n), ' '),
+		 line, answer);
+	say(fd, span_str(said));
+}
+
+static uint64_t let_in(struct reading *g)
+{
+	struct msg_AUTH m;
+	struct frame f;
+
+	expect_auth(g->auth, &m, &f);
+	assert_int_equal(m.service, SERVICE_IMAP);
+	expect_span("user", m.user, SPAN("alice"));
+	expect_span("secret", m.secret, SPAN("secret"));
+	answer_auth(g->auth, m.ask, AUTHED_YES, SPAN("alice@example.test"));
+	return m.ask;
+}
+
+static void expect_left(struct reading *g, uint64_t ask)
+{
+	struct msg_AUTH_LEFT m;
+	struct frame f;
+
+	expect_frame(g->auth, MSG_AUTH_LEFT, &f);
+	assert_true(msg_AUTH_LEFT_unpack(f.bytes, &m));
+	assert_true(m.ask == ask);
+}
+
+static void who_logs_in_to_imap_talks_with_the_mailbox_server(void **state)
+{
+	struct reading g;
+	uint64_t ask;
+	int server;
+
+	(void)state;
+	open_reading(&g);
+	say(g.fd, SPAN("a ID (\"name\" \"x\")\r\n"));
+	hear_line(g.fd, "* ID ");
+	hear_line(g.fd, "a OK");
+	say(g.fd, SPAN("b LOGIN alice secret\r\nc SELECT INBOX\r\n"));
+	ask = let_in(&g);
+	answer_locate(&g);
+	server = accept_server(&g);
+	answer_login(server, "OK [CAPABILITY IMAP4rev1 IDLE] in");
+	hear_line(g.fd, "b OK [CAPABILITY IMAP4rev1 IDLE] Logged in");
+	hear_line(server, "c SELECT INBOX");
+	say(server, SPAN("c OK selected\r\n"));
+	hear_line(g.fd, "c OK selected");
+	say(g.fd, SPAN("d LOGOUT\r\n"));
+	hear_line(server, "d LOGOUT");
+	say(server, SPAN("* BYE\r\n"));
+	close(server);
+	hear_line(g.fd, "* BYE");
+	expect_end(g.fd);
+	expect_left(&g, ask);
+	close_reading(&g);
+}
+
+static void a_login_that_the_mailbox_server_refuses_counts_no_more(void **state)
+{
+	struct reading g;
+	uint64_t ask;
+	int server;
+
+	(void)state;
+	open_reading(&g);
+	say(g.fd, SPAN("a LOGIN alice secret\r\n"));
+	ask = let_in(&g);
+	answer_locate(&g);
+	server = accept_server(&g);
+	answer_login(server, "NO [LIMIT] too many");
+	hear_line(g.fd, "a NO [LIMIT] Mailbox server takes no more sessions");
+	expect_left(&g, ask);
+	close(server);
+	say(g.fd, SPAN("b LOGOUT\r\n"));
+	hear_line(g.fd, "* BYE");
+	hear_line(g.fd, "b OK");
+	expect_end(g.fd);
+	close_reading(&g);
+}
+
+static void who_leaves_on_the_way_to_the_mailbox_server_is_forgotten(void **state)
+{
+	struct reading g;
+	uint64_t ask;
+	int server;
+	char c;
+
+	(void)state;
+	open_reading(&g);
+	say(g.fd, SPAN("a LOGIN alice secret\r\n"));
+	ask = let_in(&g);
+	answer_locate(&g);
+	server = accept_server(&g);
+	close(g.fd);
+	expect_left(&g, ask);
+	/* whatever was said to the server before: nothing comes any more */
+	do
+		assert_true(comes_within(server, PATIENCE));
+	while (read(server, &c, 1) > 0);
+	close(server);
+	close_reading(&g);
+}
+
+static void a_refusal_at_connect_is_said_in_imap(void **state)
+{
+	struct addr a = addr_v4(127, 0, 0, 9);
+	char code[CODE_MAX], line[100];
+	struct reading g;
+	int fd;
+
+	(void)state;
+	open_reading(&g);
+	close(g.fd);
+	fd = call_from(&g.r, 9);
+	hear_line(fd, "* OK ");
+	say(fd, SPAN("GET / HTTP/1.1\r\n"));
+	hear_line(fd, "* BYE No service for you");
+	expect_end(fd);
+	order(&g.r, ORDER_BAN, 9);
+	code_make(&g.r.memory, RULE_ORDER, &a, code);
+	snprintf(line, sizeof(line), "* BYE Refused by policy [%s]\r\n", code);
+	fd = call_from(&g.r, 9);
+	hear_line(fd, line);
+	expect_end(fd);
+	close_reading(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1459,6 +1684,10 @@ int main(void)
 		cmocka_unit_test(who_leaves_in_the_middle_of_a_login_is_forgotten),
 		cmocka_unit_test(who_breaks_an_exchange_off_is_forgotten_too),
 		cmocka_unit_test(when_auth_dies_who_waits_hears_later),
+		cmocka_unit_test(who_logs_in_to_imap_talks_with_the_mailbox_server),
+		cmocka_unit_test(a_login_that_the_mailbox_server_refuses_counts_no_more),
+		cmocka_unit_test(who_leaves_on_the_way_to_the_mailbox_server_is_forgotten),
+		cmocka_unit_test(a_refusal_at_connect_is_said_in_imap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -514,12 +514,17 @@ static void orders_come_back_as_they_were_written(void **state)
 	put(b->orders, ORDER_PARDON, "198.51.100.7", WALL + MS_HOUR, "");
 	put(b->orders, ORDER_BAN, "203.0.113.7", WALL + MS_MINUTE, "soon over");
 	orders_lockdown(b->orders, true, WALL - 5);
+	assert_true(orders_drain(b->orders, SPAN("east"), true));
+	assert_true(orders_drain(b->orders, SPAN("north-2"), true));
 	buf_init(&text, mem, sizeof(mem));
 	ledger_print(b->orders, &text);
 	assert_false(text.full);
 	assert_true(ledger_parse(buf_span(&text), other, WALL + 2 * MS_MINUTE, &err));
 	assert_int_equal(count(other), 3);
 	assert_true(orders_in_lockdown(other) == WALL - 5);
+	assert_true(orders_is_drained(other, SPAN("east")));
+	assert_true(orders_is_drained(other, SPAN("north-2")));
+	assert_false(orders_is_drained(other, SPAN("north")));
 	assert_true(orders_find(other, &a, WALL, &found));
 	assert_int_equal(found.kind, ORDER_BAN);
 	assert_string_equal(found.why, "a reason with spaces");

@@ -126,6 +126,35 @@ static void a_device_with_an_old_password_is_told_with_place_and_time(void **sta
 	has(text, "different-wrong-passwords=1");
 }
 
+static void a_storm_is_told_in_one_sentence_with_what_it_is_from(void **state)
+{
+	struct site *s = *state;
+	struct login l = LOGIN(home, "alice", "right", "phone");
+	struct account_try t;
+	const char *text;
+
+	site_user(s, "alice", "right");
+	(void)site_in(s, "learned", l);
+	s->a.limits.per_network = 20;
+	t = site_try(s, &l);
+	t.reads = t.right_lately = true;
+	t.open_network = t.open_user = 20;
+	t.name = SPAN("K-9 Mail 6.8\n\033[2J");
+	t.hello = SPAN("t13d1516h2_8daaf6152771_e5627efa2ab1");
+	for (int i = 0; i < 100; i++, site_wait(s, 50))
+		(void)accounts_came(&s->a, &t, s->now, s->wall);
+	text = explained(s, "alice");
+	has(text, "is=runaway-client says=\"'K-9 Mail 6.8??[2J' at 192.0.2.7 is a client "
+		  "that runs away: it logged in with the right password 100 times in 5 s "
+		  "(20 a second) although 20 sessions of it are open");
+	has(text, "part=storm from=192.0.2.7");
+	has(text, "times=100");
+	has(text, "sessions-open=20");
+	has(text, "tls-hello=t13d1516h2_8daaf6152771_e5627efa2ab1");
+	has(text, "refused-over-limit=100");
+	has(text, "logins=1 ");
+}
+
 static void a_thief_is_seen_by_the_places(void **state)
 {
 	struct site *s = *state;
@@ -169,6 +198,7 @@ int main(void)
 		site_test(of_whom_nothing_is_known_it_says_so),
 		site_test(a_guarded_account_has_its_reasons_and_what_lifts_it),
 		site_test(a_device_with_an_old_password_is_told_with_place_and_time),
+		site_test(a_storm_is_told_in_one_sentence_with_what_it_is_from),
 		site_test(a_thief_is_seen_by_the_places),
 		site_test(campaigns_are_listed),
 	};

@@ -100,7 +100,6 @@ static const struct {
 	{ "listen = ( { adress = \"*:25\"; } );",   "a.conf:1: listen: there is no \"adress\" in it; did you mean \"address\"?\na.conf:1: listen: \"address\" is missing\n" },
 	{ "listen = ( { address = \"*:25\"; proxy = \"yes\"; } );", "a.conf:1: listen: proxy: this is a text, but wanted is true or false\n" },
 	{ "listen = ( { address = \"*:25\"; proxy = true; } );", "a.conf:1: listen: smtp *:25 has proxy = true, but proxy-from is empty: nobody could connect\n" },
-	{ "listen = ( { address = \"*:25\"; service = \"imap\"; } );", "a.conf:1: listen: service: \"imap\" is none of smtp|submission\n" },
 	{ "listen = ( { address = \"*:25\"; tls = \"starttls\"; } );", "a.conf:1: listen: smtp *:25 is to speak TLS, but there is no certificate (tls: { certificates = ... })\n" },
 	{ "listen = ( { address = \"*:25\"; },\n{ address = \"192.0.2.7:25\"; } );", "a.conf:2: listen: smtp 192.0.2.7:25 overlaps with smtp *:25\n" },
 	{ "listen = ( { address = \"[::1]:25\"; },\n{ address = \"[::1]:25\"; } );", "a.conf:2: listen: smtp [::1]:25 overlaps with smtp [::1]:25\n" },
@@ -137,8 +136,8 @@ static const struct {
 	{ "auth: { mechanisms = \"\"; };\nlisten = ( { address = \"127.0.0.1:587\"; service = \"submission\"; } );", "a.conf:1: auth.mechanisms names none, but there are listeners where users log in\n" },
 	{ "auth: { delay = \"20s\"; };",           "a.conf:1: auth.delay is more than auth.delay-max\n" },
 	{ "auth: { sources = ( { kind = \"passwd-file\"; } ); };", "a.conf:1: auth.sources: \"path\" is missing\n" },
-	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: a database has no \"path\"\n" },
-	{ "auth: { sources = ( { kind = \"pam\"; } ); };", "a.conf:1: auth.sources: kind: \"pam\" is none of database|passwd-file|dovecot\n" },
+	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: this kind has no \"path\"\n" },
+	{ "auth: { sources = ( { kind = \"pam\"; } ); };", "a.conf:1: auth.sources: kind: \"pam\" is none of database|passwd-file|dovecot|backend\n" },
 	{ "auth: { traps = [ \"\" ]; };",           "a.conf:1: auth.traps: a name is empty\n" },
 	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; } ); };", "a.conf:1: auth.oauth: i: without \"keys\" or \"introspect\" no token can be judged\n" },
 	{ "auth: { mechanisms = \"xoauth2\"; oauth = ( { issuer = \"i\"; audience = \"a\"; keys = \"http://i/k\"; } ); };", "a.conf:1: auth.oauth: keys: \"http://i/k\" is neither an https address nor a file\nwarning: a.conf:1: auth.mechanisms offers tokens, but auth.oauth names nobody who may vouch with them\n" },
@@ -147,6 +146,42 @@ static const struct {
 	{ "dkim = ( { domain = \"a.example\"; selector = \"a_b..c\"; } );", "a.conf:1: dkim: the selector \"a_b..c\" is not a name of at most 63 letters, digits and hyphens (RFC 6376, 3.1)\n" },
 	{ "dkim = ( { domain = \"a.example\"; selector = \"s\"; },\n{ domain = \"a.example\"; selector = \"S\"; algorithm = \"ed25519\"; } );", "a.conf:2: dkim: a.example: two keys have the selector s\n" },
 	{ "queue: { delay-notice = \"5d\"; lifetime = \"1d\"; };", "a.conf:1: queue.delay-notice is more than queue.lifetime\n" },
+	{ "listen = ( { address = \"*:25\"; service = \"nntp\"; } );",
+	  "a.conf:1: listen: service: \"nntp\" is none of smtp|submission|imap|pop3\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );",
+	  "a.conf:1: listen: imap 127.0.0.1:143: there is no server behind it: none of backends has \"imap\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:110\"; service = \"pop3\"; } );\nmailbox: { pop3-maildir = false; };",
+	  "a.conf:1: listen: pop3 127.0.0.1:110: there is no server behind it: none of backends has \"pop3\", and mailbox.pop3-maildir is false\n" },
+	{ "backends = ( { imap = \"127.0.0.1:1143\"; } );",
+	  "a.conf:1: backends: \"name\" is missing\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a b\"; imap = \"127.0.0.1:1143\"; } );",
+	  "a.conf:2: backends: \"a b\" is not a name of at most 63 letters, digits, _, - and .\na.conf:1: listen: imap 127.0.0.1:143: there is no server behind it: none of backends has \"imap\"\n" },
+	{ "backends = ( { name = \"a\"; imap = \"host\"; } );",
+	  "a.conf:1: backends: imap: \"host\" is not host:port\n" },
+	{ "backends = ( { name = \"a\"; pop3 = \"127.0.0.1:99999\"; } );",
+	  "a.conf:1: backends: pop3: \"127.0.0.1:99999\" is not host:port\n" },
+	{ "listen = ( { address = \"127.0.0.1:110\"; service = \"pop3\"; } );\nbackends = ( { name = \"a\"; } );",
+	  "a.conf:2: backends: a has neither \"imap\" nor \"pop3\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; weight = 101; } );",
+	  "a.conf:2: backends: a: the weight 101 is outside 0 to 100\na.conf:1: listen: imap 127.0.0.1:143: there is no server behind it: none of backends has \"imap\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"root\"; } );",
+	  "a.conf:2: backends: login: \"root\" is none of same|master|authzid|own\na.conf:1: listen: imap 127.0.0.1:143: there is no server behind it: none of backends has \"imap\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"master\"; } );",
+	  "a.conf:2: backends: a: \"credential\" is missing, which login = \"master\", \"authzid\" and \"own\" log in with\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; },\n{ name = \"a\"; imap = \"127.0.0.1:1144\"; } );",
+	  "a.conf:3: backends: a is there twice\n" },
+	{ "listen = ( { address = \"*:143\"; service = \"imap\"; } );\nauth: { without-tls = true; };\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:143\"; } );",
+	  "a.conf:3: backends: a: 127.0.0.1:143 is our own listener imap *:143\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nmailboxes = ( { user = \"bob\"; backend = \"b\"; } );",
+	  "a.conf:3: mailboxes: bob: there is no \"b\" among backends\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nmailboxes = ( { user = \"@\"; backend = \"a\"; } );",
+	  "a.conf:3: mailboxes: \"@\" is neither a user nor @domain\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nmailboxes = ( { user = \"@a.example\"; backend = \"a\"; },\n{ user = \"Bob@A.example\"; backend = \"a\"; } );",
+	  "a.conf:4: mailboxes: bob@a.example stands behind @a.example, and so is never looked at\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { sources = ( { kind = \"backend\"; }, { kind = \"database\"; } ); };",
+	  "a.conf:3: auth.sources: kind = \"backend\" must be the last: it cannot say whether it knows a user, and those behind it were never asked\n" },
+	{ "auth: { sources = ( { kind = \"backend\"; } ); };",
+	  "a.conf:1: auth.sources: kind = \"backend\" needs a server among backends\n" },
 	{ "hostname = \"a\x1b[2Jb\";",              "a.conf:1: hostname: the text holds control characters or is not UTF-8\n" },
 };
 /* clang-format on */
@@ -266,6 +301,30 @@ static const struct {
 	  "warning: a.conf:1: auth.oauth: i: \"login\" is not used without \"introspect\"\n"
 	  "warning: a.conf:1: auth.oauth: i: without \"audience\" tokens that were made for any other service count here, too\n" },
 	{ "auth: { sources = ( { kind = \"database\"; },\n{ kind = \"database\"; } ); };", "warning: a.conf:2: auth.sources: this one is there twice, and the second is never asked\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );",
+	  "" },
+	{ "# no listener\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );",
+	  "warning: a.conf:2: backends is not used, as no listener has service = \"imap\" or \"pop3\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:110\"; service = \"pop3\"; } );",
+	  "" },
+	{ "listen = ( { address = \"127.0.0.1:110\"; service = \"pop3\"; } );\ndelivery: { to = \"discard\"; };",
+	  "warning: a.conf:1: listen: pop3 127.0.0.1:110: it serves our Maildirs, but no mail is delivered to them\n" },
+	{ "listen = ( { address = \"127.0.0.1:110\"; service = \"pop3\"; auth = false; } );",
+	  "warning: a.conf:1: listen: pop3 127.0.0.1:110 has auth = false: nobody can log in there, and so nobody can read mail\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"10.0.0.7:143\"; } );",
+	  "warning: a.conf:2: backends: a: without tls = \"starttls\" or \"implicit\" whoever is on the way to 10.0.0.7:143 can read passwords and mail\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"box.example:143\"; tls = \"starttls\"; } );",
+	  "" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"localhost:1143\"; verify = true; credential = \"c\"; } );",
+	  "warning: a.conf:2: backends: a: \"credential\" is not used with login = \"same\"\nwarning: a.conf:2: backends: a: \"verify\" is not used without \"tls\"\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; weight = 0; } );",
+	  "warning: a.conf:2: backends: none has a weight: who is not named with a server has none\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; }, { address = \"127.0.0.1:587\"; service = \"submission\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { sources = ( { kind = \"backend\"; } ); };",
+	  "warning: a.conf:3: auth.sources: kind = \"backend\" alone lets nobody log in at submission 127.0.0.1:587: a mailbox server is asked for IMAP and POP3 only\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
+	  "warning: a.conf:2: backends: a logs in with the user's own password (login = \"same\"), so IMAP and POP3 offer of auth.mechanisms plain and login only\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"own\"; credential = \"c\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
+	  "" },
 };
 /* clang-format on */
 
@@ -303,6 +362,90 @@ static const char users[] =
 	"           { domain = \"c.example\"; to = \"smtp:c.example:25\"; },\n"
 	"           { domain = \"d.example\"; },\n"
 	"           { domain = \"e.example\"; to = \"none\"; } );\n";
+
+static void mailbox_servers_reach_the_struct(void **unused)
+{
+	static const char text[] =
+		"listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; },\n"
+		"           { address = \"127.0.0.1:110\"; service = \"pop3\"; } );\n"
+		"mailboxes = ( { user = \"Bob@Example.org\"; backend = \"west\"; },\n"
+		"              { user = \"@Example.org\"; backend = \"east\"; } );\n"
+		"backends = ( { name = \"east\"; imap = \"127.0.0.1:1143\"; },\n"
+		"             { name = \"west\"; imap = \"box.example:143\"; pop3 = \"[::1]:110\";\n"
+		"               tls = \"starttls\"; login = \"authzid\"; credential = \"c\";\n"
+		"               identity = \"proxy2\"; weight = 0; } );\n"
+		"auth: { mechanisms = \"login scram-sha-256\";\n"
+		"        sources = ( { kind = \"database\"; }, { kind = \"backend\"; } ); };\n";
+	const struct backend *b;
+	const struct conf *c;
+	struct loaded *l;
+
+	(void)unused;
+	expect_true(said, load_with(text, NULL, 0, &l));
+	c = &l->conf;
+	assert_true(conf_ok(c, sizeof(*c)));
+	assert_int_equal(c->listeners[0].service, SERVICE_IMAP);
+	assert_string_equal(c->listeners[1].name, "pop3 127.0.0.1:110");
+	assert_true(c->listeners[0].auth && c->listeners[1].auth);
+	assert_int_equal(c->backend_count, 2);
+	b = &c->backends[0];
+	assert_string_equal(b->imap, "127.0.0.1:1143");
+	assert_string_equal(b->pop3, "");
+	assert_int_equal(b->tls, BACKEND_TLS_NONE);
+	assert_false(b->verify);
+	assert_int_equal(b->login, BACKEND_SAME);
+	assert_int_equal(b->identity, BACKEND_SAYS_NOTHING);
+	assert_int_equal(b->weight, 1);
+	b = &c->backends[1];
+	assert_int_equal(b->tls, BACKEND_TLS_START);
+	assert_true(b->verify);
+	assert_int_equal(b->login, BACKEND_AUTHZID);
+	assert_string_equal(b->credential, "c");
+	assert_int_equal(b->identity, BACKEND_SAYS_PROXY_2);
+	assert_int_equal(b->weight, 0);
+	assert_ptr_equal(backend_find(c, SPAN("west")), b);
+	assert_null(backend_find(c, SPAN("wes")));
+	assert_ptr_equal(backend_of_user(c, SPAN("bob@example.org")), b);
+	assert_ptr_equal(backend_of_user(c, SPAN("eve@example.org")), &c->backends[0]);
+	assert_null(backend_of_user(c, SPAN("bob@b.example.org")));
+	assert_null(backend_of_user(c, SPAN("bob")));
+	assert_int_equal(c->mailbox_mechanisms, 1u << SASL_LOGIN);
+	assert_int_equal(c->password_sources[1].kind, PASSWORDS_BACKEND);
+	l->conf.backends[1].weight = BACKEND_WEIGHT_MAX + 1;
+	assert_false(conf_ok(c, sizeof(*c)));
+	l->conf.backends[1].weight = 1;
+	l->conf.mailboxes[1].backend = 2;
+	assert_false(conf_ok(c, sizeof(*c)));
+	l->conf.mailboxes[1].backend = 1;
+	l->conf.backends[0].identity = BACKEND_IDENTITIES;
+	assert_false(conf_ok(c, sizeof(*c)));
+	loader_close(&l);
+}
+
+static void what_tls_a_listener_speaks_follows_from_its_port(void **unused)
+{
+	static const char text[] =
+		"tls: { certificates = ( { cert = \"none\"; key = \"none\"; } ); };\n"
+		"listen = ( { address = \"*:143\"; service = \"imap\"; },\n"
+		"           { address = \"*:993\"; service = \"imap\"; },\n"
+		"           { address = \"*:995\"; service = \"pop3\"; },\n"
+		"           { address = \"*:465\"; service = \"submission\"; },\n"
+		"           { address = \"127.0.0.1:994\"; service = \"imap\"; tls = \"none\"; },\n"
+		"           { address = \"*:2993\"; service = \"imap\"; tls = \"implicit\"; },\n"
+		"           { address = \"*:110\"; service = \"pop3\"; } );\n";
+	static const enum tls_use wanted[] = { TLS_START,    TLS_IMPLICIT, TLS_IMPLICIT,
+					       TLS_IMPLICIT, TLS_NONE,	   TLS_IMPLICIT,
+					       TLS_START };
+	struct loaded *l;
+
+	(void)unused;
+	/* the certificate is not there, but what it means for listeners is */
+	assert_false(load_with(text, NULL, 0, &l));
+	assert_int_equal(l->conf.listener_count, COUNT_OF(wanted));
+	for (size_t i = 0; i < COUNT_OF(wanted); i++)
+		assert_int_equal(l->conf.listeners[i].tls, wanted[i]);
+	loader_close(&l);
+}
 
 static void users_and_their_mail_reach_the_struct(void **unused)
 {
@@ -565,6 +708,8 @@ int main(void)
 		cmocka_unit_test(an_empty_file_is_a_working_server),
 		cmocka_unit_test(values_reach_the_struct),
 		cmocka_unit_test(what_will_hardly_work_is_a_warning),
+		cmocka_unit_test(mailbox_servers_reach_the_struct),
+		cmocka_unit_test(what_tls_a_listener_speaks_follows_from_its_port),
 		cmocka_unit_test(users_and_their_mail_reach_the_struct),
 		cmocka_unit_test(
 			a_relay_says_what_is_different_and_shows_no_login_to_others),

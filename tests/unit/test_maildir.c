@@ -178,7 +178,7 @@ static void a_mail_is_one_file_with_its_size_in_its_name(void **state)
 	assert_false(m.found);
 	assert_int_equal(files_in(p, "e/u/new", name, sizeof(name)), 1);
 	assert_int_equal(files_in(p, "e/u/tmp", bytes, sizeof(bytes)), 0);
-	assert_non_null(strstr(name, "/1.Qx_0.host,S=67"));
+	assert_non_null(strstr(name, "/1.Qx_0.host,S=67,W=74"));
 	fd = open(name, O_RDONLY);
 	n = read(fd, bytes, sizeof(bytes));
 	assert_int_equal(fstat(fd, &st), 0);

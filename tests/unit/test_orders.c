@@ -279,6 +279,36 @@ static void a_lockdown_has_a_beginning(void **unused)
 	test_free(o);
 }
 
+static void mailbox_servers_are_drained_by_name(void **unused)
+{
+	struct orders *o = fresh();
+	uint64_t version = orders_version(o);
+	struct drained got;
+	char name[32];
+	size_t at = 0;
+
+	(void)unused;
+	expect_false("none yet", orders_next_drained(o, &at, &got));
+	expect_false("not to be resumed", orders_drain(o, SPAN("east"), false));
+	expect_true("drained", orders_drain(o, SPAN("east"), true));
+	expect_true("a change", orders_version(o) != version);
+	expect_false("twice", orders_drain(o, SPAN("east"), true));
+	expect_true("another", orders_drain(o, SPAN("west"), true));
+	expect_true("resumed", orders_drain(o, SPAN("east"), false));
+	expect_false("no more", orders_is_drained(o, SPAN("east")));
+	at = 0;
+	expect_true("the other", orders_next_drained(o, &at, &got));
+	assert_string_equal(got.name, "west");
+	expect_false("no third", orders_next_drained(o, &at, &got));
+	for (int i = 1; i < BACKENDS_MAX; i++) {
+		snprintf(name, sizeof(name), "server-%d", i);
+		expect_true(name, orders_drain(o, span_str(name), true));
+	}
+	expect_false("full", orders_drain(o, SPAN("one-more"), true));
+	expect_false("no name", orders_drain(o, SPAN(""), true));
+	test_free(o);
+}
+
 static void kick(struct orders *o, uint64_t session)
 {
 	struct kick k = { .session = session };
@@ -305,6 +335,25 @@ static void kicks_come_once_and_in_order(void **unused)
 	kick(o, 13);
 	expect_true("third", orders_next_kick(o, &late, &got));
 	expect_number("third", (int64_t)got.session, 13);
+	test_free(o);
+}
+
+static void a_kick_says_whom_it_means(void **unused)
+{
+	struct orders *o = fresh();
+	struct kick user = { .user = 77 }, got;
+	uint64_t serial = 0;
+
+	(void)unused;
+	expect_false("none yet", orders_next_kick(o, &serial, &got));
+	orders_kick(o, &user);
+	assert_true(orders_next_kick(o, &serial, &got));
+	assert_true(got.user == 77 && got.session == 0);
+	assert_true(net_parse(SPAN("192.0.2.0/24"), &got.net));
+	user = (struct kick){ .net = got.net };
+	orders_kick(o, &user);
+	assert_true(orders_next_kick(o, &serial, &got));
+	assert_true(got.user == 0 && got.session == 0 && got.net.bits == 120);
 	test_free(o);
 }
 
@@ -448,7 +497,9 @@ int main(void)
 		cmocka_unit_test(putting_and_dropping_is_as_a_list_does_it),
 		cmocka_unit_test(a_pardon_holds_for_all_that_lies_within),
 		cmocka_unit_test(a_lockdown_has_a_beginning),
+		cmocka_unit_test(mailbox_servers_are_drained_by_name),
 		cmocka_unit_test(kicks_come_once_and_in_order),
+		cmocka_unit_test(a_kick_says_whom_it_means),
 		cmocka_unit_test(who_is_late_has_the_last_kicks),
 		cmocka_unit_test(nobody_reads_half_an_order),
 		cmocka_unit_test(a_writer_that_died_at_work_is_mended_by_the_next),

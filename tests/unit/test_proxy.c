@@ -129,12 +129,50 @@ static void xclient_takes_what_was_offered(void **unused)
 	assert_false(xclient_parse(SPAN("HELO=a+0D+0Ab"), &x));
 }
 
+static void check_printed(unsigned version, const struct endpoint *peer,
+			  const struct endpoint *local, const char *why)
+{
+	struct proxy p;
+	struct span left;
+	BUF(out, 200);
+
+	proxy_print(version, peer, local, &out);
+	buf_put(&out, SPAN("EHLO"));
+	assert_false(out.full);
+	left = buf_span(&out);
+	expect_number(why, proxy_next(&left, &p), PROXY_OK);
+	expect_span(why, left, SPAN("EHLO"));
+	expect_number(why, p.told, peer != NULL);
+	if (!peer)
+		return;
+	expect_true(why, addr_eq(&p.peer.addr, &peer->addr));
+	expect_true(why, addr_eq(&p.local.addr, &local->addr));
+	expect_number(why, p.peer.port, peer->port);
+	expect_number(why, p.local.port, local->port);
+}
+
+static void what_we_print_is_read_as_it_was_meant(void **state)
+{
+	const struct endpoint v4 = { addr_v4(192, 0, 2, 7), 40000 };
+	const struct endpoint v6 = { { { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } }, 143 };
+
+	(void)state;
+	for (unsigned version = 1; version <= 2; version++) {
+		check_printed(version, &v4, &v4, "IPv4");
+		check_printed(version, &v6, &v6, "IPv6");
+		check_printed(version, &v4, &v6, "IPv4 through IPv6");
+		check_printed(version, &v6, &v4, "IPv6 through IPv4");
+		check_printed(version, NULL, NULL, "nobody");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers_are_read_as_the_rows_say),
 		cmocka_unit_test(a_good_header_is_waited_for_to_its_last_byte),
 		cmocka_unit_test(what_follows_the_header_is_left),
+		cmocka_unit_test(what_we_print_is_read_as_it_was_meant),
 		cmocka_unit_test(xtext_is_decoded),
 		cmocka_unit_test(xclient_takes_what_was_offered),
 	};

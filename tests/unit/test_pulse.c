@@ -84,6 +84,33 @@ static void a_reader_sees_beats_counts_and_gauges(void **state)
 	close_both(&b);
 }
 
+static void a_reader_finds_what_was_said_of_a_mailbox_server_by_its_name(void **state)
+{
+	struct both b = open_both();
+	struct pulse_backend in = {
+		.id = pulse_backend_id(SPAN("east")),
+		.health = { BACKEND_WELL, BACKEND_ILL },
+		.sessions = 7,
+		.addresses = 2,
+		.logins = 1000,
+		.failures = 3,
+	};
+	struct pulse_backend out;
+
+	(void)state;
+	assert_false(pulse_backend_now(b.r, in.id, &out));
+	pulse_backend(b.p, BACKENDS_MAX - 1, &in);
+	assert_true(pulse_backend_now(b.r, in.id, &out));
+	assert_memory_equal(&in, &out, sizeof(in));
+	assert_false(pulse_backend_now(b.r, pulse_backend_id(SPAN("west")), &out));
+	/* from an edge in a stranger's hands */
+	in.health[1] = BACKEND_HEALTHS;
+	pulse_backend(b.p, 0, &in);
+	pulse_backend(b.p, BACKENDS_MAX - 1, &(struct pulse_backend){ 0 });
+	assert_false(pulse_backend_now(b.r, in.id, &out));
+	close_both(&b);
+}
+
 static void a_record_arrives_whole(void **state)
 {
 	struct both b = open_both();
@@ -402,6 +429,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_reader_sees_beats_counts_and_gauges),
+		cmocka_unit_test(
+			a_reader_finds_what_was_said_of_a_mailbox_server_by_its_name),
 		cmocka_unit_test(a_record_arrives_whole),
 		cmocka_unit_test(a_record_that_is_too_long_loses_its_last_fields),
 		cmocka_unit_test(a_slow_reader_loses_text_and_knows_how_much),

@@ -134,6 +134,23 @@ static void domains_have_a_catch_all_or_none(void **state)
 	tells(&s, "x= y=a@y ");
 }
 
+static void a_mailbox_server_is_kept_for_each_login(void **state)
+{
+	struct place *p = *state;
+	struct story s;
+
+	buf_init(&s.out, s.mem, sizeof(s.mem));
+	assert_true(state_put_located(p->s, SPAN("b@x"), SPAN("east"), &err));
+	assert_true(state_put_located(p->s, SPAN("a@x"), SPAN("east"), &err));
+	assert_true(state_put_located(p->s, SPAN("b@x"), SPAN("west"), &err));
+	assert_true(state_put_located(p->s, SPAN("c@x"), SPAN("west"), &err));
+	assert_true(state_drop_located(p->s, SPAN("c@x"), &err));
+	state_close(&p->s);
+	assert_true(state_open(&p->s, p->path, &err));
+	assert_true(state_each_located(p->s, on_pair, &s.out, &err));
+	tells(&s, "a@x=east b@x=west ");
+}
+
 static void the_newest_answers_are_read_and_the_oldest_pruned(void **state)
 {
 	struct place *p = *state;
@@ -223,6 +240,7 @@ int main(void)
 		TEST(users_survive_with_their_quota),
 		TEST(an_alias_gets_new_targets_instead_of_the_old),
 		TEST(domains_have_a_catch_all_or_none),
+		TEST(a_mailbox_server_is_kept_for_each_login),
 		TEST(the_newest_answers_are_read_and_the_oldest_pruned),
 		TEST(only_the_last_snapshot_is_kept_and_it_comes_in_pieces),
 		TEST(a_database_without_snapshots_has_none),

@@ -188,6 +188,77 @@ static void a_next_hop_is_asked_once_about_each_recipient(void **state)
 	assert_int_equal(ask_about(r, "bad@ask.example", NULL), VERDICT_NO);
 }
 
+/* ---- mailbox servers --------------------------------------------------------------------- */
+
+static void is_located(struct rig *r, const char *login, const char *backend)
+{
+	struct msg_LOCATE m = { .ask = 11, .login = span_str(login) };
+	struct msg_LOCATED l;
+	struct frame f;
+
+	msg_LOCATE_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+	hear(r->edge, MSG_LOCATED, &f);
+	assert_true(msg_LOCATED_unpack(f.bytes, &l));
+	assert_int_equal(l.ask, 11);
+	expect_span(login, l.name, span_str(backend));
+}
+
+static void an_edge_hears_which_mailbox_server_was_named_for_somebody(void **state)
+{
+	struct rig *r = *state;
+
+	is_located(r, "bob@here.example", "");
+	do_command(r, "user backend Bob@Here.example west");
+	do_command(r, "user backend carol east");
+	is_located(r, "BOB@here.example", "west");
+	is_located(r, "carol", "east");
+	kill_store(r);
+	start_store(r);
+	is_located(r, "bob@here.example", "west");
+	do_command(r, "user backend bob@here.example east");
+	is_located(r, "bob@here.example", "east");
+	do_command(r, "user backend bob@here.example --remove");
+	is_located(r, "bob@here.example", "");
+	is_located(r, "carol", "east");
+}
+
+static void mailbox_servers_are_told_with_who_named_them(void **state)
+{
+	struct rig *r = *state;
+
+	add(r, "user add bob@here.example");
+	do_command(r, "user backend zoe east");
+	do_command(r, "user backend bob@here.example west");
+	do_command(r, "user backend");
+	assert_int_equal(r->row_count, 2);
+	expect_true("first by name",
+		    rows_say(r, "address=bob@here.example backend=west from=database\n"
+				"address=zoe backend=east"));
+	do_command(r, "user backend amy@far.example");
+	expect_true("by domain",
+		    rows_say(r, "address=amy@far.example backend=west from=mailboxes"));
+	do_command(r, "user backend amy@here.example");
+	expect_true("neither",
+		    rows_say(r, "address=amy@here.example backend=\"\" "
+				"from=\"nobody: the name of the user decides\""));
+	do_command(r, "user list");
+	expect_true("in the list", rows_say(r, "backend=west"));
+}
+
+static void a_user_who_is_removed_leaves_no_mailbox_server_behind(void **state)
+{
+	struct rig *r = *state;
+
+	add(r, "user add bob@here.example");
+	do_command(r, "user backend bob@here.example west");
+	add(r, "user remove bob@here.example");
+	is_located(r, "bob@here.example", "");
+	kill_store(r);
+	start_store(r);
+	is_located(r, "bob@here.example", "");
+}
+
 static void commands_that_make_no_sense_say_so(void **state)
 {
 	static const struct {
@@ -200,6 +271,12 @@ static void commands_that_make_no_sense_say_so(void **state)
 		{ "user add alice@here.example --colour red", "what is" },
 		{ "user remove alice@here.example", "no user" },
 		{ "user frobnicate", "usage" },
+		{ "user backend bob north", "no \"north\" among backends" },
+		{ "user backend bob east west", "usage" },
+		{ "user backend bob --remove", "no server is named" },
+		{ "user backend zoe@far.example east",
+		  "names west for zoe@far.example, and goes first" },
+		{ "user backend bo\tb east", "nothing that somebody logs in with" },
 		{ "alias add x@here.example y@here.example", "nobody at" },
 		{ "alias add x@here.example", "usage" },
 		{ "alias remove x@here.example", "no alias" },
@@ -554,6 +631,9 @@ int main(void)
 		TEST(a_next_hop_decides_what_becomes_of_a_message),
 		TEST(what_a_dead_edge_had_in_hand_is_given_to_another),
 		TEST(a_next_hop_is_asked_once_about_each_recipient),
+		TEST(an_edge_hears_which_mailbox_server_was_named_for_somebody),
+		TEST(mailbox_servers_are_told_with_who_named_them),
+		TEST(a_user_who_is_removed_leaves_no_mailbox_server_behind),
 		TEST(commands_that_make_no_sense_say_so),
 		TEST(accounts_are_listed_as_they_were_made),
 		TEST(an_id_of_another_edge_is_refused),

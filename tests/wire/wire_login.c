@@ -44,13 +44,16 @@ static const char *says(struct stage *g, struct span word)
 		g->authed = AUTHED_NO;
 	else if (is(word, "later"))
 		g->authed = AUTHED_LATER;
+	else if (is(word, "over"))
+		g->authed = AUTHED_OVER;
 	else if (is(word, "nothing"))
 		g->authed = STAGE_NO_ANSWER;
 	else
 		return "auth says what?";
-	g->auth_event = is(word, "yes")	 ? EV_AUTH_OK
-			: is(word, "no") ? EV_AUTH_FAILED
-					 : EV_AUTH_LATER;
+	g->auth_event = is(word, "yes")	   ? EV_AUTH_OK
+			: is(word, "no")   ? EV_AUTH_FAILED
+			: is(word, "over") ? EV_LOGIN_OVER
+					   : EV_AUTH_LATER;
 	return NULL;
 }
 
@@ -85,7 +88,7 @@ const char *wire_auth(struct stage *g, struct span text)
 	if (is(what, "challenge"))
 		return challenges(g, text);
 	if (is(what, "offers"))
-		g->conf.mechanisms = mechanisms(text);
+		g->conf.mechanisms = g->conf.mailbox_mechanisms = mechanisms(text);
 	else if (is(what, "holds"))
 		g->auth_held = true;
 	else if (is(what, "delay"))
@@ -98,6 +101,31 @@ const char *wire_auth(struct stage *g, struct span text)
 	else
 		return "auth does what?";
 	return NULL;
+}
+
+const char *wire_backend(struct stage *g, struct span text)
+{
+	static const char *const words[BACKEND_RESULTS] = {
+		[BACKEND_READY] = "ready",   [BACKEND_BOX] = "box",
+		[BACKEND_DENIES] = "denies", [BACKEND_LIMITS] = "limits",
+		[BACKEND_DOWN] = "down",
+	};
+	struct span what = next_word(&text), word;
+
+	text = span_trim(text);
+	if (is(what, "offers"))
+		return keep(text, g->offers, sizeof(g->offers)) ? NULL : "too long";
+	word = next_word(&text);
+	if (!is(what, "says") ||
+	    !keep(span_trim(text), g->capability, sizeof(g->capability)))
+		return "the mailbox server does what?";
+	g->backend = STAGE_NO_ANSWER;
+	for (int i = 0; i < BACKEND_RESULTS; i++)
+		if (is(word, words[i]))
+			g->backend = i;
+	return g->backend != STAGE_NO_ANSWER || is(word, "nothing")
+		       ? NULL
+		       : "the mailbox server says what?";
 }
 
 const char *wire_relay(struct stage *g, struct span text)
@@ -127,6 +155,10 @@ const char *wire_peer_login(struct stage_peer *p, struct span word, struct span 
 	if (is(word, "not"))
 		return is(span_tail(text, strlen(p->not_own)), p->not_own) ? NULL
 									   : p->not_own;
+	if (is(word, "named"))
+		return span_eq(text, span_of(p->session.helo, p->session.helo_n))
+			       ? NULL
+			       : "it has another name";
 	if (!is(word, "logged"))
 		return "what does it do?";
 	if (span_starts(text, SPAN("in as ")))

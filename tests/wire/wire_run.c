@@ -2,8 +2,8 @@
  * wire_run - run conversations written down in .wire scripts
  *
  *     set smtp.greet-delay 6s        a setting, before the first peer
- *     listen starttls | none | implicit       likewise; proxy, auth, submission, or
- *                                    local LOGIN may follow
+ *     listen starttls | none | implicit       likewise; proxy, auth, submission, imap, pop3
+ *                                    or local LOGIN may follow
  *     trust proxy 192.0.2.0/24       likewise; or: trust xclient ...
  *     certificate no                 likewise
  *     whole                          what arrives together matters: do not chop it up
@@ -13,7 +13,7 @@
  *     repeat 500 a > RCPT TO:<u%d@any.example>      so many times; %d counts
  *     a < 250 *                      a reply comes, whose last line is this
  *     a < 250-SIZE *                 the next reply has this line; it stays the next
- *     repeat 500 a < 250 *
+ *     repeat 500 a < %d *
  *     a silent                       nothing comes
  *     a closed                       we hang up;  a closed WORD: for that reason
  *     a hangs up | a breaks          it closes, or the connection is reset
@@ -37,7 +37,11 @@
  *     a would be refused by RULE     likewise, but it only observes
  *     stored flags 0x11              MAIL_ bits of the last one, in hexadecimal
  *     guard ... | facts ... | access ...     see wire_guard.h
- *     auth ... | relay ... | a gave ... | a logged ... | a not ...     see wire_login.h
+ *     a relays               it talks with its mailbox server now;  a relays TEXT: and
+ *                                    this is what that gets first
+ *     auth ... | relay ... | backend ... | a gave ... | a logged ... | a named ... |
+ *     a not ...                      see wire_login.h
+ *     box ...                        see wire_box.h
  *     event early-talk 1             this happened so often
  *
  * * at the end of a pattern stands for anything. A script fails at the first line that is
@@ -54,6 +58,7 @@
 #include "base/number.h"
 #include "conf/settings.h"
 #include "tests/kit/stage.h"
+#include "tests/wire/wire_box.h"
 #include "tests/wire/wire_guard.h"
 #include "tests/wire/wire_login.h"
 
@@ -220,6 +225,17 @@ static bool hear(struct script *s, struct stage_peer *p, struct span pattern)
 	return true;
 }
 
+static bool hear_number(struct script *s, struct stage_peer *p, struct span pattern,
+			unsigned number)
+{
+	uint8_t mem[1024];
+	struct buf counted;
+
+	buf_init(&counted, mem, sizeof(mem));
+	number_in(pattern, number, &counted);
+	return counted.full ? wrong(s, "too long") : hear(s, p, buf_span(&counted));
+}
+
 static bool is_silent(struct script *s, struct stage_peer *p)
 {
 	if (p->said.len)
@@ -281,6 +297,23 @@ static bool is_refused(struct script *s, const struct stage_peer *p, struct span
 	return true;
 }
 
+/* What it has sent and no step has taken goes to the mailbox server. */
+static bool is_relayed(struct script *s, struct stage_peer *p, struct span text)
+{
+	static uint8_t mem[2][BYTES_MAX];
+	struct buf left, expected;
+
+	if (!p->relays)
+		return wrong(s, "it does not talk with its mailbox server");
+	buf_init(&left, mem[0], sizeof(mem[0]));
+	buf_init(&expected, mem[1], sizeof(mem[1]));
+	buf_put(&left, buf_span(&p->in));
+	buf_put(&left, buf_span(&p->unsent));
+	unescape(text, &expected);
+	return span_eq(buf_span(&left), buf_span(&expected)) ||
+	       wrong(s, "it gets \"%.*s\"", SPAN_ARG(buf_span(&left)));
+}
+
 static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		      unsigned number)
 {
@@ -291,7 +324,7 @@ static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		return send(p, text, word.n == 2, number) || wrong(s, "too long");
 	text = span_trim(text);
 	if (is(word, "<"))
-		return hear(s, p, text);
+		return hear_number(s, p, text, number);
 	if (is(word, "silent"))
 		return is_silent(s, p);
 	if (is(word, "closed"))
@@ -310,6 +343,8 @@ static bool peer_line(struct script *s, struct stage_peer *p, struct span text,
 		return is_from(s, p, text);
 	else if (is(word, "refused") || is(word, "would"))
 		return is_refused(s, p, text);
+	else if (is(word, "relays"))
+		return is_relayed(s, p, text);
 	else if (is(word, "passed"))
 		return p->passed || wrong(s, "it did not wait");
 	else if ((why = wire_peer_login(p, word, text)) != NULL)
@@ -347,6 +382,9 @@ static bool listen_more(struct script *s, struct span word, struct span *text)
 	} else if (is(word, "submission")) {
 		l->auth = true;
 		l->service = SERVICE_SUBMISSION;
+	} else if (is(word, "imap") || is(word, "pop3")) {
+		l->auth = true;
+		l->service = is(word, "imap") ? SERVICE_IMAP : SERVICE_POP3;
 	} else if (is(word, "local")) {
 		word = next_word(text);
 		if (word.n >= sizeof(login))
@@ -552,6 +590,12 @@ static const char *opinion(struct script *s, struct span word, struct span text)
 
 	if (is(word, "relay"))
 		return wire_relay(&s->stage, text);
+	if (is(word, "backend")) {
+		why = wire_backend(&s->stage, text);
+		if (!why)
+			answer_all(s);
+		return why;
+	}
 	if (is(word, "access"))
 		return wire_access(&s->stage, &s->lists, text);
 	if (!is(word, "guard") && !is(word, "facts") && !is(word, "auth"))
@@ -562,6 +606,21 @@ static const char *opinion(struct script *s, struct span word, struct span text)
 	if (!why)
 		answer_all(s);
 	return why;
+}
+
+static bool box(struct script *s, struct span text)
+{
+	static uint8_t mem[BYTES_MAX];
+	struct buf out;
+	const char *why;
+
+	buf_init(&out, mem, sizeof(mem));
+	unescape(text, &out);
+	why = wire_box(&s->stage, buf_span(&out));
+	if (why)
+		return wrong(s, "%s", why);
+	answer_all(s);
+	return true;
 }
 
 static bool line(struct script *s, struct span text, unsigned number)
@@ -577,6 +636,8 @@ static bool line(struct script *s, struct span text, unsigned number)
 			return peer_line(s, s->peers[i], text, number);
 	if (is(word, "repeat"))
 		return repeat(s, text);
+	if (is(word, "box"))
+		return box(s, text);
 	if (is(word, "peer"))
 		return connect_peer(s, text);
 	if (is(word, "clock"))

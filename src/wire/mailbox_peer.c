@@ -1,0 +1,531 @@
+#include "wire/mailbox_peer.h"
+
+#include "base/base64.h"
+#include "base/number.h"
+
+#define TAG_LETTER   'h'
+#define LITERAL_SOME 4096 /* RFC 7888, 5 */
+
+void mailbox_peer_init(struct mailbox_peer *p, bool pop3)
+{
+	*p = (struct mailbox_peer){ .pop3 = pop3 };
+}
+
+void mailbox_peer_forget(struct mailbox_peer *p)
+{
+	p->can = 0;
+	p->told = false;
+	p->capability_n = 0;
+}
+
+struct span mailbox_peer_capability(const struct mailbox_peer *p)
+{
+	return span_of(p->capability, p->capability_n);
+}
+
+/* ---- what it can ------------------------------------------------------------------------ */
+
+/* clang-format off */
+static const struct capability {
+	struct span word;
+	unsigned bit;
+} imap_words[] = {
+	{ SPAN_INIT("STARTTLS"),      MAILBOX_CAN_STARTTLS },
+	{ SPAN_INIT("AUTH=PLAIN"),    MAILBOX_CAN_PLAIN },
+	{ SPAN_INIT("SASL-IR"),       MAILBOX_CAN_INITIAL },
+	{ SPAN_INIT("LOGINDISABLED"), MAILBOX_CAN_NO_LOGIN },
+	{ SPAN_INIT("ID"),            MAILBOX_CAN_ID },
+	{ SPAN_INIT("LITERAL+"),      MAILBOX_CAN_LITERAL },
+	{ SPAN_INIT("LITERAL-"),      MAILBOX_CAN_LITERAL_4K },
+};
+/* clang-format on */
+
+static bool is_text(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > 0x7e || s.p[i] == ']')
+			return false;
+	return true;
+}
+
+/* One list replaces another. What is passed on to clients is plain words, or nothing. */
+static void learn_imap(struct mailbox_peer *p, struct span words)
+{
+	mailbox_peer_forget(p);
+	p->told = true;
+	words = span_trim(words);
+	if (words.n <= sizeof(p->capability) && is_text(words)) {
+		memcpy(p->capability, words.p, words.n);
+		p->capability_n = (uint16_t)words.n;
+	}
+	while (words.n) {
+		struct span word = span_cut(&words, ' ');
+
+		for (size_t i = 0; i < COUNT_OF(imap_words); i++)
+			if (span_eq_nocase(word, imap_words[i].word))
+				p->can |= imap_words[i].bit;
+	}
+}
+
+/* A line of the answer to CAPA: "STLS", "SASL PLAIN LOGIN". */
+static void learn_pop3(struct mailbox_peer *p, struct span line)
+{
+	struct span word = span_cut(&line, ' ');
+
+	p->told = true;
+	if (span_eq_nocase(word, SPAN("STLS")))
+		p->can |= MAILBOX_CAN_STARTTLS;
+	if (!span_eq_nocase(word, SPAN("SASL")))
+		return;
+	while (line.n)
+		if (span_eq_nocase(span_cut(&line, ' '), SPAN("PLAIN")))
+			p->can |= MAILBOX_CAN_PLAIN;
+}
+
+/* ---- codes ------------------------------------------------------------------------------ */
+
+/* clang-format off */
+static const struct code {
+	struct span word;
+	enum mailbox_peer_why why;
+} imap_codes[] = { /* RFC 5530, 3 */
+	{ SPAN_INIT("LIMIT"),           MAILBOX_WHY_LIMIT },
+	{ SPAN_INIT("UNAVAILABLE"),     MAILBOX_WHY_LATER },
+	{ SPAN_INIT("INUSE"),           MAILBOX_WHY_LATER },
+	{ SPAN_INIT("SERVERBUG"),       MAILBOX_WHY_LATER },
+	{ SPAN_INIT("PRIVACYREQUIRED"), MAILBOX_WHY_SERVER },
+	{ SPAN_INIT("CONTACTADMIN"),    MAILBOX_WHY_SERVER },
+	{ SPAN_INIT("CLIENTBUG"),       MAILBOX_WHY_SERVER },
+	{ SPAN_INIT("CANNOT"),          MAILBOX_WHY_SERVER },
+}, pop3_codes[] = { /* RFC 2449, 8; 3206, 4 */
+	{ SPAN_INIT("IN-USE"),          MAILBOX_WHY_LIMIT },
+	{ SPAN_INIT("LOGIN-DELAY"),     MAILBOX_WHY_LIMIT },
+	{ SPAN_INIT("SYS/TEMP"),        MAILBOX_WHY_LATER },
+	{ SPAN_INIT("SYS/PERM"),        MAILBOX_WHY_SERVER },
+};
+/* clang-format on */
+
+static enum mailbox_peer_why find_code(const struct code *codes, size_t count,
+				       struct span word, enum mailbox_peer_why else_why)
+{
+	for (size_t i = 0; i < count; i++)
+		if (span_eq_nocase(word, codes[i].word))
+			return codes[i].why;
+	return else_why;
+}
+
+/* The words in brackets at the start of a text; none: empty. */
+static struct span code_of(struct span text)
+{
+	if (!text.n || text.p[0] != '[')
+		return SPAN_NONE;
+	text = span_skip(text, 1);
+	return span_head(text, span_find(text, ']'));
+}
+
+static enum mailbox_peer_why why_of(const struct mailbox_peer *p, struct span text,
+				    enum mailbox_peer_why else_why)
+{
+	struct span code = code_of(text), word = span_cut(&code, ' ');
+
+	return p->pop3 ? find_code(pop3_codes, COUNT_OF(pop3_codes), word, else_why)
+		       : find_code(imap_codes, COUNT_OF(imap_codes), word, else_why);
+}
+
+/* ---- lines ------------------------------------------------------------------------------ */
+
+static struct mailbox_peer_event nonsense(struct mailbox_peer *p, struct span *in,
+					  const char *what)
+{
+	p->bad = true;
+	*in = span_skip(*in, in->n);
+	return (struct mailbox_peer_event){ .kind = MAILBOX_PEER_NONSENSE,
+					    .text = span_str(what) };
+}
+
+enum got { GOT_LINE, GOT_MORE, GOT_LONG, GOT_ODD };
+
+/* Find the end of the line. What was looked at once is not looked at again. */
+static enum got scan(struct mailbox_peer *p, struct span in)
+{
+	for (; p->seen < in.n; p->seen++) {
+		uint8_t c = in.p[p->seen];
+		bool after_cr = p->seen > 0 && in.p[p->seen - 1] == '\r';
+
+		if (p->seen == MAILBOX_PEER_LINE)
+			return GOT_LONG;
+		if (after_cr != (c == '\n') || c == '\0')
+			return GOT_ODD;
+		if (c == '\n') {
+			p->seen++;
+			return GOT_LINE;
+		}
+	}
+	return GOT_MORE;
+}
+
+/* An answer: its text is kept, because the line goes. */
+static struct mailbox_peer_event answer(struct mailbox_peer *p,
+					enum mailbox_peer_kind kind,
+					enum mailbox_peer_why why, struct span text)
+{
+	text = span_head(text, sizeof(p->text));
+	if (text.n)
+		memcpy(p->text, text.p, text.n);
+	p->text_n = (uint8_t)text.n;
+	return (struct mailbox_peer_event){ kind, why, span_of(p->text, p->text_n) };
+}
+
+static struct mailbox_peer_event odd(const char *what)
+{
+	return (struct mailbox_peer_event){ .kind = MAILBOX_PEER_NONSENSE,
+					    .text = span_str(what) };
+}
+
+static const struct mailbox_peer_event nothing;
+
+/* ---- IMAP ------------------------------------------------------------------------------- */
+
+/* Literals may stand where nobody needs them before a login: we do not read any. */
+static bool ends_in_literal(struct span line)
+{
+	size_t open = span_find_last(line, '{');
+	uint64_t n;
+
+	if (open == line.n || line.p[line.n - 1] != '}')
+		return false;
+	line = span_skip(span_head(line, line.n - 1), open + 1);
+	if (line.n && line.p[line.n - 1] == '+')
+		line = span_head(line, line.n - 1);
+	return number_parse(line, UINT32_MAX, &n);
+}
+
+static void learn_from_code(struct mailbox_peer *p, struct span text)
+{
+	struct span code = code_of(text);
+
+	if (span_eq_nocase(span_cut(&code, ' '), SPAN("CAPABILITY")))
+		learn_imap(p, code);
+}
+
+static struct mailbox_peer_event imap_greeting(struct mailbox_peer *p, struct span word,
+					       struct span text)
+{
+	p->greeted = true;
+	if (span_eq_nocase(word, SPAN("OK"))) {
+		learn_from_code(p, text);
+		return answer(p, MAILBOX_PEER_GOOD, MAILBOX_WHY_LOGIN, text);
+	}
+	if (span_eq_nocase(word, SPAN("PREAUTH")))
+		return odd("PREAUTH: it lets everybody in as somebody");
+	return odd("no greeting of an IMAP server");
+}
+
+static struct mailbox_peer_event imap_untagged(struct mailbox_peer *p, struct span line)
+{
+	struct span word = span_cut(&line, ' ');
+
+	if (span_eq_nocase(word, SPAN("BYE")))
+		return answer(p, MAILBOX_PEER_REFUSED, why_of(p, line, MAILBOX_WHY_LATER),
+			      line);
+	if (!p->greeted)
+		return imap_greeting(p, word, line);
+	if (span_eq_nocase(word, SPAN("CAPABILITY")))
+		learn_imap(p, line);
+	else if (span_eq_nocase(word, SPAN("OK")))
+		learn_from_code(p, line);
+	return nothing;
+}
+
+/* "h12", the tag of the command that is to be answered next. */
+static bool is_due(const struct mailbox_peer *p, struct span tag)
+{
+	uint64_t n;
+
+	return p->answered < p->asked && tag.n > 1 && tag.p[0] == TAG_LETTER &&
+	       number_parse(span_skip(tag, 1), UINT8_MAX, &n) && n == p->answered + 1u;
+}
+
+static struct mailbox_peer_event imap_tagged(struct mailbox_peer *p, struct span line)
+{
+	struct span tag = span_cut(&line, ' '), word = span_cut(&line, ' ');
+
+	if (!p->greeted || !is_due(p, tag))
+		return odd("a line that answers nothing");
+	p->answered++;
+	if (span_eq_nocase(word, SPAN("OK"))) {
+		learn_from_code(p, line);
+		return answer(p, MAILBOX_PEER_GOOD, MAILBOX_WHY_LOGIN, line);
+	}
+	if (span_eq_nocase(word, SPAN("NO")))
+		return answer(p, MAILBOX_PEER_REFUSED, why_of(p, line, MAILBOX_WHY_LOGIN),
+			      line);
+	if (span_eq_nocase(word, SPAN("BAD")))
+		return answer(p, MAILBOX_PEER_REFUSED, MAILBOX_WHY_SERVER, line);
+	return odd("an answer that is neither OK, NO nor BAD");
+}
+
+static struct mailbox_peer_event imap_line(struct mailbox_peer *p, struct span line)
+{
+	if (ends_in_literal(line))
+		return odd("a literal before the login");
+	if (span_starts(line, SPAN("* ")))
+		return imap_untagged(p, span_skip(line, 2));
+	if (span_eq(line, SPAN("+")) || span_starts(line, SPAN("+ ")))
+		return p->answered < p->asked ? answer(p, MAILBOX_PEER_GO_ON,
+						       MAILBOX_WHY_LOGIN, SPAN_NONE)
+					      : odd("a line that answers nothing");
+	return imap_tagged(p, line);
+}
+
+/* ---- POP3 ------------------------------------------------------------------------------- */
+
+/* Dovecot says so to those whom it would believe. */
+static void learn_from_greeting(struct mailbox_peer *p, struct span text)
+{
+	p->greeted = true;
+	if (span_eq_nocase(code_of(text), SPAN("XCLIENT")))
+		p->can |= MAILBOX_CAN_XCLIENT;
+}
+
+static struct mailbox_peer_event pop3_good(struct mailbox_peer *p, struct span text)
+{
+	if (!p->greeted)
+		learn_from_greeting(p, text);
+	if (p->listing) {
+		p->in_list = true;
+		return nothing;
+	}
+	return answer(p, MAILBOX_PEER_GOOD, MAILBOX_WHY_LOGIN, text);
+}
+
+static struct mailbox_peer_event pop3_line(struct mailbox_peer *p, struct span line)
+{
+	struct span word;
+
+	if (p->in_list && span_eq(line, SPAN("."))) {
+		p->listing = p->in_list = false;
+		return answer(p, MAILBOX_PEER_GOOD, MAILBOX_WHY_LOGIN, SPAN_NONE);
+	}
+	if (p->in_list) {
+		learn_pop3(p, line);
+		return nothing;
+	}
+	word = span_cut(&line, ' ');
+	if (span_eq_nocase(word, SPAN("+OK")))
+		return pop3_good(p, line);
+	if (span_eq_nocase(word, SPAN("-ERR"))) {
+		p->listing = false;
+		return answer(p, MAILBOX_PEER_REFUSED, why_of(p, line, MAILBOX_WHY_LOGIN),
+			      line);
+	}
+	if (span_eq(word, SPAN("+")))
+		return answer(p, MAILBOX_PEER_GO_ON, MAILBOX_WHY_LOGIN, SPAN_NONE);
+	return odd("a line that is neither +OK nor -ERR");
+}
+
+struct mailbox_peer_event mailbox_peer_next(struct mailbox_peer *p, struct span *in)
+{
+	struct mailbox_peer_event ev = nothing;
+
+	if (p->bad)
+		*in = span_skip(*in, in->n);
+	while (in->n && ev.kind == MAILBOX_PEER_MORE) {
+		enum got got = scan(p, *in);
+		struct span line;
+
+		if (got == GOT_MORE)
+			return ev;
+		if (got == GOT_LONG)
+			return nonsense(p, in, "a line that is too long");
+		if (got == GOT_ODD)
+			return nonsense(p, in, "a bare CR, a bare LF or a NUL");
+		if (++p->lines > MAILBOX_PEER_LINES)
+			return nonsense(p, in, "too many lines");
+		line = span_head(*in, p->seen - 2);
+		ev = p->pop3 ? pop3_line(p, line) : imap_line(p, line);
+		if (ev.kind == MAILBOX_PEER_NONSENSE) {
+			p->bad = true;
+			*in = span_skip(*in, in->n);
+			return ev;
+		}
+		*in = span_skip(*in, p->seen);
+		p->seen = 0;
+	}
+	return ev;
+}
+
+/* ---- commands --------------------------------------------------------------------------- */
+
+static void put_tag(struct mailbox_peer *p, struct buf *out)
+{
+	p->asked++;
+	buf_byte(out, TAG_LETTER);
+	buf_number(out, p->asked);
+	buf_byte(out, ' ');
+}
+
+static void say(struct mailbox_peer *p, struct buf *out, const char *imap,
+		const char *pop3)
+{
+	if (!p->pop3)
+		put_tag(p, out);
+	buf_put(out, span_str(p->pop3 ? pop3 : imap));
+}
+
+void mailbox_peer_ask(struct mailbox_peer *p, struct buf *out)
+{
+	p->listing = p->pop3;
+	say(p, out, "CAPABILITY\r\n", "CAPA\r\n");
+}
+
+void mailbox_peer_starttls(struct mailbox_peer *p, struct buf *out)
+{
+	say(p, out, "STARTTLS\r\n", "STLS\r\n");
+}
+
+void mailbox_peer_bye(struct mailbox_peer *p, struct buf *out)
+{
+	say(p, out, "LOGOUT\r\n", "QUIT\r\n");
+}
+
+/* ---- for whom we come ------------------------------------------------------------------- */
+
+static void put_pair(struct buf *out, const char *name, const struct addr *a,
+		     uint16_t port)
+{
+	buf_fmt(out, "\"x-%s-ip\" \"", name);
+	addr_print(a, out);
+	buf_fmt(out, "\" \"x-%s-port\" \"%u\" ", name, port);
+}
+
+/* Dovecot, login_trusted_networks: src/imap-login/imap-login-cmd-id.c */
+static void identify_imap(struct mailbox_peer *p, const struct mailbox_peer_client *c,
+			  struct buf *out)
+{
+	put_tag(p, out);
+	buf_put(out, SPAN("ID ("));
+	put_pair(out, "originating", &c->peer.addr, c->peer.port);
+	put_pair(out, "connected", &c->local.addr, c->local.port);
+	buf_put(out, SPAN("\"x-session-id\" \""));
+	buf_put(out, c->session);
+	buf_put(out, SPAN("\")\r\n"));
+}
+
+void mailbox_peer_identify(struct mailbox_peer *p, const struct mailbox_peer_client *c,
+			   struct buf *out)
+{
+	if (!p->pop3) {
+		identify_imap(p, c, out);
+		return;
+	}
+	buf_put(out, SPAN("XCLIENT ADDR="));
+	addr_print(&c->peer.addr, out);
+	buf_fmt(out, " PORT=%u SESSION=", c->peer.port);
+	buf_put(out, c->session);
+	buf_put(out, SPAN("\r\n"));
+}
+
+/* ---- the login -------------------------------------------------------------------------- */
+
+bool mailbox_peer_text_ok(struct span text)
+{
+	return span_find(text, '\0') == text.n;
+}
+
+bool mailbox_peer_line_ok(struct span text)
+{
+	return mailbox_peer_text_ok(text) && span_find(text, '\r') == text.n &&
+	       span_find(text, '\n') == text.n;
+}
+
+void mailbox_peer_auth_line(struct span plain, struct buf *out)
+{
+	base64_print(plain, out);
+	buf_put(out, SPAN("\r\n"));
+}
+
+bool mailbox_peer_auth(struct mailbox_peer *p, struct span plain, struct buf *out)
+{
+	bool at_once = !p->pop3 && p->can & MAILBOX_CAN_INITIAL;
+
+	say(p, out, "AUTHENTICATE PLAIN", "AUTH PLAIN");
+	if (at_once) {
+		buf_byte(out, ' ');
+		mailbox_peer_auth_line(plain, out);
+	} else {
+		buf_put(out, SPAN("\r\n"));
+	}
+	return at_once;
+}
+
+static bool quotable(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] < ' ' || text.p[i] > 0x7e)
+			return false;
+	return true;
+}
+
+static void put_quoted(struct span text, struct buf *out)
+{
+	buf_byte(out, '"');
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '"' || text.p[i] == '\\')
+			buf_byte(out, '\\');
+		buf_byte(out, text.p[i]);
+	}
+	buf_byte(out, '"');
+}
+
+/* The head of a literal, or all of a string. True: the server must say that it wants more. */
+static bool put_string(const struct mailbox_peer *p, struct span text, struct buf *out)
+{
+	bool at_once = p->can & MAILBOX_CAN_LITERAL ||
+		       (p->can & MAILBOX_CAN_LITERAL_4K && text.n <= LITERAL_SOME);
+
+	if (quotable(text)) {
+		put_quoted(text, out);
+		return false;
+	}
+	buf_fmt(out, at_once ? "{%zu+}\r\n" : "{%zu}\r\n", text.n);
+	if (at_once)
+		buf_put(out, text);
+	return !at_once;
+}
+
+unsigned mailbox_peer_login(struct mailbox_peer *p, struct span user, struct span secret,
+			    unsigned at, struct buf *out)
+{
+	if (at == 0) {
+		put_tag(p, out);
+		buf_put(out, SPAN("LOGIN "));
+		if (put_string(p, user, out))
+			return 1;
+	}
+	if (at <= 1) {
+		if (at == 1)
+			buf_put(out, user);
+		buf_byte(out, ' ');
+		if (put_string(p, secret, out))
+			return 2;
+	}
+	if (at == 2)
+		buf_put(out, secret);
+	buf_put(out, SPAN("\r\n"));
+	return 0;
+}
+
+void mailbox_peer_user(struct span user, struct buf *out)
+{
+	buf_put(out, SPAN("USER "));
+	buf_put(out, user);
+	buf_put(out, SPAN("\r\n"));
+}
+
+void mailbox_peer_pass(struct span secret, struct buf *out)
+{
+	buf_put(out, SPAN("PASS "));
+	buf_put(out, secret);
+	buf_put(out, SPAN("\r\n"));
+}
