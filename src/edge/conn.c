@@ -452,6 +452,7 @@ static void end(struct conn *c)
 		give_out(c);
 		c->peer_ended = true;
 	}
+	c->edge->relay_count -= c->state == CONN_RELAYS;
 	c->state = CONN_ENDING;
 	c->ended_well = c->session.end == END_QUIT && !c->in_n && !c->stream.can_read;
 	if (c->session.in_tls)
@@ -591,6 +592,7 @@ static void begin_relay(struct conn *c)
 	c->orders &= ~DO_RELAY;
 	c->offer = false;
 	c->state = CONN_RELAYS;
+	c->edge->relay_count++;
 	timer_stop(&c->timer);
 	visit_show(c);
 	mailbox_relay(c);

@@ -93,6 +93,7 @@ struct edge {
 	struct conn *conns; /* the living */
 	struct conn *dead;  /* freed at the end of the round */
 	size_t conn_count, conn_max;
+	size_t relay_count, socket_max; /* who reads mail has a second socket */
 	struct conn *hasty; /* had their share of this round: go on in the next */
 
 	struct guard guard;
