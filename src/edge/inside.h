@@ -270,6 +270,15 @@ void conn_left_over_taken(struct conn *c);
 /* That was all: mailbox_end() follows, and the session is over. */
 void conn_relayed(struct conn *c, enum end why);
 
+/* ---- hand.c ---------------------------------------------------------------------------- */
+
+/* What no step has taken stays with it: bytes in c->in or in edge->in. */
+void hand_keep_input(struct conn *c, struct span left);
+void hand_give_in(struct conn *c);
+/* So does what cannot be written now, behind what is pending. */
+void hand_keep_output(struct conn *c, struct span said);
+void hand_give_out(struct conn *c);
+
 /* ---- letter.c -------------------------------------------------------------------------- */
 
 /* Have a letter for the next step. False: out of memory. */
