@@ -316,6 +316,40 @@ def test_what_vanishes_meanwhile_is_missed_and_no_more(house, user):
     assert len(house.messages(user)) == 1
 
 
+def restless(box, stop):
+    """Another reader: moves what is new, and changes flags all the time."""
+    while not stop.is_set():
+        for path in (box / "new").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(box / "cur" / f"{path.name}:2,")
+        for path in (box / "cur").iterdir():
+            name, flags = path.name.split(":2,")
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(box / "cur" / f"{name}:2,{'' if flags else 'S'}")
+
+
+def test_another_reader_and_deliveries_at_the_same_time(house, user):
+    put(house, user, **{f"{1600000000 + n}.M{n}P1.other": body(n) for n in range(300)})
+    stop = threading.Event()
+    reader = threading.Thread(target=restless, args=(house.maildir(user), stop))
+    client = log_in(house, user)
+    reader.start()
+    try:
+        for n in range(300):
+            assert number_of(client.retr(n + 1)[1]) == n
+        with house.smtp() as s:
+            for n in range(300, 310):
+                s.sendmail("a@client.example", [f"{user}@example.test"], body(n))
+        for n in range(1, 301, 2):
+            client.dele(n)
+        assert client.quit().startswith(b"+OK")
+    finally:
+        stop.set()
+        reader.join()
+    left = wait_for("all mail", lambda: len(house.messages(user)) == 160 and house.messages(user))
+    assert sorted(int(email.message_from_bytes(m)["Subject"]) for m in left) == [*range(1, 300, 2), *range(300, 310)]
+
+
 def test_garbage_in_the_maildir_harms_nobody(house, user):
     long = "1" + "x" * 250
     names = ["with space", "\udcff\x01", ",S=9", ":2,S", "-", "99999999999999999999999.a", long,
