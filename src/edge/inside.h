@@ -26,7 +26,7 @@
 #define BODY_FIRST	  8192
 #define BODY_POOR	  LETTER_BODY_MIN /* when the budget is spent */
 #define BODY_FULL	  (BODY_INLINE_MAX + TRACE_MAX)
-#define REST_MAX	  512 /* of bytes in hand that get a small block */
+#define REST_MAX	  512	      /* of bytes in hand that get a small block */
 #define ACCEPT_PAUSE	  ((ms_t)100) /* when descriptors have run out */
 #define FULL_PAUSE	  ((ms_t)20)  /* when sessions have */
 #define YIELD_PAUSE	  ((ms_t)5)   /* when they nearly have, so that others go first */
