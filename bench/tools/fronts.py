@@ -80,9 +80,8 @@ class Fronted:
             self.behind.stop()
             raise
         if isinstance(self.behind, DovecotBehind):
-            # what somebody pays for a login is both
+            # what somebody pays for a login is both; the log is that of the front
             self.more_pids = list(self.behind.pids)
-            self.logs += self.behind.logs
 
     def await_up(self):
         for service, port in self.ports.items():

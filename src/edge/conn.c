@@ -34,21 +34,6 @@ static void fail(struct conn *c)
 	c->orders |= DO_ABORT;
 }
 
-/* Keep what was said in this step behind what is still pending. */
-static void keep_output(struct conn *c, struct span said)
-{
-	if (!said.n || c->orders & DO_ABORT)
-		return;
-	if (!c->out)
-		c->out = pool_take(&c->edge->out_pool);
-	if (!c->out || c->out_n + said.n > c->edge->out_pool.size) {
-		fail(c);
-		return;
-	}
-	memcpy(c->out + c->out_n, said.p, said.n);
-	c->out_n = (uint16_t)(c->out_n + said.n);
-}
-
 /*
  * A second word before the peer had one would be held back until the first is acknowledged,
  * which may take 40 ms (Nagle). Most sessions never need the system call.
@@ -69,7 +54,7 @@ static void say(struct conn *c, struct span said)
 	if (!c->out && c->state != CONN_HANDSHAKE &&
 	    stream_write(&c->stream, &said) == STREAM_BROKEN)
 		return; /* reading finds out, too */
-	keep_output(c, said);
+	hand_keep_output(c, said);
 }
 
 /* The session has taken the id that it was offered: there is a new message under way. */
@@ -121,64 +106,6 @@ static void carry_out(struct conn *c, const struct session_out *out)
 		box_remove(c);
 	c->orders |= out->orders & (DO_CLOSE | DO_TLS | DO_RELAY | DO_ABORT);
 	letter_settle(c);
-}
-
-/* ---- bytes in hand ---------------------------------------------------------------------- */
-
-static struct pool *pool_of_in(struct edge *e, bool small)
-{
-	return small ? &e->rest_pool : &e->in_pool;
-}
-
-/* What was copied from a small block is wiped where it was used; half a password is here, too. */
-static void wipe_rest(struct conn *c, size_t but)
-{
-	if (c->in && c->in_small && c->in_n > but)
-		sasl_wipe(c->in + but, c->in_n - but);
-}
-
-static void give_in(struct conn *c)
-{
-	wipe_rest(c, 0);
-	pool_give(pool_of_in(c->edge, c->in_small), c->in);
-	c->in = NULL;
-	c->in_n = 0;
-}
-
-static void give_out(struct conn *c)
-{
-	pool_give(&c->edge->out_pool, c->out);
-	c->out = NULL;
-	c->out_n = 0;
-}
-
-/*
- * Keep what the session did not take; it is in c->in or in edge->in. So many may be in the
- * middle of a line at once that half of one gets a small block.
- */
-static void keep_input(struct conn *c, struct span left)
-{
-	bool small = left.n <= REST_MAX;
-	uint8_t *to = c->in;
-
-	if (!left.n || c->orders & (DO_TLS | DO_ABORT)) {
-		give_in(c);
-		return;
-	}
-	if (!to || small != c->in_small)
-		to = pool_take(pool_of_in(c->edge, small));
-	if (!to) {
-		fail(c);
-		return;
-	}
-	memmove(to, left.p, left.n);
-	if (to == c->in)
-		wipe_rest(c, left.n);
-	else
-		give_in(c);
-	c->in = to;
-	c->in_n = (uint16_t)left.n;
-	c->in_small = small;
 }
 
 /*
@@ -240,7 +167,7 @@ static size_t step(struct conn *c, struct session_in *in)
 	box_settle(c, &out);
 	carry_out(c, &out);
 	wipe(e, span_head(in->bytes, out.used));
-	keep_input(c, span_skip(in->bytes, out.used));
+	hand_keep_input(c, span_skip(in->bytes, out.used));
 	c->offer = out.unsaid || (c->in_n && buf_room(&said) < REPLY_MAX);
 	visit_show(c);
 	return out.used;
@@ -275,7 +202,7 @@ static enum stream_got peek(struct conn *c)
 		return got;
 	in.bytes = span_of(c->edge->in, n);
 	stream_skip(&c->stream, step(c, &in));
-	give_in(c); /* it stays in the socket */
+	hand_give_in(c); /* it stays in the socket */
 	return STREAM_GOT;
 }
 
@@ -340,7 +267,7 @@ static bool flush(struct conn *c)
 		c->out_n = (uint16_t)left.n;
 		return false;
 	}
-	give_out(c);
+	hand_give_out(c);
 	return true;
 }
 
@@ -400,7 +327,7 @@ static bool handshake(struct conn *c)
 static void start_tls(struct conn *c)
 {
 	c->orders &= ~DO_TLS;
-	give_in(c);
+	hand_give_in(c);
 	c->offer = false;
 	if (c->edge->tls && stream_tls_server(&c->stream, c->edge->tls))
 		c->state = CONN_HANDSHAKE; /* the seat shows it since DO_TLS */
@@ -434,8 +361,8 @@ static void die(struct conn *c)
 	c->state = CONN_DEAD;
 	stream_close(&c->stream);
 	timer_stop(&c->timer);
-	give_in(c);
-	give_out(c);
+	hand_give_in(c);
+	hand_give_out(c);
 	unlink_conn(c);
 	link_conn(c, &e->dead);
 	visit_end(c);
@@ -449,9 +376,10 @@ static void die(struct conn *c)
 static void end(struct conn *c)
 {
 	if (c->state == CONN_HANDSHAKE) { /* neither side could understand a word now */
-		give_out(c);
+		hand_give_out(c);
 		c->peer_ended = true;
 	}
+	c->edge->relay_count -= c->state == CONN_RELAYS;
 	c->state = CONN_ENDING;
 	c->ended_well = c->session.end == END_QUIT && !c->in_n && !c->stream.can_read;
 	if (c->session.in_tls)
@@ -462,7 +390,7 @@ static void end(struct conn *c)
 	facts_forget(c);
 	leave_mailbox(c);
 	letter_give_back(c);
-	give_in(c);
+	hand_give_in(c);
 	if (c->evicted)
 		visit_end(c); /* its place is given to another already */
 	else
@@ -591,6 +519,7 @@ static void begin_relay(struct conn *c)
 	c->orders &= ~DO_RELAY;
 	c->offer = false;
 	c->state = CONN_RELAYS;
+	c->edge->relay_count++;
 	timer_stop(&c->timer);
 	visit_show(c);
 	mailbox_relay(c);
@@ -603,7 +532,7 @@ struct span conn_left_over(const struct conn *c)
 
 void conn_left_over_taken(struct conn *c)
 {
-	give_in(c);
+	hand_give_in(c);
 }
 
 void conn_relayed(struct conn *c, enum end why)

@@ -41,17 +41,24 @@ static int64_t part_of(int64_t all, const struct conf *conf)
 	return (all + conf->set.edges - 1) / conf->set.edges;
 }
 
-/* As many as our descriptors and seats allow; all edges together: sessions.max. */
-static size_t most_sessions(const struct edge *e)
+/* What is left for sessions of so many: some are for links, lists, deliveries. */
+static size_t less_spared(size_t most)
 {
-	size_t seats = seats_room(&e->guard.memory), most = seats, spared;
+	size_t spared = SPARED_MIN + most / 32;
+
+	return most > 2 * spared ? most - spared : most - most / 2;
+}
+
+/* As many as our descriptors and seats allow; all edges together: sessions.max. */
+static void set_most(struct edge *e)
+{
+	size_t seats = seats_room(&e->guard.memory), fds = SIZE_MAX;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most)
-		most = (size_t)limit.rlim_cur;
-	/* for links, lists, deliveries, and those who are on their way out */
-	spared = SPARED_MIN + most / 32;
-	return most > 2 * spared ? most - spared : most - most / 2;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < fds)
+		fds = (size_t)limit.rlim_cur;
+	e->conn_max = less_spared(fds < seats ? fds : seats);
+	e->socket_max = less_spared(fds);
 }
 
 /* Have this configuration in force for what begins from now on. */
@@ -434,7 +441,7 @@ static bool open_all(struct edge *e, struct err *err)
 	if (!loop_open(&e->loop, err) || !edge_guard_open(e, err) ||
 	    !adopt(e, s->conf, err))
 		return false;
-	e->conn_max = most_sessions(e);
+	set_most(e);
 	init_timers(e);
 	init_pools(e);
 	id_maker_init(&e->ids, s->number);

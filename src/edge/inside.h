@@ -26,7 +26,7 @@
 #define BODY_FIRST	  8192
 #define BODY_POOR	  LETTER_BODY_MIN /* when the budget is spent */
 #define BODY_FULL	  (BODY_INLINE_MAX + TRACE_MAX)
-#define REST_MAX	  512 /* of bytes in hand that get a small block */
+#define REST_MAX	  512	      /* of bytes in hand that get a small block */
 #define ACCEPT_PAUSE	  ((ms_t)100) /* when descriptors have run out */
 #define FULL_PAUSE	  ((ms_t)20)  /* when sessions have */
 #define YIELD_PAUSE	  ((ms_t)5)   /* when they nearly have, so that others go first */
@@ -93,6 +93,7 @@ struct edge {
 	struct conn *conns; /* the living */
 	struct conn *dead;  /* freed at the end of the round */
 	size_t conn_count, conn_max;
+	size_t relay_count, socket_max; /* who reads mail has a second socket */
 	struct conn *hasty; /* had their share of this round: go on in the next */
 
 	struct guard guard;
@@ -268,6 +269,15 @@ struct span conn_left_over(const struct conn *c);
 void conn_left_over_taken(struct conn *c);
 /* That was all: mailbox_end() follows, and the session is over. */
 void conn_relayed(struct conn *c, enum end why);
+
+/* ---- hand.c ---------------------------------------------------------------------------- */
+
+/* What no step has taken stays with it: bytes in c->in or in edge->in. */
+void hand_keep_input(struct conn *c, struct span left);
+void hand_give_in(struct conn *c);
+/* So does what cannot be written now, behind what is pending. */
+void hand_keep_output(struct conn *c, struct span said);
+void hand_give_out(struct conn *c);
 
 /* ---- letter.c -------------------------------------------------------------------------- */
 

@@ -47,7 +47,8 @@ static void refuse(struct edge *e, int fd, const struct arrival *a)
 
 static bool is_full(const struct edge *e)
 {
-	return e->conn_count >= e->conn_max;
+	return e->conn_count >= e->conn_max ||
+	       e->conn_count + e->relay_count >= e->socket_max;
 }
 
 /* Chance does not fill all workers evenly. */

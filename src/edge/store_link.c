@@ -167,7 +167,8 @@ static void ask(struct conn *c)
 static void ask_unsent(struct edge *e)
 {
 	for (size_t i = 0; i < WAITING_BUCKETS && e->unsent; i++)
-		for (struct conn *c = e->waiting[i]; c && store_can_send(e); c = c->next_waiting)
+		for (struct conn *c = e->waiting[i]; c && store_can_send(e);
+		     c = c->next_waiting)
 			if (c->is_unsent)
 				ask(c);
 }

@@ -98,11 +98,12 @@ static void fill_seat(struct conn *c, struct seat *out)
 	name_seat(c, out);
 }
 
-/* Who is still gets ahead no more: a body must come in, else commands must be done. */
+/* Who is still gets ahead no more: bytes of a body or of who reads mail, else commands. */
 static bool got_ahead(const struct seat *was, const struct seat *is)
 {
 	return was->state != is->state || was->commands != is->commands ||
-	       (is->state == SEAT_BODY && was->bytes != is->bytes);
+	       ((is->state == SEAT_BODY || is->state == SEAT_READS) &&
+		was->bytes != is->bytes);
 }
 
 static void set_held_back(struct conn *c, bool held)

@@ -305,9 +305,9 @@ void mail_submitted(struct step *t, enum submitted how)
 	if (how == SUBMITTED_OVER)
 		session_see(t, EV_OVER_QUOTA);
 	dialogue_answer(t,
-		  how == SUBMITTED_NO_ROOM ? RE_NO_ROOM
-		  : how == SUBMITTED_OVER  ? RE_OVER_QUOTA
-					   : RE_TRY_LATER,
-		  SPAN_NONE);
+			how == SUBMITTED_NO_ROOM ? RE_NO_ROOM
+			: how == SUBMITTED_OVER	 ? RE_OVER_QUOTA
+						 : RE_TRY_LATER,
+			SPAN_NONE);
 	mail_drop(t);
 }

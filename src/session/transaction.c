@@ -44,8 +44,8 @@ void transaction_mail(struct step *t, const struct smtp_event *ev)
 	if (submission_is(s) && !(s->marks & MARK_LOGGED_IN)) {
 		bool tls_first = s->smtp.offers & SMTP_OFFERS_TLS && !login_mechanisms(s);
 
-		dialogue_refuse(t, tls_first ? RE_TLS_NEEDED : RE_AUTH_NEEDED, EV_BAD_SEQUENCE,
-			  ev->text);
+		dialogue_refuse(t, tls_first ? RE_TLS_NEEDED : RE_AUTH_NEEDED,
+				EV_BAD_SEQUENCE, ev->text);
 		return;
 	}
 	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);

@@ -355,7 +355,10 @@ static bool open_asked(struct store *s, struct edge_link *e, const struct frame 
 		tell_open(s, e, m.ask, BOX_LOCKED, NULL);
 		return true;
 	}
-	if (s->boxes && s->boxes->count < BOXES_MAX)
+	if (s->boxes && s->boxes->count >= BOXES_MAX)
+		trouble_log(s, "pop3", "%d mailboxes are open: no more at once",
+			    BOXES_MAX);
+	else if (s->boxes)
 		b = new_box(s, e, &m, buf_span(&path));
 	if (b)
 		begin(b, JOB_OPEN);

@@ -17,7 +17,12 @@
  * than this at once: the rest is told as the file system has it, which is a little less.
  */
 #define COUNT_MAX ((uint64_t)256 << 20)
-#define LOOKS	  3 /* for names that others are changing at the same time */
+/*
+ * Names that others are changing at the same time: so often a mail must be in no list to be
+ * gone, and so often one that is in a list, and not there, is looked for.
+ */
+#define LOOKS_GONE 3
+#define LOOKS_MOST 50
 
 static int open_file(int box, const char *name, bool in_cur)
 {
@@ -182,15 +187,16 @@ bool box_files_list(struct maildirs *m, struct span path, struct box_files *out,
 /* Somebody has moved it, or written flags to its name: where is it now? */
 static int open_moved(int box, const struct box_files *b, const struct box_file *f)
 {
-	int fd = -1;
+	int fd = -1, missed = 0;
 
-	for (int i = 0; i < LOOKS && fd < 0; i++) {
+	for (int i = 0; i < LOOKS_MOST && missed < LOOKS_GONE && fd < 0; i++) {
 		const struct box_file *now;
 		struct box_files later;
 
 		if (!box_names_read(box, &later))
 			return -1;
 		now = box_names_find(&later, box_names_base(b, f), f->when);
+		missed = now ? 0 : missed + 1;
 		if (now)
 			fd = open_file(box, later.names + now->at, now->in_cur);
 		box_files_close(&later);
@@ -242,26 +248,31 @@ static bool has_bit(struct span bits, size_t i)
 	return i / 8 < bits.n && bits.p[i / 8] & 1u << i % 8;
 }
 
-/* Those that were not found under the name that we knew. True: there were any. */
+/*
+ * Those that were not found under the name that we knew; left says how often each was in no
+ * list. True: there are some to be looked for again.
+ */
 static bool remove_moved(struct removing *r, const struct box_files *b, uint8_t *left)
 {
 	struct box_files later;
-	bool any = false;
+	bool more = false;
 
 	if (!box_names_read(r->box, &later))
-		return false;
+		return true;
 	for (size_t i = 0; i < b->count; i++) {
 		const struct box_file *f = &b->files[i], *now;
 
 		if (!left[i])
 			continue;
-		any = true;
 		now = box_names_find(&later, box_names_base(b, f), f->when);
-		if (now && remove_one(r, later.names + now->at, now->in_cur))
-			left[i] = 0;
+		if (!now)
+			left[i] = left[i] < LOOKS_GONE ? left[i] + 1 : 0;
+		else
+			left[i] = !remove_one(r, later.names + now->at, now->in_cur);
+		more |= left[i] != 0;
 	}
 	box_files_close(&later);
-	return any;
+	return more;
 }
 
 static void remove_all(struct removing *r, const struct box_files *b, struct span bits,
@@ -277,9 +288,10 @@ static void remove_all(struct removing *r, const struct box_files *b, struct spa
 		left[i] = 1;
 		more = true;
 	}
-	/* one that is in no list twice running is gone */
-	for (int i = 0; i < LOOKS - 1 && more; i++)
+	for (int i = 0; i < LOOKS_MOST && more; i++)
 		more = remove_moved(r, b, left);
+	for (size_t i = 0; i < b->count && more; i++)
+		r->failed += left[i] != 0;
 }
 
 static size_t count_bits(const struct box_files *b, struct span bits)

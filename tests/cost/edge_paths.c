@@ -203,7 +203,7 @@ static void open_with(const char *key, const char *value, bool denies)
 		deny_all();
 	BUG_IF(!edge_guard_open(e, &err));
 	edge_guard_adopt(e);
-	e->conn_max = 1000;
+	e->conn_max = e->socket_max = 1000;
 	e->letter_memory_max = conf.set.body_memory;
 	init_pools(e);
 	id_maker_init(&e->ids, 0);

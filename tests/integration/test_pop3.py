@@ -19,13 +19,13 @@ from test_powercut import PowerFs
 
 HOST = "127.0.0.1"
 HOWS = pytest.mark.parametrize("how", ["plain", "stls", "tls"])
-USERS = [f"u{n}" for n in range(40)]
+USERS = [f"u{n}" for n in range(50)]
 
 
-def make_server(home, users, dir=None):
+def make_server(home, users, settings="", dir=None):
     p = {"smtp": free_port(), "pop3": free_port(), "pop3s": free_port()}
     server = Server(home, tls=True, users=users, dir=dir,
-                    settings='auth: { delay = "0s"; };', listen=f"""listen = (
+                    settings='auth: { delay = "0s"; };\n' + settings, listen=f"""listen = (
       {{ address = "{HOST}:{p['smtp']}"; service = "smtp"; }},
       {{ address = "{HOST}:{p['pop3']}"; service = "pop3"; tls = "starttls"; }},
       {{ address = "{HOST}:{p['pop3s']}"; service = "pop3"; tls = "implicit"; }} );""")
@@ -316,6 +316,40 @@ def test_what_vanishes_meanwhile_is_missed_and_no_more(house, user):
     assert len(house.messages(user)) == 1
 
 
+def restless(box, stop):
+    """Another reader: moves what is new, and changes flags all the time."""
+    while not stop.is_set():
+        for path in (box / "new").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(box / "cur" / f"{path.name}:2,")
+        for path in (box / "cur").iterdir():
+            name, flags = path.name.split(":2,")
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(box / "cur" / f"{name}:2,{'' if flags else 'S'}")
+
+
+def test_another_reader_and_deliveries_at_the_same_time(house, user):
+    put(house, user, **{f"{1600000000 + n}.M{n}P1.other": body(n) for n in range(300)})
+    stop = threading.Event()
+    reader = threading.Thread(target=restless, args=(house.maildir(user), stop))
+    client = log_in(house, user)
+    reader.start()
+    try:
+        for n in range(300):
+            assert number_of(client.retr(n + 1)[1]) == n
+        with house.smtp() as s:
+            for n in range(300, 310):
+                s.sendmail("a@client.example", [f"{user}@example.test"], body(n))
+        for n in range(1, 301, 2):
+            client.dele(n)
+        assert client.quit().startswith(b"+OK")
+    finally:
+        stop.set()
+        reader.join()
+    left = wait_for("all mail", lambda: len(house.messages(user)) == 160 and house.messages(user))
+    assert sorted(int(email.message_from_bytes(m)["Subject"]) for m in left) == [*range(1, 300, 2), *range(300, 310)]
+
+
 def test_garbage_in_the_maildir_harms_nobody(house, user):
     long = "1" + "x" * 250
     names = ["with space", "\udcff\x01", ",S=9", ":2,S", "-", "99999999999999999999999.a", long,
@@ -377,10 +411,10 @@ def test_who_does_not_read_makes_nobody_wait(house, user):
 # ---- the dialogue
 
 class Talk:
-    def __init__(self, server):
-        self.sock = socket.create_connection((HOST, server.ports["pop3"]), PATIENCE)
+    def __init__(self, server, source=HOST):
+        self.sock = socket.create_connection((HOST, server.ports["pop3"]), PATIENCE, (source, 0))
         self.file = self.sock.makefile("rb")
-        assert self.line().startswith(b"+OK")
+        self.greeting = self.line()
 
     def line(self):
         try:
@@ -462,6 +496,66 @@ def test_what_is_sent_behind_stls_in_the_clear_ends_the_session(house):
     assert t.line().startswith(b"-ERR")
     assert t.line() == b""
     t.close()
+
+
+BAD = {
+    "NUL": b"USER a\0b\r\n" * 30,
+    "bare LF": b"USER a\nPASS b\n" * 2000 + b"\r\n",
+    "binary": bytes(range(256)) * 400 + b"\r\n",
+    "a name of 12 KB": b"USER " + b"a" * 12000 + b"\r\nPASS b\r\n",
+    "a password of 12 KB": b"USER a\r\nPASS " + b"b" * 12000 + b"\r\n",
+    "a line of 2 MB": b"x" * 2000000 + b"\r\n",
+    "numbers": b"USER a\r\n" * 200,
+    "the web": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500,
+    "base64 that is none": b"AUTH PLAIN !!!!\r\n" * 30,
+    "a long exchange": b"AUTH PLAIN\r\n" + b"QUFB" * 4000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("what", BAD, ids=str)
+def test_bad_input_is_refused_and_harms_nobody(house, user, what):
+    t = Talk(house)
+    with contextlib.suppress(ConnectionError):
+        t.sock.sendall(BAD[what])
+        t.sock.shutdown(socket.SHUT_WR)
+        said = t.file.read()
+        assert b"-ERR" in said and len(said) < 65536
+    t.close()
+    log_in(house, user).quit()
+    assert "trouble" not in house.log() and "died" not in house.log()
+
+
+BAD_NUMBERS = [b"RETR", b"RETR 0", b"RETR 2", b"RETR -1", b"RETR 1 1", b"RETR 4294967297", b"RETR 99999999999999999999",
+               b"TOP 1", b"TOP 1 -1", b"TOP 1 x", b"DELE 0", b"DELE 2", b"LIST 0", b"LIST 2", b"UIDL x", b"RETR 0x1"]
+
+
+def test_numbers_that_are_none_are_refused(house, user):
+    deliver(house, user, 1)
+    for part in (BAD_NUMBERS[:8], BAD_NUMBERS[8:]):
+        t = Talk(house)
+        assert t.ask(b"USER %s@example.test" % user.encode()).startswith(b"+OK")
+        assert t.ask(b"PASS %s" % house.password.encode()).startswith(b"+OK")
+        for command in part:
+            assert t.ask(command).startswith(b"-ERR"), command
+        assert t.ask(b"STAT").startswith(b"+OK 1 ")
+        assert t.ask(b"QUIT").startswith(b"+OK")
+        t.close()
+    assert len(house.messages(user)) == 1
+
+
+def test_who_is_refused_at_connect_hears_it_in_pop3(home):
+    server = make_server(home, ["alice"], 'guard: { mode = "enforce"; };').start()
+    server.cli("ban", "127.0.0.9", "--for", "1h", "--force")
+
+    def refused():
+        t = Talk(server, "127.0.0.9")
+        t.close()
+        return t.greeting if t.greeting.startswith(b"-ERR") else None
+    assert re.fullmatch(rb"-ERR \[SYS/PERM\] Refused by policy \[O[0-9A-Z]{6}\]\r\n",
+                        wait_for("the ban to hold", refused))
+    log_in(server, "alice").quit()
+    judge(server)
 
 
 # ---- when parts of us die
