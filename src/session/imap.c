@@ -19,7 +19,7 @@ static void start_over(struct step *t)
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
-/* mem: room for what sasl_print() says of all mechanisms. */
+/* mechanisms: empty, with room for the names of all of them. */
 static struct imap_offers offers(const struct step *t, struct buf *mechanisms)
 {
 	const struct session *s = t->s;
@@ -54,12 +54,13 @@ static void answered(struct step *t)
 	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
-static void capability(struct step *t)
+static void capability(struct step *t, struct span none)
 {
 	uint8_t mem[128];
 	struct buf mechanisms;
 	struct imap_offers o;
 
+	(void)none;
 	buf_init(&mechanisms, mem, sizeof(mem));
 	o = offers(t, &mechanisms);
 	imap_reply_capability(&t->s->imap, &o, t->out->peer);
@@ -120,36 +121,39 @@ static bool is_junk(enum imap_verb v)
 	return v != IMAP_LOGIN && v != IMAP_AUTHENTICATE && v != IMAP_LOGOUT;
 }
 
+static void noop(struct step *t, struct span none)
+{
+	(void)none;
+	dialogue_say(t, RE_OK, SPAN_NONE);
+}
+
+static void starttls(struct step *t, struct span none)
+{
+	(void)none;
+	dialogue_starttls(t);
+}
+
+static void logout(struct step *t, struct span none)
+{
+	(void)none;
+	dialogue_say(t, RE_BYE, SPAN_NONE);
+	session_end(t, END_QUIT);
+}
+
+/* To all others the engine says no. */
 static void verb(struct step *t, const struct imap_event *ev)
 {
+	static void (*const does[IMAP_VERB_COUNT])(struct step *, struct span) = {
+		[IMAP_CAPABILITY] = capability,	  [IMAP_NOOP] = noop,
+		[IMAP_LOGOUT] = logout,		  [IMAP_ID] = id,
+		[IMAP_STARTTLS] = starttls,	  [IMAP_LOGIN] = login,
+		[IMAP_AUTHENTICATE] = login_auth,
+	};
+
 	if (is_junk(ev->verb) && dialogue_too_much_junk(t))
 		return;
-	switch (ev->verb) {
-	case IMAP_CAPABILITY:
-		capability(t);
-		break;
-	case IMAP_NOOP:
-		dialogue_say(t, RE_OK, SPAN_NONE);
-		break;
-	case IMAP_ID:
-		id(t, ev->text);
-		break;
-	case IMAP_STARTTLS:
-		dialogue_starttls(t);
-		break;
-	case IMAP_LOGIN:
-		login(t, ev->text);
-		break;
-	case IMAP_AUTHENTICATE:
-		login_auth(t, ev->text);
-		break;
-	case IMAP_LOGOUT:
-		dialogue_say(t, RE_BYE, SPAN_NONE);
-		session_end(t, END_QUIT);
-		break;
-	default: /* the engine says no to all others */
-		BUG_IF(true);
-	}
+	BUG_IF(!does[ev->verb]);
+	does[ev->verb](t, ev->text);
 }
 
 /* A password that we would not take need not be sent. */

@@ -123,32 +123,15 @@ static void logged_in(struct step *t)
 	session_ask_backend(t);
 }
 
-static void no_mailbox(struct step *t, enum reply r)
-{
-	login_forget(t->s);
-	dialogue_say(t, r, SPAN_NONE);
-}
-
 static void backend(struct step *t, const struct session_backend *b)
 {
-	switch (b->result) {
-	case BACKEND_READY:
+	if (b->result == BACKEND_READY) {
 		dialogue_say(t, RE_AUTH_OK, SPAN_NONE);
 		session_relay(t);
-		break;
-	case BACKEND_BOX:
+	} else if (b->result == BACKEND_BOX) {
 		maildrop_begin(t, b);
-		break;
-	case BACKEND_DENIES:
-		no_mailbox(t, RE_MAILBOX_DENIED);
-		break;
-	case BACKEND_LIMITS:
-		no_mailbox(t, RE_MAILBOX_LIMIT);
-		break;
-	case BACKEND_DOWN:
-	case BACKEND_RESULTS:
-		no_mailbox(t, RE_MAILBOX_DOWN);
-		break;
+	} else {
+		dialogue_no_mailbox(t, b->result);
 	}
 }
 
