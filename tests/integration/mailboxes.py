@@ -130,10 +130,13 @@ class Dovecot:
         return self
 
     def listening(self):
+        """Its ports are open at once; it greets when its auth process is there, which may take seconds."""
         assert self.process.poll() is None, self.log() + (self.top / "stderr").read_text()
         with contextlib.suppress(OSError):
-            for service in SERVICES:
-                socket.create_connection(("127.0.0.1", self.ports[service]), 5).close()
+            for service in ("imap", "pop3"):
+                with socket.create_connection(("127.0.0.1", self.ports[service]), 20) as s:
+                    if b"OK" not in s.recv(1000):
+                        return False
             return True
 
     def log(self):

@@ -122,7 +122,7 @@ def make_walled(net, make_server):
         server = make_server(
             start=False, users=(), under=net.inside.enter, run_args=run_args,
             listen=f'listen = ( {{ address = "{SERVER}:{PORT}"; }}, '
-                   f'{{ address = "[{SERVER_6}]:{PORT}"; }} );',
+                   f'{{ address = "[{SERVER_6}]:{PORT}"; service = "smtp"; }} );',
             settings=ON % more + settings + "\n")
         return server.start() if start else server
     return make

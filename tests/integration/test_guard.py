@@ -196,10 +196,10 @@ def test_a_full_server_has_room_for_a_client_known_good(make_server):
     friends = [server.talk(FRIEND) for _ in range(2)]
     assert all(t.reply().startswith(b"220") for t in friends)
     # the reserve is used up, too: a stranger has to leave for one more
-    offender = held[3]
-    assert offender.ask("EHLO x.example").startswith(b"250")
-    assert offender.ask("BOGUS").startswith(b"500")
-    for _ in range(8):  # its edge may not be the one that gets the connection
+    for offender in held:  # each edge has some of them, or the one that gets the connection may not
+        assert offender.ask("EHLO x.example").startswith(b"250")
+        assert offender.ask("BOGUS").startswith(b"500")
+    for _ in range(8):
         friends.append(server.talk(FRIEND))
     said = [t.reply() for t in friends[2:]]
     assert any(line.startswith(b"220") for line in said), said

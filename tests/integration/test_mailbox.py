@@ -169,11 +169,8 @@ def test_an_address_that_does_not_answer_is_followed_by_the_next(make, cellar):
 # ---- its limits
 
 @pytest.mark.parametrize("source", ["backend", "database"])
-def test_a_limit_of_the_server_is_told_as_one(make, cellar, tmp_path_factory, source):
-    top = tmp_path_factory.mktemp("small")
-    for directory in (top, top.parent, top.parent.parent):
-        directory.chmod(0o755)
-    with Dovecot(top / "dovecot", [READER], PASSWORD, cellar.certificate,
+def test_a_limit_of_the_server_is_told_as_one(make, cellar, source):
+    with Dovecot(cellar.top.parent / f"small-{source}", [READER], PASSWORD, cellar.certificate,
                  more="mail_max_userip_connections = 1\n") as small:
         server = make(backends=[backend(small)], sources=f'( {{ kind = "{source}"; }} )')
         if source == "database":
