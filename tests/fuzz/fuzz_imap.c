@@ -104,7 +104,8 @@ static void transcript(struct span bytes, size_t chunk, struct buf *out)
 				return;
 		} while (ev.kind != IMAP_MORE || in.n < before);
 		BUG_IF(in.n >= IMAP_COMMAND_MAX); /* a reader must not starve */
-		memmove(window, in.p, in.n);
+		if (in.n)
+			memmove(window, in.p, in.n);
 		have = in.n;
 	}
 }

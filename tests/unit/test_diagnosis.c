@@ -248,7 +248,9 @@ static void any_evidence_has_an_answer_that_fits(void **unused)
 		for (enum event v = 0; v < EVENT_COUNT; v++)
 			e.seen[v] = dice(&seed) & 3 ? 0
 						    : UINT32_MAX >> dice_below(&seed, 32);
-		e.exact[VARIETY_RECIPIENTS] = e.no_ptr = e.listed = e.behind = round & 1;
+		e.no_ptr = e.listed = e.behind = round & 1;
+		for (enum guard_variety v = 0; v < VARIETY_COUNT; v++)
+			e.exact[v] = round & 1;
 		e.hours = (double)dice_below(&seed, 100000);
 		e.per_hour = 1;
 		diagnose(&e, &d);
