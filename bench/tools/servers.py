@@ -6,6 +6,7 @@ The servers that we are compared with are in peers.py.
 """
 
 import os
+import random
 import re
 import signal
 import socket
@@ -101,15 +102,19 @@ GREETINGS = {"smtp": "220", "submission": "220", "imap": "* OK", "pop3": "+OK"}
 
 
 def free_ports(n):
-    """As many ports of 127.0.0.1 that nobody uses now, all different."""
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+    """As many ports of 127.0.0.1 that nobody uses now, all different; below those that
+    the kernel gives to outgoing connections, which could take one before its server does."""
+    found = []
+    for port in random.sample(range(10000, 32768), 22768):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == n:
+            return found
+    raise SystemExit("no free ports between 10000 and 32767: end the servers that hold them")
 
 
 def converse(port, lines, patience=5):

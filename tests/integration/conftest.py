@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -38,10 +39,33 @@ def select_briefly():
     select.select([], [], [], 0.02)
 
 
-def free_port():
+def ports_to_hand_out():
+    """Ports for the servers of this worker: below those that the kernel gives to
+    outgoing connections, where one may be taken between here and the server's start,
+    and from a slice that no other worker has."""
+    first, last, slices = 10000, 32767, 16
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % slices
+    mine = range(first + worker, last, slices)
+    start = random.randrange(len(mine))
+    while True:
+        yield from mine[start:]
+        yield from mine[:start]
+
+
+PORTS = ports_to_hand_out()
+
+
+def is_free(port):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        try:
+            s.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port():
+    return next(port for port in PORTS if is_free(port))
 
 
 def self_signed(directory, name, *more):
