@@ -292,14 +292,10 @@ static bool next_line(struct imap *m, struct span *in, struct imap_event *ev)
 		return true;
 	}
 	m->line.max = longest_line(m);
-	switch (line_next(&m->line, &rest, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&m->line, &rest, &cut)) {
 		if (!m->line.skipping)
 			return false;
-		break;
-	case LINE_LONG:
-		break;
-	case LINE_OK:
+	} else if (cut.odd != EV_LONG_LINE) {
 		*ev = take_line(m, in, rest, &cut);
 		return true;
 	}
@@ -337,23 +333,16 @@ static struct imap_event next_command(struct imap *m, struct span *in)
 /* An answer to a challenge; what is wrong with it is no command. */
 static struct imap_event next_answer(struct imap *m, struct span *in)
 {
-	struct imap_event ev = { .kind = IMAP_ANSWER, .verb = IMAP_AUTH_MORE };
 	struct line_cut cut;
 
 	m->line.max = m->line_max;
-	switch (line_next(&m->line, in, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&m->line, in, &cut))
 		return (struct imap_event){ .kind = IMAP_MORE };
-	case LINE_LONG:
-		ev.odd = EV_LONG_LINE;
-		break;
-	case LINE_OK:
-		ev.odd = cut.odd;
-		ev.text = cut.text;
-		break;
-	}
 	m->asked = IMAP_AUTH_MORE;
-	return ev;
+	return (struct imap_event){ .kind = IMAP_ANSWER,
+				    .verb = IMAP_AUTH_MORE,
+				    .odd = cut.odd,
+				    .text = cut.text };
 }
 
 struct imap_event imap_next(struct imap *m, struct span *in)

@@ -37,24 +37,26 @@ static bool scan(struct line *l, struct span in)
 	return false;
 }
 
-enum line_got line_next(struct line *l, struct span *in, struct line_cut *out)
+bool line_next(struct line *l, struct span *in, struct line_cut *out)
 {
 	bool ended = scan(l, *in);
 	bool too_long = l->skipping || l->seen > l->max || (l->seen == l->max && !ended);
 
 	if (!ended && !too_long)
-		return LINE_MORE;
+		return false;
 	if (!ended) {
 		*in = span_skip(*in, l->seen);
 		l->seen = 0;
 		l->skipping = true;
-		return LINE_MORE;
+		return false;
 	}
-	if (!too_long)
+	if (too_long)
+		*out = (struct line_cut){ .text = SPAN_NONE, .odd = EV_LONG_LINE };
+	else
 		*out = (struct line_cut){ .text = span_head(*in, l->seen - 2),
 					  .odd = l->odd,
 					  .high = l->high };
 	*in = span_skip(*in, l->seen);
 	line_init(l, l->max);
-	return too_long ? LINE_LONG : LINE_OK;
+	return true;
 }

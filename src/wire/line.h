@@ -3,7 +3,7 @@
  *
  * Only CRLF ends a line. What else could be taken for an end, and what has no place in a
  * command, is noted and reported with the line. A line above the limit is swallowed up to
- * its CRLF and reported as one LINE_LONG. Bytes that were looked at once are not looked
+ * its CRLF and reported without its text, as EV_LONG_LINE. Bytes that were looked at once are not looked
  * at again, so a peer that sends one at a time costs no more than one that does not.
  */
 #ifndef WIRE_LINE_H
@@ -21,20 +21,16 @@ struct line {
 	bool skipping; /* it is too long already */
 };
 
-enum line_got {
-	LINE_MORE, /* no end in sight yet */
-	LINE_OK,
-	LINE_LONG, /* a line above the limit was swallowed */
-};
-
 /* One line, without its CRLF. */
 struct line_cut {
 	struct span text;
-	enum event odd; /* NUL_BYTE, BARE_LF, BARE_CR or none */
+	enum event odd; /* NUL_BYTE, BARE_LF, BARE_CR, LONG_LINE or none */
 	bool high;
 };
 
 void line_init(struct line *l, size_t max);
-enum line_got line_next(struct line *l, struct span *in, struct line_cut *out);
+
+/* False: no end is in sight yet. */
+bool line_next(struct line *l, struct span *in, struct line_cut *out);
 
 #endif

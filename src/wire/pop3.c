@@ -137,23 +137,16 @@ static struct pop3_event read_verb(struct pop3 *p, const struct line_cut *cut)
 
 static struct pop3_event next_answer(struct pop3 *p, struct span *in)
 {
-	struct pop3_event ev = { .kind = POP3_ANSWER, .verb = POP3_AUTH_MORE };
 	struct line_cut cut;
 
 	p->line.max = p->auth_max;
-	switch (line_next(&p->line, in, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&p->line, in, &cut))
 		return (struct pop3_event){ .kind = POP3_MORE };
-	case LINE_LONG:
-		ev.odd = EV_LONG_LINE;
-		break;
-	case LINE_OK:
-		ev.odd = cut.odd;
-		ev.text = cut.text;
-		break;
-	}
 	p->asked = POP3_AUTH_MORE;
-	return ev;
+	return (struct pop3_event){ .kind = POP3_ANSWER,
+				    .verb = POP3_AUTH_MORE,
+				    .odd = cut.odd,
+				    .text = cut.text };
 }
 
 static bool is_tls_record(const struct pop3 *p, struct span in)
@@ -172,14 +165,10 @@ static struct pop3_event next_line(struct pop3 *p, struct span *in)
 		ev.lost = true;
 		return ev;
 	}
-	switch (line_next(&p->line, in, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&p->line, in, &cut))
 		return (struct pop3_event){ .kind = POP3_MORE };
-	case LINE_LONG:
+	if (cut.odd == EV_LONG_LINE)
 		return bad(p, EV_LONG_LINE, RE_LINE_TOO_LONG, SPAN_NONE);
-	case LINE_OK:
-		break;
-	}
 	if (cut.odd != EV_NONE)
 		return bad(p, cut.odd, RE_BAD_BYTES,
 			   is_secret(p, cut.text) ? SPAN_NONE : cut.text);

@@ -184,23 +184,16 @@ static size_t longest_line(const struct smtp *s, struct span in)
 /* An answer to a challenge; what is wrong with it is no verb of the dialogue. */
 static struct smtp_event next_answer(struct smtp *s, struct span *in)
 {
-	struct smtp_event ev = { .kind = SMTP_ANSWER, .verb = SMTP_AUTH_MORE };
 	struct line_cut cut;
 
 	s->line.max = s->auth_max;
-	switch (line_next(&s->line, in, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&s->line, in, &cut))
 		return (struct smtp_event){ .kind = SMTP_MORE };
-	case LINE_LONG:
-		ev.odd = EV_LONG_LINE;
-		break;
-	case LINE_OK:
-		ev.odd = cut.odd;
-		ev.text = cut.text;
-		break;
-	}
 	s->asked = SMTP_AUTH_MORE;
-	return ev;
+	return (struct smtp_event){ .kind = SMTP_ANSWER,
+				    .verb = SMTP_AUTH_MORE,
+				    .odd = cut.odd,
+				    .text = cut.text };
 }
 
 /* Might this be a password, which has no place in the log? */
@@ -220,14 +213,10 @@ static struct smtp_event next_line(struct smtp *s, struct span *in)
 		ev.lost = true;
 		return ev;
 	}
-	switch (line_next(&s->line, in, &cut)) {
-	case LINE_MORE:
+	if (!line_next(&s->line, in, &cut))
 		return (struct smtp_event){ .kind = SMTP_MORE };
-	case LINE_LONG:
+	if (cut.odd == EV_LONG_LINE)
 		return bad(s, EV_LONG_LINE, RE_LINE_TOO_LONG, SPAN_NONE);
-	case LINE_OK:
-		break;
-	}
 	if (cut.odd != EV_NONE)
 		return bad(s, cut.odd, RE_BAD_BYTES,
 			   is_secret(s, cut.text) ? SPAN_NONE : cut.text);
