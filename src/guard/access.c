@@ -2,11 +2,7 @@
 
 #include <stdalign.h>
 
-#include "base/siphash.h"
 #include "guard/access_blob.h"
-
-#define LISTS_CEILING \
-	128 /* numbers of lists have seven bits in the set of those that spoke */
 
 const uint8_t access_element[ACCESS_PARTS] = {
 	[PART_LISTS] = sizeof(struct access_file),
@@ -31,7 +27,7 @@ static bool counts_ok(const struct access_place *part)
 {
 	uint64_t slots = part[PART_SLOTS].count;
 
-	return part[PART_LISTS].count <= LISTS_CEILING &&
+	return part[PART_LISTS].count <= ACCESS_LISTS_CEILING &&
 	       part[PART_V4_INDEX].count == ACCESS_BUCKETS + 1 &&
 	       part[PART_V4_KEYS].count == part[PART_V4_VALUES].count &&
 	       part[PART_V6_KEYS].count == part[PART_V6_VALUES].count &&
@@ -59,20 +55,9 @@ bool access_ok(const void *mem, size_t n)
 	return counts_ok(h->part);
 }
 
-static const void *part(const struct access_head *h, enum access_part which)
+struct span access_text(const struct access_head *h, uint32_t at)
 {
-	return (const uint8_t *)h + h->part[which].at;
-}
-
-/* An empty mapping holds no lists. */
-static const struct access_head *head_of(const void *mem, size_t n)
-{
-	return n >= sizeof(struct access_head) ? mem : NULL;
-}
-
-static struct span text_at(const struct access_head *h, uint32_t at)
-{
-	const uint8_t *text = part(h, PART_TEXT);
+	const uint8_t *text = access_part(h, PART_TEXT);
 	uint64_t n = h->part[PART_TEXT].count;
 	size_t length;
 
@@ -82,11 +67,12 @@ static struct span text_at(const struct access_head *h, uint32_t at)
 	return length > n - at - 2 ? SPAN_NONE : span_of(text + at + 2, length);
 }
 
-static struct span file_of(const struct access_head *h, uint32_t list)
+struct span access_file_name(const struct access_head *h, uint32_t list)
 {
-	const struct access_file *files = part(h, PART_LISTS);
+	const struct access_file *files = access_part(h, PART_LISTS);
 
-	return list < h->part[PART_LISTS].count ? text_at(h, files[list].file) : SPAN_NONE;
+	return list < h->part[PART_LISTS].count ? access_text(h, files[list].file)
+						: SPAN_NONE;
 }
 
 /* ---- addresses as numbers ---------------------------------------------------------------- */
@@ -110,22 +96,17 @@ static struct access_wide wide_of(const struct addr *a)
 	return (struct access_wide){ eight(a->ip), eight(a->ip + 8) };
 }
 
-static uint64_t upper(unsigned bits)
-{
-	return bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : UINT64_MAX << (64 - bits);
-}
-
 static bool wide_same(struct access_wide a, struct access_wide b, unsigned bits)
 {
-	return ((a.hi ^ b.hi) & upper(bits)) == 0 &&
-	       (bits <= 64 || ((a.lo ^ b.lo) & upper(bits - 64)) == 0);
+	return ((a.hi ^ b.hi) & access_upper(bits)) == 0 &&
+	       (bits <= 64 || ((a.lo ^ b.lo) & access_upper(bits - 64)) == 0);
 }
 
 static struct net net_of(struct access_wide a, uint8_t bits)
 {
 	struct net out = { .bits = bits };
-	uint64_t hi = in_order(a.hi & upper(bits));
-	uint64_t lo = in_order(bits > 64 ? a.lo & upper(bits - 64u) : 0);
+	uint64_t hi = in_order(a.hi & access_upper(bits));
+	uint64_t lo = in_order(bits > 64 ? a.lo & access_upper(bits - 64u) : 0);
 
 	memcpy(out.addr.ip, &hi, sizeof(hi));
 	memcpy(out.addr.ip + sizeof(hi), &lo, sizeof(lo));
@@ -147,18 +128,13 @@ struct asked {
 	bool covered; /* by an entry, if only by one that has run out */
 };
 
-static int64_t until_of(uint32_t seconds)
-{
-	return seconds ? (int64_t)seconds * MS_SECOND : INT64_MAX;
-}
-
 /* Does this info cover the address, which lies in a segment that begins at start? */
 static bool speaks(struct asked *q, struct access_wide start, uint32_t number,
 		   struct access_hit *out)
 {
 	const struct access_head *h = q->h;
-	const struct access_info *infos = part(h, PART_INFOS), *i;
-	const struct access_more *more = part(h, PART_MORE);
+	const struct access_info *infos = access_part(h, PART_INFOS), *i;
+	const struct access_more *more = access_part(h, PART_MORE);
 	struct access_hit hit = no_hit;
 
 	if (number >= h->part[PART_INFOS].count)
@@ -168,17 +144,17 @@ static bool speaks(struct asked *q, struct access_wide start, uint32_t number,
 		return false;
 	q->covered = true;
 	if (number < h->part[PART_MORE].count) {
-		hit.until = until_of(more[number].until);
+		hit.until = access_until(more[number].until);
 		if (hit.until <= q->wall)
 			return false;
-		hit.why = text_at(h, more[number].why);
+		hit.why = access_text(h, more[number].why);
 	}
 	hit.answer = (enum access_answer)i->answer;
 	hit.net = net_of(q->a, i->bits);
 	if (hit.answer != ACCESS_SILENT) {
 		hit.list = i->list;
 		hit.line = i->line;
-		hit.file = file_of(h, i->list);
+		hit.file = access_file_name(h, i->list);
 	}
 	*out = hit;
 	return true;
@@ -188,7 +164,7 @@ static bool speaks(struct asked *q, struct access_wide start, uint32_t number,
 static bool resolve(struct asked *q, struct access_wide start, uint32_t value,
 		    struct access_hit *out)
 {
-	const struct access_chain *chains = part(q->h, PART_CHAINS);
+	const struct access_chain *chains = access_part(q->h, PART_CHAINS);
 	uint32_t before = (uint32_t)q->h->part[PART_CHAINS].count;
 
 	while (value & VALUE_CHAIN) {
@@ -213,7 +189,7 @@ struct bucket {
 
 static struct bucket bucket_at(const struct access_head *h, uint32_t number)
 {
-	const uint32_t *index = part(h, PART_V4_INDEX);
+	const uint32_t *index = access_part(h, PART_V4_INDEX);
 	struct bucket b = { index[number], index[number + 1] };
 
 	if (b.from > b.to || b.to > h->part[PART_V4_KEYS].count)
@@ -242,8 +218,8 @@ static struct access_wide wide_v4(uint32_t a)
 
 static bool find_v4(struct asked *q, struct access_hit *out)
 {
-	const uint16_t *keys = part(q->h, PART_V4_KEYS);
-	const uint32_t *values = part(q->h, PART_V4_VALUES);
+	const uint16_t *keys = access_part(q->h, PART_V4_KEYS);
+	const uint32_t *values = access_part(q->h, PART_V4_VALUES);
 	uint32_t a = (uint32_t)q->a.lo, start, value;
 	struct bucket b = bucket_at(q->h, a >> 16);
 	size_t n = b.to - b.from, at;
@@ -259,7 +235,7 @@ static bool find_v4(struct asked *q, struct access_hit *out)
 	start = (a & 0xffff0000u) | keys[at];
 	value = values[at];
 	/* most are in no list: they are told from this alone */
-	if (((a ^ start) & (uint32_t)(upper(value >> VALUE_SHIFT) >> 32)) != 0)
+	if (((a ^ start) & (uint32_t)(access_upper(value >> VALUE_SHIFT) >> 32)) != 0)
 		return false;
 	return resolve(q, wide_v4(start), value, out);
 }
@@ -311,7 +287,7 @@ static bool wide_up_to(struct access_wide a, struct access_wide b)
 static void around_deep(const struct access_head *h, struct access_wide a, size_t *last,
 			size_t *next)
 {
-	const struct access_wide *keys = part(h, PART_DEEP_KEYS);
+	const struct access_wide *keys = access_part(h, PART_DEEP_KEYS);
 	size_t blocks = h->part[PART_DEEP_KEYS].count / ACCESS_DEEP_BLOCK;
 
 	*last = *next = NOWHERE;
@@ -331,8 +307,8 @@ static void around_deep(const struct access_head *h, struct access_wide a, size_
 /* False: the table of /64s has to say. */
 static bool find_deep(struct asked *q, struct access_hit *out)
 {
-	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
-	const uint32_t *values = part(q->h, PART_DEEP_VALUES);
+	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
+	const uint32_t *values = access_part(q->h, PART_DEEP_VALUES);
 	size_t at, unused;
 
 	around_deep(q->h, q->a, &at, &unused);
@@ -346,8 +322,8 @@ static bool find_deep(struct asked *q, struct access_hit *out)
 
 static bool find_v6(struct asked *q, struct access_hit *out)
 {
-	const uint64_t *keys = part(q->h, PART_V6_KEYS);
-	const uint32_t *values = part(q->h, PART_V6_VALUES);
+	const uint64_t *keys = access_part(q->h, PART_V6_KEYS);
+	const uint32_t *values = access_part(q->h, PART_V6_VALUES);
 	size_t at;
 
 	if (q->h->part[PART_DEEP_KEYS].count && find_deep(q, out))
@@ -369,23 +345,23 @@ static struct access_hit find(struct asked *q)
 struct access_hit access_client(const void *mem, size_t n, const struct addr *a,
 				int64_t wall)
 {
-	struct asked q = { .h = head_of(mem, n), .a = wide_of(a), .wall = wall };
+	struct asked q = { .h = access_head_of(mem, n), .a = wide_of(a), .wall = wall };
 
 	return q.h ? find(&q) : no_hit;
 }
 
 void access_expect(const void *mem, size_t n, const struct addr *a)
 {
-	const struct access_head *h = head_of(mem, n);
+	const struct access_head *h = access_head_of(mem, n);
 	struct access_wide w = wide_of(a);
 
 	if (!h)
 		return;
 	if (wide_is_v4(w))
-		__builtin_prefetch((const uint32_t *)part(h, PART_V4_INDEX) +
+		__builtin_prefetch((const uint32_t *)access_part(h, PART_V4_INDEX) +
 				   ((uint32_t)w.lo >> 16));
 	else
-		__builtin_prefetch(part(h, PART_V6_KEYS));
+		__builtin_prefetch(access_part(h, PART_V6_KEYS));
 }
 
 /* ---- a whole block ------------------------------------------------------------------------------ */
@@ -400,7 +376,7 @@ static bool permitted(struct asked *q, struct access_wide a)
 /* What holds at its first address, and at each segment that begins inside. */
 static bool permits_v4(struct asked *q, uint32_t first, uint32_t last)
 {
-	const uint16_t *keys = part(q->h, PART_V4_KEYS);
+	const uint16_t *keys = access_part(q->h, PART_V4_KEYS);
 
 	if (permitted(q, wide_v4(first)))
 		return true;
@@ -421,10 +397,10 @@ static bool permits_v4(struct asked *q, uint32_t first, uint32_t last)
 static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
 			   struct access_wide last)
 {
-	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
-	const uint32_t *values = part(q->h, PART_DEEP_VALUES);
-	const struct access_chain *chains = part(q->h, PART_CHAINS);
-	const struct access_info *infos = part(q->h, PART_INFOS);
+	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
+	const uint32_t *values = access_part(q->h, PART_DEEP_VALUES);
+	const struct access_chain *chains = access_part(q->h, PART_CHAINS);
+	const struct access_info *infos = access_part(q->h, PART_INFOS);
 	uint32_t value = values[at], before = (uint32_t)q->h->part[PART_CHAINS].count;
 	struct access_wide a = { keys[at].hi + 1, 0 };
 
@@ -441,7 +417,7 @@ static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
 		if (info >= q->h->part[PART_INFOS].count || infos[info].bits <= 64 ||
 		    infos[info].bits > 128)
 			return false;
-		a.lo = (keys[at].lo | ~upper(infos[info].bits - 64u)) + 1;
+		a.lo = (keys[at].lo | ~access_upper(infos[info].bits - 64u)) + 1;
 		if (a.lo && wide_up_to(first, a) && wide_up_to(a, last) && permitted(q, a))
 			return true;
 		if (!(value & VALUE_CHAIN))
@@ -454,7 +430,7 @@ static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
 static bool permits_deep(struct asked *q, struct access_wide first,
 			 struct access_wide last)
 {
-	const struct access_wide *keys = part(q->h, PART_DEEP_KEYS);
+	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
 	struct access_wide a = first;
 	size_t at, next;
 
@@ -473,7 +449,7 @@ static bool permits_deep(struct asked *q, struct access_wide first,
 
 static bool permits_v6(struct asked *q, struct access_wide first, struct access_wide last)
 {
-	const uint64_t *keys = part(q->h, PART_V6_KEYS);
+	const uint64_t *keys = access_part(q->h, PART_V6_KEYS);
 	size_t blocks = q->h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, at;
 	uint64_t hi = first.hi;
 
@@ -490,16 +466,16 @@ static bool permits_v6(struct asked *q, struct access_wide first, struct access_
 
 bool access_permits_any(const void *mem, size_t n, const struct net *block, int64_t wall)
 {
-	struct asked q = { .h = head_of(mem, n), .wall = wall };
+	struct asked q = { .h = access_head_of(mem, n), .wall = wall };
 	unsigned bits = block->bits > 128 ? 128 : block->bits;
 	struct access_wide first = wide_of(&block->addr), last;
 
 	if (!q.h)
 		return false;
-	first.hi &= upper(bits);
-	first.lo &= bits > 64 ? upper(bits - 64) : 0;
-	last.hi = first.hi | ~upper(bits);
-	last.lo = first.lo | ~(bits > 64 ? upper(bits - 64) : 0);
+	first.hi &= access_upper(bits);
+	first.lo &= bits > 64 ? access_upper(bits - 64) : 0;
+	last.hi = first.hi | ~access_upper(bits);
+	last.lo = first.lo | ~(bits > 64 ? access_upper(bits - 64) : 0);
 	if (bits >= 96 && wide_is_v4(first))
 		return permits_v4(&q, (uint32_t)first.lo, (uint32_t)last.lo);
 	/* so wide that all of IPv4 is inside */
@@ -508,120 +484,11 @@ bool access_permits_any(const void *mem, size_t n, const struct net *block, int6
 	return permits_v6(&q, first, last);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------- */
-
-size_t access_name_key(enum access_of of, struct span name,
-		       uint8_t out[ACCESS_NAME_MAX + 1])
-{
-	if (name.n == 0 || name.n > ACCESS_NAME_MAX)
-		return 0;
-	out[0] = (uint8_t)of;
-	for (size_t i = 0; i < name.n; i++)
-		out[i + 1] = byte_lower(name.p[i]);
-	return name.n + 1;
-}
-
-struct naming {
-	const struct access_head *h;
-	enum access_of of;
-	int64_t wall;
-	uint64_t spoke[LISTS_CEILING / 64]; /* lists that have answered, perhaps with silence */
-	struct access_hit best;
-};
-
-/* A list's first answer is its answer, and of lists the first one counts. */
-static void consider(struct naming *q, const struct access_name *e)
-{
-	uint64_t *set = &q->spoke[e->list / 64 % (LISTS_CEILING / 64)];
-	uint64_t bit = (uint64_t)1 << e->list % 64;
-
-	if (e->answer > ACCESS_DENY || (*set & bit) || until_of(e->until) <= q->wall)
-		return;
-	*set |= bit;
-	if (e->answer == ACCESS_SILENT ||
-	    (q->best.answer != ACCESS_SILENT && q->best.list <= e->list))
-		return;
-	q->best = (struct access_hit){ .answer = (enum access_answer)e->answer,
-				       .list = e->list,
-				       .line = e->line,
-				       .until = until_of(e->until),
-				       .why = text_at(q->h, e->why),
-				       .file = file_of(q->h, e->list) };
-}
-
-/* All entries of exactly this text. */
-static void consider_text(struct naming *q, struct span key)
-{
-	const struct access_name *names = part(q->h, PART_NAMES);
-	const uint32_t *slots = part(q->h, PART_SLOTS);
-	uint64_t count = q->h->part[PART_NAMES].count,
-		 mask = q->h->part[PART_SLOTS].count - 1;
-	uint64_t at = siphash(q->h->key, key);
-
-	for (uint64_t tries = 0; tries <= mask; tries++, at++) {
-		uint32_t i = slots[at & mask];
-
-		if (i == 0 || i > count)
-			return;
-		if (names[i - 1].of != key.p[0] ||
-		    !span_eq(text_at(q->h, names[i - 1].text), span_skip(key, 1)))
-			continue;
-		/* each leads to a later one, so this ends */
-		for (uint32_t before = 0; i > before && i <= count;) {
-			before = i;
-			consider(q, &names[i - 1]);
-			i = names[i - 1].behind;
-		}
-		return;
-	}
-}
-
-/* The name itself, then .domain for each domain that it is below of. */
-static void consider_domain(struct naming *q, uint8_t *text, size_t n)
-{
-	uint8_t *dot;
-
-	for (; n; n = dot ? (size_t)(text + n - dot) : 0, text = dot) {
-		/* the byte before it is ours: what it is about */
-		uint8_t kept = text[-1];
-
-		text[-1] = (uint8_t)q->of;
-		consider_text(q, span_of(text - 1, n + 1));
-		text[-1] = kept;
-		dot = n > 1 ? memchr(text + 1, '.', n - 1) : NULL;
-	}
-}
-
-struct access_hit access_name(const void *mem, size_t n, enum access_of of,
-			      struct span name, int64_t wall)
-{
-	struct naming q = { .h = head_of(mem, n), .of = of, .wall = wall, .best = no_hit };
-	uint8_t key[ACCESS_NAME_MAX + 1];
-	size_t length = access_name_key(of, name, key), at;
-
-	if (!q.h || length == 0 || q.h->part[PART_SLOTS].count == 0)
-		return no_hit;
-	if (key[length - 1] == '.' && length > 2)
-		length--;
-	at = span_find_last(span_of(key, length), '@');
-	if (at == length) {
-		consider_domain(&q, key + 1, length - 1);
-		return q.best;
-	}
-	consider_text(&q, span_of(key, length));
-	if (at + 1 < length)
-		consider_domain(&q, key + at + 1, length - at - 1);
-	/* user@, of any domain */
-	if (at + 1 < length)
-		consider_text(&q, span_of(key, at + 1));
-	return q.best;
-}
-
 /* ---- what is in it ---------------------------------------------------------------------------------- */
 
 static bool step_v4(const struct access_head *h, struct access_wide *a)
 {
-	const uint16_t *keys = part(h, PART_V4_KEYS);
+	const uint16_t *keys = access_part(h, PART_V4_KEYS);
 	uint32_t was = (uint32_t)a->lo;
 
 	for (uint32_t number = was >> 16; number < ACCESS_BUCKETS; number++) {
@@ -648,8 +515,8 @@ static void nearer(struct access_wide *best, bool *any, struct access_wide a)
 
 static bool step_v6(const struct access_head *h, struct access_wide *a)
 {
-	const uint64_t *keys = part(h, PART_V6_KEYS);
-	const struct access_wide *deep = part(h, PART_DEEP_KEYS);
+	const uint64_t *keys = access_part(h, PART_V6_KEYS);
+	const struct access_wide *deep = access_part(h, PART_DEEP_KEYS);
 	size_t next = next_v6(keys, h->part[PART_V6_KEYS].count / ACCESS_V6_BLOCK, a->hi);
 	struct access_wide best = *a;
 	size_t last, below;
@@ -671,7 +538,7 @@ static bool step_v6(const struct access_head *h, struct access_wide *a)
 
 bool access_step(const void *mem, size_t n, struct addr *at)
 {
-	const struct access_head *h = head_of(mem, n);
+	const struct access_head *h = access_head_of(mem, n);
 	struct access_wide a = wide_of(at);
 
 	if (!h || !(wide_is_v4(a) ? step_v4(h, &a) : step_v6(h, &a)))
@@ -680,43 +547,25 @@ bool access_step(const void *mem, size_t n, struct addr *at)
 	return true;
 }
 
-bool access_next_name(const void *mem, size_t n, size_t *at, struct access_named *out)
-{
-	const struct access_head *h = head_of(mem, n);
-	const struct access_name *names;
-
-	if (!h || *at >= h->part[PART_NAMES].count)
-		return false;
-	names = part(h, PART_NAMES);
-	*out = (struct access_named){
-		.of = (enum access_of)(names[*at].of % ACCESS_OF_COUNT),
-		.name = text_at(h, names[*at].text),
-		.list = names[*at].list,
-		.line = names[*at].line,
-	};
-	(*at)++;
-	return true;
-}
-
 bool access_list(const void *mem, size_t n, uint32_t list, struct access_list *out)
 {
-	const struct access_head *h = head_of(mem, n);
+	const struct access_head *h = access_head_of(mem, n);
 	const struct access_file *files;
 
 	if (!h || list >= h->part[PART_LISTS].count)
 		return false;
-	files = part(h, PART_LISTS);
+	files = access_part(h, PART_LISTS);
 	if (files[list].of >= ACCESS_OF_COUNT)
 		return false;
 	*out = (struct access_list){ .of = (enum access_of)files[list].of,
-				     .file = text_at(h, files[list].file),
+				     .file = access_text(h, files[list].file),
 				     .entries = files[list].entries };
 	return true;
 }
 
 uint64_t access_entries(const void *mem, size_t n)
 {
-	const struct access_head *h = head_of(mem, n);
+	const struct access_head *h = access_head_of(mem, n);
 
 	return h ? h->entries : 0;
 }

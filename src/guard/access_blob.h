@@ -1,7 +1,7 @@
 /*
  * access_blob - how the compiled access lists lie in memory
  *
- * For access.c, which reads it, and access_build.c, which makes it. Prefixes of all lists
+ * For access.c and access_name.c, which read it, and access_build.c, which makes it. Prefixes of all lists
  * have become segments: sorted addresses, from each of which on one value holds. What the
  * value names knows how long its prefix is, so that the end of a segment need not be
  * stored: an address outside that prefix is in no list.
@@ -15,6 +15,8 @@
 
 #include "guard/access.h"
 
+#define ACCESS_LISTS_CEILING \
+	128 /* numbers of lists have seven bits in the set of those that spoke */
 #define ACCESS_MAGIC	  0x31414648u /* "HFA1" */
 #define ACCESS_BUCKETS	  65536
 #define ACCESS_V6_BLOCK	  8 /* keys in a block */
@@ -91,6 +93,39 @@ struct access_file {
 
 /* Bytes of one element of a part. */
 extern const uint8_t access_element[ACCESS_PARTS];
+
+/* An empty mapping holds no lists: NULL. */
+static inline const struct access_head *access_head_of(const void *mem, size_t n)
+{
+	return n >= sizeof(struct access_head) ? mem : NULL;
+}
+
+static inline const void *access_part(const struct access_head *h, enum access_part which)
+{
+	return (const uint8_t *)h + h->part[which].at;
+}
+
+/* Empty if there is none at that place. */
+struct span access_text(const struct access_head *h, uint32_t at);
+struct span access_file_name(const struct access_head *h, uint32_t list);
+
+/* Wall ms; INT64_MAX: for good. */
+static inline int64_t access_until(uint32_t seconds)
+{
+	return seconds ? (int64_t)seconds * MS_SECOND : INT64_MAX;
+}
+
+/* Does an entry with this end outlast one with that? Seconds; 0: for good. */
+static inline bool access_outlasts(uint32_t until, uint32_t other)
+{
+	return other != 0 && (until == 0 || until > other);
+}
+
+/* The upper bits of a half of an address. */
+static inline uint64_t access_upper(unsigned bits)
+{
+	return bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : UINT64_MAX << (64 - bits);
+}
 
 /* In lower case and with what it is about in front: what is hashed. 0: it is too long. */
 #define ACCESS_NAME_MAX 320
