@@ -186,6 +186,15 @@ void addr_print_literal(const struct addr *a, struct buf *out)
 	buf_byte(out, ']');
 }
 
+void net_print(const struct net *n, struct buf *out)
+{
+	bool v4 = addr_is_v4(&n->addr) && n->bits >= 96;
+
+	addr_print(&n->addr, out);
+	if (n->bits < 128)
+		buf_fmt(out, "/%u", v4 ? n->bits - 96u : n->bits);
+}
+
 /* The byte of a mask of that many bits. */
 static uint8_t mask_byte(unsigned bits, size_t i)
 {

@@ -42,6 +42,8 @@ void addr_print_literal(const struct addr *a, struct buf *out);
 
 /* "192.0.2.0/24", "2001:db8::/32", or a single address. Host bits must be zero. */
 MUST bool net_parse(struct span text, struct net *out);
+/* As it is parsed: an address alone has no length behind it. */
+void net_print(const struct net *n, struct buf *out);
 bool net_has(const struct net *n, const struct addr *a);
 
 /* "192.0.2.7:25", "[2001:db8::1]:25", "*:25" (all of IPv6, which includes IPv4). */

@@ -22,15 +22,6 @@ void asked_refuse(const struct asked *a, const char *text)
 
 /* ---- addresses and prefixes -------------------------------------------------------- */
 
-void asked_print_net(const struct net *n, struct buf *out)
-{
-	bool v4 = addr_is_v4(&n->addr) && n->bits >= 96;
-
-	addr_print(&n->addr, out);
-	if (n->bits < 128)
-		buf_fmt(out, "/%u", v4 ? n->bits - 96u : n->bits);
-}
-
 static void clear_host_bits(struct net *n)
 {
 	for (unsigned bit = n->bits; bit < 128; bit++)
@@ -55,7 +46,7 @@ static bool has_host_bits(struct span text, struct err *err)
 	n.bits = (uint8_t)bits;
 	clear_host_bits(&n);
 	buf_init(&out, mem, sizeof(mem));
-	asked_print_net(&n, &out);
+	net_print(&n, &out);
 	err_set(err, "%.*s has bits behind its prefix: did you mean %.*s?",
 		SPAN_ARG(span_head(text, 64)), SPAN_ARG(buf_span(&out)));
 	return true;
@@ -79,7 +70,7 @@ void asked_field_net(struct buf *out, const char *name, const struct net *n)
 	struct buf text;
 
 	buf_init(&text, mem, sizeof(mem));
-	asked_print_net(n, &text);
+	net_print(n, &text);
 	field_text(out, name, buf_span(&text));
 }
 

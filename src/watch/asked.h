@@ -48,8 +48,6 @@ MUST bool asked_read(struct span rest, unsigned allowed, struct asked_words *out
 
 /* "192.0.2.7", "192.0.2.0/24"; err says what is meant if host bits are set. */
 MUST bool asked_net(struct span text, struct net *out, struct err *err);
-/* An address alone has no length behind it. */
-void asked_print_net(const struct net *n, struct buf *out);
 
 /* Can only be a user: digits, dots and colons are meant as an address, even if they are none. */
 bool asked_is_user(struct span text);

@@ -95,15 +95,15 @@ void explain_lift(const struct view_fate *f, const struct net *net, struct buf *
 	case BY_ORDER:
 		buf_fmt(out, f->order.kind == ORDER_ALLOW ? "holdfast allow --remove "
 							  : "holdfast unban ");
-		asked_print_net(&f->net, out);
+		net_print(&f->net, out);
 		break;
 	case BY_BAN:
 		buf_fmt(out, "holdfast unban ");
-		asked_print_net(&f->net, out);
+		net_print(&f->net, out);
 		break;
 	case BY_STANDING:
 		buf_fmt(out, "holdfast unban ");
-		asked_print_net(net, out);
+		net_print(net, out);
 		break;
 	case BY_LOCKDOWN:
 		buf_fmt(out, "holdfast lockdown off");

@@ -157,7 +157,7 @@ static size_t pack_items(const struct kernel *k, size_t from, struct buf *items)
 		if (one->blocks != w->one[from].blocks)
 			break;
 		buf_init(&item, mem, sizeof(mem));
-		asked_print_net(&one->net, &item);
+		net_print(&one->net, &item);
 		if (one->blocks)
 			buf_fmt(&item, " %u", (unsigned)one->seconds);
 		if (buf_room(items) < item.len + 2)

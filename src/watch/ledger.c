@@ -32,21 +32,12 @@ static uint64_t sum_of(struct span text)
 	return siphash(key, text);
 }
 
-static void print_net(const struct net *n, struct buf *out)
-{
-	bool v4 = addr_is_v4(&n->addr) && n->bits >= 96;
-
-	addr_print(&n->addr, out);
-	if (n->bits < 128)
-		buf_fmt(out, "/%u", v4 ? n->bits - 96u : n->bits);
-}
-
 static void print_order(const struct order *o, struct buf *out)
 {
 	struct span why = span_of(o->why, strnlen(o->why, ORDER_WHY_MAX));
 
 	buf_fmt(out, "%s ", kind_word[o->kind]);
-	print_net(&o->net, out);
+	net_print(&o->net, out);
 	buf_fmt(out, " %lld ", (long long)o->since);
 	if (o->until == INT64_MAX)
 		buf_put(out, SPAN(NEVER));

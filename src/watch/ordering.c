@@ -217,7 +217,7 @@ static struct net_text text_of(const struct net *n)
 	struct buf out;
 
 	buf_init(&out, t.text, sizeof(t.text) - 1);
-	asked_print_net(n, &out);
+	net_print(n, &out);
 	return t;
 }
 

@@ -134,6 +134,22 @@ static void a_net_has_what_its_bits_say(void **unused)
 	}
 }
 
+static void a_net_is_printed_as_it_is_read(void **unused)
+{
+	static const char *const texts[] = { "192.0.2.0/24",  "192.0.2.7",   "0.0.0.0/0",
+					     "2001:db8::/32", "2001:db8::1", "::/0" };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		struct net n;
+		BUF(out, 64);
+
+		assert_true(net_parse(span_str(texts[i]), &n));
+		net_print(&n, &out);
+		expect_text(texts[i], &out, texts[i]);
+	}
+}
+
 static void an_endpoint_is_an_address_and_a_port(void **unused)
 {
 	(void)unused;
@@ -171,6 +187,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_read_and_printed_as_the_rfc_says),
 		cmocka_unit_test(what_was_printed_is_read_as_the_same_address),
 		cmocka_unit_test(a_net_has_what_its_bits_say),
+		cmocka_unit_test(a_net_is_printed_as_it_is_read),
 		cmocka_unit_test(an_endpoint_is_an_address_and_a_port),
 		cmocka_unit_test(a_literal_says_that_it_is_ipv6),
 	};
