@@ -6,7 +6,6 @@
 
 #define QUIT_WAIT (5 * MS_SECOND)
 #define WHOLE_MAX (100 * MS_MINUTE)
-#define DATA_ROOM 6  /* "DATA" and its end */
 #define SLOWEST	  16 /* bytes per millisecond that a whole message may take */
 
 bool delivery_rcpts_ok(struct span rcpts)
@@ -28,11 +27,6 @@ static size_t next_in(struct delivery *d, enum answer_state state)
 	d->answering = answers_find(&d->answers, d->answering, state);
 	BUG_IF(d->answering == d->answers.count);
 	return d->answering;
-}
-
-static bool any_untried(const struct delivery *d)
-{
-	return answers_find(&d->answers, 0, ANSWER_UNTRIED) < d->answers.count;
 }
 
 /* ---- ends --------------------------------------------------------------------------- */
@@ -126,209 +120,6 @@ void delivery_turn_away(struct delivery *d, const char *why, ms_t now)
 	delivery_take_leave(d, now);
 }
 
-/* ---- what we say -------------------------------------------------------------------- */
-
-void delivery_said(struct delivery *d, ms_t now)
-{
-	d->due++;
-	d->by = now + d->setup->reply_timeout;
-}
-
-struct span delivery_helo_name(const struct delivery *d)
-{
-	struct span name = d->setup->helo;
-
-	return smtp_peer_name_ok(name) && name.n <= DOMAIN_MAX ? name : SPAN("localhost");
-}
-
-/*
- * RFC 2920, 3.1: DATA may go with the RCPTs before it. If then nobody was accepted and the
- * host wants a message all the same, it does not get one: see on_data().
- */
-static void say_data_ahead(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	if (!(d->peer.can & SMTP_CAN_PIPELINING) || d->setup->probe || !d->asked)
-		return;
-	if (buf_room(out->peer) < DATA_ROOM) {
-		out->orders |= DELIVERY_DO_SENT;
-		return;
-	}
-	smtp_peer_data(out->peer);
-	delivery_said(d, now);
-	d->data_said = true;
-}
-
-/* Say RCPT: as often as fits if the host takes it, else once; then DATA, if it does. */
-static void ask(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	struct span rest = d->to_ask, rcpt, address;
-
-	if (d->data_said)
-		return;
-	while (list_next(&rest, &rcpt)) {
-		bool untried = answers_get(&d->answers, d->asking) == ANSWER_UNTRIED;
-
-		if (untried && d->peer.rcpt_max && d->asked >= d->peer.rcpt_max)
-			break;
-		if (buf_room(out->peer) < rcpt.n + 24) {
-			out->orders |= DELIVERY_DO_SENT;
-			return;
-		}
-		d->to_ask = rest;
-		d->asking++;
-		if (!untried)
-			continue;
-		address = span_cut(&rcpt, '\t');
-		if (!smtp_peer_address_ok(address, delivery_in_utf8(d))) {
-			delivery_cannot_be_said(d, d->asking - 1, address);
-			continue;
-		}
-		smtp_peer_rcpt(&d->peer, address, rcpt, out->peer);
-		answers_mark(&d->answers, d->asking - 1, ANSWER_ASKED);
-		d->asked++;
-		delivery_said(d, now);
-		if (!(d->peer.can & SMTP_CAN_PIPELINING))
-			return;
-	}
-	say_data_ahead(d, now, out);
-}
-
-static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	const struct delivery_setup *s = d->setup;
-	const struct smtp_peer_mail mail = { .sender = s->sender,
-					     .envid = s->envid,
-					     .size = s->size + s->prefix.n,
-					     .needs = delivery_needs(d) };
-	int code;
-	const char *why = delivery_unfit(d, &code);
-
-	if (why) {
-		answers_settle_rest(&d->answers, code, span_str(why));
-		delivery_take_leave(d, now);
-		return;
-	}
-	d->to_ask = s->rcpts;
-	d->asking = d->answering = d->asked = d->accepted = 0;
-	d->data_said = false;
-	d->prefix = s->prefix;
-	out->orders |= DELIVERY_DO_REWIND;
-	smtp_peer_mail(&d->peer, &mail, out->peer);
-	delivery_said(d, now);
-	if (d->peer.can & SMTP_CAN_PIPELINING)
-		ask(d, now, out);
-}
-
-/* Everybody was asked about: the message, the next transaction, or the end. */
-static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	if (d->setup->probe)
-		for (size_t i = 0; i < d->answers.count; i++)
-			if (answers_get(&d->answers, i) == ANSWER_ACCEPTED)
-				answers_mark(&d->answers, i, ANSWER_SETTLED);
-	if (d->accepted && !d->setup->probe) {
-		d->phase = DELIVERY_DATA;
-		smtp_peer_data(out->peer);
-		delivery_said(d, now);
-	} else if (any_untried(d)) {
-		d->phase = DELIVERY_RSET;
-	} else {
-		delivery_take_leave(d, now);
-	}
-}
-
-/* The fields in front of the message, and then the message. */
-static void say_text(struct delivery *d, struct delivery_out *out)
-{
-	if (!d->prefix.n) {
-		out->orders |= DELIVERY_DO_BODY;
-		return;
-	}
-	smtp_dots_put(&d->dots, &d->prefix, out->peer);
-	out->orders |= DELIVERY_DO_SENT;
-}
-
-/* Nothing is due: say what the phase asks for. A phase may turn out to need no word. */
-static void talk_once(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	switch (d->phase) {
-	case DELIVERY_EHLO:
-		smtp_peer_hello(&d->peer, d->setup->lmtp ? SMTP_PEER_LHLO : SMTP_PEER_EHLO,
-				delivery_helo_name(d), out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_HELO:
-		smtp_peer_hello(&d->peer, SMTP_PEER_HELO, delivery_helo_name(d),
-				out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_STARTTLS:
-		smtp_peer_starttls(out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_HANDSHAKE:
-		out->orders |= DELIVERY_DO_TLS;
-		return;
-	case DELIVERY_AUTH:
-		delivery_say_auth(d, now, out);
-		return;
-	case DELIVERY_AUTH_USER:
-		smtp_peer_auth_line(d->setup->user, out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_AUTH_SECRET:
-		smtp_peer_auth_line(d->setup->secret, out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_SCAN:
-		out->orders |= DELIVERY_DO_BODY;
-		return;
-	case DELIVERY_MAIL:
-		say_mail(d, now, out);
-		return;
-	case DELIVERY_RCPT:
-		ask(d, now, out);
-		if (!d->due && !(out->orders & DELIVERY_DO_SENT))
-			say_data(d, now, out);
-		return;
-	case DELIVERY_RSET:
-		smtp_peer_reset(out->peer);
-		delivery_said(d, now);
-		return;
-	case DELIVERY_TEXT:
-		say_text(d, out);
-		return;
-	case DELIVERY_QUIT:
-		smtp_peer_quit(out->peer);
-		d->phase = DELIVERY_BYE;
-		d->due++;
-		return;
-	case DELIVERY_BYE:
-		d->phase = DELIVERY_OVER;
-		return;
-	case DELIVERY_GREETING:
-	case DELIVERY_DATA:
-	case DELIVERY_DOT:
-	case DELIVERY_OVER:
-		return;
-	}
-}
-
-static void talk(struct delivery *d, ms_t now, struct delivery_out *out)
-{
-	const unsigned waits = DELIVERY_DO_SENT | DELIVERY_DO_BODY | DELIVERY_DO_TLS;
-
-	while (!d->due && !smtp_peer_in_reply(&d->peer) && d->phase != DELIVERY_OVER &&
-	       !(out->orders & waits)) {
-		/* only a host that answers before it was asked can bring us here */
-		if (out->peer->len) {
-			out->orders |= DELIVERY_DO_SENT;
-			return;
-		}
-		talk_once(d, now, out);
-	}
-}
-
 /* ---- what the host says ------------------------------------------------------------- */
 
 static bool refusal(const struct smtp_peer_event *ev)
@@ -362,7 +153,7 @@ static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t no
 		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
 	if (d->due)
 		return;
-	if (any_untried(d)) {
+	if (delivery_any_untried(d)) {
 		d->phase = DELIVERY_MAIL;
 	} else if (d->setup->keep && smtp_peer_good(ev)) {
 		d->keeps = true;
@@ -394,7 +185,7 @@ static bool on_data(struct delivery *d, const struct smtp_peer_event *ev, ms_t n
 	} else if (!refusal(ev)) {
 		d->phase = DELIVERY_DATA; /* whose answer it was */
 		return false;
-	} else if (!d->accepted && any_untried(d)) {
+	} else if (!d->accepted && delivery_any_untried(d)) {
 		d->phase = DELIVERY_RSET;
 	} else {
 		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
@@ -627,7 +418,7 @@ static void happened(struct delivery *d, const struct delivery_in *in, ms_t now,
 	case DELIVERY_SENT:
 		if ((d->phase == DELIVERY_MAIL || d->phase == DELIVERY_RCPT) && d->due &&
 		    d->peer.can & SMTP_CAN_PIPELINING)
-			ask(d, now, out);
+			delivery_ask(d, now, out);
 		return;
 	case DELIVERY_BODY:
 		on_body(d, in->bytes, now, out);
@@ -653,7 +444,7 @@ void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
 	out->used = 0;
 	happened(d, in, now, out);
 	if (in->kind != DELIVERY_BODY || d->phase == DELIVERY_MAIL)
-		talk(d, now, out);
+		delivery_talk(d, now, out);
 	if (d->phase >= DELIVERY_QUIT && !d->told) {
 		d->told = true;
 		out->orders |= DELIVERY_DO_RESULT;

@@ -14,14 +14,26 @@ void delivery_take_leave(struct delivery *d, ms_t now);
 void delivery_turned_away(struct delivery *d, const struct smtp_peer_event *ev, ms_t now);
 /* We do not want to go on with this host: its neighbour may be better. */
 void delivery_turn_away(struct delivery *d, const char *why, ms_t now);
-/* Something was said that a reply is due for. */
-void delivery_said(struct delivery *d, ms_t now);
-struct span delivery_helo_name(const struct delivery *d);
+
+static inline bool delivery_any_untried(const struct delivery *d)
+{
+	return answers_find(&d->answers, 0, ANSWER_UNTRIED) < d->answers.count;
+}
 
 static inline bool smtp_peer_good(const struct smtp_peer_event *ev)
 {
 	return ev->code < 300;
 }
+
+/* ---- delivery_say.c --------------------------------------------------------------------- */
+
+/* Something was said that a reply is due for. */
+void delivery_said(struct delivery *d, ms_t now);
+struct span delivery_helo_name(const struct delivery *d);
+/* RCPT: as often as fits if the host takes it, else once; then DATA, if it does. */
+void delivery_ask(struct delivery *d, ms_t now, struct delivery_out *out);
+/* As long as nothing is due, say what the phase asks for. */
+void delivery_talk(struct delivery *d, ms_t now, struct delivery_out *out);
 
 /* ---- delivery_hello.c ------------------------------------------------------------------- */
 
