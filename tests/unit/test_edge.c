@@ -1286,10 +1286,17 @@ static uint64_t expect_auth(struct link *auth, struct msg_AUTH *m, struct frame 
 	return m->ask;
 }
 
+/* The edge cannot tell a good one from another. */
+#define TICKET "0123456789012345678901234567890123456789"
+_Static_assert(sizeof(TICKET) == TICKET_SIZE + 1, "as long as one");
+
 static void answer_auth(struct link *auth, uint64_t ask, enum authed result,
 			struct span login)
 {
 	struct msg_AUTHED m = { .ask = ask, .result = (uint8_t)result, .login = login };
+
+	if (result == AUTHED_YES)
+		m.ticket = SPAN(TICKET);
 
 	m.event = result == AUTHED_YES ? EV_AUTH_OK : EV_AUTH_FAILED;
 	msg_AUTHED_pack(&m, link_begin(auth));
@@ -1298,6 +1305,7 @@ static void answer_auth(struct link *auth, uint64_t ask, enum authed result,
 
 static void what_auth_says_of_a_login_is_told(void **state)
 {
+	struct msg_SUBMIT submitted;
 	struct msg_MAY_SEND may;
 	struct msg_AUTH m;
 	struct frame f;
@@ -1335,6 +1343,16 @@ static void what_auth_says_of_a_login_is_told(void **state)
 	expect_span("address", may.address, SPAN("info@example.test"));
 	answer_verify(&r, may.ask, VERDICT_NO);
 	hear(fd, 1, "553 5.7.1");
+	say(fd, SPAN("MAIL FROM:<alice@example.test>\r\n"));
+	hear(fd, 1, "250");
+	say(fd, SPAN("RCPT TO:<alice@example.test>\r\nDATA\r\n"));
+	hear(fd, 2, "354");
+	say(fd, SPAN("From: <alice@example.test>\r\n\r\nhello\r\n.\r\n"));
+	submitted = expect_submit(&r);
+	expect_span("login", submitted.login, SPAN("alice@example.test"));
+	expect_span("ticket", submitted.ticket, SPAN(TICKET));
+	answer_submit(&r, &submitted, SUBMITTED_OK);
+	hear(fd, 1, "250");
 	quit(fd);
 	link_close(&auth);
 	close_rig(&r);
