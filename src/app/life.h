@@ -145,6 +145,7 @@ struct supervisor {
 	struct ports ports;
 	int control, lock;
 	struct shared guard, orders, accounts;
+	struct shared tickets;	    /* the key, which nobody may write to */
 	ms_t edge_ended[EDGES_MAX]; /* when an edge of that number died; 0: none since */
 
 	enum stage stage;

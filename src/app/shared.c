@@ -196,11 +196,38 @@ static bool orders_good(const struct shared *m)
 	return good;
 }
 
+/* ---- the key of tickets -------------------------------------------------------------------- */
+
+static bool make_tickets(struct supervisor *s, struct err *err)
+{
+	uint8_t key[TICKET_KEY];
+	bool good;
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return err_set(err, "no random numbers: %s", strerror(errno));
+	if (!make(&s->tickets, "holdfast-tickets", sizeof(key), err))
+		return false;
+	good = pwrite(s->tickets.rw, key, sizeof(key), 0) == sizeof(key) ||
+	       err_set(err, "cannot write the key of tickets: %s", strerror(errno));
+	explicit_bzero(key, sizeof(key));
+	if (!good)
+		forget(&s->tickets);
+	return good;
+}
+
+static bool tickets_good(const struct shared *m)
+{
+	struct stat st;
+
+	return fstat(m->rw, &st) == 0 && st.st_size == TICKET_KEY;
+}
+
 /* ---- for the others in app/ ---------------------------------------------------------------- */
 
 void shared_init(struct supervisor *s)
 {
-	s->guard = s->orders = s->accounts = (struct shared){ .rw = -1, .ro = -1 };
+	s->guard = s->orders = s->accounts = s->tickets = (struct shared){ .rw = -1,
+									   .ro = -1 };
 }
 
 bool shared_begin(struct supervisor *s, struct err *err)
@@ -227,8 +254,11 @@ bool shared_begin(struct supervisor *s, struct err *err)
 			return false;
 		say_made(s);
 	}
+	if (s->tickets.rw >= 0 && !tickets_good(&s->tickets))
+		forget(&s->tickets);
 	return (s->orders.rw >= 0 || make_orders(s, err)) &&
-	       (s->accounts.rw >= 0 || make_accounts(s, err));
+	       (s->accounts.rw >= 0 || make_accounts(s, err)) &&
+	       (s->tickets.rw >= 0 || make_tickets(s, err));
 }
 
 void shared_take(struct shared *m, int fd)
@@ -250,4 +280,5 @@ void shared_close(struct supervisor *s)
 	forget(&s->guard);
 	forget(&s->orders);
 	forget(&s->accounts);
+	forget(&s->tickets);
 }

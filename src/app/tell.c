@@ -138,6 +138,20 @@ static void tell_shared(struct child *c)
 }
 
 /*
+ * Auth makes tickets and the store checks them. An edge must never have the key: what it may
+ * do in somebody's name is what auth has given it.
+ */
+static void tell_tickets(struct child *c)
+{
+	struct msg_TICKETS m = { 0 };
+
+	if (c->role != ROLE_AUTH && c->role != ROLE_STORE)
+		return;
+	msg_TICKETS_pack(&m, link_begin(c->life));
+	(void)tell(c, &c->s->tickets.ro, 1);
+}
+
+/*
  * To a new edge: these died before it was there to hear of it. If it has the number of one
  * of them, nobody else will mend what that one left.
  */
@@ -226,6 +240,7 @@ bool tell_all(struct child *c, int pulse, struct err *err)
 		return err_set(err, "it took nothing");
 	tell_conf(c);
 	tell_shared(c);
+	tell_tickets(c);
 	tell_dead_edges(c);
 	for (size_t i = 0; c->role == ROLE_EDGE && i < s->ports.count; i++)
 		tell_port(c, &s->ports.port[i]);

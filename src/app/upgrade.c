@@ -26,6 +26,7 @@
  *     guard FD
  *     orders FD
  *     accounts FD
+ *     tickets FD
  *     port ID FD
  *     child ROLE NUMBER PID LIFE-FD PULSE-FD DOORBELL-FD
  *
@@ -115,6 +116,7 @@ static void keep_all(struct supervisor *s, bool keep)
 	keep_over_exec(s->guard.rw, keep);
 	keep_over_exec(s->orders.rw, keep);
 	keep_over_exec(s->accounts.rw, keep);
+	keep_over_exec(s->tickets.rw, keep);
 	for (size_t i = 0; i < s->ports.count; i++)
 		keep_over_exec(s->ports.port[i].fd, keep);
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++) {
@@ -130,8 +132,8 @@ static void print_state(const struct supervisor *s, struct buf *out)
 {
 	buf_fmt(out, "version %u\ngeneration %" PRIu64 "\nlock %d\ncontrol %d\n",
 		(unsigned)MESSAGES_VERSION, s->generation, s->lock, s->control);
-	buf_fmt(out, "guard %d\norders %d\naccounts %d\n", s->guard.rw, s->orders.rw,
-		s->accounts.rw);
+	buf_fmt(out, "guard %d\norders %d\naccounts %d\ntickets %d\n", s->guard.rw,
+		s->orders.rw, s->accounts.rw, s->tickets.rw);
 	for (size_t i = 0; i < s->ports.count; i++)
 		buf_fmt(out, "port %" PRIu64 " %d\n", s->ports.port[i].id,
 			s->ports.port[i].fd);
@@ -337,6 +339,8 @@ static bool take_line(struct supervisor *s, struct span line, uint32_t *speaks,
 		shared_take(&s->orders, next_fd(&line));
 	else if (span_eq(word, SPAN("accounts")))
 		shared_take(&s->accounts, next_fd(&line));
+	else if (span_eq(word, SPAN("tickets")))
+		shared_take(&s->tickets, next_fd(&line));
 	else if (span_eq(word, SPAN("port")))
 		take_port(s, line);
 	else if (span_eq(word, SPAN("child")))

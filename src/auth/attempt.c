@@ -4,6 +4,7 @@
 
 #include "auth/names.h"
 #include "base/bug.h"
+#include "crypt/ticket.h"
 
 #define ATTEMPTS_MAX  8192
 #define ANSWER_WITHIN (10 * MS_MINUTE) /* a client, after our challenge */
@@ -161,8 +162,31 @@ static struct span reason_of(const struct attempt *t)
 	return span_str(t->reason ? t->reason : account_why_word[t->done.verdict.why]);
 }
 
+/*
+ * What the store wants to see of somebody who was let in. Not of whom only the edge knows:
+ * it logged in at a mailbox server, where the mail is then, and not in our Maildirs. IMAP
+ * has no use for one. A certificate is the edge's word, too, and a choice of the
+ * administrator (auth.mechanisms).
+ */
+static struct span print_ticket(const struct attempt *t, uint8_t mem[TICKET_SIZE])
+{
+	bool reads = t->try.service == SERVICE_POP3;
+	const struct ticket k = { .purpose = reads ? TICKET_MAILBOX : TICKET_MAIL,
+				  .edge = t->edge,
+				  .login = attempt_user(t) };
+
+	if (t->try.service == SERVICE_IMAP || (t->account.at_backend && !t->proven))
+		return SPAN_NONE;
+	ticket_make(t->auth->start->ticket_key, &k,
+		    loop_now(t->auth->loop) +
+			    (reads ? TICKET_FOR_LOGIN : TICKET_FOR_SESSION),
+		    mem);
+	return span_of(mem, TICKET_SIZE);
+}
+
 void attempt_say(struct attempt *t, enum authed result)
 {
+	uint8_t ticket[TICKET_SIZE];
 	const struct account_verdict *v = &t->done.verdict;
 	struct peer *edge = peers_edge(t->auth, t->edge, t->generation);
 	struct msg_AUTHED m = {
@@ -176,6 +200,7 @@ void attempt_say(struct attempt *t, enum authed result)
 		.held = t->done.held,
 		.login = result == AUTHED_YES || result == AUTHED_ASK ? attempt_user(t)
 								      : SPAN_NONE,
+		.ticket = result == AUTHED_YES ? print_ticket(t, ticket) : SPAN_NONE,
 		.reason = result == AUTHED_YES ? SPAN_NONE : reason_of(t),
 	};
 
@@ -287,11 +312,13 @@ static void settle(struct attempt *t)
 }
 
 /* What was tried once counts once, however many connections it came over. */
-static void share(struct attempt *o, const struct account_done *done)
+static void share(struct attempt *o, const struct attempt *t)
 {
+	const struct account_done *done = &t->done;
 	enum event *event = &o->done.verdict.event;
 
 	o->done = *done;
+	o->account.at_backend = t->account.at_backend;
 	o->try.shared = true;
 	/* each is counted by itself, and there may be a place for it by now */
 	if (done->verdict.why == WHY_LIMIT)
@@ -305,7 +332,8 @@ static void share(struct attempt *o, const struct account_done *done)
 }
 
 /*
- * The others of its user and network: the same secret has the same outcome. They are only
+ * The others of its user and network: the same secret has the same outcome, but what a
+ * mailbox server said to an edge is for those who read mail. They are only
  * made ready here, so that whoever ends one attempt never loses another under its hands.
  */
 static void settle_others(struct attempt *t)
@@ -318,9 +346,10 @@ static void settle_others(struct attempt *t)
 			continue;
 		if (o->at != AT_TURN && o->at != AT_SAME)
 			continue;
-		o->shared = o->at == AT_SAME && o->try.secret == t->try.secret;
+		o->shared = o->at == AT_SAME && o->try.secret == t->try.secret &&
+			    (o->try.reads || !t->account.at_backend);
 		if (o->shared)
-			share(o, &t->done);
+			share(o, t);
 		make_ready(o);
 	}
 }

@@ -96,10 +96,10 @@ static void begin_password(struct attempt *t, const struct msg_AUTH *m)
 	attempt_start(t);
 }
 
-/* Somebody whom TLS, or the kernel, has verified: only whether they may is left. */
+/* Somebody whom TLS has verified: only whether they may is left. */
 static void begin_external(struct attempt *t, const struct msg_AUTH *m)
 {
-	if (!(m->flags & (AUTH_TLS | AUTH_LOCAL)) || !take_user(t, m->user) ||
+	if (!(m->flags & AUTH_TLS) || !take_user(t, m->user) ||
 	    !is_oneself(t, m->authzid)) {
 		broken(t, m->user, "external");
 		return;
@@ -109,13 +109,7 @@ static void begin_external(struct attempt *t, const struct msg_AUTH *m)
 	t->proof = t->found == SOURCE_HAS_NOT ? ACCOUNT_WRONG : ACCOUNT_RIGHT;
 	if (t->account.disabled)
 		t->proof = ACCOUNT_DISABLED;
-	/* users of this machine need no account, and have no network that could be judged */
-	if (m->flags & AUTH_LOCAL)
-		attempt_end(t, t->account.disabled ? AUTHED_NO : AUTHED_YES,
-			    t->account.disabled ? EV_NONE : EV_AUTH_OK,
-			    t->account.disabled ? account_why_word[WHY_DISABLED] : NULL);
-	else
-		attempt_start(t);
+	attempt_start(t);
 }
 
 /* ---- tokens ---------------------------------------- */
@@ -263,7 +257,7 @@ static void begin(struct attempt *t, const struct msg_AUTH *m)
 	copy(t->hello, sizeof(t->hello), &t->hello_n, m->hello);
 	t->try.name = span_of(t->helo, t->helo_n);
 	t->try.hello = span_of(t->hello, t->hello_n);
-	if (!(m->flags & AUTH_LOCAL) && !(offered(t) & 1u << m->mechanism)) {
+	if (!(offered(t) & 1u << m->mechanism)) {
 		note_user(t, m->user);
 		attempt_end(t, AUTHED_LATER, EV_NONE, "mechanism");
 		return;
@@ -308,8 +302,6 @@ bool attempts_auth(struct auth *a, struct peer *edge, struct span frame)
 	if (!msg_AUTH_unpack(frame, &m) || m.mechanism >= SASL_COUNT ||
 	    m.service >= SERVICE_COUNT || m.helo.n > DOMAIN_MAX ||
 	    attempt_find(a, edge, m.ask))
-		return false;
-	if (m.flags & AUTH_LOCAL && m.mechanism != SASL_EXTERNAL)
 		return false;
 	t = attempt_begin(a, edge, m.ask, m.secret);
 	if (t)

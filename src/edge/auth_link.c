@@ -300,6 +300,38 @@ static bool take_ask(struct conn *c, struct span login)
 	return reads_mail(c);
 }
 
+struct span auth_ticket(const struct conn *c)
+{
+	return span_of(c->ticket, c->ticket ? TICKET_SIZE : 0);
+}
+
+void auth_drop_ticket(struct conn *c)
+{
+	if (c->ticket)
+		sasl_wipe(c->ticket, TICKET_SIZE);
+	free(c->ticket);
+	c->ticket = NULL;
+}
+
+bool auth_keep_ticket(struct conn *c, struct span ticket)
+{
+	auth_drop_ticket(c);
+	if (ticket.n != TICKET_SIZE)
+		return true;
+	c->ticket = malloc(TICKET_SIZE);
+	if (c->ticket)
+		memcpy(c->ticket, ticket.p, TICKET_SIZE);
+	return c->ticket != NULL;
+}
+
+/* Without a ticket nobody sends mail: the store would believe that we made it up. */
+static bool may_go_on(struct conn *c, const struct msg_AUTHED *m)
+{
+	if (!auth_keep_ticket(c, m->result == AUTHED_YES ? m->ticket : SPAN_NONE))
+		return false;
+	return m->result != AUTHED_YES || c->ticket || reads_mail(c);
+}
+
 static bool take_authed(struct edge *e, struct frame *f)
 {
 	struct msg_AUTHED m;
@@ -307,7 +339,8 @@ static bool take_authed(struct edge *e, struct frame *f)
 	struct conn *c;
 
 	if (!msg_AUTHED_unpack(f->bytes, &m) || m.result >= AUTHED_COUNT ||
-	    m.event >= EVENT_COUNT || m.delay > AUTH_DELAY_MAX)
+	    m.event >= EVENT_COUNT || m.delay > AUTH_DELAY_MAX ||
+	    (m.ticket.n && m.ticket.n != TICKET_SIZE))
 		return false;
 	c = waiting_find(e, m.ask, WAITS_AUTH);
 	if (!c)
@@ -319,7 +352,7 @@ static bool take_authed(struct edge *e, struct frame *f)
 		c->auth_login = m.ask;
 	else
 		forget_mailbox(c);
-	r = reply_with(m.text, m.login);
+	r = may_go_on(c, &m) ? reply_with(m.text, m.login) : NULL;
 	if (r)
 		r->authed = (struct session_authed){
 			.result = (enum authed)m.result,

@@ -53,7 +53,9 @@ static void send(struct edge *e)
 
 static void send_open(struct edge *e, struct box *b, struct span login)
 {
-	struct msg_BOX_OPEN m = { .ask = b->ask, .login = login };
+	struct msg_BOX_OPEN m = { .ask = b->ask,
+				  .login = login,
+				  .ticket = auth_ticket(b->conn) };
 
 	b->held = true;
 	msg_BOX_OPEN_pack(&m, link_begin(e->store.link));
@@ -307,7 +309,7 @@ static void want(struct conn *c, enum wants what, bool at_once)
 bool box_open(struct conn *c)
 {
 	struct edge *e = c->edge;
-	struct box *b = store_can_send(e) ? calloc(1, sizeof(*b)) : NULL;
+	struct box *b = c->ticket && store_can_send(e) ? calloc(1, sizeof(*b)) : NULL;
 
 	if (!b)
 		return false;
@@ -418,6 +420,13 @@ static void take_first(struct conn *c, const struct msg_BOX_IS *m, int fd)
 	answer(c, false);
 }
 
+/* One that lasts as long as a session may: its store may be replaced. */
+static void keep_ticket(struct conn *c, struct span ticket)
+{
+	if (ticket.n && c->ticket)
+		memcpy(c->ticket, ticket.p, TICKET_SIZE);
+}
+
 static bool take_is(struct edge *e, struct frame *f)
 {
 	struct msg_BOX_IS m;
@@ -425,13 +434,16 @@ static bool take_is(struct edge *e, struct frame *f)
 	struct box *b;
 
 	if (!msg_BOX_IS_unpack(f->bytes, &m) || m.result >= BOX_RESULTS ||
-	    m.count > BOX_MESSAGES_MAX || m.bytes > INT64_MAX)
+	    m.count > BOX_MESSAGES_MAX || m.bytes > INT64_MAX ||
+	    (m.ticket.n && m.ticket.n != TICKET_SIZE))
 		return false;
 	c = waiting_find(e, m.ask, WAITS_BOX);
 	if (!c || c->box->open)
 		return true; /* it has gone, and said so */
 	b = c->box;
 	b->open = b->held = m.result == BOX_OPEN_OK;
+	if (b->open)
+		keep_ticket(c, m.ticket);
 	if (b->wants == WANTS_OPEN)
 		take_first(c, &m, f->fds[0]);
 	else if (b->open && take_list_again(b, f->fds[0], m.count))

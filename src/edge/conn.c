@@ -389,6 +389,7 @@ static void end(struct conn *c)
 	store_drop(c);
 	facts_forget(c);
 	leave_mailbox(c);
+	auth_drop_ticket(c);
 	letter_give_back(c);
 	hand_give_in(c);
 	if (c->evicted)

@@ -201,7 +201,8 @@ struct conn {
 	uint64_t hello;	   /* of its TLS, see io/tls.h */
 	uint64_t auth_ask; /* of the exchange that auth leads; 0: none */
 	uint64_t auth_login; /* of the one that let it in to read mail, which auth counts; 0: none */
-	uint32_t tried;		       /* the last mechanisms, four bits each */
+	uint8_t *ticket; /* that auth gave it, TICKET_SIZE bytes; NULL: none */
+	uint32_t tried;	 /* the last mechanisms, four bits each */
 	struct auth_reply *auth_reply; /* not yet heard; NULL: none, or "later" */
 	struct mailbox_way *mailbox; /* on its way to its mailbox server; NULL: it is not */
 	struct relaying *relay;	     /* there; NULL: it is not */
@@ -364,6 +365,13 @@ void auth_heard(struct conn *c);
 void auth_judged(struct conn *c, enum judged how);
 /* A session that auth let in to IMAP or POP3 is over. */
 void auth_left(struct conn *c);
+/*
+ * What the store wants to see of who has logged in, and another one instead of it: empty, or
+ * TICKET_SIZE bytes. False: there is no memory, and it has none now.
+ */
+struct span auth_ticket(const struct conn *c);
+MUST bool auth_keep_ticket(struct conn *c, struct span ticket);
+void auth_drop_ticket(struct conn *c);
 /* For the deliveries: deliveries_setup.ask_credential. */
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
 

@@ -121,6 +121,7 @@ static bool send_submit(struct conn *c)
 		.listener = (uint16_t)(s->listener - c->rules->conf->listeners),
 		.helo = span_of(s->helo, s->helo_n),
 		.login = session_login(s),
+		.ticket = auth_ticket(c),
 		.spooled = c->spool != NULL,
 		.body = c->spool ? SPAN_NONE : buf_span(&c->letter.body),
 	};

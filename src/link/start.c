@@ -216,6 +216,26 @@ static bool take_accounts(struct start *s, struct frame *f, struct err *err)
 	return true;
 }
 
+/* Whoever else is sent it must not have it. */
+static bool take_tickets(struct start *s, struct frame *f, struct err *err)
+{
+	struct start_mapping key = { 0 };
+	struct msg_TICKETS m;
+	bool good;
+
+	if (!msg_TICKETS_unpack(f->bytes, &m) ||
+	    (s->role != ROLE_AUTH && s->role != ROLE_STORE))
+		return nonsense(f, err);
+	if (!map_shared(take_fd(f, 0), SIZE_SEALS, false, "the key of tickets", &key, err))
+		return false;
+	good = key.n == sizeof(s->ticket_key);
+	if (good)
+		memcpy(s->ticket_key, key.mem, sizeof(s->ticket_key));
+	start_unmap(&key);
+	s->has_tickets = good;
+	return good || err_set(err, "the key of tickets: not as long as one");
+}
+
 static bool take_gone(struct start *s, struct frame *f, struct err *err)
 {
 	struct msg_GONE m;
@@ -246,6 +266,8 @@ static bool take(struct start *s, struct frame *f, struct err *err)
 		return take_orders(s, f, err);
 	if (f->kind == MSG_ACCOUNTS)
 		return take_accounts(s, f, err);
+	if (f->kind == MSG_TICKETS)
+		return take_tickets(s, f, err);
 	if (f->kind == MSG_ACCESS)
 		return start_map_access(take_fd(f, 0), &s->access, err);
 	if (f->kind == MSG_GONE)
@@ -290,6 +312,8 @@ bool start_wait_on(struct start *s, int fd, enum role role, struct err *err)
 	}
 	if (!s->conf || !s->pulse)
 		return err_set(err, "supervisor: go without configuration or pulse");
+	if ((role == ROLE_AUTH || role == ROLE_STORE) && !s->has_tickets)
+		return err_set(err, "supervisor: go without the key of tickets");
 	return true;
 }
 

@@ -55,9 +55,11 @@ struct start {
 	struct start_listener listeners[LISTENERS_MAX];
 	size_t pulse_count;
 	struct start_pulse pulses[ROLES_MAX];
-	struct start_mapping guard;    /* edge: writable; store, watch: read-only */
-	struct start_mapping orders;   /* watch: writable; edge: read-only */
-	struct start_mapping accounts; /* auth: writable; watch: read-only */
+	struct start_mapping guard;	/* edge: writable; store, watch: read-only */
+	struct start_mapping orders;	/* watch: writable; edge: read-only */
+	struct start_mapping accounts;	/* auth: writable; watch: read-only */
+	uint8_t ticket_key[TICKET_KEY]; /* auth and store only (crypt/ticket.h) */
+	bool has_tickets;
 	struct start_mapping access; /* edge, watch, firewall: read-only; again at reloads */
 	/*
 	 * For an edge: a bit for each number whose edge has died and may have left locks and

@@ -64,6 +64,9 @@
 #define ACCESS_TEXTS_MAX 1024	/* entries of allow, and of deny */
 #define FIREWALL_BATCH	 1000	/* prefixes in one message to the firewall */
 
+#define TICKET_KEY	 32	/* bytes of the key that tickets are made with (crypt/ticket.h) */
+#define TICKET_SIZE	 40	/* of a ticket: until when, and a keyed hash */
+
 #define DKIM_MAX	 16	/* signatures that are configured */
 #define DIGEST_MAX	 64
 #define SIGNATURE_MAX	 1024	/* of DKIM, in bytes */

@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 4
+#define MESSAGES_VERSION 5
 
 #define LISTENER_CONTROL 0xffff
 
@@ -102,8 +102,6 @@ extern const char *const sasl_word[SASL_COUNT];
 
 /* How a client that logs in is connected. */
 #define AUTH_TLS (1u << 0)
-#define AUTH_LOCAL \
-	(1u << 1) /* over a socket of this machine: user is who the kernel says */
 
 enum authed {
 	AUTHED_YES,   /* login says who it is */

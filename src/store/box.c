@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/siphash.h"
+#include "crypt/ticket.h"
 #include "store/box_files.h"
 #include "store/inner.h"
 #include "store/quota.h"
@@ -41,7 +42,8 @@ struct box {
 
 	uint8_t login_n;
 	uint16_t path_n;
-	uint8_t login[ADDRESS_MAX];
+	uint8_t said[ADDRESS_MAX];  /* the login as the edge has it, */
+	uint8_t login[ADDRESS_MAX]; /* and in lower case, as long */
 	uint8_t path[MAILDIR_PATH_MAX];
 };
 
@@ -62,6 +64,17 @@ static struct box **bucket_of(struct store *s, uint64_t ask)
 	return &s->boxes->buckets[ask % BUCKETS];
 }
 
+/* For whom a ticket must be. */
+static struct ticket ticket_of(const struct edge_link *e, struct span login)
+{
+	return (struct ticket){ TICKET_MAILBOX, e->number, login };
+}
+
+static struct span said_login(const struct box *b)
+{
+	return span_of(b->said, b->login_n);
+}
+
 /* ---- answers -------------------------------------------------------------------------- */
 
 static bool tell(struct store *s, struct edge_link *e, const int *fd)
@@ -79,8 +92,15 @@ static void tell_open(struct store *s, struct edge_link *e, uint64_t ask,
 {
 	struct msg_BOX_IS m = { .ask = ask, .result = (uint8_t)result };
 	bool open = result == BOX_OPEN_OK;
+	uint8_t ticket[TICKET_SIZE];
 
 	if (open) {
+		const struct ticket again = ticket_of(e, said_login(b));
+
+		/* who has it open may have it open for as long as a session lasts */
+		ticket_make(s->start->ticket_key, &again,
+			    loop_now(s->loop) + TICKET_FOR_SESSION, ticket);
+		m.ticket = span_of(ticket, sizeof(ticket));
 		m.count = (uint32_t)b->files.count;
 		m.bytes = b->bytes;
 	}
@@ -313,7 +333,8 @@ static bool have_boxes(struct store *s)
 }
 
 static struct box *new_box(struct store *s, const struct edge_link *e,
-			   const struct msg_BOX_OPEN *m, struct span path)
+			   const struct msg_BOX_OPEN *m, struct span login,
+			   struct span path)
 {
 	struct box *b = calloc(1, sizeof(*b));
 
@@ -324,8 +345,9 @@ static struct box *new_box(struct store *s, const struct edge_link *e,
 	b->generation = e->generation;
 	b->ask = m->ask;
 	b->fd = -1;
-	b->login_n = (uint8_t)m->login.n;
-	memcpy(b->login, m->login.p, m->login.n);
+	b->login_n = (uint8_t)login.n;
+	memcpy(b->said, m->login.p, m->login.n);
+	memcpy(b->login, login.p, login.n);
 	b->path_n = (uint16_t)path.n;
 	memcpy(b->path, path.p, path.n);
 	b->next = *bucket_of(s, m->ask);
@@ -334,37 +356,55 @@ static struct box *new_box(struct store *s, const struct edge_link *e,
 	return b;
 }
 
-static bool open_asked(struct store *s, struct edge_link *e, const struct frame *f,
-		       struct err *err)
+/* Auth has vouched for it, so somebody has logged in there. */
+static void open_for(struct store *s, struct edge_link *e, const struct msg_BOX_OPEN *m)
 {
 	uint8_t lower[ADDRESS_MAX], mem[MAILDIR_PATH_MAX];
-	struct msg_BOX_OPEN m;
-	struct buf path;
+	struct span login = recipients_lower(m->login, lower);
 	struct box *b = NULL;
+	struct buf path;
 
 	buf_init(&path, mem, sizeof(mem));
-	if (!msg_BOX_OPEN_unpack(f->bytes, &m) || find(s, e, m.ask))
-		return err_set(err, "edge %u opened a box that makes no sense", e->number);
-	m.login = recipients_lower(m.login, lower);
-	if (!serves(s->conf) || !m.login.n ||
-	    !maildirs_path(&s->maildirs, m.login, &path)) {
-		tell_open(s, e, m.ask, BOX_NONE, NULL);
-		return true;
+	if (!serves(s->conf) || !login.n || !maildirs_path(&s->maildirs, login, &path)) {
+		tell_open(s, e, m->ask, BOX_NONE, NULL);
+		return;
 	}
 	if (have_boxes(s) && is_locked(s, buf_span(&path))) {
-		tell_open(s, e, m.ask, BOX_LOCKED, NULL);
-		return true;
+		tell_open(s, e, m->ask, BOX_LOCKED, NULL);
+		return;
 	}
 	if (s->boxes && s->boxes->count >= BOXES_MAX)
 		trouble_log(s, "pop3", "%d mailboxes are open: no more at once",
 			    BOXES_MAX);
 	else if (s->boxes)
-		b = new_box(s, e, &m, buf_span(&path));
+		b = new_box(s, e, m, login, buf_span(&path));
 	if (b)
 		begin(b, JOB_OPEN);
 	else
+		tell_open(s, e, m->ask, BOX_FAILED, NULL);
+}
+
+static bool open_asked(struct store *s, struct edge_link *e, const struct frame *f,
+		       struct err *err)
+{
+	struct msg_BOX_OPEN m;
+	struct ticket t;
+
+	if (!msg_BOX_OPEN_unpack(f->bytes, &m) || find(s, e, m.ask))
+		return err_set(err, "edge %u opened a box that makes no sense", e->number);
+	t = ticket_of(e, m.login);
+	switch (ticket_check(s->start->ticket_key, &t, loop_now(s->loop), m.ticket)) {
+	case TICKET_GOOD:
+		open_for(s, e, &m);
+		return true;
+	case TICKET_LATE: /* it has waited for us for too long */
 		tell_open(s, e, m.ask, BOX_FAILED, NULL);
-	return true;
+		return true;
+	case TICKET_FORGED:
+		break;
+	}
+	return err_set(err, "edge %u wants a mailbox for which auth gave it no ticket",
+		       e->number);
 }
 
 static bool is_ready(const struct box *b)

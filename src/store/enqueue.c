@@ -299,9 +299,9 @@ static int64_t plausible(int64_t wall, int64_t now)
 }
 
 /*
- * What an edge says of the sender's login cannot be proved: one in a stranger's hands may
- * claim any. It cannot where nobody may log in at all, and what it claims counts against
- * the account that it names.
+ * An edge in a stranger's hands may say anything. That somebody logged in, auth has to say,
+ * too (submit.c); that a program of this machine came over a socket, it can only claim where
+ * there is one, and what it claims counts against the account that it names.
  */
 uint32_t believable(const struct conf *conf, uint32_t flags)
 {
@@ -320,16 +320,18 @@ uint32_t believable(const struct conf *conf, uint32_t flags)
 
 static struct queue_message message_of(const struct store *s, const struct msg_SUBMIT *m)
 {
+	uint32_t flags = believable(s->conf, m->flags);
+
 	return (struct queue_message){
 		.id = m->id,
 		.nonce = m->nonce,
-		.flags = believable(s->conf, m->flags),
+		.flags = flags,
 		.size = m->size,
 		.wall = plausible(m->wall, loop_wall(s->loop)),
 		.peer = m->peer,
 		.listener = m->listener,
 		.helo = m->helo,
-		.login = m->login,
+		.login = flags & (MAIL_AUTH | MAIL_LOCAL) ? m->login : SPAN_NONE,
 		.sender = m->sender,
 		.envid = m->envid,
 		.spooled = m->spooled != 0,

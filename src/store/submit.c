@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/number.h"
+#include "crypt/ticket.h"
 #include "store/enqueue.h"
 #include "store/inner.h"
 #include "store/sign.h"
@@ -63,6 +65,41 @@ static bool is_sane(const struct edge_link *e, const struct msg_SUBMIT *m,
 	if (!is_path(m->sender, true) || !are_paths(m->rcpts))
 		return err_set(err, "edge %u submitted what is not an address", e->number);
 	return true;
+}
+
+/* "www-data@mx.example.org", "uid1234@...", as edge/ports.c prints them. */
+static bool is_program(const struct conf *conf, struct span login)
+{
+	size_t at = span_find_last(login, '@');
+	struct span name = span_head(login, at), host = span_skip(login, at + 1);
+	const char *ours = *conf->set.hostname ? conf->set.hostname : "localhost";
+	uint64_t uid;
+
+	if (at == login.n || !span_eq_nocase(host, span_str(ours)))
+		return false;
+	for (uint32_t i = 0; i < conf->local_user_count; i++)
+		if (span_eq(name, span_str(conf->local_users[i].name)))
+			return true;
+	return span_starts(name, SPAN("uid")) &&
+	       number_parse(span_skip(name, 3), UINT32_MAX, &uid);
+}
+
+/*
+ * Has auth vouched for the account that it names? Who came over a socket of this machine is
+ * what only the edge can say, but no account of ours; a reload may have renamed it since.
+ */
+static enum ticket_says vouched(const struct store *s, const struct edge_link *e,
+				const struct msg_SUBMIT *m)
+{
+	const struct ticket t = { TICKET_MAIL, e->number, m->login };
+	uint32_t flags = believable(s->conf, m->flags);
+
+	if (flags & MAIL_LOCAL)
+		return !m->login.n || is_program(s->conf, m->login) ? TICKET_GOOD
+								    : TICKET_LATE;
+	if (!(flags & MAIL_AUTH))
+		return TICKET_GOOD;
+	return ticket_check(s->start->ticket_key, &t, loop_now(s->loop), m->ticket);
 }
 
 static struct early_rcpts **find_early(struct store *s, uint64_t generation, uint64_t id,
@@ -195,14 +232,21 @@ static void put_later(struct store *s, struct edge_link *e, const struct msg_SUB
 bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
 {
 	struct early_rcpts *early;
+	enum ticket_says ticket;
 	struct msg_SUBMIT m;
 	bool sane;
 
 	if (!msg_SUBMIT_unpack(f->bytes, &m))
 		return err_set(err, "edge %u sent a submit that is not one", e->number);
 	early = unlink_early(s, find_early(s, e->generation, m.id, m.nonce));
+	ticket = vouched(s, e, &m);
 	sane = is_sane(e, &m, early, err);
-	if (sane && (m.spooled || is_signed(s, &m))) {
+	if (sane && ticket == TICKET_FORGED)
+		sane = err_set(
+			err,
+			"edge %u submitted in a name for which auth gave it no ticket",
+			e->number);
+	if (sane && ticket == TICKET_GOOD && (m.spooled || is_signed(s, &m))) {
 		put_later(s, e, &m, f->bytes, early);
 		return true;
 	}
@@ -212,7 +256,9 @@ bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct 
 			.generation = e->generation,
 			.frame = f->bytes,
 			.early = early,
-			.refused = s->full ? SUBMITTED_NO_ROOM : SUBMITTED_OK,
+			.refused = ticket == TICKET_LATE ? SUBMITTED_FAILED
+				   : s->full		 ? SUBMITTED_NO_ROOM
+							 : SUBMITTED_OK,
 		};
 
 		enqueue(s, &c);

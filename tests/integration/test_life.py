@@ -138,6 +138,45 @@ def test_each_role_has_its_own_user_and_is_closed_in(server):
                 assert re.search(r"^Seccomp:\s+2$", status, re.M)
 
 
+def ticket_key(server):
+    for fd in pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir():
+        if "memfd:holdfast-tickets" in os.readlink(fd):
+            return fd.read_bytes()
+    return None
+
+
+def remembers(pid, key):
+    """Is it in memory that is this process's own?"""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, how = line.split()[:2]
+            if how != "rw-p":
+                continue
+            first, end = (int(n, 16) for n in where.split("-"))
+            with contextlib.suppress(OSError):
+                mem.seek(first)
+                if key in mem.read(end - first):
+                    return True
+    return False
+
+
+@root_only
+def test_the_key_of_tickets_is_with_auth_and_the_store_and_stays_the_same(server):
+    key = ticket_key(server)
+    assert len(key) == 32 and any(key)
+    for again in range(2):
+        for role in ROLES:
+            for pid in server.pids(role):
+                assert remembers(pid, key) == (role in ("auth", "store")), role
+                open_files = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+                assert not [name for name in open_files if "tickets" in name], role
+        if not again:
+            server.cli("upgrade")
+            server.wait_log(r"the old program's roles have all ended")
+            server.wait_ready()
+            assert ticket_key(server) == key
+
+
 def test_one_process_serves_too(make_server):
     server = make_server(run_args=["--one-process"])
     assert not server.pids()

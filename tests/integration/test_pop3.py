@@ -590,6 +590,28 @@ def test_a_session_outlives_the_store(own):
     again.quit()
 
 
+def test_logins_go_on_over_a_restart_of_auth_and_of_the_store_and_an_upgrade(own):
+    """What auth vouches for, the store believes: both keep the key, whoever of them is replaced."""
+    deliver(own, "alice", 1)
+
+    def reads(when):
+        client = wait_for(f"a login {when}", lambda: try_log_in(own, "alice"))
+        assert client.stat()[0] == 1
+        return client
+
+    reads("at first").quit()
+    own.kill_role("auth")
+    reads("with another auth").quit()
+    own.kill_role("store")
+    reads("with another store").quit()
+    own.cli("upgrade")
+    own.wait_log(r"the old program's roles have all ended")
+    reads("with the new program").quit()
+    own.kill_role("auth")
+    reads("with another auth of the new program").quit()
+    assert "log=link-broken" not in own.log()
+
+
 def test_a_crash_at_quit_loses_nothing_and_keeps_no_promise_half(own):
     """Kill the store at many moments around QUIT: only what was marked may go, and +OK means gone."""
     for round in range(6):

@@ -159,6 +159,40 @@ def test_when_auth_dies_the_answer_is_later(mail):
         assert seen <= {454, 235}
 
 
+def test_who_has_logged_in_may_send_whoever_of_us_is_replaced(mail):
+    """Auth has vouched for the session; the store that takes its mail is another one, of another program."""
+    def send(subject, s):
+        assert s.mail("alice@example.test")[0] == 250 and s.rcpt("bob@example.test")[0] == 250
+        assert s.docmd("DATA")[0] == 354
+        yield
+        s.send(f"Subject: {subject}\r\n\r\nHello\r\n.\r\n")
+        assert s.getreply()[0] == 250
+        arrived(mail, "bob", subject)
+        yield
+
+    s, _ = log_in(mail)
+    for role in ("auth", "store"):
+        steps = send(f"over another {role}", s)
+        next(steps)
+        mail.kill_role(role)
+        next(steps)
+    steps = send("over an upgrade", s)
+    next(steps)
+    old = set(mail.pids("store"))
+    mail.cli("upgrade")
+    wait_for("another store", lambda: mail.pids("store") and not old & set(mail.pids("store")))
+    next(steps)
+    s.close()
+    mail.wait_log(r"the old program's roles have all ended")
+    mail.wait_ready()
+    s, _ = log_in(mail)
+    steps = send("of the new program", s)
+    next(steps)
+    next(steps)
+    s.quit()
+    assert "log=link-broken" not in mail.log()
+
+
 def test_what_thunderbird_says(mail):
     """Its own dialogue: an address literal, AUTH with its answer, the size, 8 bits, two mails in a row."""
     with smtplib.SMTP(HOST, mail.ports["submission"], f"[{HOST}]", PATIENCE) as s:

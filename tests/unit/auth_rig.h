@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
@@ -23,6 +24,7 @@
 #include "base/list.h"
 #include "conf/settings.h"
 #include "crypt/password.h"
+#include "crypt/ticket.h"
 #include "db/vault.h"
 #include "guard/accounts.h"
 
@@ -39,6 +41,9 @@ struct rig {
 };
 
 static struct err err;
+
+/* The key that the role is given, and the store would be. */
+static const uint8_t ticket_key[TICKET_KEY] = { 1, 2, 3 };
 
 static inline int rig_memfd(struct span s)
 {
@@ -63,6 +68,7 @@ static inline int rig_be_auth(const struct rig *r, int life, int pulse,
 	static struct start s = { .role = ROLE_AUTH, .certs_fd = -1, .tables_fd = -1 };
 
 	s.conf = start_map_conf(rig_memfd(span_of(&r->conf, sizeof(r->conf))), &err);
+	memcpy(s.ticket_key, ticket_key, sizeof(ticket_key));
 	s.peer_count = count;
 	if (!s.conf || !link_open(&s.life, life, ROLE_AUTH, ROLE_SUPERVISOR, 0, &err) ||
 	    !pulse_open(&s.pulse, pulse, eventfd(0, EFD_NONBLOCK), &err))
@@ -253,6 +259,8 @@ struct told {
 	uint32_t delay;
 	bool known, held;
 	uint64_t tag;
+	size_t ticket_n;
+	uint8_t ticket[TICKET_SIZE];
 	char login[ADDRESS_MAX + 1], reason[65], text[SASL_MAX + 1];
 };
 
@@ -272,6 +280,9 @@ static inline struct told edge_hear(struct rig *r, unsigned edge)
 	t.known = m.known_device;
 	t.held = m.held;
 	t.tag = m.tag;
+	t.ticket_n = m.ticket.n;
+	if (m.ticket.n)
+		memcpy(t.ticket, m.ticket.p, m.ticket.n);
 	snprintf(t.login, sizeof(t.login), "%.*s", SPAN_ARG(m.login));
 	snprintf(t.reason, sizeof(t.reason), "%.*s", SPAN_ARG(m.reason));
 	snprintf(t.text, sizeof(t.text), "%.*s", SPAN_ARG(m.text));

@@ -435,32 +435,78 @@ static void a_password_set_while_scram_is_named_has_keys(void **state)
 
 /* ---- other mechanisms and sources ---------------------------------------------------------------- */
 
-static void who_the_kernel_vouches_for_needs_no_password(void **state)
+/* What TLS has verified has to be over TLS, and nothing else makes up for a password. */
+static void only_a_certificate_over_tls_is_as_good_as_a_password(void **state)
 {
 	struct rig *r = *state;
 	struct msg_AUTH m = {
-		.ask = ++r->asks,
 		.mechanism = SASL_EXTERNAL,
 		.service = SERVICE_SUBMISSION,
-		.flags = AUTH_LOCAL,
 		.peer = { addr_v4(127, 0, 0, 1), 0 },
-		.user = SPAN("www-data"),
+		.user = SPAN("alice"),
 	};
+
+	r->conf.mechanisms |= 1u << SASL_EXTERNAL;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	for (m.flags = 0; m.flags < 8; m.flags++) {
+		m.ask = ++r->asks;
+		msg_AUTH_pack(&m, link_begin(r->edges[0]));
+		edge_send(r->edges[0]);
+		expect_number("flags", edge_hear(r, 0).result,
+			      m.flags & AUTH_TLS ? AUTHED_YES : AUTHED_NO);
+	}
+}
+
+/* ---- tickets --------------------------------------------------------------------------------- */
+
+static enum ticket_says ticket_says(const struct told *t, unsigned edge,
+				    enum ticket_purpose purpose, ms_t later)
+{
+	const struct ticket its = { purpose, edge, span_str(t->login) };
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+	return ticket_check(ticket_key, &its, (ms_t)now.tv_sec * 1000 + later,
+			    span_of(t->ticket, t->ticket_n));
+}
+
+static struct told log_in_to(struct rig *r, unsigned edge, const char *secret,
+			     enum service service)
+{
+	const struct login l = { "Alice", secret, addr_v4(192, 0, 2, 1), 1 };
+
+	edge_ask_for(r, edge, &l, service);
+	return edge_hear(r, edge);
+}
+
+static void who_is_let_in_gets_a_ticket_for_what_they_came_for(void **state)
+{
+	struct rig *r = *state;
 	struct told t;
 
+	rig_put(r, ALICE, "right");
 	rig_start(r);
-	msg_AUTH_pack(&m, link_begin(r->edges[0]));
-	edge_send(r->edges[0]);
-	t = edge_hear(r, 0);
+	t = log_in_to(r, 1, "right", SERVICE_POP3);
 	assert_int_equal(t.result, AUTHED_YES);
-	assert_string_equal(t.login, "www-data@example.test");
-	/* with a password as well it is nothing that an edge would say */
-	m.ask = ++r->asks;
-	m.mechanism = SASL_PLAIN;
-	msg_AUTH_pack(&m, link_begin(r->edges[1]));
-	edge_send(r->edges[1]);
-	assert_int_equal(link_recv_wait(r->edges[1], PATIENCE, &(struct frame){ 0 }, &err),
-			 LINK_CLOSED);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAILBOX, 0), TICKET_GOOD);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAILBOX, TICKET_FOR_LOGIN + 2000),
+			 TICKET_LATE);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAIL, 0), TICKET_FORGED);
+	assert_int_equal(ticket_says(&t, 0, TICKET_MAILBOX, 0), TICKET_FORGED);
+	t = log_in_to(r, 1, "right", SERVICE_SUBMISSION);
+	assert_int_equal(t.result, AUTHED_YES);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAIL, TICKET_FOR_LOGIN + 2000),
+			 TICKET_GOOD);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAIL, TICKET_FOR_SESSION + 2000),
+			 TICKET_LATE);
+	assert_int_equal(ticket_says(&t, 1, TICKET_MAILBOX, 0), TICKET_FORGED);
+	t = log_in_to(r, 1, "right", SERVICE_IMAP);
+	assert_int_equal(t.result, AUTHED_YES);
+	assert_int_equal(t.ticket_n, 0);
+	t = log_in_to(r, 1, "wrong", SERVICE_POP3);
+	assert_int_equal(t.result, AUTHED_NO);
+	assert_int_equal(t.ticket_n, 0);
 }
 
 static void write_file(const char *path, const char *text)
@@ -642,7 +688,8 @@ int main(void)
 		TEST(no_secret_is_in_any_file),
 		TEST(an_unknown_user_of_scram_gets_a_challenge_that_is_always_the_same),
 		TEST(a_password_set_while_scram_is_named_has_keys),
-		TEST(who_the_kernel_vouches_for_needs_no_password),
+		TEST(only_a_certificate_over_tls_is_as_good_as_a_password),
+		TEST(who_is_let_in_gets_a_ticket_for_what_they_came_for),
 		TEST(a_passwd_file_is_read_and_read_again_when_it_has_changed),
 		TEST(a_reload_is_in_force_for_the_next_attempt),
 		TEST(unknown_wrong_and_disabled_take_the_same_time),

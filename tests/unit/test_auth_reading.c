@@ -153,6 +153,11 @@ static void the_mailbox_server_is_asked_and_its_word_holds(void **state)
 	t = judged(r, 0, asked(r, 0, &l), JUDGED_YES);
 	assert_int_equal(t.result, AUTHED_YES);
 	assert_string_equal(t.login, "bob@example.test");
+	/* that is what an edge says: no reason to vouch for it */
+	edge_ask_for(r, 0, &l, SERVICE_POP3);
+	t = judged(r, 0, edge_hear(r, 0).ask, JUDGED_YES);
+	assert_int_equal(t.result, AUTHED_YES);
+	assert_int_equal(t.ticket_n, 0);
 	/* each time: who lets in is who is logged in to */
 	assert_int_equal(judged(r, 0, asked(r, 0, &l), JUDGED_YES).result, AUTHED_YES);
 	l.secret = "not his";

@@ -362,12 +362,21 @@ static void send_frame(struct rig *r)
 	assert_true(link_send(r->edge, NULL, 0));
 }
 
-static void ask_box(struct rig *r, uint64_t ask, const char *login)
+static void ask_box_with(struct rig *r, uint64_t ask, const char *login,
+			 struct span ticket)
 {
-	struct msg_BOX_OPEN m = { .ask = ask, .login = span_str(login) };
+	struct msg_BOX_OPEN m = { .ask = ask, .login = span_str(login), .ticket = ticket };
 
 	msg_BOX_OPEN_pack(&m, link_begin(r->edge));
 	send_frame(r);
+}
+
+static void ask_box(struct rig *r, uint64_t ask, const char *login)
+{
+	struct made_ticket t = ticket_for(TICKET_MAILBOX, EDGE, span_str(login),
+					  MS_MINUTE);
+
+	ask_box_with(r, ask, login, span_of(t.mem, sizeof(t.mem)));
 }
 
 static enum box_result box_is(struct rig *r, uint64_t ask, struct msg_BOX_IS *m,
@@ -579,6 +588,87 @@ static void an_edge_that_reads_beyond_its_box_is_cut_off(void **state)
 	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_CLOSED);
 }
 
+static void expect_cut_off(struct rig *r)
+{
+	struct frame f;
+
+	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_CLOSED);
+	assert_true(pulse_counted_record(r->pulse, LOG_LINK_BROKEN) == 1);
+}
+
+static void an_edge_without_a_ticket_gets_no_box_and_is_cut_off(void **state)
+{
+	struct rig *r = *state;
+
+	ask_box_with(r, 1, "u@here.example", SPAN_NONE);
+	expect_cut_off(r);
+}
+
+static void a_ticket_for_another_user_opens_no_box(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAILBOX, EDGE, SPAN("v@here.example"),
+					  MS_MINUTE);
+
+	ask_box_with(*state, 1, "u@here.example", span_of(t.mem, sizeof(t.mem)));
+	expect_cut_off(*state);
+}
+
+static void a_ticket_for_mail_opens_no_box(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAIL, EDGE, SPAN("u@here.example"),
+					  MS_MINUTE);
+
+	ask_box_with(*state, 1, "u@here.example", span_of(t.mem, sizeof(t.mem)));
+	expect_cut_off(*state);
+}
+
+static void a_ticket_of_another_edge_opens_no_box(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAILBOX, EDGE + 1,
+					  SPAN("u@here.example"), MS_MINUTE);
+
+	ask_box_with(*state, 1, "u@here.example", span_of(t.mem, sizeof(t.mem)));
+	expect_cut_off(*state);
+}
+
+/* The edge may have waited for a store; it has not lied. */
+static void who_comes_too_late_is_told_and_not_cut_off(void **state)
+{
+	struct rig *r = *state;
+	struct made_ticket t = ticket_for(TICKET_MAILBOX, EDGE, SPAN("u@here.example"), 0);
+	struct msg_BOX_IS m;
+
+	ask_box_with(r, 1, "u@here.example", span_of(t.mem, sizeof(t.mem)));
+	assert_int_equal(box_is(r, 1, &m, NULL), BOX_FAILED);
+	assert_int_equal(m.ticket.n, 0);
+	assert_int_equal(open_box(r, 2, "u@here.example", &m), BOX_OPEN_OK);
+}
+
+/* Long after the login, of another store: with what the first one gave. */
+static void who_has_a_box_open_may_open_it_again_and_no_other(void **state)
+{
+	struct rig *r = *state;
+	const struct ticket its = { TICKET_MAILBOX, EDGE, SPAN("U@here.example") };
+	uint8_t ticket[TICKET_SIZE];
+	struct msg_BOX_IS m;
+	struct timespec now;
+
+	assert_int_equal(open_box(r, 1, "U@here.example", &m), BOX_OPEN_OK);
+	assert_int_equal(m.ticket.n, TICKET_SIZE);
+	memcpy(ticket, m.ticket.p, TICKET_SIZE);
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+	assert_int_equal(ticket_check(ticket_key, &its,
+				      (ms_t)now.tv_sec * 1000 + 2 * TICKET_FOR_LOGIN,
+				      span_of(ticket, TICKET_SIZE)),
+			 TICKET_GOOD);
+	kill_store(r);
+	start_store(r);
+	ask_box_with(r, 1, "U@here.example", span_of(ticket, TICKET_SIZE));
+	assert_int_equal(box_is(r, 1, &m, NULL), BOX_OPEN_OK);
+	ask_box_with(r, 2, "v@here.example", span_of(ticket, TICKET_SIZE));
+	expect_cut_off(r);
+}
+
 static void without_a_port_for_pop3_no_edge_gets_a_box(void **state)
 {
 	struct rig *r = *state;
@@ -635,6 +725,20 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(an_edge_that_reads_beyond_its_box_is_cut_off,
 						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_edge_without_a_ticket_gets_no_box_and_is_cut_off, set_up_pop3,
+			tear_down),
+		cmocka_unit_test_setup_teardown(a_ticket_for_another_user_opens_no_box,
+						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(a_ticket_for_mail_opens_no_box,
+						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(a_ticket_of_another_edge_opens_no_box,
+						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(who_comes_too_late_is_told_and_not_cut_off,
+						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_has_a_box_open_may_open_it_again_and_no_other, set_up_pop3,
+			tear_down),
 		cmocka_unit_test_setup_teardown(without_a_port_for_pop3_no_edge_gets_a_box,
 						set_up, tear_down),
 	};

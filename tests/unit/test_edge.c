@@ -25,6 +25,7 @@
 #include "guard/code.h"
 #include "guard/guard.h"
 #include "guard/snapshot.h"
+#include "spec/box.h"
 
 #define PATIENCE 20000 /* ms: for a busy machine */
 
@@ -1286,10 +1287,17 @@ static uint64_t expect_auth(struct link *auth, struct msg_AUTH *m, struct frame 
 	return m->ask;
 }
 
+/* The edge cannot tell a good one from another. */
+#define TICKET "0123456789012345678901234567890123456789"
+_Static_assert(sizeof(TICKET) == TICKET_SIZE + 1, "as long as one");
+
 static void answer_auth(struct link *auth, uint64_t ask, enum authed result,
 			struct span login)
 {
 	struct msg_AUTHED m = { .ask = ask, .result = (uint8_t)result, .login = login };
+
+	if (result == AUTHED_YES)
+		m.ticket = SPAN(TICKET);
 
 	m.event = result == AUTHED_YES ? EV_AUTH_OK : EV_AUTH_FAILED;
 	msg_AUTHED_pack(&m, link_begin(auth));
@@ -1298,6 +1306,7 @@ static void answer_auth(struct link *auth, uint64_t ask, enum authed result,
 
 static void what_auth_says_of_a_login_is_told(void **state)
 {
+	struct msg_SUBMIT submitted;
 	struct msg_MAY_SEND may;
 	struct msg_AUTH m;
 	struct frame f;
@@ -1335,6 +1344,16 @@ static void what_auth_says_of_a_login_is_told(void **state)
 	expect_span("address", may.address, SPAN("info@example.test"));
 	answer_verify(&r, may.ask, VERDICT_NO);
 	hear(fd, 1, "553 5.7.1");
+	say(fd, SPAN("MAIL FROM:<alice@example.test>\r\n"));
+	hear(fd, 1, "250");
+	say(fd, SPAN("RCPT TO:<alice@example.test>\r\nDATA\r\n"));
+	hear(fd, 2, "354");
+	say(fd, SPAN("From: <alice@example.test>\r\n\r\nhello\r\n.\r\n"));
+	submitted = expect_submit(&r);
+	expect_span("login", submitted.login, SPAN("alice@example.test"));
+	expect_span("ticket", submitted.ticket, SPAN(TICKET));
+	answer_submit(&r, &submitted, SUBMITTED_OK);
+	hear(fd, 1, "250");
 	quit(fd);
 	link_close(&auth);
 	close_rig(&r);
@@ -1646,6 +1665,136 @@ static void a_refusal_at_connect_is_said_in_imap(void **state)
 	close_reading(&g);
 }
 
+/* ---- POP3 from our own Maildirs ----------------------------------------------------------------- */
+
+/* Auth lets alice in, with this ticket. */
+static int let_in_to_pop3(struct rig *r, struct link **auth, struct span ticket)
+{
+	struct msg_AUTHED yes = { .result = AUTHED_YES,
+				  .event = EV_AUTH_OK,
+				  .login = SPAN("Alice@example.test"),
+				  .ticket = ticket };
+	struct msg_AUTH m;
+	struct frame f;
+	int fd;
+
+	memset(r, 0, sizeof(*r));
+	init_conf(r);
+	r->conf.listeners[0].service = SERVICE_POP3;
+	r->conf.listeners[0].auth = true;
+	r->conf.mechanisms = r->conf.mailbox_mechanisms = 1u << SASL_PLAIN;
+	open_started(r);
+	publish(r);
+	*auth = meet_auth(r);
+	fd = call(r);
+	hear_line(fd, "+OK");
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	yes.ask = expect_auth(*auth, &m, &f);
+	assert_int_equal(m.service, SERVICE_POP3);
+	msg_AUTHED_pack(&yes, link_begin(*auth));
+	assert_true(link_send(*auth, NULL, 0));
+	return fd;
+}
+
+static uint64_t expect_box(struct rig *r, struct span ticket)
+{
+	struct msg_BOX_OPEN m;
+	struct frame f;
+
+	expect_frame(r->store, MSG_BOX_OPEN, &f);
+	assert_true(msg_BOX_OPEN_unpack(f.bytes, &m));
+	expect_span("login", m.login, SPAN("Alice@example.test"));
+	expect_span("ticket", m.ticket, ticket);
+	return m.ask;
+}
+
+static void answer_box(struct rig *r, uint64_t ask, enum box_result how,
+		       struct span ticket)
+{
+	const struct box_item one = { .size = 10, .uid_n = 1, .uid = "a" };
+	int fd = memfd_of(span_of(&one, sizeof(one)));
+	struct msg_BOX_IS m = { .ask = ask, .result = (uint8_t)how, .ticket = ticket };
+
+	if (how == BOX_OPEN_OK) {
+		m.count = 1;
+		m.bytes = one.size;
+	}
+	msg_BOX_IS_pack(&m, link_begin(r->store));
+	assert_true(link_send(r->store, &fd, how == BOX_OPEN_OK));
+	close(fd);
+}
+
+#define TICKET_AGAIN "abcdefghijabcdefghijabcdefghijabcdefghij"
+_Static_assert(sizeof(TICKET_AGAIN) == TICKET_SIZE + 1, "as long as one");
+
+static void a_mailbox_is_opened_with_the_ticket_and_again_with_the_stores(void **state)
+{
+	struct msg_BOX_READ read_it;
+	struct link *auth;
+	struct frame f;
+	struct rig r;
+	int fd = let_in_to_pop3(&r, &auth, SPAN(TICKET));
+
+	(void)state;
+	answer_box(&r, expect_box(&r, SPAN(TICKET)), BOX_OPEN_OK, SPAN(TICKET_AGAIN));
+	hear_line(fd, "+OK");
+	link_close(&r.store);
+	replace_store(&r);
+	say(fd, SPAN("RETR 1\r\n"));
+	answer_box(&r, expect_box(&r, SPAN(TICKET_AGAIN)), BOX_OPEN_OK,
+		   SPAN(TICKET_AGAIN));
+	expect_frame(r.store, MSG_BOX_READ, &f);
+	assert_true(msg_BOX_READ_unpack(f.bytes, &read_it));
+	assert_int_equal(read_it.number, 0);
+	close(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
+static void a_ticket_that_is_late_is_a_failure_for_now(void **state)
+{
+	struct link *auth;
+	struct rig r;
+	int fd = let_in_to_pop3(&r, &auth, SPAN(TICKET));
+
+	(void)state;
+	answer_box(&r, expect_box(&r, SPAN(TICKET)), BOX_FAILED, SPAN_NONE);
+	hear_line(fd, "-ERR [SYS/TEMP]");
+	close(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
+/* The store would take us for a liar. */
+static void without_a_ticket_the_store_is_not_asked(void **state)
+{
+	struct msg_AUTHED yes = { .result = AUTHED_YES,
+				  .event = EV_AUTH_OK,
+				  .login = SPAN("alice@example.test") };
+	struct msg_AUTH m;
+	struct link *auth;
+	struct frame f;
+	struct rig r;
+	int fd = let_in_to_pop3(&r, &auth, SPAN_NONE);
+
+	(void)state;
+	hear_line(fd, "-ERR [SYS/TEMP]");
+	assert_int_equal(link_recv(r.store, &f, &(struct err){ 0 }), LINK_MORE);
+	close(fd);
+	link_close(&auth);
+	close_rig(&r);
+	auth = open_rig_with_auth(&r);
+	fd = call_and_greet(&r);
+	say(fd, SPAN("AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"));
+	yes.ask = expect_auth(auth, &m, &f);
+	msg_AUTHED_pack(&yes, link_begin(auth));
+	assert_true(link_send(auth, NULL, 0));
+	hear(fd, 1, "454 4.7.0");
+	quit(fd);
+	link_close(&auth);
+	close_rig(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1683,6 +1832,10 @@ int main(void)
 		cmocka_unit_test(what_auth_says_of_a_login_is_told),
 		cmocka_unit_test(who_leaves_in_the_middle_of_a_login_is_forgotten),
 		cmocka_unit_test(who_breaks_an_exchange_off_is_forgotten_too),
+		cmocka_unit_test(
+			a_mailbox_is_opened_with_the_ticket_and_again_with_the_stores),
+		cmocka_unit_test(a_ticket_that_is_late_is_a_failure_for_now),
+		cmocka_unit_test(without_a_ticket_the_store_is_not_asked),
 		cmocka_unit_test(when_auth_dies_who_waits_hears_later),
 		cmocka_unit_test(who_logs_in_to_imap_talks_with_the_mailbox_server),
 		cmocka_unit_test(a_login_that_the_mailbox_server_refuses_counts_no_more),

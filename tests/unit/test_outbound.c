@@ -45,6 +45,9 @@ struct mail_in {
 	const char *body;
 	const char *envid;
 	int64_t wall;
+	const char *login;		  /* NULL: LOGIN, of who has logged in */
+	const struct made_ticket *ticket; /* NULL: a good one */
+	bool no_ticket;
 };
 
 static uint64_t send_in(struct rig *r, const struct mail_in *in)
@@ -53,6 +56,7 @@ static uint64_t send_in(struct rig *r, const struct mail_in *in)
 	struct span left = span_str(in->rcpts);
 	BUF(list, 40000);
 	uint64_t id = id_next(&r->ids, 1700000000000);
+	struct made_ticket ticket = ticket_for(TICKET_MAIL, EDGE, SPAN(LOGIN), MS_MINUTE);
 	struct msg_SUBMIT m = {
 		.id = id,
 		.nonce = id + 1,
@@ -60,7 +64,11 @@ static uint64_t send_in(struct rig *r, const struct mail_in *in)
 		.size = strlen(body),
 		.wall = in->wall,
 		.helo = SPAN("pc.example"),
-		.login = in->flags & MAIL_AUTH ? SPAN(LOGIN) : SPAN_NONE,
+		.login = in->login		 ? span_str(in->login)
+			 : in->flags & MAIL_AUTH ? SPAN(LOGIN)
+						 : SPAN_NONE,
+		.ticket = span_of(in->ticket ? in->ticket->mem : ticket.mem,
+				  in->no_ticket ? 0 : TICKET_SIZE),
 		.sender = span_str(in->sender),
 		.envid = span_str(in->envid ? in->envid : ""),
 		.body = span_str(body),
@@ -241,6 +249,102 @@ static void without_a_port_for_logins_nobody_relays(void **state)
 	again(r);
 	id = send_in(r, &in);
 	assert_int_equal(answer_for(r, id), SUBMITTED_FAILED);
+}
+
+/* ---- in whose name ------------------------------------------------------------------ */
+
+/* An edge in a stranger's hands is cut off, and the store serves on. */
+static void claims(struct rig *r, struct mail_in *in)
+{
+	struct frame f;
+
+	in->sender = LOGIN;
+	in->rcpts = "x@far.example";
+	in->flags = MAIL_AUTH;
+	(void)send_in(r, in);
+	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_CLOSED);
+	do_command(r, "queue list");
+	assert_int_equal(r->row_count, 0);
+	assert_true(pulse_counted_record(r->pulse, LOG_LINK_BROKEN) == 1);
+}
+
+static void an_edge_cannot_send_in_the_name_of_who_did_not_log_in(void **state)
+{
+	claims(*state, &(struct mail_in){ .no_ticket = true });
+}
+
+static void an_edge_cannot_send_in_another_name_than_was_vouched_for(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAIL, EDGE, SPAN("bob@here.example"),
+					  MS_MINUTE);
+
+	claims(*state, &(struct mail_in){ .ticket = &t });
+}
+
+static void an_edge_cannot_send_for_who_came_to_read(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAILBOX, EDGE, SPAN(LOGIN), MS_MINUTE);
+
+	claims(*state, &(struct mail_in){ .ticket = &t });
+}
+
+static void an_edge_cannot_send_for_who_logged_in_to_another(void **state)
+{
+	struct made_ticket t = ticket_for(TICKET_MAIL, EDGE + 1, SPAN(LOGIN), MS_MINUTE);
+
+	claims(*state, &(struct mail_in){ .ticket = &t });
+}
+
+static const struct program {
+	const char *login;
+	enum submitted result;
+} programs[] = {
+	{ "www-data@mx.here.example", SUBMITTED_OK },
+	{ "uid1234@mx.here.example", SUBMITTED_OK },
+	{ "www-data@MX.here.example", SUBMITTED_OK },
+	{ LOGIN, SUBMITTED_FAILED },
+	{ "www-data@here.example", SUBMITTED_FAILED },
+	{ "alice@mx.here.example", SUBMITTED_FAILED },
+	{ "uid@mx.here.example", SUBMITTED_FAILED },
+	{ "uid1a@mx.here.example", SUBMITTED_FAILED },
+	{ "www-data", SUBMITTED_FAILED },
+};
+
+static void a_program_of_this_machine_is_never_an_account(void **state)
+{
+	struct rig *r = *state;
+
+	r->conf.listeners[1].service = SERVICE_SUBMISSION;
+	snprintf(r->conf.listeners[1].path, sizeof(r->conf.listeners[1].path), "/run/x");
+	r->conf.listener_count = 2;
+	r->conf.local_user_count = 1;
+	r->conf.local_users[0].uid = 33;
+	snprintf(r->conf.local_users[0].name, sizeof(r->conf.local_users[0].name),
+		 "www-data");
+	again(r);
+	for (size_t i = 0; i < COUNT_OF(programs); i++) {
+		uint64_t id = send_in(r,
+				      &(struct mail_in){ .sender = LOGIN,
+							 .rcpts = "bob@here.example",
+							 .flags = MAIL_AUTH | MAIL_LOCAL,
+							 .login = programs[i].login });
+
+		expect_number(programs[i].login, answer_for(r, id), programs[i].result);
+	}
+}
+
+static void a_session_that_lasted_too_long_has_to_log_in_again(void **state)
+{
+	struct made_ticket late = ticket_for(TICKET_MAIL, EDGE, SPAN(LOGIN), 0);
+	struct mail_in in = { .sender = LOGIN,
+			      .rcpts = "bob@here.example",
+			      .flags = MAIL_AUTH,
+			      .ticket = &late };
+	struct rig *r = *state;
+	uint64_t id = send_in(r, &in);
+
+	assert_int_equal(answer_for(r, id), SUBMITTED_FAILED);
+	sent(r, LOGIN, "bob@here.example", MAIL_AUTH, NULL);
 }
 
 static void what_waits_goes_elsewhere_after_a_reload(void **state)
@@ -812,6 +916,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(mail_goes_where_the_configuration_says),
 		WITH(without_a_port_for_logins_nobody_relays),
+		WITH(an_edge_cannot_send_in_the_name_of_who_did_not_log_in),
+		WITH(an_edge_cannot_send_in_another_name_than_was_vouched_for),
+		WITH(an_edge_cannot_send_for_who_came_to_read),
+		WITH(an_edge_cannot_send_for_who_logged_in_to_another),
+		WITH(a_program_of_this_machine_is_never_an_account),
+		WITH(a_session_that_lasted_too_long_has_to_log_in_again),
 		WITH(what_waits_goes_elsewhere_after_a_reload),
 		WITH(what_was_held_over_a_restart_is_found_when_it_is_released),
 		WITH(what_an_alias_forwards_gets_a_sender_that_comes_back),
