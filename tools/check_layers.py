@@ -37,7 +37,6 @@ LIBRARIES = [
     (r"openssl/", {"io"}),
     (r"sqlite3\w*\.h", {"db"}),
     (r"seccomp\.h|linux/(seccomp|landlock|filter|audit)\.h", {"link"}),
-    (r"systemd/", {"link"}),
     (r"sodium\.h|sodium/|crypt\.h|gsasl\.h|idn2\.h", {"crypt"}),
     (r"libconfig\.h", {"app"}),
     (r"jansson\.h", {"cli", "watch", "crypt"}),

@@ -102,7 +102,7 @@ install_packages() {
 build_packages='
 	gcc libc6-dev meson ninja-build pkg-config
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
-	libseccomp-dev libcurl4-openssl-dev libsystemd-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
+	libseccomp-dev libcurl4-openssl-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
 # Behind us in the demo, which runs it with a configuration of its own.
 demo_packages='dovecot-imapd'

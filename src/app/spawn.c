@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -19,7 +20,8 @@
 #define EXIT_CANNOT_RUN 126
 
 /* Root may go below zero; who is not stays at what all have. */
-#define URGENT_NICE (-5)
+#define URGENT_NICE	 (-5)
+#define URGENT_NICE_TEXT "-5"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -105,11 +107,33 @@ static bool arrange_fds(int link, bool quiet)
 	return link < 0 || dup2(link, LINK_FD) == LINK_FD;
 }
 
+/*
+ * Where there are no control groups for it, Linux gives each session (setsid) its share of
+ * the processors, and niceness counts only within one (sched(7), "The autogroup feature").
+ * Among the edges, which take all that their session gets, somebody urgent would have to
+ * wait until it is that session's turn; one of its own is owed its share whenever there is
+ * something to do.
+ */
+static void hasten(void)
+{
+	int fd;
+
+	(void)setpriority(PRIO_PROCESS, 0, URGENT_NICE);
+	if (setsid() < 0)
+		return;
+	fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* the session's niceness; for root only, too */
+	(void)!write(fd, URGENT_NICE_TEXT, strlen(URGENT_NICE_TEXT));
+	close(fd);
+}
+
 /* In the child, which has one thread and may do as it likes. */
 static NORETURN void become(const struct spawn *what)
 {
 	if (what->urgent)
-		(void)setpriority(PRIO_PROCESS, 0, URGENT_NICE);
+		hasten();
 	reset_signals();
 	clean_environment();
 	(void)syscall(SYS_close_range, LINK_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);

@@ -1,12 +1,13 @@
 #include "fetch/web.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "fetch/libcurl.h"
 
 /* All fields of one answer together; each is held in memory until it is done. */
 #define HEADER_MAX 16384
@@ -30,6 +31,7 @@ struct web_socket {
 
 struct web {
 	struct loop *loop;
+	struct libcurl curl;
 	CURLM *multi;
 	struct timer timer;
 	uint8_t *authorities;
@@ -38,7 +40,7 @@ struct web {
 };
 
 /* ---- the authorities ------------------------------------------------------------- */
-static const char *system_file(void)
+static const char *system_file(const struct web *w)
 {
 	static const char *const usual[] = {
 		"/etc/ssl/certs/ca-certificates.crt", /* Debian and its like */
@@ -46,7 +48,7 @@ static const char *system_file(void)
 		"/etc/ssl/ca-bundle.pem",	      /* SUSE */
 		"/etc/ssl/cert.pem",		      /* Alpine */
 	};
-	const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+	const curl_version_info_data *v = w->curl.version_info(CURLVERSION_NOW);
 
 	if (v->age >= CURLVERSION_SEVENTH && v->cainfo && access(v->cainfo, R_OK) == 0)
 		return v->cainfo;
@@ -79,7 +81,7 @@ static bool read_authorities(struct web *w, const char *path, struct err *err)
 	bool good;
 
 	if (!*path)
-		path = system_file();
+		path = system_file(w);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, "fetch.ca-file: %s: %s", path, strerror(errno));
@@ -101,7 +103,7 @@ static void act(struct web *w, curl_socket_t fd, int what)
 {
 	int running;
 
-	(void)curl_multi_socket_action(w->multi, fd, what, &running);
+	(void)w->curl.multi_socket_action(w->multi, fd, what, &running);
 	look_who_is_done(w);
 }
 
@@ -143,7 +145,7 @@ static int new_socket(struct web *w, curl_socket_t fd, unsigned mask)
 	if (!watch_start(w->loop, &s->watch, fd, mask, on_ready, s))
 		return -1;
 	s->used = true;
-	return curl_multi_assign(w->multi, fd, s) == CURLM_OK ? 0 : -1;
+	return w->curl.multi_assign(w->multi, fd, s) == CURLM_OK ? 0 : -1;
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
@@ -200,6 +202,7 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
 /* "+id.example.org:443:192.0.2.7,[2001:db8::7]": for a minute, and only these. */
 static bool set_addresses(struct web_get *g, const struct web_request *r)
 {
+	const struct libcurl *c = &g->web->curl;
 	uint8_t mem[1024];
 	struct buf b;
 	struct curl_slist *list;
@@ -220,13 +223,13 @@ static bool set_addresses(struct web_get *g, const struct web_request *r)
 	if (b.full || r->address_count == 0)
 		return false;
 	mem[b.len] = '\0';
-	list = curl_slist_append(NULL, (const char *)mem);
+	list = c->slist_append(NULL, (const char *)mem);
 	g->resolve = list;
-	return list && curl_easy_setopt(g->easy, CURLOPT_RESOLVE, list) == CURLE_OK;
+	return list && c->easy_setopt(g->easy, CURLOPT_RESOLVE, list) == CURLE_OK;
 }
 
 /* As NUL-terminated text; libcurl copies it. */
-static bool set_text(CURL *easy, CURLoption option, struct span text)
+static bool set_text(struct web_get *g, CURLoption option, struct span text)
 {
 	char mem[USER_MAX + SECRET_MAX + 1];
 	bool good = text.n < sizeof(mem) && span_find(text, '\0') == text.n;
@@ -234,7 +237,7 @@ static bool set_text(CURL *easy, CURLoption option, struct span text)
 	if (good) {
 		memcpy(mem, text.p, text.n);
 		mem[text.n] = '\0';
-		good = curl_easy_setopt(easy, option, mem) == CURLE_OK;
+		good = g->web->curl.easy_setopt(g->easy, option, mem) == CURLE_OK;
 	}
 	explicit_bzero(mem, sizeof(mem));
 	return good;
@@ -242,26 +245,26 @@ static bool set_text(CURL *easy, CURLoption option, struct span text)
 
 static bool set_form(struct web_get *g, const struct web_request *r)
 {
+	const struct libcurl *c = &g->web->curl;
 	struct curl_slist *list;
 
 	if (r->form.n) {
-		list = curl_slist_append(NULL, FORM_TYPE);
+		list = c->slist_append(NULL, FORM_TYPE);
 		if (!list)
 			return false;
 		g->fields = list;
-		list = curl_slist_append(list, "Accept: application/json");
+		list = c->slist_append(list, "Accept: application/json");
 		if (!list ||
-		    curl_easy_setopt(g->easy, CURLOPT_POSTFIELDSIZE, (long)r->form.n) !=
+		    c->easy_setopt(g->easy, CURLOPT_POSTFIELDSIZE, (long)r->form.n) !=
 			    CURLE_OK ||
-		    curl_easy_setopt(g->easy, CURLOPT_COPYPOSTFIELDS, r->form.p) !=
-			    CURLE_OK ||
-		    curl_easy_setopt(g->easy, CURLOPT_HTTPHEADER, list) != CURLE_OK)
+		    c->easy_setopt(g->easy, CURLOPT_COPYPOSTFIELDS, r->form.p) != CURLE_OK ||
+		    c->easy_setopt(g->easy, CURLOPT_HTTPHEADER, list) != CURLE_OK)
 			return false;
 	}
-	return !r->user.n || (curl_easy_setopt(g->easy, CURLOPT_HTTPAUTH,
-					       (long)CURLAUTH_BASIC) == CURLE_OK &&
-			      set_text(g->easy, CURLOPT_USERNAME, r->user) &&
-			      set_text(g->easy, CURLOPT_PASSWORD, r->secret));
+	return !r->user.n || (c->easy_setopt(g->easy, CURLOPT_HTTPAUTH,
+					     (long)CURLAUTH_BASIC) == CURLE_OK &&
+			      set_text(g, CURLOPT_USERNAME, r->user) &&
+			      set_text(g, CURLOPT_PASSWORD, r->secret));
 }
 
 /* clang-format off */
@@ -295,17 +298,20 @@ static const struct {
 };
 /* clang-format on */
 
-static bool set_rules(CURL *easy)
+static bool set_rules(struct web_get *g)
 {
+	const struct libcurl *c = &g->web->curl;
+
 	for (size_t i = 0; i < COUNT_OF(numbers); i++)
-		if (curl_easy_setopt(easy, numbers[i].option, numbers[i].value) != CURLE_OK)
+		if (c->easy_setopt(g->easy, numbers[i].option, numbers[i].value) !=
+		    CURLE_OK)
 			return false;
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
-		if (curl_easy_setopt(easy, texts[i].option, texts[i].value) != CURLE_OK)
+		if (c->easy_setopt(g->easy, texts[i].option, texts[i].value) != CURLE_OK)
 			return false;
 	/* no authorities but those that were read */
-	return curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+	return c->easy_setopt(g->easy, CURLOPT_CAINFO, NULL) == CURLE_OK &&
+	       c->easy_setopt(g->easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
 }
 
 static bool set_up(struct web *w, struct web_get *g, const struct web_request *r)
@@ -314,29 +320,30 @@ static bool set_up(struct web *w, struct web_get *g, const struct web_request *r
 				.len = w->authorities_n,
 				.flags = CURL_BLOB_NOCOPY };
 	long connect = (long)(r->within < CONNECT_WITHIN ? r->within : CONNECT_WITHIN);
+	const struct libcurl *c = &w->curl;
 	CURL *e = g->easy;
 
-	return set_rules(e) && set_addresses(g, r) && set_form(g, r) &&
-	       curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->within) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_ERRORBUFFER, g->error) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_WRITEDATA, g) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_HEADERDATA, g) == CURLE_OK &&
-	       curl_easy_setopt(e, CURLOPT_PRIVATE, g) == CURLE_OK;
+	return set_rules(g) && set_addresses(g, r) && set_form(g, r) &&
+	       c->easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->within) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_ERRORBUFFER, g->error) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_WRITEDATA, g) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_HEADERDATA, g) == CURLE_OK &&
+	       c->easy_setopt(e, CURLOPT_PRIVATE, g) == CURLE_OK;
 }
 
 static void release(struct web *w, CURL *easy, void *resolve, void *fields)
 {
 	if (easy) {
-		(void)curl_multi_remove_handle(w->multi, easy);
-		curl_easy_cleanup(easy);
+		(void)w->curl.multi_remove_handle(w->multi, easy);
+		w->curl.easy_cleanup(easy);
 	}
-	curl_slist_free_all(resolve);
-	curl_slist_free_all(fields);
+	w->curl.slist_free_all(resolve);
+	w->curl.slist_free_all(fields);
 }
 
 static void drop(struct web_get *g)
@@ -356,9 +363,9 @@ bool web_begin(struct web *w, struct web_get *g, const struct web_request *r,
 	g->on_done = on_done;
 	g->arg = arg;
 	buf_init(&g->body, g->mem, sizeof(g->mem));
-	g->easy = curl_easy_init();
+	g->easy = w->curl.easy_init();
 	if (g->easy && set_up(w, g, r) &&
-	    curl_multi_add_handle(w->multi, g->easy) == CURLM_OK)
+	    w->curl.multi_add_handle(w->multi, g->easy) == CURLM_OK)
 		return true;
 	drop(g);
 	return false;
@@ -372,22 +379,22 @@ void web_cancel(struct web_get *g)
 }
 
 /* ---- the answer ------------------------------------------------------------------ */
-static struct span field_of(CURL *easy, const char *name)
+static struct span field_of(const struct web *w, CURL *easy, const char *name)
 {
 	struct curl_header *h;
 
-	if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+	if (w->curl.easy_header(easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
 		return SPAN_NONE;
 	return span_str(h->value);
 }
 
-static const char *why_not(const struct web_get *g, CURLcode code, long status,
-			   char words[64])
+static const char *why_not(const struct web *w, const struct web_get *g, CURLcode code,
+			   long status, char words[64])
 {
 	if (code == CURLE_WRITE_ERROR || code == CURLE_FILESIZE_EXCEEDED)
 		return "the answer is too large";
 	if (code != CURLE_OK)
-		return g->error[0] ? g->error : curl_easy_strerror(code);
+		return g->error[0] ? g->error : w->curl.easy_strerror(code);
 	if (status >= 300 && status < 400)
 		return "it sends us elsewhere, where we do not go";
 	snprintf(words, 64, "the answer is %ld", status);
@@ -406,14 +413,14 @@ static void done(struct web_get *g, CURLcode code)
 
 	g->web = NULL;
 	g->easy = g->resolve = g->fields = NULL;
-	(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)w->curl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	a.ok = code == CURLE_OK && status == 200;
 	if (a.ok) {
 		a.body = buf_span(&g->body);
-		a.content_type = field_of(easy, "Content-Type");
-		a.cache_control = field_of(easy, "Cache-Control");
+		a.content_type = field_of(w, easy, "Content-Type");
+		a.cache_control = field_of(w, easy, "Cache-Control");
 	} else {
-		a.why = why_not(g, code, status, words);
+		a.why = why_not(w, g, code, status, words);
 	}
 	g->on_done(g->arg, &a);
 	release(w, easy, resolve, fields);
@@ -424,11 +431,11 @@ static void look_who_is_done(struct web *w)
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(w->multi, &left))) {
+	while ((m = w->curl.multi_info_read(w->multi, &left))) {
 		struct web_get *g = NULL;
 
 		if (m->msg == CURLMSG_DONE &&
-		    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &g) == CURLE_OK &&
+		    w->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &g) == CURLE_OK &&
 		    g)
 			done(g, m->data.result);
 	}
@@ -437,27 +444,27 @@ static void look_who_is_done(struct web *w)
 /* ---- opening and closing --------------------------------------------------------- */
 static bool begin_multi(struct web *w)
 {
-	w->multi = curl_multi_init();
+	w->multi = w->curl.multi_init();
 	return w->multi &&
-	       curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ==
+	       w->curl.multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ==
 		       CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)FETCH_AT_ONCE) ==
-		       CURLM_OK;
+	       w->curl.multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
+	       w->curl.multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timer) ==
+		       CURLM_OK &&
+	       w->curl.multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
+	       w->curl.multi_setopt(w->multi, CURLMOPT_MAXCONNECTS,
+				    (long)FETCH_AT_ONCE) == CURLM_OK;
 }
 
 bool web_open(struct web **out, struct loop *loop, const char *ca_file, struct err *err)
 {
-	struct web *w;
+	struct web *w = calloc(1, sizeof(*w));
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return err_set(err, "libcurl cannot be used");
-	w = calloc(1, sizeof(*w));
-	if (!w) {
-		curl_global_cleanup();
+	if (!w)
 		return err_set(err, "out of memory");
+	if (!libcurl_open(&w->curl, err)) {
+		free(w);
+		return false;
 	}
 	w->loop = loop;
 	timer_init(&w->timer, loop, on_time, w);
@@ -481,12 +488,12 @@ void web_close(struct web **web)
 	if (!w)
 		return;
 	if (w->multi)
-		(void)curl_multi_cleanup(w->multi);
+		(void)w->curl.multi_cleanup(w->multi);
 	for (size_t i = 0; i < SOCKETS_MAX; i++)
 		if (w->sockets[i].used)
 			drop_socket(&w->sockets[i]);
 	timer_stop(&w->timer);
 	free(w->authorities);
+	libcurl_close(&w->curl);
 	free(w);
-	curl_global_cleanup();
 }

@@ -178,6 +178,29 @@ def test_the_key_of_tickets_is_with_auth_and_the_store_and_stays_the_same(server
             assert ticket_key(server) == key
 
 
+def test_watch_has_a_session_of_its_own_and_goes_before_the_others(server):
+    (watch,), edge = server.pids("watch"), min(server.pids("edge"))
+    assert os.getsid(watch) == watch
+    assert os.getsid(edge) == os.getsid(server.process.pid) != watch
+    if os.geteuid() != 0:
+        return  # only root may go before the others
+    assert os.getpriority(os.PRIO_PROCESS, watch) == -5
+    assert os.getpriority(os.PRIO_PROCESS, edge) == 0
+    group = pathlib.Path(f"/proc/{watch}/autogroup")
+    if group.exists():  # the kernel has them
+        assert group.read_text().split()[1:] == ["nice", "-5"]
+
+
+@root_only
+def test_roles_that_do_not_fetch_carry_no_code_that_does(server):
+    for role in ROLES:
+        for pid in server.pids(role):
+            libraries = pathlib.Path(f"/proc/{pid}/maps").read_text()
+            assert "libcrypto" in libraries
+            for name in ("libcurl", "libldap", "libkrb5", "libssh", "liblzma"):
+                assert name not in libraries
+
+
 def test_one_process_serves_too(make_server):
     server = make_server(run_args=["--one-process"])
     assert not server.pids()
