@@ -403,7 +403,7 @@ void attempt_start(struct attempt *t)
 {
 	if (t->found == SOURCE_LATER) {
 		t->done.verdict.event = EV_AUTH_LATER;
-		t->reason = "no-source";
+		t->reason = NO_SOURCE;
 		conclude(t, AUTHED_LATER);
 		return;
 	}

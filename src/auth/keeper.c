@@ -286,6 +286,18 @@ bool keeper_find(struct keeper *k, struct span address, struct vault_account *ou
 	return found(k, vault_find(k->reader, address, out, &err), &err);
 }
 
+bool keeper_knows(struct keeper *k, struct span address, bool *has)
+{
+	struct vault_account a;
+
+	if (vault_knows(k->vault, address, has))
+		return true;
+	if (!keeper_find(k, address, &a))
+		return false;
+	*has = a.known;
+	return true;
+}
+
 bool keeper_logged_in(struct keeper *k, struct span address, bool *has)
 {
 	struct err err;

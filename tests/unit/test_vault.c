@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include "db/nameset.h"
 #include "db/vault_told.h"
 
 struct rig {
@@ -162,6 +163,67 @@ static void who_is_disabled_is_so_wherever_the_password_is(void **state)
 	assert_true(vault_disable(r->v, SPAN("x@y"), false, 2, &changed, &err) && changed);
 	assert_true(vault_find(r->r, SPAN("x@y"), &a, &err));
 	assert_true(!a.disabled && a.known);
+}
+
+static bool knows(struct rig *r, const char *address)
+{
+	bool has;
+
+	assert_true(vault_knows(r->v, span_str(address), &has));
+	return has;
+}
+
+static void who_has_a_password_is_known_without_a_look(void **state)
+{
+	struct rig *r = *state;
+	bool found;
+
+	assert_false(knows(r, "a@b"));
+	assert_true(vault_disable(r->v, SPAN("a@b"), true, 1, &found, &err));
+	assert_false(knows(r, "a@b"));
+	assert_true(vault_put(r->v, SPAN("a@b"), SPAN("$1"), SPAN_NONE, 1, &err));
+	assert_true(vault_put(r->v, SPAN("a@b"), SPAN("$2"), SPAN_NONE, 1, &err));
+	assert_true(vault_put(r->v, SPAN("c@d"), SPAN("$1"), SPAN_NONE, 1, &err));
+	assert_true(knows(r, "a@b") && knows(r, "c@d"));
+	reopen(r);
+	assert_true(knows(r, "a@b") && knows(r, "c@d") && !knows(r, "a@c"));
+	assert_true(vault_drop(r->v, SPAN("a@b"), &found, &err) && found);
+	assert_true(!knows(r, "a@b") && knows(r, "c@d"));
+	reopen(r);
+	assert_true(!knows(r, "a@b") && knows(r, "c@d"));
+}
+
+/* Against a plain list, with as many coming as going, beyond where it has to grow. */
+static void a_set_of_names_has_what_was_put_and_not_dropped(void **state)
+{
+	enum { NAMES = 3000, STEPS = 40000 };
+	bool in[NAMES] = { false }, has;
+	struct nameset *set;
+	uint32_t seed = 1;
+	char name[16];
+
+	(void)state;
+	assert_true(nameset_open(&set, &err));
+	for (int i = 0; i < STEPS; i++) {
+		unsigned which;
+
+		seed = seed * 1664525 + 1013904223;
+		which = (seed >> 8) % NAMES;
+		snprintf(name, sizeof(name), "n%u", which);
+		assert_true(nameset_ask(set, span_str(name), &has));
+		assert_int_equal(has, in[which]);
+		in[which] = seed >> 31;
+		if (in[which])
+			nameset_put(set, span_str(name));
+		else
+			nameset_drop(set, span_str(name));
+	}
+	for (unsigned i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_true(nameset_ask(set, span_str(name), &has));
+		assert_int_equal(has, in[i]);
+	}
+	nameset_close(&set);
 }
 
 static void on_device(void *arg, const struct vault_device *d)
@@ -347,6 +409,8 @@ int main(void)
 		TEST(a_password_without_keys_voids_the_old_ones),
 		TEST(a_database_of_before_is_read_and_its_changes_void_keys),
 		TEST(who_is_disabled_is_so_wherever_the_password_is),
+		TEST(who_has_a_password_is_known_without_a_look),
+		TEST(a_set_of_names_has_what_was_put_and_not_dropped),
 		TEST(the_logins_of_a_device_add_up),
 		TEST(the_same_failure_again_is_a_count),
 		TEST(the_history_of_an_account_has_a_ceiling),
