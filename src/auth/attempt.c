@@ -42,10 +42,11 @@ static bool same_pair(const struct attempt *a, const struct attempt *b)
 
 static void join_pair(struct attempt *t)
 {
-	struct attempt **p = chain_of_pair(t);
+	struct attempt **p;
 
 	if (t->in_pairs)
 		return;
+	p = chain_of_pair(t);
 	while (*p)
 		p = &(*p)->pair_next;
 	*p = t;
@@ -55,10 +56,11 @@ static void join_pair(struct attempt *t)
 
 static void leave_pair(struct attempt *t)
 {
-	struct attempt **p = chain_of_pair(t);
+	struct attempt **p;
 
 	if (!t->in_pairs)
 		return;
+	p = chain_of_pair(t);
 	while (*p != t)
 		p = &(*p)->pair_next;
 	*p = t->pair_next;
