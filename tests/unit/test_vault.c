@@ -293,7 +293,7 @@ static void the_same_failure_again_is_a_count(void **state)
 
 	for (int64_t at = 1; at <= 1000; at++) {
 		l.first = l.last = at;
-		assert_true(vault_put_login(r->v, &l, 10, &err));
+		assert_true(vault_put_login(r->v, &l, &err));
 	}
 	assert_true(vault_logins_of(r->v, SPAN("a@b"), true, 0, 10, on_login, &seen, &err));
 	assert_int_equal(seen.n, 1);
@@ -313,11 +313,13 @@ static void the_history_of_an_account_has_a_ceiling(void **state)
 	for (uint8_t i = 0; i < 50; i++) {
 		l.prefix = addr_v4(10, 0, i, 0);
 		l.first = l.last = i;
-		assert_true(vault_put_login(r->v, &l, 10, &err));
+		assert_true(vault_put_login(r->v, &l, &err));
+		if (i % 3 == 0 || i == 49)
+			assert_true(vault_prune_logins(r->v, l.address, 10, &err));
 	}
 	l.address = SPAN("c@d");
 	l.good = true;
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(
 		vault_logins_of(r->v, SPAN("a@b"), true, 0, 100, on_login, &seen, &err));
 	assert_int_equal(seen.n, 10);
@@ -390,14 +392,14 @@ static void what_was_begun_and_not_committed_never_was(void **state)
 	bool has;
 
 	assert_true(vault_begin(r->v, &err));
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(vault_logged_in(r->r, SPAN("a@b"), &has, &err) && !has);
 	vault_rollback(r->v);
 	assert_true(vault_begin(r->v, &err) && vault_commit(r->v, &err));
 	assert_true(
 		vault_logins_of(r->v, SPAN("a@b"), false, 0, 10, on_login, &seen, &err));
 	assert_int_equal(seen.n, 0);
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(vault_logged_in(r->r, SPAN("a@b"), &has, &err) && has);
 }
 
