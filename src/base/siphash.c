@@ -1,6 +1,5 @@
 #include "base/siphash.h"
 
-#include <endian.h>
 #include <string.h>
 
 /* It is on every hot path, and its state belongs into registers: gcc would rather call it. */
@@ -42,7 +41,7 @@ static uint64_t whole_word(const uint8_t *p)
 	uint64_t word;
 
 	memcpy(&word, p, sizeof(word));
-	return le64toh(word);
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
 }
 
 /* Of less than eight bytes. */
