@@ -43,10 +43,11 @@ static bool same_pair(const struct attempt *a, const struct attempt *b)
 
 static void join_pair(struct attempt *t)
 {
-	struct attempt **p = chain_of_pair(t);
+	struct attempt **p;
 
 	if (t->in_pairs)
 		return;
+	p = chain_of_pair(t);
 	while (*p)
 		p = &(*p)->pair_next;
 	*p = t;
@@ -56,10 +57,11 @@ static void join_pair(struct attempt *t)
 
 static void leave_pair(struct attempt *t)
 {
-	struct attempt **p = chain_of_pair(t);
+	struct attempt **p;
 
 	if (!t->in_pairs)
 		return;
+	p = chain_of_pair(t);
 	while (*p != t)
 		p = &(*p)->pair_next;
 	*p = t->pair_next;
@@ -432,7 +434,7 @@ void attempt_start(struct attempt *t)
 {
 	if (t->found == SOURCE_LATER) {
 		t->done.verdict.event = EV_AUTH_LATER;
-		t->reason = "no-source";
+		t->reason = NO_SOURCE;
 		conclude(t, AUTHED_LATER);
 		return;
 	}

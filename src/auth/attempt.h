@@ -8,6 +8,8 @@
 #include "crypt/password.h"
 #include "crypt/scram.h"
 
+#define NO_SOURCE "no-source" /* one could not be read: nobody can say */
+
 enum attempt_at {
 	AT_START,
 	AT_SCRAM,   /* the client has our challenge */
@@ -36,6 +38,7 @@ struct attempt {
 	struct addr prefix;
 	unsigned flags;
 	enum source_says found;
+	bool looked_up; /* `account` is what was found; else only `found` is known */
 	struct source_account account;
 	bool proven; /* SCRAM, EXTERNAL, token: what came of it is known already */
 	enum account_outcome proof;
@@ -64,7 +67,7 @@ static inline struct span attempt_user(const struct attempt *t)
 struct attempt *attempt_begin(struct auth *a, struct peer *edge, uint64_t ask,
 			      struct span secret);
 struct attempt *attempt_find(struct auth *a, const struct peer *edge, uint64_t ask);
-/* The credentials are complete: look the user up, ask the guard, and so on to the end. */
+/* The credentials are complete, and `found` is known: ask the guard, and so on to the end. */
 void attempt_start(struct attempt *t);
 /* It ends without the guard having a word in it: what was sent makes no sense. */
 void attempt_end(struct attempt *t, enum authed result, enum event event,
@@ -79,12 +82,14 @@ void attempt_finish(struct attempt *t, enum account_outcome how);
 
 /* ---- prove.c ---- */
 
+/* What the sources have of the user. */
+void attempt_look_up(struct attempt *t);
 /* Find out whether the secret is right; attempt_finish() follows, perhaps at once. */
 void attempt_check(struct attempt *t);
 /* What the mailbox server said, of AT_JUDGED. */
 void attempt_judged(struct attempt *t, enum judged how);
 /* Is it known without looking that the secret is right, and the user may log in? */
-bool attempt_is_right(const struct attempt *t);
+bool attempt_is_right(struct attempt *t);
 
 /* ---- report.c: what is told of it ---- */
 

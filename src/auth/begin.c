@@ -73,12 +73,6 @@ static unsigned offered(const struct attempt *t)
 	return t->try.reads ? conf->mailbox_mechanisms : conf->mechanisms;
 }
 
-static void look_up(struct attempt *t)
-{
-	t->found = sources_find(t->auth->sources, attempt_user(t), 0, t->try.reads,
-				&t->account);
-}
-
 /* ---- whole at once ---------------------------------------- */
 
 static void begin_password(struct attempt *t, const struct msg_AUTH *m)
@@ -92,7 +86,8 @@ static void begin_password(struct attempt *t, const struct msg_AUTH *m)
 		return;
 	}
 	t->try.secret = secret_tag(t->auth, m->secret);
-	look_up(t);
+	/* most of those who guess are refused without a look at the account */
+	t->found = sources_know(t->auth->sources, attempt_user(t), t->try.reads);
 	attempt_start(t);
 }
 
@@ -104,7 +99,7 @@ static void begin_external(struct attempt *t, const struct msg_AUTH *m)
 		broken(t, m->user, "external");
 		return;
 	}
-	look_up(t);
+	attempt_look_up(t);
 	t->proven = true;
 	t->proof = t->found == SOURCE_HAS_NOT ? ACCOUNT_WRONG : ACCOUNT_RIGHT;
 	if (t->account.disabled)
@@ -142,7 +137,7 @@ static void on_token(void *arg, const struct oauth_result *r)
 		attempts_go_on(a);
 		return;
 	}
-	look_up(t);
+	attempt_look_up(t);
 	/* whoever vouches for them knows who exists */
 	if (t->found == SOURCE_HAS_NOT)
 		t->found = SOURCE_ASK;
@@ -212,7 +207,7 @@ static void begin_scram(struct attempt *t, const struct msg_AUTH *m)
 		broken(t, t->scram->user, said == SCRAM_WRONG ? "downgrade" : "broken");
 		return;
 	}
-	look_up(t);
+	attempt_look_up(t);
 	if (t->found == SOURCE_LATER)
 		attempt_start(t);
 	else

@@ -3,8 +3,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/siphash.h"
+#include "crypt/keyed.h"
+
 #define DEVICES_ONCE 256
 #define LOGINS_ONCE  1024
+#define LOGIN_PLACES (2 * LOGINS_ONCE)
 #define TELLS_ONCE   64
 #define REASON_MAX   64
 #define KIND_MAX     32
@@ -23,6 +27,8 @@ struct device_row {
 };
 
 struct login_row {
+	uint64_t same,
+		owner; /* keyed hashes: of what makes it that row, and of the address */
 	struct vault_login l;
 	struct kept address, helo, reason, mechanism;
 };
@@ -41,6 +47,8 @@ struct batch {
 	int64_t history; /* as it was when the thread began */
 	struct device_row device[DEVICES_ONCE];
 	struct login_row login[LOGINS_ONCE];
+	uint16_t place[LOGIN_PLACES]; /* by `same`: which of them, from 1; 0: free */
+	uint64_t pruned[LOGINS_ONCE]; /* owners, while it is written */
 	struct tell_row tell[TELLS_ONCE];
 };
 
@@ -53,6 +61,7 @@ struct keeper {
 	void *arg;
 	struct timer timer;
 	struct batch *filling, *writing;
+	uint64_t key[2];
 	bool busy; /* a thread writes `writing` */
 	ms_t next;
 	int64_t history;
@@ -83,14 +92,33 @@ static bool put_device(struct vault *v, struct device_row *r, struct err *err)
 	return vault_put_device(v, &r->d, err);
 }
 
-static bool put_login(struct vault *v, struct login_row *r, int64_t keep_rows,
-		      struct err *err)
+static bool put_login(struct vault *v, struct login_row *r, struct err *err)
 {
 	r->l.address = text_of(&r->address);
 	r->l.helo = text_of(&r->helo);
 	r->l.reason = text_of(&r->reason);
 	r->l.mechanism = text_of(&r->mechanism);
-	return vault_put_login(v, &r->l, keep_rows, err);
+	return vault_put_login(v, &r->l, err);
+}
+
+/* Once for each account: to find the oldest of its rows, all have to be read. */
+static bool prune_logins(struct vault *v, struct batch *b, struct err *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->logins; i++) {
+		struct login_row *r = &b->login[i];
+		size_t at = 0;
+
+		while (at < n && b->pruned[at] != r->owner)
+			at++;
+		if (at < n)
+			continue;
+		b->pruned[n++] = r->owner;
+		if (!vault_prune_logins(v, text_of(&r->address), b->history, err))
+			return false;
+	}
+	return true;
 }
 
 static bool put_all(struct keeper *k, struct batch *b, struct err *err)
@@ -99,8 +127,10 @@ static bool put_all(struct keeper *k, struct batch *b, struct err *err)
 		if (!put_device(k->vault, &b->device[i], err))
 			return false;
 	for (size_t i = 0; i < b->logins; i++)
-		if (!put_login(k->vault, &b->login[i], b->history, err))
+		if (!put_login(k->vault, &b->login[i], err))
 			return false;
+	if (!prune_logins(k->vault, b, err))
+		return false;
 	for (size_t i = 0; i < b->tells; i++) {
 		struct tell_row *t = &b->tell[i];
 
@@ -134,6 +164,8 @@ static bool is_empty(const struct batch *b)
 
 static void empty(struct batch *b)
 {
+	if (b->logins)
+		memset(b->place, 0, sizeof(b->place));
 	b->devices = b->logins = b->tells = 0;
 	b->lost = 0;
 }
@@ -219,7 +251,7 @@ void keeper_device(struct keeper *k, const struct vault_device *d)
 	wake(k);
 }
 
-static bool same_login(const struct login_row *r, const struct vault_login *l)
+static bool is_row(const struct login_row *r, const struct vault_login *l)
 {
 	return r->l.client == l->client && r->l.good == l->good &&
 	       addr_eq(&r->l.prefix, &l->prefix) &&
@@ -227,14 +259,42 @@ static bool same_login(const struct login_row *r, const struct vault_login *l)
 	       span_eq(text_of(&r->reason), l->reason);
 }
 
+static uint64_t same_of(const struct keeper *k, const struct vault_login *l,
+			uint64_t owner)
+{
+	struct {
+		uint64_t owner, client, reason;
+		struct addr prefix;
+		uint64_t good;
+	} what = { owner, l->client, siphash(k->key, l->reason), l->prefix, l->good };
+
+	return siphash(k->key, span_of((const uint8_t *)&what, sizeof(what)));
+}
+
+/* Its place, or the free one where it would be: there is always one. */
+static uint16_t *place_of(struct batch *b, const struct vault_login *l, uint64_t same)
+{
+	size_t i = same % LOGIN_PLACES;
+
+	for (; b->place[i]; i = (i + 1) % LOGIN_PLACES) {
+		const struct login_row *r = &b->login[b->place[i] - 1];
+
+		if (r->same == same && is_row(r, l))
+			break;
+	}
+	return &b->place[i];
+}
+
 void keeper_login(struct keeper *k, const struct vault_login *l)
 {
 	struct batch *b = k->filling;
-	struct login_row *r = b->login;
+	uint64_t owner = siphash(k->key, l->address);
+	uint64_t same = same_of(k, l, owner);
+	uint16_t *place = place_of(b, l, same);
+	struct login_row *r;
 
-	while (r < b->login + b->logins && !same_login(r, l))
-		r++;
-	if (r < b->login + b->logins) {
+	if (*place) {
+		r = &b->login[*place - 1];
 		r->l.last = l->last;
 		r->l.peer = l->peer;
 		r->l.count += l->count;
@@ -244,9 +304,15 @@ void keeper_login(struct keeper *k, const struct vault_login *l)
 		b->lost++;
 		return;
 	}
-	*r = (struct login_row){ *l, keep(l->address), keep(l->helo), keep(l->reason),
+	r = &b->login[b->logins++];
+	*place = (uint16_t)b->logins;
+	*r = (struct login_row){ same,
+				 owner,
+				 *l,
+				 keep(l->address),
+				 keep(l->helo),
+				 keep(l->reason),
 				 keep(l->mechanism) };
-	b->logins++;
 	wake(k);
 }
 
@@ -284,6 +350,18 @@ bool keeper_find(struct keeper *k, struct span address, struct vault_account *ou
 	struct err err;
 
 	return found(k, vault_find(k->reader, address, out, &err), &err);
+}
+
+bool keeper_knows(struct keeper *k, struct span address, bool *has)
+{
+	struct vault_account a;
+
+	if (vault_knows(k->vault, address, has))
+		return true;
+	if (!keeper_find(k, address, &a))
+		return false;
+	*has = a.known;
+	return true;
 }
 
 bool keeper_logged_in(struct keeper *k, struct span address, bool *has)
@@ -330,6 +408,7 @@ bool keeper_open(struct keeper **out, struct loop *loop, const char *path,
 	k->calls = calls;
 	k->arg = arg;
 	k->history = 100;
+	keyed_random(k->key, sizeof(k->key));
 	pthread_mutex_init(&k->lock, NULL);
 	timer_init(&k->timer, loop, on_time, k);
 	k->filling = calloc(1, sizeof(*k->filling));

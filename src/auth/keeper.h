@@ -37,6 +37,8 @@ void keeper_unlock(struct keeper *k);
 
 /* From the loop. False: it cannot be known now; it was logged. */
 MUST bool keeper_find(struct keeper *k, struct span address, struct vault_account *out);
+/* Only whether it has a password here, most often without asking the database. */
+MUST bool keeper_knows(struct keeper *k, struct span address, bool *has);
 MUST bool keeper_logged_in(struct keeper *k, struct span address, bool *has);
 MUST bool keeper_find_credential(struct keeper *k, struct span name,
 				 struct vault_credential *out);

@@ -7,6 +7,13 @@
 
 #define BLIND_LIFE MS_MINUTE /* of what is remembered of a source that shows no hashes */
 
+void attempt_look_up(struct attempt *t)
+{
+	t->found = sources_find(t->auth->sources, attempt_user(t), 0, t->try.reads,
+				&t->account);
+	t->looked_up = true;
+}
+
 /* What the secret is compared with; for a user who has none, something as slow. */
 static struct span stored_of(const struct attempt *t)
 {
@@ -207,24 +214,45 @@ static void ask_dovecot(struct attempt *t)
 
 /* ---- the way ----------------------------------------------------------------------------- */
 
-bool attempt_is_right(const struct attempt *t)
+bool attempt_is_right(struct attempt *t)
 {
-	struct cache_pair pair = pair_of(t);
+	struct cache_pair pair;
 
 	if (t->proven)
 		return t->proof == ACCOUNT_RIGHT;
+	if (!t->looked_up)
+		attempt_look_up(t);
+	pair = pair_of(t);
 	return !t->account.disabled &&
 	       cache_ask(t->auth->cache, &pair, loop_now(t->auth->loop)) == CACHE_RIGHT;
 }
 
+/* Also of a user who does not exist, so that what is checked takes as long for both. */
+static bool look_up_now(struct attempt *t)
+{
+	if (!t->looked_up)
+		attempt_look_up(t);
+	if (t->found == SOURCE_LATER) {
+		t->reason = NO_SOURCE;
+		return false;
+	}
+	t->try.exists = t->found != SOURCE_HAS_NOT;
+	return true;
+}
+
 void attempt_check(struct attempt *t)
 {
-	struct cache_pair pair = pair_of(t);
+	struct cache_pair pair;
 
 	if (t->proven) {
 		attempt_finish(t, t->proof);
 		return;
 	}
+	if (!look_up_now(t)) {
+		attempt_finish(t, ACCOUNT_UNCHECKED);
+		return;
+	}
+	pair = pair_of(t);
 	switch (cache_ask(t->auth->cache, &pair, loop_now(t->auth->loop))) {
 	case CACHE_RIGHT:
 		/* who lets in is who is logged in to: that costs no more than to know it */

@@ -197,15 +197,11 @@ static void take_vault(struct source_account *out, const struct vault_account *v
 	out->keys_n = v->keys_n;
 }
 
-static enum source_says find_in_file(const struct source *one, struct span user,
-				     struct source_account *out)
+static enum source_says file_says(const struct source *one, struct span user,
+				  struct passwd_entry *entry)
 {
-	struct passwd_entry entry;
-
-	switch (passwd_file_find(one->file, user, &entry)) {
+	switch (passwd_file_find(one->file, user, entry)) {
 	case PASSWD_HAS:
-		take_hash(out, entry.hash);
-		out->disabled |= entry.locked;
 		return SOURCE_HAS;
 	case PASSWD_HAS_NOT:
 		return SOURCE_HAS_NOT;
@@ -215,16 +211,16 @@ static enum source_says find_in_file(const struct source *one, struct span user,
 	return SOURCE_LATER;
 }
 
-static enum source_says find_in(const struct source *one, struct span user, bool reads,
-				const struct vault_account *v, struct source_account *out)
+/* has: the database has the user. entry: what a file has, if it does. */
+static enum source_says source_says(const struct source *one, struct span user,
+				    bool reads, bool has, struct passwd_entry *entry)
 {
 	switch (one->conf.kind) {
 	case PASSWORDS_DATABASE:
-		return v->known ? SOURCE_HAS : SOURCE_HAS_NOT;
+		return has ? SOURCE_HAS : SOURCE_HAS_NOT;
 	case PASSWORDS_FILE:
-		return find_in_file(one, user, out);
+		return file_says(one, user, entry);
 	case PASSWORDS_BACKEND:
-		out->at_backend = reads;
 		return reads ? SOURCE_ASK : SOURCE_HAS_NOT;
 	case PASSWORDS_DOVECOT:
 	case PASSWORDS_KINDS:
@@ -233,10 +229,29 @@ static enum source_says find_in(const struct source *one, struct span user, bool
 	return one->dovecot ? SOURCE_ASK : SOURCE_LATER;
 }
 
+/* The first from `from` on that knows the user, or is to be asked: *at. */
+static enum source_says first_to_say(const struct sources *s, struct span user,
+				     size_t from, bool reads, bool has, size_t *at,
+				     struct passwd_entry *entry)
+{
+	enum source_says says = SOURCE_HAS_NOT;
+
+	for (*at = from; *at < s->count; ++*at) {
+		enum source_says one = source_says(&s->list[*at], user, reads, has, entry);
+
+		if (one == SOURCE_HAS || one == SOURCE_ASK)
+			return one;
+		if (one == SOURCE_LATER)
+			says = one;
+	}
+	return says;
+}
+
 enum source_says sources_find(struct sources *s, struct span user, size_t from,
 			      bool reads, struct source_account *out)
 {
-	enum source_says says = SOURCE_HAS_NOT;
+	struct passwd_entry entry;
+	enum source_says says;
 	struct vault_account v;
 
 	*out = (struct source_account){ 0 };
@@ -244,18 +259,29 @@ enum source_says sources_find(struct sources *s, struct span user, size_t from,
 	if (!keeper_find(s->keeper, user, &v))
 		return SOURCE_LATER;
 	out->disabled = v.disabled;
-	for (size_t i = from; i < s->count; i++) {
-		enum source_says one = find_in(&s->list[i], user, reads, &v, out);
-
-		out->source = i;
-		if (one == SOURCE_HAS && s->list[i].conf.kind == PASSWORDS_DATABASE)
-			take_vault(out, &v);
-		if (one == SOURCE_HAS || one == SOURCE_ASK)
-			return one;
-		if (one == SOURCE_LATER)
-			says = one;
+	says = first_to_say(s, user, from, reads, v.known, &out->source, &entry);
+	if (says == SOURCE_ASK)
+		out->at_backend = s->list[out->source].conf.kind == PASSWORDS_BACKEND;
+	if (says != SOURCE_HAS)
+		return says;
+	if (s->list[out->source].conf.kind == PASSWORDS_DATABASE) {
+		take_vault(out, &v);
+	} else {
+		take_hash(out, entry.hash);
+		out->disabled |= entry.locked;
 	}
 	return says;
+}
+
+enum source_says sources_know(struct sources *s, struct span user, bool reads)
+{
+	struct passwd_entry entry;
+	bool has;
+	size_t at;
+
+	if (!keeper_knows(s->keeper, user, &has))
+		return SOURCE_LATER;
+	return first_to_say(s, user, 0, reads, has, &at, &entry);
 }
 
 bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask,

@@ -46,6 +46,12 @@ struct source_account {
 enum source_says sources_find(struct sources *s, struct span user, size_t from,
 			      bool reads, struct source_account *out);
 
+/*
+ * What sources_find() would say from 0, of a user whose account is not needed (yet). It takes
+ * as long for one who exists as for one who does not.
+ */
+enum source_says sources_know(struct sources *s, struct span user, bool reads);
+
 /* As dovecot_ask() and dovecot_forget(), of that source. */
 MUST bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask,
 		      uint32_t *number);

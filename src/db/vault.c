@@ -42,6 +42,21 @@ struct vault_reader {
 	struct sql sql;
 };
 
+/* All of them: the database is ours alone until it is closed, so that later they are told. */
+static bool read_names(struct vault *v, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&v->sql, Q_PASSWORD_NAMES);
+	bool row;
+
+	for (;;) {
+		if (!sql_row(&v->sql, st, &row, "reading names", err))
+			return false;
+		if (!row)
+			return true;
+		nameset_put(v->names, sql_text(st, 0));
+	}
+}
+
 bool vault_open(struct vault **out, const char *path, struct err *err)
 {
 	struct sql_setup setup = {
@@ -61,6 +76,10 @@ bool vault_open(struct vault **out, const char *path, struct err *err)
 		free(v);
 		return false;
 	}
+	if (!nameset_open(&v->names, err) || !read_names(v, err)) {
+		vault_close(&v);
+		return false;
+	}
 	*out = v;
 	return true;
 }
@@ -72,6 +91,7 @@ void vault_close(struct vault **vault)
 	*vault = NULL;
 	if (!v)
 		return;
+	nameset_close(&v->names);
 	sql_close(&v->sql);
 	free(v);
 }
@@ -142,10 +162,15 @@ bool vault_put(struct vault *v, struct span address, struct span hash, struct sp
 {
 	if (!vault_begin(v, err))
 		return false;
-	if (put_hash(v, address, hash, wall, err) && put_keys(v, address, hash, keys, err))
-		return vault_commit(v, err);
-	vault_rollback(v);
-	return false;
+	if (!put_hash(v, address, hash, wall, err) ||
+	    !put_keys(v, address, hash, keys, err)) {
+		vault_rollback(v);
+		return false;
+	}
+	if (!vault_commit(v, err))
+		return false;
+	nameset_put(v->names, address);
+	return true;
 }
 
 /* One text as the argument, and how many rows it changed. */
@@ -171,10 +196,18 @@ bool vault_drop(struct vault *v, struct span address, bool *found, struct err *e
 	    change(v, Q_SCRAM_DROP, address, &keys, "removing keys", err) &&
 	    change(v, Q_DISABLED_DROP, address, &disabled, "removing a password", err)) {
 		*found = count > 0;
-		return vault_commit(v, err);
+		if (!vault_commit(v, err))
+			return false;
+		nameset_drop(v->names, address);
+		return true;
 	}
 	vault_rollback(v);
 	return false;
+}
+
+bool vault_knows(struct vault *v, struct span address, bool *has)
+{
+	return nameset_ask(v->names, address, has);
 }
 
 bool vault_has(struct vault *v, struct span address, bool *has, struct err *err)

@@ -44,6 +44,11 @@ MUST bool vault_put(struct vault *v, struct span address, struct span hash,
 /* *found: was there one? */
 MUST bool vault_drop(struct vault *v, struct span address, bool *found, struct err *err);
 MUST bool vault_has(struct vault *v, struct span address, bool *has, struct err *err);
+/*
+ * The same from memory, and any thread may ask. False: there are too many accounts for that
+ * (ACCOUNT_NAMES_MAX), and only the database knows.
+ */
+MUST bool vault_knows(struct vault *v, struct span address, bool *has);
 /* Those behind `after`, in order, at most limit; the hash is not to be told further. */
 MUST bool vault_each(struct vault *v, struct span after, size_t limit,
 		     void (*each)(void *arg, struct span address, struct span hash,

@@ -109,17 +109,7 @@ bool vault_prune_devices(struct vault *v, int64_t before, struct err *err)
 
 /* ---- history ------------------------------------------------------------------------------- */
 
-static bool prune(struct vault *v, struct span address, int64_t keep, struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&v->sql, Q_HISTORY_PRUNE);
-
-	sql_bind_text(st, 1, address);
-	sql_bind(st, 2, keep);
-	return sql_run(&v->sql, st, "forgetting old logins", err);
-}
-
-bool vault_put_login(struct vault *v, const struct vault_login *l, int64_t keep,
-		     struct err *err)
+bool vault_put_login(struct vault *v, const struct vault_login *l, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&v->sql, Q_HISTORY_PUT);
 
@@ -134,8 +124,17 @@ bool vault_put_login(struct vault *v, const struct vault_login *l, int64_t keep,
 	sql_bind(st, 9, l->first);
 	sql_bind(st, 10, l->last);
 	sql_bind(st, 11, l->count);
-	return sql_run(&v->sql, st, "remembering a login", err) &&
-	       prune(v, l->address, keep, err) && vault_settle(v, err);
+	return sql_run(&v->sql, st, "remembering a login", err) && vault_settle(v, err);
+}
+
+bool vault_prune_logins(struct vault *v, struct span address, int64_t keep,
+			struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&v->sql, Q_HISTORY_PRUNE);
+
+	sql_bind_text(st, 1, address);
+	sql_bind(st, 2, keep);
+	return sql_run(&v->sql, st, "forgetting old logins", err) && vault_settle(v, err);
 }
 
 bool vault_logins_of(struct vault *v, struct span address, bool failures_only, size_t skip,

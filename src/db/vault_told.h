@@ -40,9 +40,10 @@ struct vault_login {
 	int64_t count;
 };
 
+MUST bool vault_put_login(struct vault *v, const struct vault_login *l, struct err *err);
 /* keep: how many rows of this address may stay; the oldest go. */
-MUST bool vault_put_login(struct vault *v, const struct vault_login *l, int64_t keep,
-			  struct err *err);
+MUST bool vault_prune_logins(struct vault *v, struct span address, int64_t keep,
+			     struct err *err);
 /* The newest first; failures only, or logins as well. */
 MUST bool vault_logins_of(struct vault *v, struct span address, bool failures_only,
 			  size_t skip, size_t limit,

@@ -94,9 +94,22 @@ static void let_pass(struct attempt *x)
 	}
 }
 
+/* Ever different names and secrets are in no cache: they wait for memory once, not in turn. */
+static void expect(const struct attempt *x, uint64_t pair, uint64_t net)
+{
+	rows_expect(x->a, AT_USERS, x->user_key);
+	rows_expect(x->a, AT_PAIRS, pair);
+	rows_expect(x->a, AT_DEVICES, x->device_key);
+	if (x->t->secret)
+		rows_expect(x->a, AT_SECRETS, x->t->secret);
+	rows_expect(x->a, AT_PREFIXES, net);
+}
+
 void attempt_open(struct attempt *x, struct accounts *a, const struct account_try *t,
 		  ms_t now, int64_t wall)
 {
+	uint64_t pair, net;
+
 	*x = (struct attempt){ .a = a,
 			       .t = t,
 			       .now = now,
@@ -108,11 +121,13 @@ void attempt_open(struct attempt *x, struct accounts *a, const struct account_tr
 	if (!a->writes)
 		accounts_begin(a, NULL, now);
 	write_begins(a);
+	pair = pair_key(x);
+	net = rows_hash(a, &x->prefix, sizeof(x->prefix));
 	x->device_key = account_device_key(a, x->user_key, &x->prefix, t->client);
+	expect(x, pair, net);
 	x->user = rows_get(a, AT_USERS, x->user_key, x->at);
-	x->pair = rows_get(a, AT_PAIRS, pair_key(x), x->at);
-	x->net = rows_get(a, AT_PREFIXES, rows_hash(a, &x->prefix, sizeof(x->prefix)),
-			  x->at);
+	x->pair = rows_get(a, AT_PAIRS, pair, x->at);
+	x->net = rows_get(a, AT_PREFIXES, net, x->at);
 	x->device = rows_find(a, AT_DEVICES, x->device_key);
 	x->known = x->device &&
 		   device_known(x->device, a->limits.device_life, x->at, wall);

@@ -171,6 +171,8 @@ struct account_head {
 
 /* ---- account_rows.c -------------------------------------------------------------------- */
 
+/* It is about to be looked for: bring its bucket on its way while there is other work. */
+void rows_expect(const struct accounts *a, enum account_table table, uint64_t key);
 /* A row of that key, or NULL. */
 void *rows_find(const struct accounts *a, enum account_table table, uint64_t key);
 /* The same; if there is none, one of zeros in place of what is worth least. */

@@ -210,12 +210,28 @@ static size_t bucket_of(const struct accounts *a, enum account_table table, uint
 	return (size_t)key % (rows_count(a, table) / ACCOUNT_BUCKET) * ACCOUNT_BUCKET;
 }
 
+/* The rows of its bucket are one behind the other, so many bytes each. */
+static uint8_t *bucket(const struct accounts *a, enum account_table table, uint64_t key)
+{
+	return rows_at(a, table, bucket_of(a, table, key));
+}
+
+void rows_expect(const struct accounts *a, enum account_table table, uint64_t key)
+{
+	size_t bytes = kinds[table].bytes;
+	const uint8_t *row = bucket(a, table, key);
+
+	for (size_t i = 0; i < ACCOUNT_BUCKET; i++)
+		__builtin_prefetch(row + i * bytes, 1);
+}
+
 void *rows_find(const struct accounts *a, enum account_table table, uint64_t key)
 {
-	size_t at = bucket_of(a, table, key);
+	size_t bytes = kinds[table].bytes;
+	uint8_t *p = bucket(a, table, key);
 
-	for (size_t i = at; i < at + ACCOUNT_BUCKET; i++) {
-		struct account_row *row = rows_at(a, table, i);
+	for (size_t i = 0; i < ACCOUNT_BUCKET; i++, p += bytes) {
+		struct account_row *row = (struct account_row *)(void *)p;
 
 		if (row->key == key && key != 0)
 			return row;
@@ -227,11 +243,12 @@ void *rows_find(const struct accounts *a, enum account_table table, uint64_t key
 static struct account_row *least_of(const struct accounts *a, enum account_table table,
 				    uint64_t key, gsec_t at, uint64_t *worth_of_it)
 {
-	size_t bucket = bucket_of(a, table, key);
+	size_t bytes = kinds[table].bytes;
+	uint8_t *p = bucket(a, table, key);
 	struct account_row *least = NULL;
 
-	for (size_t i = bucket; i < bucket + ACCOUNT_BUCKET; i++) {
-		struct account_row *r = rows_at(a, table, i);
+	for (size_t i = 0; i < ACCOUNT_BUCKET; i++, p += bytes) {
+		struct account_row *r = (struct account_row *)(void *)p;
 		uint64_t is = r->key ? kinds[table].worth(r, at) : 0;
 
 		if (least && is >= *worth_of_it)

@@ -19,6 +19,9 @@
 #define DOMAIN_MAX	 255
 #define ENVELOPE_PARAM_MAX 256
 
+/* whose passwords are here: kept in memory, 16 bytes each; beyond, the database is asked */
+#define ACCOUNT_NAMES_MAX ((size_t)1 << 22)
+
 #define USER_MAX	 ADDRESS_MAX /* of a name that somebody logs in with */
 #define SECRET_MAX	 1024	/* of a password; tokens of OAuth may have SASL_MAX */
 #define SASL_MAX	 9000	/* one step of an exchange, decoded (12,288 bytes of base64) */

@@ -148,6 +148,41 @@ static void a_new_password_holds_at_once_and_the_old_one_no_more(void **state)
 	assert_int_equal(edge_try(r, &l).result, AUTHED_NO);
 }
 
+static void an_account_that_is_added_or_removed_is_so_at_once(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "right", HOME, 1 };
+
+	rig_start(r);
+	assert_string_equal(edge_try(r, &l).reason, "unknown-user");
+	assert_true(WATCH_SAYS(r, "passwd", "set", ALICE, "right").ok);
+	assert_int_equal(edge_try(r, &l).result, AUTHED_YES);
+	assert_true(WATCH_SAYS(r, "passwd", "remove", ALICE).ok);
+	l.secret = "wrong";
+	assert_string_equal(edge_try(r, &l).reason, "unknown-user");
+}
+
+/* Many networks at once are one batch, in which each account is pruned once. */
+static void the_history_keeps_so_many_rows_of_each_account(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "wrong", HOME, 1 };
+
+	r->conf.set.auth_history = 10;
+	rig_put(r, ALICE, "right");
+	rig_put(r, "bob@example.test", "right");
+	rig_start(r);
+	for (uint8_t i = 0; i < 32; i++) {
+		l.user = i % 2 ? ALICE : "bob@example.test";
+		l.from = addr_v4(10, i, 0, 1);
+		assert_int_equal(edge_try(r, &l).result, AUTHED_NO);
+	}
+	rig_stop(r);
+	rig_start(r);
+	assert_int_equal(WATCH_SAYS(r, "passwd", "failures", ALICE).rows, 10);
+	assert_int_equal(WATCH_SAYS(r, "passwd", "failures", "bob@example.test").rows, 10);
+}
+
 static void who_is_disabled_is_not_let_in_until_enabled(void **state)
 {
 	struct rig *r = *state;
@@ -678,6 +713,8 @@ int main(void)
 		TEST(forgotten_devices_are_new_again),
 		TEST(the_history_says_who_failed_and_how_often),
 		TEST(a_new_password_holds_at_once_and_the_old_one_no_more),
+		TEST(an_account_that_is_added_or_removed_is_so_at_once),
+		TEST(the_history_keeps_so_many_rows_of_each_account),
 		TEST(who_is_disabled_is_not_let_in_until_enabled),
 		TEST(a_login_at_a_next_hop_is_told_to_edges_and_listed_without_its_secret),
 		TEST(an_edge_that_says_what_none_would_is_cut_off_and_others_are_served),

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include "db/nameset.h"
 #include "db/vault_told.h"
 
 struct rig {
@@ -164,6 +165,67 @@ static void who_is_disabled_is_so_wherever_the_password_is(void **state)
 	assert_true(!a.disabled && a.known);
 }
 
+static bool knows(struct rig *r, const char *address)
+{
+	bool has;
+
+	assert_true(vault_knows(r->v, span_str(address), &has));
+	return has;
+}
+
+static void who_has_a_password_is_known_without_a_look(void **state)
+{
+	struct rig *r = *state;
+	bool found;
+
+	assert_false(knows(r, "a@b"));
+	assert_true(vault_disable(r->v, SPAN("a@b"), true, 1, &found, &err));
+	assert_false(knows(r, "a@b"));
+	assert_true(vault_put(r->v, SPAN("a@b"), SPAN("$1"), SPAN_NONE, 1, &err));
+	assert_true(vault_put(r->v, SPAN("a@b"), SPAN("$2"), SPAN_NONE, 1, &err));
+	assert_true(vault_put(r->v, SPAN("c@d"), SPAN("$1"), SPAN_NONE, 1, &err));
+	assert_true(knows(r, "a@b") && knows(r, "c@d"));
+	reopen(r);
+	assert_true(knows(r, "a@b") && knows(r, "c@d") && !knows(r, "a@c"));
+	assert_true(vault_drop(r->v, SPAN("a@b"), &found, &err) && found);
+	assert_true(!knows(r, "a@b") && knows(r, "c@d"));
+	reopen(r);
+	assert_true(!knows(r, "a@b") && knows(r, "c@d"));
+}
+
+/* Against a plain list, with as many coming as going, beyond where it has to grow. */
+static void a_set_of_names_has_what_was_put_and_not_dropped(void **state)
+{
+	enum { NAMES = 3000, STEPS = 40000 };
+	bool in[NAMES] = { false }, has;
+	struct nameset *set;
+	uint32_t seed = 1;
+	char name[16];
+
+	(void)state;
+	assert_true(nameset_open(&set, &err));
+	for (int i = 0; i < STEPS; i++) {
+		unsigned which;
+
+		seed = seed * 1664525 + 1013904223;
+		which = (seed >> 8) % NAMES;
+		snprintf(name, sizeof(name), "n%u", which);
+		assert_true(nameset_ask(set, span_str(name), &has));
+		assert_int_equal(has, in[which]);
+		in[which] = seed >> 31;
+		if (in[which])
+			nameset_put(set, span_str(name));
+		else
+			nameset_drop(set, span_str(name));
+	}
+	for (unsigned i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_true(nameset_ask(set, span_str(name), &has));
+		assert_int_equal(has, in[i]);
+	}
+	nameset_close(&set);
+}
+
 static void on_device(void *arg, const struct vault_device *d)
 {
 	struct seen *seen = arg;
@@ -231,7 +293,7 @@ static void the_same_failure_again_is_a_count(void **state)
 
 	for (int64_t at = 1; at <= 1000; at++) {
 		l.first = l.last = at;
-		assert_true(vault_put_login(r->v, &l, 10, &err));
+		assert_true(vault_put_login(r->v, &l, &err));
 	}
 	assert_true(vault_logins_of(r->v, SPAN("a@b"), true, 0, 10, on_login, &seen, &err));
 	assert_int_equal(seen.n, 1);
@@ -251,11 +313,13 @@ static void the_history_of_an_account_has_a_ceiling(void **state)
 	for (uint8_t i = 0; i < 50; i++) {
 		l.prefix = addr_v4(10, 0, i, 0);
 		l.first = l.last = i;
-		assert_true(vault_put_login(r->v, &l, 10, &err));
+		assert_true(vault_put_login(r->v, &l, &err));
+		if (i % 3 == 0 || i == 49)
+			assert_true(vault_prune_logins(r->v, l.address, 10, &err));
 	}
 	l.address = SPAN("c@d");
 	l.good = true;
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(
 		vault_logins_of(r->v, SPAN("a@b"), true, 0, 100, on_login, &seen, &err));
 	assert_int_equal(seen.n, 10);
@@ -328,14 +392,14 @@ static void what_was_begun_and_not_committed_never_was(void **state)
 	bool has;
 
 	assert_true(vault_begin(r->v, &err));
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(vault_logged_in(r->r, SPAN("a@b"), &has, &err) && !has);
 	vault_rollback(r->v);
 	assert_true(vault_begin(r->v, &err) && vault_commit(r->v, &err));
 	assert_true(
 		vault_logins_of(r->v, SPAN("a@b"), false, 0, 10, on_login, &seen, &err));
 	assert_int_equal(seen.n, 0);
-	assert_true(vault_put_login(r->v, &l, 10, &err));
+	assert_true(vault_put_login(r->v, &l, &err));
 	assert_true(vault_logged_in(r->r, SPAN("a@b"), &has, &err) && has);
 }
 
@@ -347,6 +411,8 @@ int main(void)
 		TEST(a_password_without_keys_voids_the_old_ones),
 		TEST(a_database_of_before_is_read_and_its_changes_void_keys),
 		TEST(who_is_disabled_is_so_wherever_the_password_is),
+		TEST(who_has_a_password_is_known_without_a_look),
+		TEST(a_set_of_names_has_what_was_put_and_not_dropped),
 		TEST(the_logins_of_a_device_add_up),
 		TEST(the_same_failure_again_is_a_count),
 		TEST(the_history_of_an_account_has_a_ceiling),
