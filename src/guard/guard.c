@@ -121,31 +121,45 @@ static ms_t wall_to_now(const struct arrival *a, int64_t until, int64_t wall)
 		       : a->j.now + (until - wall);
 }
 
-/* What the administrator said. */
-static void ask_administrator(struct arrival *a, const struct addr *from, int64_t wall)
+static void ask_lists(struct arrival *a, const struct addr *from, int64_t wall)
 {
-	struct guard *g = a->j.g;
-	struct order order;
+	const struct guard *g = a->j.g;
 	struct access_hit hit;
-	bool ordered = g->orders && orders_find(g->orders, from, wall, &order);
+
+	if (!g->access)
+		return;
+	hit = access_client(g->access, g->access_n, from, wall);
+	if (hit.answer == ACCESS_PERMIT)
+		a->v->allowed = true;
+	if (hit.answer == ACCESS_DENY)
+		object(a, RULE_DENIED, LEVEL_CLIENT, STEP_REFUSE,
+		       wall_to_now(a, hit.until, wall));
+}
+
+static void ask_orders(struct arrival *a, const struct addr *from, int64_t wall)
+{
+	struct order order;
+	bool ordered = orders_find(a->j.g->orders, from, wall, &order);
 
 	if (ordered && order.kind == ORDER_ALLOW) {
 		a->v->allowed = true;
 		return;
 	}
-	if (g->access) {
-		hit = access_client(g->access, g->access_n, from, wall);
-		if (hit.answer == ACCESS_PERMIT) {
-			a->v->allowed = true;
-			return;
-		}
-		if (hit.answer == ACCESS_DENY)
-			object(a, RULE_DENIED, LEVEL_CLIENT, STEP_REFUSE,
-			       wall_to_now(a, hit.until, wall));
-	}
-	if (ordered && order.kind == ORDER_BAN)
+	ask_lists(a, from, wall);
+	if (ordered && order.kind == ORDER_BAN && !a->v->allowed)
 		object(a, RULE_ORDER, LEVEL_CLIENT, STEP_REFUSE,
 		       wall_to_now(a, order.until, wall));
+}
+
+/* What the administrator said. Mostly there is no order, and an order is large. */
+static void ask_administrator(struct arrival *a, const struct addr *from, int64_t wall)
+{
+	const struct orders *orders = a->j.g->orders;
+
+	if (orders && orders_any(orders))
+		ask_orders(a, from, wall);
+	else
+		ask_lists(a, from, wall);
 }
 
 /*
