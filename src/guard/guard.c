@@ -353,7 +353,8 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 	enum event e = event_of(r->rule);
 
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
-		bool took = refused && a->took & 1u << l, its = l == (enum guard_level)r->level && !a->told;
+		bool took = refused && a->took & 1u << l,
+		     its = l == (enum guard_level)r->level && !a->told;
 		struct guard_hot *row;
 
 		if (!took && !its)
@@ -395,9 +396,7 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 {
 	struct guard_verdict out = { 0 };
 	struct judge j;
-	struct arrival a = {
-		.j = &j, .v = v, .out = &out, .each = interval_of(&g->limits)
-	};
+	struct arrival a = { .j = &j, .v = v, .out = &out, .each = interval_of(&g->limits) };
 	int good = 0;
 
 	*v = (struct guard_visit){ .addr = *from, .behind = behind };
