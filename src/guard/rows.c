@@ -130,6 +130,12 @@ static void fetch_row(const struct memory *m, const struct place *at)
 	      t->after[i] & DETAIL ? sizeof(*m->hot) : HEAD_PART);
 }
 
+/*
+ * The rows of a bucket are one page. Finding out where that is takes as long as fetching a
+ * line, so it is begun while the tags, which say which row of the page, are on their way.
+ */
+_Static_assert(BUCKET * sizeof(struct guard_hot) == 4096, "a bucket of rows is a page");
+
 void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
 {
 	struct place at[LEVEL_COUNT];
