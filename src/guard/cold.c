@@ -151,9 +151,11 @@ void hot_join(struct guard_hot *row, const struct guard_cold *c)
 		row->first = was.first;
 }
 
-static float number(float f)
+/* Most are as they should be, and are not written again. */
+static void tidy(float *f)
 {
-	return f > 0 && f < 1e9f ? f : 0; /* also of what is no number */
+	if (!(*f >= 0 && *f < 1e9f)) /* also what is no number */
+		*f = 0;
 }
 
 void hot_tidy(struct guard_hot *row)
@@ -162,11 +164,11 @@ void hot_tidy(struct guard_hot *row)
 		row->ban.step = STEP_NONE;
 	if (row->ban.rule >= RULE_COUNT)
 		row->ban.rule = RULE_NONE;
-	row->ban.before = number(row->ban.before);
-	row->ban.points = number(row->ban.points);
-	row->fast = number(row->fast);
-	row->slow = number(row->slow);
-	row->per_hour = number(row->per_hour);
+	tidy(&row->ban.before);
+	tidy(&row->ban.points);
+	tidy(&row->fast);
+	tidy(&row->slow);
+	tidy(&row->per_hour);
 }
 
 /* ---- worth ------------------------------------------------------------------------------- */

@@ -83,9 +83,8 @@ static const uint8_t rank_of[RULE_COUNT] = {
 /* A reason to refuse, and whose row it stands in. */
 struct reason {
 	enum rule rule;
-	enum guard_level level;
+	uint8_t level, step;
 	ms_t until;
-	uint8_t step;
 };
 
 /* Of a rate, in microseconds: the interval, how far ahead of it one may be, or anybody is. */
@@ -93,59 +92,73 @@ struct pace {
 	int64_t each, ahead, most;
 };
 
+/* Small enough that clearing it is a handful of stores, and not a loop that takes 10 ns. */
 struct arrival {
-	struct judge j;
+	struct judge *j;
 	struct guard_visit *v;
+	struct guard_verdict *out;
 	struct reason meant, observed; /* the first of each; RULE_NONE: there is none */
-	bool spared;		       /* from bans of its prefix */
-	bool told;		       /* the reason has been noted in its row */
-	int64_t each;	  /* microseconds between connections of a client; 0: any */
-	struct pace pace; /* of the level that is looked at */
-	unsigned took;	  /* a bit for each level whose row counts it as here */
-	struct guard_verdict out;
+	int64_t each;  /* microseconds between connections of a client; 0: any */
+	unsigned took; /* a bit for each level whose row counts it as here */
+	bool spared;   /* from bans of its prefix */
+	bool told;     /* the reason has been noted in its row */
 };
 
 static void object(struct arrival *a, enum rule rule, enum guard_level level,
 		   uint8_t step, ms_t until)
 {
-	struct reason *r = ladder_observed(a->j.g, rule) ? &a->observed : &a->meant;
+	struct reason *r = ladder_observed(a->j->g, rule) ? &a->observed : &a->meant;
 
 	if (r->rule == RULE_NONE || rank_of[rule] < rank_of[r->rule])
-		*r = (struct reason){ rule, level, until, step };
+		*r = (struct reason){ rule, (uint8_t)level, step, until };
 }
 
 static ms_t wall_to_now(const struct arrival *a, int64_t until, int64_t wall)
 {
 	return until == INT64_MAX || until < wall || until - wall > INT64_MAX / 2
 		       ? MS_NEVER
-		       : a->j.now + (until - wall);
+		       : a->j->now + (until - wall);
 }
 
-/* What the administrator said. */
-static void ask_administrator(struct arrival *a, const struct addr *from, int64_t wall)
+static void ask_lists(struct arrival *a, const struct addr *from, int64_t wall)
 {
-	struct guard *g = a->j.g;
-	struct order order;
+	const struct guard *g = a->j->g;
 	struct access_hit hit;
-	bool ordered = g->orders && orders_find(g->orders, from, wall, &order);
+
+	if (!g->access)
+		return;
+	hit = access_client(g->access, g->access_n, from, wall);
+	if (hit.answer == ACCESS_PERMIT)
+		a->v->allowed = true;
+	if (hit.answer == ACCESS_DENY)
+		object(a, RULE_DENIED, LEVEL_CLIENT, STEP_REFUSE,
+		       wall_to_now(a, hit.until, wall));
+}
+
+static void ask_orders(struct arrival *a, const struct addr *from, int64_t wall)
+{
+	struct order order;
+	bool ordered = orders_find(a->j->g->orders, from, wall, &order);
 
 	if (ordered && order.kind == ORDER_ALLOW) {
 		a->v->allowed = true;
 		return;
 	}
-	if (g->access) {
-		hit = access_client(g->access, g->access_n, from, wall);
-		if (hit.answer == ACCESS_PERMIT) {
-			a->v->allowed = true;
-			return;
-		}
-		if (hit.answer == ACCESS_DENY)
-			object(a, RULE_DENIED, LEVEL_CLIENT, STEP_REFUSE,
-			       wall_to_now(a, hit.until, wall));
-	}
-	if (ordered && order.kind == ORDER_BAN)
+	ask_lists(a, from, wall);
+	if (ordered && order.kind == ORDER_BAN && !a->v->allowed)
 		object(a, RULE_ORDER, LEVEL_CLIENT, STEP_REFUSE,
 		       wall_to_now(a, order.until, wall));
+}
+
+/* What the administrator said. Mostly there is no order, and an order is large. */
+static void ask_administrator(struct arrival *a, const struct addr *from, int64_t wall)
+{
+	const struct orders *orders = a->j->g->orders;
+
+	if (orders && orders_any(orders))
+		ask_orders(a, from, wall);
+	else
+		ask_lists(a, from, wall);
 }
 
 /*
@@ -154,7 +167,7 @@ static void ask_administrator(struct arrival *a, const struct addr *from, int64_
  */
 static struct pace pace_of(const struct arrival *a, enum guard_level level)
 {
-	const struct guard_limits *l = &a->j.g->limits;
+	const struct guard_limits *l = &a->j->g->limits;
 	int64_t burst = (l->connect_burst > 0 ? l->connect_burst : 1) *
 			guard_key_share(level);
 	/* by numbers that are known beforehand: a division costs as much as the rest of it */
@@ -185,9 +198,10 @@ static bool too_fast(struct guard_hot *row, const struct pace *p, int64_t now_us
 	return row->next_connect - now_us > p->ahead;
 }
 
-static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_level level)
+static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_level level,
+			 const struct pace *pace)
 {
-	const struct guard_limits *l = &a->j.g->limits;
+	const struct guard_limits *l = &a->j->g->limits;
 	int64_t most = l->per_address * guard_key_share(level) *
 		       (a->v->known_good ? GOOD_TIMES : 1);
 
@@ -195,7 +209,7 @@ static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_le
 		object(a, RULE_SESSIONS, level, STEP_REFUSE, 0);
 	if (a->each == 0)
 		return;
-	if (too_fast(row, &a->pace, a->j.now * US))
+	if (too_fast(row, pace, a->j->now * US))
 		object(a, RULE_RATE, level, STEP_REFUSE, 0);
 }
 
@@ -203,18 +217,19 @@ static void judge_ban(struct arrival *a, struct guard_hot *row, enum guard_level
 {
 	ms_t left;
 
-	if (!ladder_holds(row, a->j.at) || (level != LEVEL_CLIENT && a->spared))
+	if (!ladder_holds(row, a->j->at) || (level != LEVEL_CLIENT && a->spared))
 		return;
-	left = (ms_t)(row->ban.until - a->j.at) * MS_SECOND;
-	ladder_tried(&a->j, row);
+	left = (ms_t)(row->ban.until - a->j->at) * MS_SECOND;
+	ladder_tried(a->j, row);
 	object(a, (enum rule)row->ban.rule, level,
-	       row->ban.step >= STEP_DROP ? STEP_DROP : STEP_REFUSE, a->j.now + left);
+	       row->ban.step >= STEP_DROP ? STEP_DROP : STEP_REFUSE, a->j->now + left);
 }
 
 /* Let it count as here, from now on: until guard_left(), or until it is refused after all. */
-static void take(struct arrival *a, struct guard_hot *row, enum guard_level level)
+static void take(struct arrival *a, struct guard_hot *row, enum guard_level level,
+		 const struct pace *pace)
 {
-	int64_t now_us = a->j.now * US;
+	int64_t now_us = a->j->now * US;
 
 	row->sessions++;
 	a->took |= 1u << level;
@@ -222,7 +237,7 @@ static void take(struct arrival *a, struct guard_hot *row, enum guard_level leve
 		return;
 	if (row->next_connect < now_us)
 		row->next_connect = now_us;
-	row->next_connect += a->pace.each;
+	row->next_connect += pace->each;
 }
 
 static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level level)
@@ -236,18 +251,18 @@ static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level
 /* What the client's own row says of it; whether its standing as known-good has changed. */
 static int know(struct arrival *a, struct guard_hot *row)
 {
-	const struct guard_limits *l = &a->j.g->limits;
+	const struct guard_limits *l = &a->j->g->limits;
 	bool was = row->flags & HOT_GOOD, good = false;
 
 	if (row->good >= l->good_after) {
-		score_fade(row, l, a->j.now);
+		score_fade(row, l, a->j->now);
 		good = score_is_good(row, l);
 	}
 
 	row->flags = (uint8_t)(good ? row->flags | HOT_GOOD : row->flags & ~HOT_GOOD);
 	a->v->known_good = good;
 	a->spared = good || score_is_shared(row, l);
-	a->out.passed = row->flags & HOT_PASSED;
+	a->out->passed = row->flags & HOT_PASSED;
 	return good - was;
 }
 
@@ -275,7 +290,7 @@ static enum event event_of(enum rule rule)
 static void note_reason(struct arrival *a, struct guard_hot *row, enum event e)
 {
 	a->told = true;
-	a->out.worth_a_line = ladder_tells(row, &a->out.tries);
+	a->out->worth_a_line = ladder_tells(row, &a->out->tries);
 	if (e != EV_CAME_AGAIN && e != EV_DENIED)
 		return;
 	row->flags |= HOT_DETAIL;
@@ -290,35 +305,36 @@ static bool is_final(const struct reason *r)
 
 static void arrive(struct arrival *a, enum guard_level level, int *good)
 {
-	struct guard_hot *row = judge_open(&a->j, level, false);
+	struct guard_hot *row = judge_open(a->j, level, false);
+	struct pace pace;
 
 	/* so busy that it cannot be locked: then it is let in */
 	if (!row)
 		return;
-	score_connection(row, a->j.at);
+	score_connection(row, a->j->at);
 	if (a->v->behind)
 		row->flags |= HOT_BEHIND;
 	if (level == LEVEL_CLIENT)
 		*good = know(a, row);
 	else
 		change_good_inside(row, *good);
-	a->pace = pace_of(a, level);
+	pace = pace_of(a, level);
 	if (!a->v->allowed) {
 		judge_ban(a, row, level);
-		judge_limits(a, row, level);
+		judge_limits(a, row, level, &pace);
 	}
 	if (a->meant.rule == RULE_NONE)
-		take(a, row, level);
+		take(a, row, level, &pace);
 	else
 		row->refused += row->refused < UINT32_MAX;
 	if (level == LEVEL_CLIENT && is_final(&a->meant))
 		note_reason(a, row, event_of(a->meant.rule));
-	judge_close(&a->j, row);
+	judge_close(a->j, row);
 }
 
 static void judge_room(struct arrival *a)
 {
-	struct guard *g = a->j.g;
+	struct guard *g = a->j->g;
 
 	if (a->v->allowed)
 		return;
@@ -337,12 +353,13 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 	enum event e = event_of(r->rule);
 
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
-		bool took = refused && a->took & 1u << l, its = l == r->level && !a->told;
+		bool took = refused && a->took & 1u << l,
+		     its = l == (enum guard_level)r->level && !a->told;
 		struct guard_hot *row;
 
 		if (!took && !its)
 			continue;
-		row = judge_open(&a->j, l, true);
+		row = judge_open(a->j, l, true);
 		if (!row)
 			continue;
 		if (took) {
@@ -351,10 +368,10 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 		}
 		if (its)
 			note_reason(a, row, e);
-		judge_close(&a->j, row);
+		judge_close(a->j, row);
 	}
 	if (e == EV_TOO_FAST || e == EV_TOO_MANY)
-		deeds_charge(&a->j, a->v, e, r->level);
+		deeds_charge(a->j, a->v, e, (enum guard_level)r->level);
 }
 
 static void decide(struct arrival *a)
@@ -362,12 +379,12 @@ static void decide(struct arrival *a)
 	bool refused = a->meant.rule != RULE_NONE;
 	const struct reason *r = refused ? &a->meant : &a->observed;
 
-	a->out.allowed = a->v->allowed;
-	a->out.known_good = a->v->known_good;
-	a->out.rule = r->rule;
-	a->out.until = r->until;
-	a->out.observed = !refused && r->rule != RULE_NONE;
-	a->out.step = refused ? (enum guard_step)r->step : STEP_NONE;
+	a->out->allowed = a->v->allowed;
+	a->out->known_good = a->v->known_good;
+	a->out->rule = r->rule;
+	a->out->until = r->until;
+	a->out->observed = !refused && r->rule != RULE_NONE;
+	a->out->step = refused ? (enum guard_step)r->step : STEP_NONE;
 	if (r->rule != RULE_NONE)
 		settle(a, r, refused);
 	a->v->counted = (uint8_t)a->took;
@@ -377,21 +394,23 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 				const struct addr *from, bool behind, ms_t now,
 				int64_t wall)
 {
-	struct arrival a = { .v = v, .each = interval_of(&g->limits) };
+	struct guard_verdict out = { 0 };
+	struct judge j;
+	struct arrival a = { .j = &j, .v = v, .out = &out, .each = interval_of(&g->limits) };
 	int good = 0;
 
 	*v = (struct guard_visit){ .addr = *from, .behind = behind };
 	if (g->access)
 		access_expect(g->access, g->access_n, from);
-	judge_begin(&a.j, g, from, now, wall);
-	memory_expect(&g->memory, a.j.key, LEVEL_COUNT);
+	judge_begin(&j, g, from, now, wall);
+	memory_expect(&g->memory, j.key, LEVEL_COUNT);
 	ask_administrator(&a, from, wall);
 	arrive(&a, LEVEL_CLIENT, &good);
 	judge_room(&a);
 	arrive(&a, LEVEL_NEAR, &good);
 	arrive(&a, LEVEL_WIDE, &good);
 	decide(&a);
-	return a.out;
+	return out;
 }
 
 void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,

@@ -14,9 +14,9 @@
 struct judge {
 	struct guard *g;
 	struct guard_key key[LEVEL_COUNT];
-	gsec_t pardoned[LEVEL_COUNT]; /* 0: never */
 	ms_t now;
-	gsec_t at; /* the same, in guard seconds */
+	gsec_t at;		      /* the same, in guard seconds */
+	gsec_t pardoned[LEVEL_COUNT]; /* 0: never */
 };
 
 void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t now,

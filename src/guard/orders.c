@@ -220,14 +220,17 @@ static bool search(const struct orders *o, const struct addr *a, int64_t wall,
 	return found;
 }
 
+bool orders_any(const struct orders *o)
+{
+	return any(&o->found);
+}
+
 bool orders_find(const struct orders *o, const struct addr *a, int64_t wall,
 		 struct order *out)
 {
 	struct order got;
 	bool found = false;
 
-	if (!any(&o->found))
-		return false;
 	for (int i = 0; i < TRIES; i++) {
 		uint64_t turn = look(o);
 

@@ -68,12 +68,13 @@ MUST bool orders_next(const struct orders *o, size_t *at, struct order *out);
 
 /*
  * The order for this address: an allow before a ban, then the longest prefix; orders that
- * have run out do not count. False: there is none. A few nanoseconds when there are no
- * orders at all. Pardons are found by orders_pardoned() only.
+ * have run out do not count. False: there is none. Pardons are found by orders_pardoned()
+ * only.
  */
 MUST bool orders_find(const struct orders *o, const struct addr *a, int64_t wall,
 		      struct order *out);
-/* Is there any pardon? If not, nobody needs to ask further. */
+/* Is there any order or any pardon? If not, nobody needs to ask further. */
+bool orders_any(const struct orders *o);
 bool orders_any_pardon(const struct orders *o);
 /* Was what is held against this address or prefix forgiven? When, else 0. */
 int64_t orders_pardoned(const struct orders *o, const struct net *n);

@@ -11,34 +11,39 @@
 typedef uint16_t eight __attribute__((vector_size(16)));
 typedef uint64_t halves __attribute__((vector_size(16)));
 
-static bool any_tagged(const struct memory_tags *t, uint16_t tag)
+/*
+ * A bit for each place of the bucket that has the tag. Nobody can foretell which place that
+ * is, so this has no branch for each of them: one that goes the other way costs more than
+ * all of it.
+ */
+static unsigned tagged(const struct memory_tags *t, uint16_t tag)
 {
+	const eight bits = { 1, 2, 4, 8, 16, 32, 64, 128 };
 	eight tags, want = { tag, tag, tag, tag, tag, tag, tag, tag };
 	halves same;
+	uint64_t all;
 
 	memcpy(&tags, t->tag, sizeof(tags));
-	same = (halves)(tags == want);
-	return (same[0] | same[1]) != 0;
+	same = (halves)((eight)(tags == want) & bits);
+	all = same[0] | same[1];
+	all |= all >> 32;
+	return (unsigned)(all | all >> 16) & UINT8_MAX;
 }
 
-/* The first place of the bucket, from `from` on, that has the tag; BUCKET: none. */
-static unsigned tagged(const struct memory_tags *t, uint16_t tag, unsigned from)
+static unsigned lowest(unsigned bits)
 {
-	if (from == 0 && !any_tagged(t, tag))
-		return BUCKET;
-	while (from < BUCKET && t->tag[from] != tag)
-		from++;
-	return from;
+	return (unsigned)__builtin_ctz(bits);
 }
 
 static uint32_t find_in(const struct memory *m, uint32_t bucket, uint16_t tag,
 			struct guard_key k)
 {
-	const struct memory_tags *t = &m->tags[bucket];
+	for (unsigned in = tagged(&m->tags[bucket], tag); in; in &= in - 1) {
+		uint32_t i = bucket * BUCKET + lowest(in);
 
-	for (unsigned i = tagged(t, tag, 0); i < BUCKET; i = tagged(t, tag, i + 1))
-		if (guard_key_eq(m->hot[bucket * BUCKET + i].key, k))
-			return bucket * BUCKET + i;
+		if (guard_key_eq(m->hot[i].key, k))
+			return i;
+	}
 	return NOWHERE;
 }
 
@@ -111,10 +116,10 @@ static void fetch_cold(const struct memory *m, uint32_t bucket)
 static void fetch_row(const struct memory *m, const struct place *at)
 {
 	const struct memory_tags *t = &m->tags[at->bucket];
-	unsigned i = tagged(t, at->tag, 0);
+	unsigned in = tagged(t, at->tag), i;
 
-	if (i < BUCKET) {
-		fetch(&m->hot[at->bucket * BUCKET + i], HEAD_PART);
+	if (in) {
+		fetch(&m->hot[at->bucket * BUCKET + lowest(in)], HEAD_PART);
 		return;
 	}
 	fetch_cold(m, at->cold);
@@ -125,6 +130,12 @@ static void fetch_row(const struct memory *m, const struct place *at)
 	      t->after[i] & DETAIL ? sizeof(*m->hot) : HEAD_PART);
 }
 
+/*
+ * The rows of a bucket are one page. Finding out where that is takes as long as fetching a
+ * line, so it is begun while the tags, which say which row of the page, are on their way.
+ */
+_Static_assert(BUCKET * sizeof(struct guard_hot) == 4096, "a bucket of rows is a page");
+
 void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
 {
 	struct place at[LEVEL_COUNT];
@@ -134,6 +145,7 @@ void memory_expect(const struct memory *m, const struct guard_key *keys, size_t 
 	for (size_t i = 0; i < n; i++) {
 		at[i] = memory_place(m, keys[i]);
 		__builtin_prefetch(&m->tags[at[i].bucket], 1);
+		__builtin_prefetch(&m->hot[at[i].bucket * BUCKET]);
 		__builtin_prefetch(&m->shard[at[i].shard], 1);
 	}
 	for (size_t i = 0; i < n; i++)

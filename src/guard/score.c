@@ -50,21 +50,24 @@ static uint32_t good_left(const struct guard_hot *row, gsec_t at)
 	return halves < 32 ? row->good >> halves : 0;
 }
 
-/* Who comes often has been away for minutes at most: then three terms of the series do. */
-static double hourly(float per_hour, int64_t away)
+/*
+ * Who comes often has been away for minutes at most: then three terms of the series do,
+ * arranged so that few wait for each other: the next lock waits for the result.
+ */
+static float hourly(float per_hour, int64_t away)
 {
-	double t = (double)away * (1.0 / 3600);
+	float t = (float)(int32_t)away * (1.0f / 3600);
 
 	if (away > 900)
-		return faded(per_hour, away, HOUR_HALF);
-	return (double)per_hour * (1 - t * (1 - t * (0.5 - t * (1.0 / 6))));
+		return (float)faded(per_hour, away, HOUR_HALF);
+	return per_hour * ((1 - t) + t * t * (0.5f - t * (1.0f / 6)));
 }
 
 void score_connection(struct guard_hot *row, gsec_t at)
 {
 	int64_t away = score_age(row->last, at);
 
-	row->per_hour = (float)(hourly(row->per_hour, away) + 1);
+	row->per_hour = hourly(row->per_hour, away) + 1;
 	if (row->good)
 		row->good = good_left(row, at);
 	/* nobody says so when a known-good client is forgotten; this bounds how long it counts */

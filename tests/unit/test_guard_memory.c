@@ -260,7 +260,10 @@ static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 		assert_true(memory_peek(&r.m, k, &out));
 		row = memory_open_known(&r.m, k, NOW);
 		assert_non_null(row);
-		assert_memory_equal(&out, row, sizeof(out));
+		/* not by their bytes: a key has some that belong to nobody */
+		assert_true(guard_key_eq(out.key, row->key));
+		assert_memory_equal(&out.flags, &row->flags,
+				    sizeof(out) - offsetof(struct guard_hot, flags));
 		assert_int_equal(row->flags, HOT_GOOD | HOT_LISTED);
 		assert_int_equal(row->last, memory_second(NOW));
 		assert_float_equal(row->slow, 12.5, 0.01);
