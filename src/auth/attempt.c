@@ -305,10 +305,11 @@ static void share(struct attempt *o, const struct account_done *done)
 }
 
 /*
- * The others of its user and network: the same secret has the same outcome. They are only
+ * The others of its user and network: the same secret has the same outcome, but for who came
+ * back after it had lost its network (shares: false). They are only
  * made ready here, so that whoever ends one attempt never loses another under its hands.
  */
-static void settle_others(struct attempt *t)
+static void settle_others(struct attempt *t, bool shares)
 {
 	struct attempt *o = *chain_of_pair(t), *next;
 
@@ -318,7 +319,7 @@ static void settle_others(struct attempt *t)
 			continue;
 		if (o->at != AT_TURN && o->at != AT_SAME)
 			continue;
-		o->shared = o->at == AT_SAME && o->try.secret == t->try.secret;
+		o->shared = shares && o->at == AT_SAME && o->try.secret == t->try.secret;
 		if (o->shared)
 			share(o, &t->done);
 		make_ready(o);
@@ -335,7 +336,7 @@ void attempt_finish(struct attempt *t, enum account_outcome how)
 	t->done = accounts_done(&a->guard, &t->try, how, loop_now(a->loop),
 				loop_wall(a->loop));
 	attempt_tell(t, t->done.tell, &t->done.verdict);
-	settle_others(t);
+	settle_others(t, how != ACCOUNT_LEFT);
 	settle(t);
 }
 
@@ -415,19 +416,19 @@ void attempt_start(struct attempt *t)
 
 /* ---- leaving ---------------------------------------- */
 
-void attempt_leave(struct attempt *t)
+void attempt_leave(struct attempt *t, enum account_outcome how)
 {
 	t->generation = 0;
 	switch (t->at) {
 	case AT_HASHING:
 		/* what a thread has begun is told to the guard when it is done */
 		if (hashing_take_back(t->auth->hashing, &t->job))
-			attempt_finish(t, ACCOUNT_UNCHECKED);
+			attempt_finish(t, how);
 		return;
 	case AT_ASKED:
 		return;
 	case AT_JUDGED: /* whoever asked the mailbox server is gone, and so is its answer */
-		attempt_judged(t, JUDGED_NOT);
+		attempt_unjudged(t, how);
 		return;
 	case AT_TOKEN:
 		oauth_forget(&t->token);
@@ -461,7 +462,7 @@ static void leave_with(struct attempt *t, void *arg)
 	const struct peer *edge = arg;
 
 	if (t->edge == edge->number && t->generation == edge->generation)
-		attempt_leave(t);
+		attempt_leave(t, ACCOUNT_UNCHECKED);
 }
 
 void attempts_lost(struct auth *a, struct peer *edge)

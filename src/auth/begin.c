@@ -351,7 +351,7 @@ bool attempts_over(struct auth *a, struct peer *edge, struct span frame)
 		return false;
 	t = attempt_find(a, edge, m.ask);
 	if (t)
-		attempt_leave(t);
+		attempt_leave(t, ACCOUNT_LEFT);
 	else /* it was let in, and has left before it knew */
 		attempts_gone(a, edge, m.ask);
 	attempts_go_on(a);

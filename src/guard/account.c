@@ -16,6 +16,7 @@ const char *const account_why_word[WHY_COUNT] = {
 	[WHY_DISABLED] = "disabled",
 	[WHY_OVERLOAD] = "overload",
 	[WHY_LIMIT] = "over-limit",
+	[WHY_LEFT] = "left",
 };
 
 /* ---- writing, which readers notice --------------------------------------------------------- */

@@ -16,6 +16,7 @@
 
 #define ACCOUNT_BUCKET 8
 #define PAIR_WRONG     8  /* secrets of one pair that are known to be wrong */
+#define PAIR_LEFT      3  /* secrets whose answer nobody waited for; more are guesses */
 #define CAMPAIGN_USERS 16 /* that are kept one by one */
 
 enum account_table {
@@ -111,6 +112,8 @@ struct account_pair {
 		uint32_t secret;
 		gsec_t checked;
 	} wrong[PAIR_WRONG];
+	gsec_t left_at; /* the last one: */
+	uint32_t left[PAIR_LEFT];
 	struct account_storm storm[STORM_KINDS];
 };
 
