@@ -312,6 +312,7 @@ static bool take_authed(struct edge *e, struct frame *f)
 	c = waiting_find(e, m.ask, WAITS_AUTH);
 	if (!c)
 		return true;
+	c->known_device = m.known_device;
 	if (m.result == AUTHED_ASK)
 		return take_ask(c, m.login);
 	c->auth_ask = 0;

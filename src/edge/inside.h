@@ -174,6 +174,7 @@ struct conn {
 	bool offer;	 /* the session stopped reading for want of room to answer */
 	bool ended_well; /* QUIT, and nothing behind it */
 	bool spoke;	 /* since it was last read from */
+	bool known_device; /* so auth said of its last attempt */
 	unsigned orders; /* what waits for the output to be written */
 
 	uint8_t *in, *out; /* lent; NULL: nothing is pending */

@@ -288,7 +288,8 @@ static void call(struct mailbox_way *m)
 
 	if (!backend_credentials_ok(&words)) {
 		cannot(m, BACKEND_GOT_UNFIT, "what the user gave cannot be said there");
-	} else if (gate_enter(&all_of(m)->gates, server, &m->pass, on_turn, m)) {
+	} else if (gate_enter(&all_of(m)->gates, server, m->conn->known_device,
+			      &m->pass, on_turn, m)) {
 		begin_call(m);
 	} else {
 		m->state = MAILBOX_IN_LINE;
