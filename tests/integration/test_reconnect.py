@@ -60,14 +60,14 @@ def make(place):
     top, cert = place
     made = []
 
-    def make(settings="", auth="queue = 1000;", **options):
+    def make(settings="", auth='delay = "0s"; queue = 1000;', guard=""):
         imap = free_port()
         (top / "home").mkdir(mode=0o755)
         server = make_front(
             top / "home", cert, [f'{{ name = "far"; imap = "127.0.0.1:{imap}"; }}'],
-            auth=f'delay = "0s"; without-tls = true; {auth}',
+            auth=f"without-tls = true; {auth}",
             settings='sessions: { per-address = 4000; };\nrun: { edges = 1; };\n'
-                     'guard: { connect-rate = 0; };\n' + settings)
+                     f'guard: {{ connect-rate = 0; {guard} }};\n' + settings)
         server.imap = imap
         made.append(server)
         return server.start()
@@ -112,3 +112,67 @@ def test_after_a_cut_known_devices_are_in_before_strangers_who_came_first(make):
     order = [said.split()[0].strip('"') for said in far.said]
     last = max(order.index(user) for user in known)
     assert last < GATE + KNOWN + GATE, f"the last of those who are known was number {last} of {len(order)}"
+
+
+def test_a_server_that_answers_too_late_is_told_as_an_answer_and_the_client_may_try_again(make):
+    server = make(settings='mailbox: { login-timeout = "5s"; reply-timeout = "7s"; };\n')
+    with Mailboxes(server.imap) as far, contextlib.closing(Talk(server, "ann@example.test")) as ann:
+        far.answers.clear()
+        ann.ask()
+        assert "[UNAVAILABLE]" in ann.hear()
+        far.answers.set()
+        ann.ask()
+        ann.log_in()
+
+
+def test_who_hangs_up_before_the_answer_again_and_again_is_a_guesser(make):
+    server = make(auth='delay = "2s";', guard='mode = "enforce";')
+    with Mailboxes(server.imap) as far:
+        far.answers.clear()
+
+        def hang_up(user, password):
+            """When the mailbox server has been asked; False: it never was."""
+            had = len(far.said)
+            with contextlib.closing(Talk(server, user, password)) as one:
+                one.ask()
+                one.socket.settimeout(0.05)
+
+                def asked():
+                    with contextlib.suppress(TimeoutError):
+                        return one.socket.recv(1000)
+                    return len(far.said) > had
+                return wait_for("the question, or the answer", asked) is True
+        # a telephone that loses its network
+        assert all(hang_up("ann@example.test", PASSWORD) for _ in range(10))
+        guesses = next(n for n in range(40) if not hang_up("ben@example.test", f"guess {n}"))
+        assert guesses >= 4, guesses
+        told = {row["part"]: row for row in rows(server, "explain", "ben@example.test")}
+        assert told["history"]["different-wrong-passwords"] >= 3, told
+        told = {row["part"]: row for row in rows(server, "explain", "ann@example.test")}
+        assert told["history"]["different-wrong-passwords"] == 0, told
+        assert "reason=left" in server.wait_log(r"log=login-failed .*reason=left")[0]
+        far.answers.set()
+        with contextlib.closing(Talk(server, "ann@example.test")) as ann:
+            ann.ask()
+            ann.log_in()
+
+
+def test_who_is_silent_for_too_long_is_let_go_and_who_is_not_stays(make):
+    server = make(settings='mailbox: { idle-timeout = "5s"; };\n')
+    with Mailboxes(server.imap), contextlib.closing(Talk(server, "ann@example.test")) as still, \
+            contextlib.closing(Talk(server, "ben@example.test")) as busy:
+        for one in still, busy:
+            one.ask()
+            one.log_in()
+        still.socket.settimeout(0.1)
+
+        def let_go():
+            busy.socket.sendall(b"a NOOP\r\n")
+            assert busy.hear().startswith("a OK")
+            with contextlib.suppress(TimeoutError):
+                return still.socket.recv(1) == b""
+            return False
+        wait_for("the silent one to be let go", let_go)
+        server.wait_log(r"end=timeout")
+        busy.socket.sendall(b"a NOOP\r\n")
+        assert busy.hear().startswith("a OK")
