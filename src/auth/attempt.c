@@ -223,6 +223,8 @@ static bool enters(struct attempt *t)
 		t->done = (struct account_done){ .verdict = v };
 		return false;
 	}
+	if (v.event != EV_NONE) /* what it would have been refused for */
+		t->done.verdict.event = v.event;
 	(void)logins_take(a->logins, &id, key_of_user(t), key_of_pair(t));
 	return true;
 }

@@ -164,8 +164,9 @@ static void say_run(struct buf *b, const struct account_run *r)
 		buf_fmt(b, " (%u a second)", rate);
 	if (r->kind == STORM_OVER)
 		buf_fmt(b,
-			" although %u sessions of it are open, and was refused each time",
-			r->open);
+			" although %u sessions of it are open, and %s each time",
+			r->open,
+			r->observed ? "would have been refused" : "was refused");
 	buf_fmt(b, ".");
 }
 
@@ -181,8 +182,8 @@ void account_sentence(const struct account_state *st, enum account_kind kind,
 		addr_print(&r->from, out);
 		buf_fmt(out,
 			" share this account: %u sessions of it are open there, and "
-			"%u logins more were refused.",
-			r->open, r->count);
+			"%u logins more %s refused.",
+			r->open, r->count, r->observed ? "would have been" : "were");
 	} else if (kind == ACCOUNT_STALE && r->count && r->kind == STORM_SAME) {
 		say_who(out, r);
 		buf_fmt(out, " has an old password, and has given it %u times in %u s.",

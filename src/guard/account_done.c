@@ -318,7 +318,7 @@ static bool say_right(struct attempt *x, struct account_verdict *v)
 
 static bool say_right_but_over(struct attempt *x, struct account_verdict *v)
 {
-	if (!attempt_over(x))
+	if (attempt_observes_over(x->a) || !attempt_over(x))
 		return false;
 	note_secret_right(x);
 	attempt_say_over(x, v);

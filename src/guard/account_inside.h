@@ -57,7 +57,7 @@ struct account_storm {
 struct account_worst {
 	gsec_t since, last;
 	uint32_t count, seconds, open;
-	uint8_t kind, clients, name_n, hello_n;
+	uint8_t kind, clients, observed, name_n, hello_n;
 	struct addr from;
 	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];
 };

@@ -34,7 +34,7 @@ bool accounts_full(const struct accounts *a, const struct account_try *t)
 {
 	const struct accounts_limits *l = &a->limits;
 
-	if (!t->reads || l->observe || l->observe_limit)
+	if (!t->reads)
 		return false;
 	return network_full(l, t) || (l->per_user > 0 && t->open_user >= l->per_user);
 }
@@ -45,6 +45,11 @@ bool attempt_over(const struct attempt *x)
 	       (network_full(&x->a->limits, x->t) || !has_share(x));
 }
 
+bool attempt_observes_over(const struct accounts *a)
+{
+	return a->limits.observe || a->limits.observe_limit;
+}
+
 void attempt_say_over(struct attempt *x, struct account_verdict *v)
 {
 	const struct accounts_limits *l = &x->a->limits;
@@ -52,9 +57,11 @@ void attempt_say_over(struct attempt *x, struct account_verdict *v)
 
 	x->user->over += x->user->over < UINT32_MAX;
 	storm_note(x, STORM_OVER, x->t->open_network);
+	v->event = EV_LOGIN_OVER;
+	if (attempt_observes_over(x->a))
+		return;
 	v->go = GO_REFUSE;
 	v->why = WHY_LIMIT;
-	v->event = EV_LOGIN_OVER;
 	v->delay = attempt_longer(l, attempt_level(x, &p->over_level, &p->over_at, true));
 	/* from there even a login would wait */
 	if (attempt_guarded(x) && !x->known)
@@ -178,6 +185,8 @@ static void show(struct attempt *x, const struct account_storm *s,
 				     .open = r->open,
 				     .kind = (uint8_t)r->kind,
 				     .clients = (uint8_t)r->clients,
+				     .observed = r->kind == STORM_OVER &&
+						 attempt_observes_over(x->a),
 				     .from = x->t->from };
 	w->name_n = keep_text(w->name, sizeof(w->name), x->t->name);
 	w->hello_n = keep_text(w->hello, sizeof(w->hello), x->t->hello);

@@ -57,7 +57,7 @@ struct accounts_limits {
 	bool observe; /* refuses nothing and delays nothing: it only says that it would */
 	/* sessions of IMAP and POP3 at once; 0: any number */
 	int64_t per_user, per_network;
-	bool observe_limit; /* these two refuse nobody */
+	bool observe_limit; /* these two refuse nobody, and say as well that they would */
 };
 
 /* How many rows of each kind; all are made at the start. */
@@ -197,7 +197,8 @@ bool accounts_full(const struct accounts *a, const struct account_try *t);
 
 /*
  * It is let in, and is about to open a session (t->reads): is it within the limit now? Others
- * may have come since it was judged. GO_CHECK, or GO_REFUSE, which was counted then.
+ * may have come since it was judged. GO_CHECK, or GO_REFUSE, which was counted then. If that
+ * is only observed: GO_CHECK, with the event of the refusal.
  */
 struct account_verdict accounts_enter(struct accounts *a, const struct account_try *t,
 				      ms_t now, int64_t wall);

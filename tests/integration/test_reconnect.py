@@ -176,3 +176,17 @@ def test_who_is_silent_for_too_long_is_let_go_and_who_is_not_stays(make):
         server.wait_log(r"end=timeout")
         busy.socket.sendall(b"a NOOP\r\n")
         assert busy.hear().startswith("a OK")
+
+
+@pytest.mark.parametrize("guard", ['mode = "observe";', 'mode = "enforce"; observe = [ "account-sessions" ];'])
+def test_one_session_too_many_is_let_in_and_told_while_the_guard_only_observes(make, guard):
+    server = make(settings="mailbox: { per-user-network = 2; };\n", guard=guard)
+    with Mailboxes(server.imap), contextlib.ExitStack() as stack:
+        for n in range(8):
+            one = Talk(server, "ann@example.test")
+            stack.callback(one.close)
+            one.ask()
+            one.log_in()
+        server.wait_log(r"log=would-refuse .*rule=account-sessions")
+        told = {row["part"]: row for row in rows(server, "explain", "ann@example.test")}
+        assert told["history"]["refused-over-limit"] == 6 and told["history"]["logins"] == 8, told

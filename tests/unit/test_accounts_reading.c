@@ -352,7 +352,11 @@ static void without_limits_nobody_is_refused(void **state)
 		mail.s->a.limits.observe_limit = rows[i].l.observe_limit;
 		for (int k = 0; k < 300; k++)
 			in(rows[i].why, right("ann", home, "a program"));
-		assert_int_equal(site_state(mail.s, "ann").over, 0);
+		/* but it is told who would have been */
+		assert_int_equal(site_state(mail.s, "ann").over,
+				 rows[i].l.per_network ? 300 - 2 : 0);
+		assert_int_equal(site_state(mail.s, "ann").run.observed,
+				 rows[i].l.per_network != 0);
 		site_tear_down(state);
 		set_up(state);
 		make_users();
