@@ -150,7 +150,7 @@ static void say_who(struct buf *b, const struct account_run *r)
 
 static void say_run(struct buf *b, const struct account_run *r)
 {
-	uint32_t rate = r->count / (r->lasted + 1);
+	uint32_t rate = r->count / (r->lasted + 1), gap;
 
 	say_who(b, r);
 	buf_fmt(b, " is a client that runs away: ");
@@ -162,6 +162,8 @@ static void say_run(struct buf *b, const struct account_run *r)
 			r->lasted + 1);
 	if (rate > 1)
 		buf_fmt(b, " (%u a second)", rate);
+	else if (account_run_steady(r, &gap) && gap > 1)
+		buf_fmt(b, ", by the clock, every %u s,", gap);
 	if (r->kind == STORM_OVER)
 		buf_fmt(b,
 			" although %u sessions of it are open, and %s each time",

@@ -50,13 +50,15 @@ struct account_storm {
 	gsec_t since, last;
 	uint32_t count, seconds; /* seconds: in which it came */
 	uint32_t told;		 /* at which count */
+	uint32_t even;		 /* so many came after the same time as the one before, */
+	gsec_t gap;		 /* which is this */
 	uint32_t client[STORM_CLIENTS];
 };
 
 /* The worst of a user's, as it is shown. */
 struct account_worst {
 	gsec_t since, last;
-	uint32_t count, seconds, open;
+	uint32_t count, seconds, open, even;
 	uint8_t kind, clients, observed, name_n, hello_n;
 	struct addr from;
 	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];

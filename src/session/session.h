@@ -326,6 +326,8 @@ struct session {
 	uint64_t body_size; /* of the message so far, trace field included, spooled or not */
 	uint64_t queue_id; /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
+	/* of who reads mail: the commands up to the first login, each once, as they came */
+	uint32_t order;
 	uint64_t bytes_in;
 	ms_t opened_at;
 	struct session_tls tls; /* if in_tls */
