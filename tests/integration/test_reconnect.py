@@ -190,3 +190,27 @@ def test_one_session_too_many_is_let_in_and_told_while_the_guard_only_observes(m
         server.wait_log(r"log=would-refuse .*rule=account-sessions")
         told = {row["part"]: row for row in rows(server, "explain", "ann@example.test")}
         assert told["history"]["refused-over-limit"] == 6 and told["history"]["logins"] == 8, told
+
+
+def test_a_program_is_known_by_the_order_of_its_first_commands(make):
+    server = make()
+
+    def come(*first):
+        """The line of the log: was the device known?"""
+        had = len(logins())
+        with contextlib.closing(Talk(server, "ann@example.test")) as one:
+            for command in first:
+                one.socket.sendall(f"a {command}\r\n".encode())
+                assert one.hear().startswith("a OK")
+            one.ask()
+            one.log_in()
+        return "known-device=true" in wait_for("the login to be told", lambda: logins()[had:])[0]
+
+    def logins():
+        return [line for line in server.log().splitlines() if "log=login " in line]
+    with Mailboxes(server.imap):
+        assert not come("CAPABILITY")
+        assert come("CAPABILITY")
+        assert come("CAPABILITY", "NOOP", "CAPABILITY")
+        assert not come()
+        assert not come('ID NIL', "CAPABILITY")
