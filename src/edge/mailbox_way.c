@@ -209,8 +209,10 @@ static struct backend_setup words_of(const struct mailbox_way *m)
 
 	return (struct backend_setup){
 		.pop3 = is_pop3(m),
+		.mechanism = w->mechanism,
 		/* LOGIN and USER are everywhere, AUTH=PLAIN is not */
-		.plain = w->authzid.n ? w->plain : SPAN_NONE,
+		.first = w->authzid.n || w->mechanism != SASL_PLAIN ? w->first
+								   : SPAN_NONE,
 		.user = w->user,
 		.secret = w->secret,
 		.reply_timeout = m->rules->conf->set.backend_reply,
