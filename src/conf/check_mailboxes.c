@@ -1,7 +1,7 @@
 #include "conf/check_inner.h"
 
 /* What is shown when somebody logs in, and so can be shown to another server. */
-#define SHOWN_MECHANISMS                                                 \
+#define SHOWN_MECHANISMS                                                \
 	(1u << SASL_PLAIN | 1u << SASL_LOGIN | 1u << SASL_OAUTHBEARER | \
 	 1u << SASL_XOAUTH2)
 

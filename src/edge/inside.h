@@ -169,12 +169,12 @@ struct conn {
 	struct stream stream;
 	struct timer timer;
 	enum conn_state state;
+	bool known_device; /* so auth said of its last attempt */
 	bool hasty;
 	bool peer_ended; /* it will send nothing more */
 	bool offer;	 /* the session stopped reading for want of room to answer */
 	bool ended_well; /* QUIT, and nothing behind it */
 	bool spoke;	 /* since it was last read from */
-	bool known_device; /* so auth said of its last attempt */
 	unsigned orders; /* what waits for the output to be written */
 
 	uint8_t *in, *out; /* lent; NULL: nothing is pending */

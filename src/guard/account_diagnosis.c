@@ -165,10 +165,8 @@ static void say_run(struct buf *b, const struct account_run *r)
 	else if (account_run_steady(r, &gap) && gap > 1)
 		buf_fmt(b, ", by the clock, every %u s,", gap);
 	if (r->kind == STORM_OVER)
-		buf_fmt(b,
-			" although %u sessions of it are open, and %s each time",
-			r->open,
-			r->observed ? "would have been refused" : "was refused");
+		buf_fmt(b, " although %u sessions of it are open, and %s each time",
+			r->open, r->observed ? "would have been refused" : "was refused");
 	buf_fmt(b, ".");
 }
 

@@ -22,7 +22,7 @@ struct account_run {
 	uint32_t count;		  /* 0: there is none */
 	uint32_t lasted, seconds; /* in seconds; and in how many of them it came */
 	uint32_t clients; /* different programs, as far as they were told apart: 3 is many */
-	uint32_t even; /* of them, those that came after the same time as the one before */
+	uint32_t even;	  /* of them, so many after the same time as the one before */
 	uint32_t open;	  /* sessions that it has, of STORM_OVER */
 	bool observed;	  /* it was refused nothing: it would have been */
 	ms_t since, last;

@@ -124,8 +124,7 @@ static void imap_login(struct backend_talk *b, ms_t now, struct backend_out *out
 		not_offered(b, out);
 	} else if (s->first.n) {
 		identify(b, out);
-		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first,
-					    out->peer);
+		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first, out->peer);
 		mailbox_peer_forget(&b->peer);
 		await(b, BACKEND_AT_AUTH, now);
 	} else {
@@ -144,8 +143,7 @@ static void pop3_login(struct backend_talk *b, ms_t now, struct backend_out *out
 	}
 	identify(b, out);
 	if (s->first.n) {
-		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first,
-					    out->peer);
+		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first, out->peer);
 		await(b, BACKEND_AT_AUTH, now);
 	} else {
 		mailbox_peer_user(s->user, out->peer);

@@ -352,8 +352,7 @@ struct session {
 	uint32_t auth_delay; /* what a refusal waits for, once our last words are answered */
 	uint64_t trace_n;    /* how much of body_size is ours */
 	uint64_t text_bytes; /* of the message on the wire */
-	/* when it (of who reads mail: the session) began, later by what we took for ourselves */
-	ms_t text_since;
+	ms_t text_since;     /* when it (reading: the session) began, plus what we took */
 	ms_t asked_at;	     /* when the open question was asked */
 	ms_t deadline;	     /* of what is waited for in this phase */
 	struct addr local;   /* where it came to */

@@ -25,10 +25,10 @@ struct span mailbox_peer_capability(const struct mailbox_peer *p)
 
 unsigned mailbox_peer_can(enum sasl_mechanism m)
 {
-	return m == SASL_PLAIN		? MAILBOX_CAN_PLAIN
+	return m == SASL_PLAIN	       ? MAILBOX_CAN_PLAIN
 	       : m == SASL_OAUTHBEARER ? MAILBOX_CAN_BEARER
-	       : m == SASL_XOAUTH2	? MAILBOX_CAN_XOAUTH2
-					: 0;
+	       : m == SASL_XOAUTH2     ? MAILBOX_CAN_XOAUTH2
+				       : 0;
 }
 
 /* ---- what it can ------------------------------------------------------------------------ */

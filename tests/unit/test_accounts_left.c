@@ -74,7 +74,8 @@ static void who_hangs_up_with_another_password_each_time_is_a_guesser(void **sta
 	st = site_state(s, "ann");
 	account_diagnose(&st, site_limits.places, &d);
 	assert_int_equal(d.kind, ACCOUNT_GUESSED);
-	(void)site_in(s, "its owner elsewhere", (struct login)LOGIN(elsewhere, "ann", NULL, "telephone"));
+	(void)site_in(s, "its owner elsewhere",
+		      (struct login)LOGIN(elsewhere, "ann", NULL, "telephone"));
 }
 
 static void one_password_on_many_users_is_spraying_also_for_who_hangs_up(void **state)

@@ -142,8 +142,8 @@ static void who_leaves_the_line_is_not_called(void **state)
 	assert_int_equal(r->came, GATE_OPEN + 1);
 	assert_true(r->visitors[GATE_OPEN + 1].in);
 	/* and whoever comes now goes straight in */
-	assert_true(gate_enter(&r->gates, SPAN("10.0.0.7:143"), false, &r->visitors[0].pass,
-			       on_open, &r->visitors[0]));
+	assert_true(gate_enter(&r->gates, SPAN("10.0.0.7:143"), false,
+			       &r->visitors[0].pass, on_open, &r->visitors[0]));
 	tear_down(r);
 }
 
@@ -154,8 +154,8 @@ static void another_server_has_another_gate(void **state)
 
 	(void)state;
 	v->rig = r;
-	assert_true(gate_enter(&r->gates, SPAN("10.0.0.8:143"), false, &v->pass, on_open,
-			       v));
+	assert_true(
+		gate_enter(&r->gates, SPAN("10.0.0.8:143"), false, &v->pass, on_open, v));
 	tear_down(r);
 }
 
