@@ -250,6 +250,8 @@ static bool enters(struct attempt *t)
 		t->done = (struct account_done){ .verdict = v };
 		return false;
 	}
+	if (v.event != EV_NONE) /* what it would have been refused for */
+		t->done.verdict.event = v.event;
 	(void)logins_take(a->logins, &id, key_of_user(t), key_of_pair(t));
 	return true;
 }
@@ -335,10 +337,11 @@ static void share(struct attempt *o, const struct attempt *t)
 
 /*
  * The others of its user and network: the same secret has the same outcome, but what a
- * mailbox server said to an edge is for those who read mail. They are only
+ * mailbox server said to an edge is for those who read mail, and nothing is shared with who
+ * came back after it had lost its network (shares: false). They are only
  * made ready here, so that whoever ends one attempt never loses another under its hands.
  */
-static void settle_others(struct attempt *t)
+static void settle_others(struct attempt *t, bool shares)
 {
 	struct attempt *o = *chain_of_pair(t), *next;
 
@@ -348,7 +351,7 @@ static void settle_others(struct attempt *t)
 			continue;
 		if (o->at != AT_TURN && o->at != AT_SAME)
 			continue;
-		o->shared = o->at == AT_SAME && o->try.secret == t->try.secret &&
+		o->shared = shares && o->at == AT_SAME && o->try.secret == t->try.secret &&
 			    (o->try.reads || !t->account.at_backend);
 		if (o->shared)
 			share(o, t);
@@ -366,7 +369,7 @@ void attempt_finish(struct attempt *t, enum account_outcome how)
 	t->done = accounts_done(&a->guard, &t->try, how, loop_now(a->loop),
 				loop_wall(a->loop));
 	attempt_tell(t, t->done.tell, &t->done.verdict);
-	settle_others(t);
+	settle_others(t, how != ACCOUNT_LEFT);
 	settle(t);
 }
 
@@ -446,19 +449,19 @@ void attempt_start(struct attempt *t)
 
 /* ---- leaving ---------------------------------------- */
 
-void attempt_leave(struct attempt *t)
+void attempt_leave(struct attempt *t, enum account_outcome how)
 {
 	t->generation = 0;
 	switch (t->at) {
 	case AT_HASHING:
 		/* what a thread has begun is told to the guard when it is done */
 		if (hashing_take_back(t->auth->hashing, &t->job))
-			attempt_finish(t, ACCOUNT_UNCHECKED);
+			attempt_finish(t, how);
 		return;
 	case AT_ASKED:
 		return;
 	case AT_JUDGED: /* whoever asked the mailbox server is gone, and so is its answer */
-		attempt_judged(t, JUDGED_NOT);
+		attempt_unjudged(t, how);
 		return;
 	case AT_TOKEN:
 		oauth_forget(&t->token);
@@ -492,7 +495,7 @@ static void leave_with(struct attempt *t, void *arg)
 	const struct peer *edge = arg;
 
 	if (t->edge == edge->number && t->generation == edge->generation)
-		attempt_leave(t);
+		attempt_leave(t, ACCOUNT_UNCHECKED);
 }
 
 void attempts_lost(struct auth *a, struct peer *edge)

@@ -73,8 +73,8 @@ void attempt_start(struct attempt *t);
 void attempt_end(struct attempt *t, enum authed result, enum event event,
 		 const char *reason);
 void attempt_words(struct attempt *t, struct span words);
-/* Nobody waits for the answer any more. */
-void attempt_leave(struct attempt *t);
+/* Nobody waits for the answer any more; how: if nobody looked at it yet. */
+void attempt_leave(struct attempt *t, enum account_outcome how);
 
 void attempt_say(struct attempt *t, enum authed result);
 /* What came of the check that the guard asked for. */
@@ -88,6 +88,8 @@ void attempt_look_up(struct attempt *t);
 void attempt_check(struct attempt *t);
 /* What the mailbox server said, of AT_JUDGED. */
 void attempt_judged(struct attempt *t, enum judged how);
+/* It will never say. */
+void attempt_unjudged(struct attempt *t, enum account_outcome how);
 /* Is it known without looking that the secret is right, and the user may log in? */
 bool attempt_is_right(struct attempt *t);
 

@@ -147,6 +147,22 @@ static void on_token(void *arg, const struct oauth_result *r)
 	attempts_go_on(a);
 }
 
+/* Without an issuer that we know, the mailbox server may know one: as with passwords. */
+static bool mailbox_server_judges(struct attempt *t)
+{
+	size_t from = 0;
+
+	if (!t->try.reads || !t->user_n || t->auth->start->conf->oauth_count)
+		return false;
+	do {
+		t->found = sources_find(t->auth->sources, attempt_user(t), from, true,
+					&t->account);
+		from = t->account.source + 1;
+	} while (t->found == SOURCE_HAS ||
+		 (t->found == SOURCE_ASK && !t->account.at_backend));
+	return t->found != SOURCE_HAS_NOT;
+}
+
 static void begin_token(struct attempt *t, const struct msg_AUTH *m)
 {
 	struct auth *a = t->auth;
@@ -156,6 +172,10 @@ static void begin_token(struct attempt *t, const struct msg_AUTH *m)
 		return;
 	}
 	t->try.secret = secret_tag(a, m->secret);
+	if (mailbox_server_judges(t)) {
+		attempt_start(t);
+		return;
+	}
 	t->at = AT_TOKEN;
 	oauth_begin(a->oauth, &t->token, m->secret, loop_now(a->loop), loop_wall(a->loop),
 		    on_token, t);
@@ -338,7 +358,7 @@ bool attempts_over(struct auth *a, struct peer *edge, struct span frame)
 		return false;
 	t = attempt_find(a, edge, m.ask);
 	if (t)
-		attempt_leave(t);
+		attempt_leave(t, ACCOUNT_LEFT);
 	else /* it was let in, and has left before it knew */
 		attempts_gone(a, edge, m.ask);
 	attempts_go_on(a);

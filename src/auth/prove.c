@@ -153,10 +153,15 @@ static void ask_backend(struct attempt *t)
 	attempt_say(t, AUTHED_ASK);
 }
 
-void attempt_judged(struct attempt *t, enum judged how)
+static void judge_no_more(struct attempt *t)
 {
 	t->auth->judging -= t->judging;
 	t->judging = false;
+}
+
+void attempt_judged(struct attempt *t, enum judged how)
+{
+	judge_no_more(t);
 	switch (how) {
 	case JUDGED_YES:
 		finish_checked(t, true);
@@ -170,6 +175,12 @@ void attempt_judged(struct attempt *t, enum judged how)
 	}
 	t->reason = "mailbox-server";
 	attempt_finish(t, ACCOUNT_UNCHECKED);
+}
+
+void attempt_unjudged(struct attempt *t, enum account_outcome how)
+{
+	judge_no_more(t);
+	attempt_finish(t, how);
 }
 
 /* ---- Dovecot --------------------------------------------------------------------------- */

@@ -38,6 +38,14 @@ static void read_mechanisms(const struct check *c)
 	}
 }
 
+static bool mailbox_server_judges(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->password_source_count; i++)
+		if (conf->password_sources[i].kind == PASSWORDS_BACKEND)
+			return true;
+	return false;
+}
+
 static void check_mechanisms(const struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -49,7 +57,8 @@ static void check_mechanisms(const struct check *c)
 	if (wanted && conf->mechanisms == 0)
 		problem(c->problems, at,
 			"auth.mechanisms names none, but there are listeners where users log in");
-	if (conf->mechanisms & OAUTH_MECHANISMS && conf->oauth_count == 0)
+	if (conf->mechanisms & OAUTH_MECHANISMS && conf->oauth_count == 0 &&
+	    !mailbox_server_judges(conf))
 		doubt(c->problems, at,
 		      "auth.mechanisms offers tokens, but auth.oauth names nobody who may vouch "
 		      "with them");

@@ -1,7 +1,9 @@
 #include "conf/check_inner.h"
 
-/* With these whoever logs in shows a password, which can be shown to another server. */
-#define PASSWORD_MECHANISMS (1u << SASL_PLAIN | 1u << SASL_LOGIN)
+/* What is shown when somebody logs in, and so can be shown to another server. */
+#define SHOWN_MECHANISMS                                                \
+	(1u << SASL_PLAIN | 1u << SASL_LOGIN | 1u << SASL_OAUTHBEARER | \
+	 1u << SASL_XOAUTH2)
 
 /* Where is listened for that service; NULL: nowhere. */
 static const struct listener *first_listener(const struct conf *conf, enum service service)
@@ -199,11 +201,11 @@ static void read_mailbox_mechanisms(const struct check *c)
 	conf->mailbox_mechanisms = conf->mechanisms;
 	if (!b)
 		return;
-	conf->mailbox_mechanisms &= PASSWORD_MECHANISMS;
+	conf->mailbox_mechanisms &= SHOWN_MECHANISMS;
 	if (conf->mailbox_mechanisms != conf->mechanisms)
 		doubt(c->problems, c->origins->backends[b - conf->backends],
 		      "backends: %s logs in with the user's own password (login = \"same\"), "
-		      "so IMAP and POP3 offer of auth.mechanisms plain and login only",
+		      "so IMAP and POP3 offer of auth.mechanisms only plain, login and tokens",
 		      b->name);
 }
 

@@ -72,7 +72,8 @@ static void put_name(const struct conn *c, struct buf *out)
 
 /*
  * What the client's program looks like, to tell devices and campaigns apart: how it says
- * EHLO or ID, what its TLS hello offers, and the order in which it tries mechanisms.
+ * EHLO or ID, what its TLS hello offers, the order in which it tries mechanisms, and of who
+ * reads mail that of the first commands.
  */
 static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 {
@@ -87,6 +88,8 @@ static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 	buf_init(&out, mem, sizeof(mem));
 	buf_put(&out, span_of(&c->hello, sizeof(c->hello)));
 	buf_put(&out, span_of(&c->tried, sizeof(c->tried)));
+	if (reads_mail(c))
+		buf_put(&out, span_of(&c->session.order, sizeof(c->session.order)));
 	put_name(c, &out);
 	return siphash(key, buf_span(&out));
 }
@@ -345,6 +348,7 @@ static bool take_authed(struct edge *e, struct frame *f)
 	c = waiting_find(e, m.ask, WAITS_AUTH);
 	if (!c)
 		return true;
+	c->known_device = m.known_device;
 	if (m.result == AUTHED_ASK)
 		return take_ask(c, m.login);
 	c->auth_ask = 0;

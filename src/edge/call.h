@@ -17,7 +17,7 @@
 #include "session/backend.h"
 
 #define CALL_IN	 (MAILBOX_PEER_LINE + 1024)
-#define CALL_OUT OUT_MAX
+#define CALL_OUT BACKEND_OUT
 
 struct call_setup {
 	struct loop *loop;

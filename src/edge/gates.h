@@ -5,6 +5,9 @@
  * taken yet would overflow, and those that fall out of it would look as if it were dead. Who
  * was greeted has left the gate: a slow login keeps nobody waiting.
  *
+ * There are two lines. Known devices go first, and strangers never take all of the gate: when
+ * a server comes back, its users are in before those who only guess.
+ *
  * Gates are found by a hash, so that two servers may share one; that only makes it narrower.
  */
 #ifndef EDGE_GATES_H
@@ -15,20 +18,25 @@
 
 #define GATES	   128
 #define GATE_WIDTH 64
+#define GATE_OPEN  48 /* of these, for strangers */
 
 /* Embed it, zeroed. Members are for gates.c only. */
 struct gate_pass {
 	struct gates *all;
 	struct gate *gate; /* NULL: neither in it nor in line */
-	bool inside;
+	bool inside, known;
 	struct gate_pass *next, **back; /* in line */
 	void (*on_open)(void *arg);
 	void *arg;
 };
 
+struct gate_line {
+	struct gate_pass *first, **last;
+};
+
 struct gate {
 	unsigned inside;
-	struct gate_pass *first, **last;
+	struct gate_line lines[2]; /* of strangers, and of known devices */
 };
 
 struct gates {
@@ -39,9 +47,9 @@ struct gates {
 
 void gates_init(struct gates *all, struct loop *l);
 void gates_close(struct gates *all);
-/* True: go on. False: on_open(arg) will be called when it may. */
-MUST bool gate_enter(struct gates *all, struct span server, struct gate_pass *p,
-		     void (*on_open)(void *arg), void *arg);
+/* True: go on. False: on_open(arg) will be called when it may. known: the device is. */
+MUST bool gate_enter(struct gates *all, struct span server, bool known,
+		     struct gate_pass *p, void (*on_open)(void *arg), void *arg);
 /* It is through, or wants to go there no more. One that never came is fine. */
 void gate_leave(struct gate_pass *p);
 

@@ -169,6 +169,7 @@ struct conn {
 	struct stream stream;
 	struct timer timer;
 	enum conn_state state;
+	bool known_device; /* so auth said of its last attempt */
 	bool hasty;
 	bool peer_ended; /* it will send nothing more */
 	bool offer;	 /* the session stopped reading for want of room to answer */

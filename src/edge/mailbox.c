@@ -19,19 +19,40 @@ static struct mailbox_way *mailbox_of(struct conn *c)
 	return c->mailbox;
 }
 
-/* Only who shows a password has something that can be shown to somebody else. */
+static struct login_words *words_of(const struct session_credentials *with)
+{
+	switch (with->mechanism) {
+	case SASL_PLAIN:
+	case SASL_LOGIN:
+		/* to come as oneself is no other identity */
+		return words_make(span_eq(with->authzid, with->user) ? SPAN_NONE
+								     : with->authzid,
+				  with->user, with->secret);
+	case SASL_OAUTHBEARER:
+	case SASL_XOAUTH2:
+		return words_make_token(with->mechanism, with->user, with->secret);
+	case SASL_SCRAM_SHA_256:
+	case SASL_SCRAM_SHA_256_PLUS:
+	case SASL_EXTERNAL:
+	case SASL_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+/* Only who shows a password, or a token, has something that can be shown to somebody else. */
 void mailbox_keep(struct conn *c, const struct session_credentials *with)
 {
-	bool shown = with->mechanism == SASL_PLAIN || with->mechanism == SASL_LOGIN;
+	struct login_words *words;
 	struct mailbox_way *m;
 
 	mailbox_end(c);
-	m = shown ? mailbox_of(c) : NULL;
+	words = words_of(with);
+	m = words ? mailbox_of(c) : NULL;
 	if (m)
-		/* to come as oneself is no other identity */
-		m->given = words_make(span_eq(with->authzid, with->user) ? SPAN_NONE
-									 : with->authzid,
-				      with->user, with->secret);
+		m->given = words;
+	else
+		words_free(&words);
 }
 
 static void forget(struct conn *c)

@@ -30,7 +30,8 @@ struct mailboxes {
 
 /* Name and secret, and where in mem they are; wiped when it is freed. */
 struct login_words {
-	struct span plain; /* NUL and NUL between: what RFC 4616 makes of them */
+	enum sasl_mechanism mechanism; /* PLAIN, or one of tokens: then there is only */
+	struct span first; /* NUL and NUL between: what RFC 4616 makes of them */
 	struct span authzid, user, secret;
 	size_t n;
 	uint8_t mem[];
@@ -76,6 +77,9 @@ void mailbox_arrived(struct mailbox_way *m);
 
 /* NULL: out of memory. */
 struct login_words *words_make(struct span authzid, struct span user, struct span secret);
+/* What is said with a token; user may be empty. NULL likewise. */
+struct login_words *words_make_token(enum sasl_mechanism m, struct span user,
+				     struct span token);
 /* For that login there, with a credential of ours. */
 struct login_words *words_for(const struct backend *b, struct span login,
 			      struct span user, struct span secret);

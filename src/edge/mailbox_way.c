@@ -209,8 +209,9 @@ static struct backend_setup words_of(const struct mailbox_way *m)
 
 	return (struct backend_setup){
 		.pop3 = is_pop3(m),
+		.mechanism = w->mechanism,
 		/* LOGIN and USER are everywhere, AUTH=PLAIN is not */
-		.plain = w->authzid.n ? w->plain : SPAN_NONE,
+		.first = w->authzid.n || w->mechanism != SASL_PLAIN ? w->first : SPAN_NONE,
 		.user = w->user,
 		.secret = w->secret,
 		.reply_timeout = m->rules->conf->set.backend_reply,
@@ -288,7 +289,8 @@ static void call(struct mailbox_way *m)
 
 	if (!backend_credentials_ok(&words)) {
 		cannot(m, BACKEND_GOT_UNFIT, "what the user gave cannot be said there");
-	} else if (gate_enter(&all_of(m)->gates, server, &m->pass, on_turn, m)) {
+	} else if (gate_enter(&all_of(m)->gates, server, m->conn->known_device, &m->pass,
+			      on_turn, m)) {
 		begin_call(m);
 	} else {
 		m->state = MAILBOX_IN_LINE;

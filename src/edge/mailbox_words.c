@@ -14,22 +14,46 @@ static struct span put(uint8_t **at, struct span s)
 	return span_of(to, s.n);
 }
 
+static struct login_words *open_words(size_t n)
+{
+	struct login_words *w = calloc(1, sizeof(*w) + n);
+
+	if (w)
+		w->n = n;
+	return w;
+}
+
 struct login_words *words_make(struct span authzid, struct span user, struct span secret)
 {
-	size_t n = authzid.n + user.n + secret.n + 2;
-	struct login_words *w = malloc(sizeof(*w) + n);
+	struct login_words *w = open_words(authzid.n + user.n + secret.n + 2);
 	uint8_t *at;
 
 	if (!w)
 		return NULL;
 	at = w->mem;
-	w->n = n;
-	w->plain = span_of(w->mem, n);
+	w->mechanism = SASL_PLAIN;
+	w->first = span_of(w->mem, w->n);
 	w->authzid = put(&at, authzid);
 	*at++ = '\0';
 	w->user = put(&at, user);
 	*at++ = '\0';
 	w->secret = put(&at, secret);
+	return w;
+}
+
+struct login_words *words_make_token(enum sasl_mechanism m, struct span user,
+				     struct span token)
+{
+	/* each byte of the name may become three */
+	struct login_words *w = open_words(3 * user.n + token.n + 32);
+	struct buf b;
+
+	if (!w)
+		return NULL;
+	buf_init(&b, w->mem, w->n);
+	sasl_print_token(m, user, token, &b);
+	w->mechanism = m;
+	w->first = buf_span(&b);
 	return w;
 }
 

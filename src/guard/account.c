@@ -16,6 +16,7 @@ const char *const account_why_word[WHY_COUNT] = {
 	[WHY_DISABLED] = "disabled",
 	[WHY_OVERLOAD] = "overload",
 	[WHY_LIMIT] = "over-limit",
+	[WHY_LEFT] = "left",
 };
 
 /* ---- writing, which readers notice --------------------------------------------------------- */
@@ -306,7 +307,8 @@ struct account_verdict accounts_came(struct accounts *a, const struct account_tr
 		v.why = against(&x);
 	if (v.why == WHY_NONE && still_known_wrong(&x))
 		v.why = WHY_REPEATED;
-	if (v.why == WHY_NONE && t->right_lately && attempt_over(&x))
+	if (v.why == WHY_NONE && t->right_lately && !attempt_observes_over(a) &&
+	    attempt_over(&x))
 		v.why = WHY_LIMIT;
 	if (v.why != WHY_NONE && !a->limits.observe)
 		refuse(&x, v.why, &v);
@@ -328,9 +330,9 @@ struct account_verdict accounts_enter(struct accounts *a, const struct account_t
 	struct attempt x;
 
 	attempt_open(&x, a, t, now, wall);
-	if (attempt_over(&x)) {
+	if (attempt_over(&x))
 		attempt_say_over(&x, &v);
-	} else if (t->shared) {
+	if (v.go == GO_CHECK && t->shared) {
 		x.user->successes += x.user->successes < UINT32_MAX;
 		x.pair->successes += x.pair->successes < UINT32_MAX;
 	}

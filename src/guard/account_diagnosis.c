@@ -150,7 +150,7 @@ static void say_who(struct buf *b, const struct account_run *r)
 
 static void say_run(struct buf *b, const struct account_run *r)
 {
-	uint32_t rate = r->count / (r->lasted + 1);
+	uint32_t rate = r->count / (r->lasted + 1), gap;
 
 	say_who(b, r);
 	buf_fmt(b, " is a client that runs away: ");
@@ -162,10 +162,11 @@ static void say_run(struct buf *b, const struct account_run *r)
 			r->lasted + 1);
 	if (rate > 1)
 		buf_fmt(b, " (%u a second)", rate);
+	else if (account_run_steady(r, &gap) && gap > 1)
+		buf_fmt(b, ", by the clock, every %u s,", gap);
 	if (r->kind == STORM_OVER)
-		buf_fmt(b,
-			" although %u sessions of it are open, and was refused each time",
-			r->open);
+		buf_fmt(b, " although %u sessions of it are open, and %s each time",
+			r->open, r->observed ? "would have been refused" : "was refused");
 	buf_fmt(b, ".");
 }
 
@@ -181,8 +182,8 @@ void account_sentence(const struct account_state *st, enum account_kind kind,
 		addr_print(&r->from, out);
 		buf_fmt(out,
 			" share this account: %u sessions of it are open there, and "
-			"%u logins more were refused.",
-			r->open, r->count);
+			"%u logins more %s refused.",
+			r->open, r->count, r->observed ? "would have been" : "were");
 	} else if (kind == ACCOUNT_STALE && r->count && r->kind == STORM_SAME) {
 		say_who(out, r);
 		buf_fmt(out, " has an old password, and has given it %u times in %u s.",

@@ -318,7 +318,7 @@ static bool say_right(struct attempt *x, struct account_verdict *v)
 
 static bool say_right_but_over(struct attempt *x, struct account_verdict *v)
 {
-	if (!attempt_over(x))
+	if (attempt_observes_over(x->a) || !attempt_over(x))
 		return false;
 	note_secret_right(x);
 	attempt_say_over(x, v);
@@ -339,6 +339,45 @@ static void say_disabled(struct attempt *x, struct account_verdict *v)
 	v->why = WHY_DISABLED;
 	v->event = EV_AUTH_REPEATED;
 	v->delay = attempt_delay(x, !repeated);
+}
+
+/* Is it one of the few of today? If there is room, it becomes one. */
+static bool is_left_again(struct attempt *x)
+{
+	struct account_pair *p = x->pair;
+
+	if (account_age(p->left_at, x->at) >= DAY)
+		memset(p->left, 0, sizeof(p->left));
+	p->left_at = x->at;
+	for (size_t i = 0; i < PAIR_LEFT; i++) {
+		if (p->left[i] == 0)
+			p->left[i] = x->secret;
+		if (p->left[i] == x->secret)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * It may have been right, so it is not remembered as wrong: only that there was one more.
+ * Who tries one secret on many users leaves one of each, so that is counted at once.
+ */
+static void say_left(struct attempt *x, struct account_verdict *v)
+{
+	gsec_t checked;
+
+	attempt_later(x, v);
+	v->why = WHY_LEFT;
+	if (x->known || x->secret == 0 || x->secret == x->user->right ||
+	    attempt_repeats(x, &checked))
+		return;
+	if (is_left_again(x)) {
+		note_secret(x);
+		return;
+	}
+	attempt_wrong(x, false, false);
+	v->event = x->t->exists ? EV_AUTH_FAILED : EV_AUTH_UNKNOWN;
+	v->delay = attempt_delay(x, true);
 }
 
 struct account_done accounts_done(struct accounts *a, const struct account_try *t,
@@ -363,6 +402,9 @@ struct account_done accounts_done(struct accounts *a, const struct account_try *
 		break;
 	case ACCOUNT_UNCHECKED:
 		attempt_later(&x, &d.verdict);
+		break;
+	case ACCOUNT_LEFT:
+		say_left(&x, &d.verdict);
 		break;
 	}
 	d.verdict.known_device = x.known;

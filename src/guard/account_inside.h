@@ -16,6 +16,7 @@
 
 #define ACCOUNT_BUCKET 8
 #define PAIR_WRONG     8  /* secrets of one pair that are known to be wrong */
+#define PAIR_LEFT      3  /* secrets whose answer nobody waited for; more are guesses */
 #define CAMPAIGN_USERS 16 /* that are kept one by one */
 
 enum account_table {
@@ -49,14 +50,16 @@ struct account_storm {
 	gsec_t since, last;
 	uint32_t count, seconds; /* seconds: in which it came */
 	uint32_t told;		 /* at which count */
+	uint32_t even;		 /* so many came after the same time as the one before, */
+	gsec_t gap;		 /* which is this */
 	uint32_t client[STORM_CLIENTS];
 };
 
 /* The worst of a user's, as it is shown. */
 struct account_worst {
 	gsec_t since, last;
-	uint32_t count, seconds, open;
-	uint8_t kind, clients, name_n, hello_n;
+	uint32_t count, seconds, open, even;
+	uint8_t kind, clients, observed, name_n, hello_n;
 	struct addr from;
 	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];
 };
@@ -111,6 +114,8 @@ struct account_pair {
 		uint32_t secret;
 		gsec_t checked;
 	} wrong[PAIR_WRONG];
+	gsec_t left_at; /* the last one: */
+	uint32_t left[PAIR_LEFT];
 	struct account_storm storm[STORM_KINDS];
 };
 

@@ -21,9 +21,11 @@ ms_t attempt_delay(struct attempt *x, bool new);
 unsigned attempt_level(const struct attempt *x, uint8_t *level, gsec_t *level_at, bool up);
 /* Doubled with each step, up to limits.delay_max. */
 ms_t attempt_longer(const struct accounts_limits *l, unsigned level);
-/* It wants more sessions than it may have, and that is not only observed. */
+/* It wants more sessions than it may have. */
 bool attempt_over(const struct attempt *x);
-/* It is refused for that. */
+/* That refuses nobody. */
+bool attempt_observes_over(const struct accounts *a);
+/* It is refused for that, or only counted. */
 void attempt_say_over(struct attempt *x, struct account_verdict *v);
 /* How long the refusals wait that are not told yet. */
 ms_t attempt_backlog(const struct attempt *x);

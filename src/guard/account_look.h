@@ -22,7 +22,9 @@ struct account_run {
 	uint32_t count;		  /* 0: there is none */
 	uint32_t lasted, seconds; /* in seconds; and in how many of them it came */
 	uint32_t clients; /* different programs, as far as they were told apart: 3 is many */
+	uint32_t even;	  /* of them, so many after the same time as the one before */
 	uint32_t open;	  /* sessions that it has, of STORM_OVER */
+	bool observed;	  /* it was refused nothing: it would have been */
 	ms_t since, last;
 	struct addr from;
 	/* what it calls itself, and what its TLS hello looks like; printable, may be empty */
@@ -30,6 +32,8 @@ struct account_run {
 	char name[CLIENT_NAME_MAX], hello[HELLO_MAX];
 };
 
+/* Does it come by the clock, as only a program does? Every `*gap` seconds, about. */
+bool account_run_steady(const struct account_run *r, uint32_t *gap);
 /* How sure it is, of a hundred, that this is one program that runs away. */
 unsigned account_run_sure(const struct account_run *r);
 

@@ -4,7 +4,7 @@
 #include "base/siphash.h"
 
 #define MAGIC	   UINT64_C(0x3173746363416c48) /* "HlAccts1" */
-#define VERSION	   2
+#define VERSION	   3
 #define PAGE	   4096
 #define ROWS_MAX   (UINT32_C(1) << 24)
 #define READ_TRIES 100

@@ -34,7 +34,7 @@ bool accounts_full(const struct accounts *a, const struct account_try *t)
 {
 	const struct accounts_limits *l = &a->limits;
 
-	if (!t->reads || l->observe || l->observe_limit)
+	if (!t->reads)
 		return false;
 	return network_full(l, t) || (l->per_user > 0 && t->open_user >= l->per_user);
 }
@@ -45,6 +45,11 @@ bool attempt_over(const struct attempt *x)
 	       (network_full(&x->a->limits, x->t) || !has_share(x));
 }
 
+bool attempt_observes_over(const struct accounts *a)
+{
+	return a->limits.observe || a->limits.observe_limit;
+}
+
 void attempt_say_over(struct attempt *x, struct account_verdict *v)
 {
 	const struct accounts_limits *l = &x->a->limits;
@@ -52,9 +57,11 @@ void attempt_say_over(struct attempt *x, struct account_verdict *v)
 
 	x->user->over += x->user->over < UINT32_MAX;
 	storm_note(x, STORM_OVER, x->t->open_network);
+	v->event = EV_LOGIN_OVER;
+	if (attempt_observes_over(x->a))
+		return;
 	v->go = GO_REFUSE;
 	v->why = WHY_LIMIT;
-	v->event = EV_LOGIN_OVER;
 	v->delay = attempt_longer(l, attempt_level(x, &p->over_level, &p->over_at, true));
 	/* from there even a login would wait */
 	if (attempt_guarded(x) && !x->known)
@@ -70,28 +77,45 @@ void attempt_say_over(struct attempt *x, struct account_verdict *v)
 struct pace {
 	uint32_t count, often, in_seconds, lasted, many;
 	unsigned from, to;
+	bool by_the_clock;
 };
 
 /*
  * Who has the right secret and no place is tried again by nothing but a program; a wrong one
  * is given again by each device that has an old password, so that must be faster. Several
- * programs at one address are people, unless they are faster than people can be.
+ * programs at one address are people, unless they are faster than people can be. Who comes
+ * by the clock may be slower: people do not.
  */
-#define PACES 3
+#define PACES 4
 
 static const struct pace paces[STORM_KINDS][PACES] = {
 	[STORM_OVER] = { { 100, 10, 1, 0, 2000, 90, 97 },
 			 { 20, 2, 1, 0, 2000, 85, 97 },
-			 { 20, 1, 18, 240, 2000, 60, 90 } },
+			 { 20, 1, 18, 240, 2000, 60, 90 },
+			 { 20, 1, 130, 1200, 1000, 60, 90, true } },
 	[STORM_SAME] = { { 300, 10, 1, 0, 10000, 85, 97 },
 			 { 300, 10, 1, 0, 10000, 85, 97 },
+			 { 1000, 3, 1, 240, 10000, 60, 97 },
 			 { 1000, 3, 1, 240, 10000, 60, 97 } },
 };
+
+#define STEADY_AT   20 /* times; before that it is chance */
+#define STEADY_PART 90 /* of a hundred */
+
+bool account_run_steady(const struct account_run *r, uint32_t *gap)
+{
+	*gap = r->count > 1 ? r->lasted / (r->count - 1) : 0;
+	return r->count >= STEADY_AT &&
+	       r->even * UINT64_C(100) >= (uint64_t)(r->count - 2) * STEADY_PART;
+}
 
 static bool keeps(const struct account_run *r, const struct pace *p)
 {
 	uint64_t time = (uint64_t)r->lasted + 1;
+	uint32_t gap;
 
+	if (p->by_the_clock && !account_run_steady(r, &gap))
+		return false;
 	return r->count >= p->count && r->lasted >= p->lasted &&
 	       (uint64_t)r->count * p->in_seconds >= time * p->often;
 }
@@ -149,6 +173,7 @@ static struct account_run run_of(const struct account_worst *w)
 		.count = w->count,
 		.lasted = account_age(w->since, w->last),
 		.clients = w->clients,
+		.even = w->even,
 	};
 }
 
@@ -176,11 +201,24 @@ static void show(struct attempt *x, const struct account_storm *s,
 				     .count = s->count,
 				     .seconds = s->seconds,
 				     .open = r->open,
+				     .even = r->even,
 				     .kind = (uint8_t)r->kind,
 				     .clients = (uint8_t)r->clients,
+				     .observed = r->kind == STORM_OVER &&
+						 attempt_observes_over(x->a),
 				     .from = x->t->from };
 	w->name_n = keep_text(w->name, sizeof(w->name), x->t->name);
 	w->hello_n = keep_text(w->hello, sizeof(w->hello), x->t->hello);
+}
+
+/* Within a second or a tenth: clocks are kept to the second, and networks have their moods. */
+static void note_gap(struct account_storm *s, gsec_t at)
+{
+	gsec_t gap = account_age(s->last, at);
+	gsec_t off = gap > s->gap ? gap - s->gap : s->gap - gap;
+
+	s->even += s->count > 1 && off <= 1 + s->gap / 10;
+	s->gap = gap;
 }
 
 void storm_note(struct attempt *x, enum storm_kind kind, uint32_t open)
@@ -190,11 +228,14 @@ void storm_note(struct attempt *x, enum storm_kind kind, uint32_t open)
 
 	if (s->count == 0 || account_age(s->last, x->at) > PAUSE)
 		*s = (struct account_storm){ .since = x->at };
+	if (s->count)
+		note_gap(s, x->at);
 	s->seconds += s->last != x->at;
 	s->count += s->count < UINT32_MAX;
 	s->last = x->at;
 	r.clients = note_client(s, account_short(x->t->client));
 	r.count = s->count;
+	r.even = s->even;
 	r.lasted = account_age(s->since, s->last);
 	if (is_worst(x, &r))
 		show(x, s, &r);

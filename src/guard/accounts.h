@@ -22,6 +22,10 @@
  * Only refusals wait: 2, 4, 8, 15 s per (user, prefix); a right secret never does, except
  * from an unknown device into a guarded account.
  *
+ * Who hangs up before the answer (ACCOUNT_LEFT) is judged in the same way. A telephone that
+ * loses its network does it, and gives the secrets that its owner typed; who comes with one
+ * more each time has learnt from our silence, and each of those is as good as wrong.
+ *
  * Collateral. Nothing here refuses a known device, but for the secret that it gave before
  * and that was wrong (WHY_REPEATED, until limits.remember_wrong has passed). The owner of a
  * guarded account gets in from new places with the right secret, after a delay: only what
@@ -53,7 +57,7 @@ struct accounts_limits {
 	bool observe; /* refuses nothing and delays nothing: it only says that it would */
 	/* sessions of IMAP and POP3 at once; 0: any number */
 	int64_t per_user, per_network;
-	bool observe_limit; /* these two refuse nobody */
+	bool observe_limit; /* these two refuse nobody, and say as well that they would */
 };
 
 /* How many rows of each kind; all are made at the start. */
@@ -134,6 +138,7 @@ enum account_why {
 	WHY_DISABLED,
 	WHY_OVERLOAD,
 	WHY_LIMIT, /* right, but more sessions than the account may have */
+	WHY_LEFT,  /* hung up before it was checked */
 	WHY_COUNT
 };
 
@@ -157,7 +162,8 @@ enum account_outcome {
 	ACCOUNT_RIGHT,
 	ACCOUNT_WRONG,
 	ACCOUNT_DISABLED,
-	ACCOUNT_UNCHECKED
+	ACCOUNT_UNCHECKED,
+	ACCOUNT_LEFT /* likewise, because the client did not wait for the answer */
 };
 
 /* What is worth telling somebody, once each time it begins (or ends). */
@@ -191,7 +197,8 @@ bool accounts_full(const struct accounts *a, const struct account_try *t);
 
 /*
  * It is let in, and is about to open a session (t->reads): is it within the limit now? Others
- * may have come since it was judged. GO_CHECK, or GO_REFUSE, which was counted then.
+ * may have come since it was judged. GO_CHECK, or GO_REFUSE, which was counted then. If that
+ * is only observed: GO_CHECK, with the event of the refusal.
  */
 struct account_verdict accounts_enter(struct accounts *a, const struct account_try *t,
 				      ms_t now, int64_t wall);

@@ -51,8 +51,8 @@ static void await(struct backend_talk *b, enum backend_phase phase, ms_t now)
 
 bool backend_credentials_ok(const struct backend_setup *s)
 {
-	if (s->plain.n)
-		return true;
+	if (s->first.n)
+		return s->first.n <= BACKEND_FIRST_MAX;
 	if (!s->user.n || !s->secret.n)
 		return false;
 	return s->pop3 ? mailbox_peer_line_ok(s->user) && mailbox_peer_line_ok(s->secret)
@@ -92,19 +92,39 @@ static void keep_offered(struct backend_talk *b)
 		memcpy(b->offered, offered.p, offered.n);
 }
 
+static bool offers(const struct backend_talk *b)
+{
+	return b->peer.can & mailbox_peer_can(b->setup->mechanism);
+}
+
+static void not_offered(struct backend_talk *b, struct backend_out *out)
+{
+	uint8_t mem[64];
+	struct buf why;
+
+	buf_init(&why, mem, sizeof(mem));
+	buf_fmt(&why, "AUTH=%s is not offered there", sasl_word[b->setup->mechanism]);
+	finish(b, BACKEND_GOT_UNFIT, buf_span(&why), out);
+}
+
+static bool has_token(const struct backend_setup *s)
+{
+	return s->first.n && s->mechanism != SASL_PLAIN;
+}
+
 /* What it offers from here on is what it offers to who has logged in. */
 static void imap_login(struct backend_talk *b, ms_t now, struct backend_out *out)
 {
 	const struct backend_setup *s = b->setup;
 
 	keep_offered(b);
-	if (!s->plain.n && b->peer.can & MAILBOX_CAN_NO_LOGIN) {
+	if (!s->first.n && b->peer.can & MAILBOX_CAN_NO_LOGIN) {
 		fail(b, BACKEND_GOT_UNFIT, "LOGIN is disabled there; without TLS?", out);
-	} else if (s->plain.n && b->peer.told && !(b->peer.can & MAILBOX_CAN_PLAIN)) {
-		fail(b, BACKEND_GOT_UNFIT, "AUTH=PLAIN is not offered there", out);
-	} else if (s->plain.n) {
+	} else if (s->first.n && b->peer.told && !offers(b)) {
+		not_offered(b, out);
+	} else if (s->first.n) {
 		identify(b, out);
-		b->said = mailbox_peer_auth(&b->peer, s->plain, out->peer);
+		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first, out->peer);
 		mailbox_peer_forget(&b->peer);
 		await(b, BACKEND_AT_AUTH, now);
 	} else {
@@ -117,9 +137,13 @@ static void pop3_login(struct backend_talk *b, ms_t now, struct backend_out *out
 {
 	const struct backend_setup *s = b->setup;
 
+	if (has_token(s) && !offers(b)) {
+		not_offered(b, out);
+		return;
+	}
 	identify(b, out);
-	if (s->plain.n) {
-		b->said = mailbox_peer_auth(&b->peer, s->plain, out->peer);
+	if (s->first.n) {
+		b->said = mailbox_peer_auth(&b->peer, s->mechanism, s->first, out->peer);
 		await(b, BACKEND_AT_AUTH, now);
 	} else {
 		mailbox_peer_user(s->user, out->peer);
@@ -133,7 +157,14 @@ static void say_go_on(struct backend_talk *b, ms_t now, struct backend_out *out)
 		say_login(b, now, out);
 	} else if (b->phase == BACKEND_AT_AUTH && !b->said) {
 		b->said = true;
-		mailbox_peer_auth_line(b->setup->plain, out->peer);
+		mailbox_peer_auth_line(b->setup->first, out->peer);
+		await(b, BACKEND_AT_AUTH, now);
+	} else if (b->phase == BACKEND_AT_AUTH && has_token(b->setup) && !b->denied) {
+		/* what is wrong with it is no answer yet: that comes behind this */
+		b->denied = true;
+		buf_put(out->peer, b->setup->mechanism == SASL_OAUTHBEARER
+					   ? SPAN("AQ==\r\n")
+					   : SPAN("\r\n"));
 		await(b, BACKEND_AT_AUTH, now);
 	} else {
 		fail(b, BACKEND_GOT_BROKEN, "it wants more where there is no more", out);
@@ -150,13 +181,18 @@ static void ask(struct backend_talk *b, enum backend_phase phase, ms_t now,
 	await(b, phase, now);
 }
 
-/* IMAP: what it can is mostly in the greeting; else it is asked for, once. */
+/*
+ * IMAP: what it can is mostly in the greeting; else it is asked for, once. POP3: it is asked for
+ * the sake of tokens, because a server that has no such command would seem to refuse them.
+ */
 static void go_to_login(struct backend_talk *b, ms_t now, struct backend_out *out)
 {
-	if (b->setup->pop3)
-		pop3_login(b, now, out);
-	else if (!b->peer.told && !b->asked)
+	bool matters = !b->setup->pop3 || has_token(b->setup);
+
+	if (matters && !b->peer.told && !b->asked)
 		ask(b, BACKEND_AT_CAPABILITY, now, out);
+	else if (b->setup->pop3)
+		pop3_login(b, now, out);
 	else
 		imap_login(b, now, out);
 }

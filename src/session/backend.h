@@ -16,6 +16,9 @@
 #include "wire/imap.h"
 #include "wire/mailbox_peer.h"
 
+#define BACKEND_OUT	  8192 /* of what is said at once: */
+#define BACKEND_FIRST_MAX 5000 /* in base64, and what goes before it */
+
 enum backend_in_kind {
 	BACKEND_IN_OPENED, /* the connection is there: the first step */
 	BACKEND_IN_BYTES,  /* bytes: all that was received and not yet consumed */
@@ -37,7 +40,7 @@ struct backend_out {
 	unsigned orders;
 	size_t used;	  /* how many of in's bytes were consumed */
 	ms_t wake;	  /* when BACKEND_IN_TIME is wanted */
-	struct buf *peer; /* what to say; empty, with room for OUT_MAX */
+	struct buf *peer; /* what to say; empty, with room for BACKEND_OUT */
 };
 
 enum backend_got {
@@ -57,8 +60,10 @@ struct backend_setup {
 	enum backend_tls tls;
 	enum backend_identity identity;
 	struct mailbox_peer_client client;
-	struct span plain; /* with an authorization identity: what RFC 4616 makes of all three */
-	struct span user, secret; /* without one */
+	/* of somebody with a token, or (PLAIN) with an authorization identity: what is said first */
+	enum sasl_mechanism mechanism;
+	struct span first;
+	struct span user, secret; /* of anybody else */
 	ms_t greet_by;	    /* connected, inside TLS if that comes first, and greeted */
 	ms_t reply_timeout; /* for each answer after that */
 };
@@ -69,7 +74,7 @@ enum backend_phase {
 	BACKEND_AT_STARTTLS,
 	BACKEND_AT_HANDSHAKE,
 	BACKEND_AT_CAPABILITY,
-	BACKEND_AT_AUTH, /* what is to be said when it says to go on is `plain` */
+	BACKEND_AT_AUTH, /* what is to be said when it says to go on is `first` */
 	BACKEND_AT_LOGIN,
 	BACKEND_AT_USER,
 	BACKEND_AT_PASS,
@@ -83,7 +88,8 @@ struct backend_talk {
 	enum backend_phase phase;
 	bool in_tls;
 	bool asked;	  /* what it can */
-	bool said;	  /* `plain`, with AUTH */
+	bool denied;	  /* the token: it was told why, and has to say no yet */
+	bool said;	  /* `first`, with AUTH */
 	uint8_t unheeded; /* answers to come that mean nothing to us */
 	unsigned login_at;
 	size_t early; /* bytes that had come before the last question */

@@ -2,6 +2,11 @@
 
 #include "session/inside.h"
 
+#define ORDER_BITS   6 /* of a verb, */
+#define ORDER_MASK   63
+#define ORDER_MOST   5 /* and so many of them */
+#define ORDER_CLOSED (UINT32_C(1) << 31)
+
 const struct dialogue *dialogue_of(enum service service)
 {
 	static const struct dialogue *const dialogues[SERVICE_COUNT] = {
@@ -52,6 +57,23 @@ bool dialogue_too_much_junk(struct step *t)
 
 	return too_many(t, &t->s->junk, now > 0 ? now : t->s->conf->set.junk,
 			RE_TOO_MANY_JUNK, EV_TOO_MANY_JUNK, END_JUNK);
+}
+
+/* Each once, six bits each: to ask for the same again makes no other program. */
+void dialogue_note_order(struct session *s, unsigned verb, bool last)
+{
+	_Static_assert((int)IMAP_VERB_COUNT <= ORDER_MASK, "an IMAP verb fits");
+	_Static_assert((int)POP3_VERB_COUNT <= ORDER_MASK, "a POP3 verb fits");
+	for (unsigned i = 0; i < ORDER_MOST && !(s->order & ORDER_CLOSED); i++) {
+		uint32_t had = s->order >> i * ORDER_BITS & ORDER_MASK;
+
+		if (had == 0)
+			s->order |= (verb + 1) << i * ORDER_BITS;
+		if (had == 0 || had == verb + 1)
+			break;
+	}
+	if (last)
+		s->order |= ORDER_CLOSED;
 }
 
 /* ---- answers ----------------------------------------------------------------------- */

@@ -58,6 +58,12 @@ bool dialogue_count_error(struct step *t);
 /* One more command that leads nowhere. True: one too many, and the session is over. */
 bool dialogue_too_much_junk(struct step *t);
 
+/*
+ * One of the first commands of who reads mail, before the login. Their order tells programs
+ * apart. last: it logs in, and what comes after it tells nothing.
+ */
+void dialogue_note_order(struct session *s, unsigned verb, bool last);
+
 /* There is no mailbox server for it after all: it hears why, and is nobody again. */
 void dialogue_no_mailbox(struct step *t, enum session_backend_result why);
 

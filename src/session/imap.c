@@ -150,6 +150,10 @@ static void verb(struct step *t, const struct imap_event *ev)
 		[IMAP_AUTHENTICATE] = login_auth,
 	};
 
+	if (ev->verb != IMAP_NOOP)
+		dialogue_note_order(t->s, ev->verb,
+				    ev->verb == IMAP_LOGIN ||
+					    ev->verb == IMAP_AUTHENTICATE);
 	if (is_junk(ev->verb) && dialogue_too_much_junk(t))
 		return;
 	BUG_IF(!does[ev->verb]);

@@ -295,6 +295,10 @@ void login_authed(struct step *t)
 	bool yes = a->result == AUTHED_YES, words = a->text.n != 0;
 
 	session_see(t, a->event);
+	if (yes && a->event == EV_LOGIN_OVER) {
+		session_see(t, EV_AUTH_OK);
+		(void)triage_observes(t, RULE_ACCOUNT);
+	}
 	if (a->result == AUTHED_LATER || a->result == AUTHED_ASK ||
 	    a->text.n > SMTP_CHALLENGE_MAX || (yes && !keep_login(s, a->login))) {
 		put_off(t, a->delay);

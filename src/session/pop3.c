@@ -209,6 +209,8 @@ static void event(struct step *t, const struct pop3_event *ev)
 		break;
 	case POP3_VERB:
 		t->s->commands++;
+		dialogue_note_order(t->s, ev->verb,
+				    ev->verb == POP3_PASS || ev->verb == POP3_AUTH);
 		verb(t, ev);
 		break;
 	case POP3_ANSWER:

@@ -23,10 +23,21 @@ void session_see_once(struct step *t, enum event e)
 	session_see(t, e);
 }
 
+static bool logs_in(enum session_phase p)
+{
+	return p == PHASE_AUTH || p == PHASE_BACKEND;
+}
+
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline)
 {
-	t->s->phase = phase;
-	t->s->deadline = deadline;
+	struct session *s = t->s;
+
+	if (logs_in(phase) && !logs_in(s->phase))
+		s->asked_at = t->now;
+	else if (logs_in(s->phase) && !logs_in(phase))
+		s->text_since += t->now - s->asked_at;
+	s->phase = phase;
+	s->deadline = deadline;
 }
 
 struct span session_host(const struct session *s)
@@ -160,6 +171,7 @@ void session_init(struct session *s, const struct session_setup *setup)
 		.via = setup->peer,
 		.local = setup->local.addr,
 		.opened_at = setup->now,
+		.text_since = setup->now,
 		.deadline = MS_NEVER,
 		.marks = setup->tls_ready ? MARK_TLS_READY : 0,
 	};
@@ -378,13 +390,16 @@ static ms_t slow_at(const struct session *s)
 	return s->text_since + (earned > RATE_GRACE ? earned : RATE_GRACE);
 }
 
-/* Who reads mail has only so long to log in; what we take ourselves does not count. */
+/*
+ * Who reads mail has only so long to log in; what we take ourselves does not count, so that a
+ * late "later" is no last word.
+ */
 static ms_t login_over_at(const struct session *s)
 {
 	if (s->marks & MARK_LOGGED_IN || s->phase == PHASE_AUTH ||
 	    s->phase == PHASE_BACKEND || s->phase == PHASE_DELAY)
 		return MS_NEVER;
-	return s->opened_at + s->conf->set.mailbox_login;
+	return s->text_since + s->conf->set.mailbox_login;
 }
 
 /* The end of the whole session; a store at work is waited for. */

@@ -326,6 +326,8 @@ struct session {
 	uint64_t body_size; /* of the message so far, trace field included, spooled or not */
 	uint64_t queue_id; /* of the message under way, since its body began */
 	uint32_t messages, commands, errors;
+	/* of who reads mail: the commands up to the first login, each once, as they came */
+	uint32_t order;
 	uint64_t bytes_in;
 	ms_t opened_at;
 	struct session_tls tls; /* if in_tls */
@@ -350,7 +352,7 @@ struct session {
 	uint32_t auth_delay; /* what a refusal waits for, once our last words are answered */
 	uint64_t trace_n;    /* how much of body_size is ours */
 	uint64_t text_bytes; /* of the message on the wire */
-	ms_t text_since;     /* when it began, later by what we took for ourselves */
+	ms_t text_since;     /* when it (reading: the session) began, plus what we took */
 	ms_t asked_at;	     /* when the open question was asked */
 	ms_t deadline;	     /* of what is waited for in this phase */
 	struct addr local;   /* where it came to */

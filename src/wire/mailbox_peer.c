@@ -23,6 +23,14 @@ struct span mailbox_peer_capability(const struct mailbox_peer *p)
 	return span_of(p->capability, p->capability_n);
 }
 
+unsigned mailbox_peer_can(enum sasl_mechanism m)
+{
+	return m == SASL_PLAIN	       ? MAILBOX_CAN_PLAIN
+	       : m == SASL_OAUTHBEARER ? MAILBOX_CAN_BEARER
+	       : m == SASL_XOAUTH2     ? MAILBOX_CAN_XOAUTH2
+				       : 0;
+}
+
 /* ---- what it can ------------------------------------------------------------------------ */
 
 /* clang-format off */
@@ -32,6 +40,8 @@ static const struct capability {
 } imap_words[] = {
 	{ SPAN_INIT("STARTTLS"),      MAILBOX_CAN_STARTTLS },
 	{ SPAN_INIT("AUTH=PLAIN"),    MAILBOX_CAN_PLAIN },
+	{ SPAN_INIT("AUTH=OAUTHBEARER"), MAILBOX_CAN_BEARER },
+	{ SPAN_INIT("AUTH=XOAUTH2"),  MAILBOX_CAN_XOAUTH2 },
 	{ SPAN_INIT("SASL-IR"),       MAILBOX_CAN_INITIAL },
 	{ SPAN_INIT("LOGINDISABLED"), MAILBOX_CAN_NO_LOGIN },
 	{ SPAN_INIT("ID"),            MAILBOX_CAN_ID },
@@ -77,9 +87,12 @@ static void learn_pop3(struct mailbox_peer *p, struct span line)
 		p->can |= MAILBOX_CAN_STARTTLS;
 	if (!span_eq_nocase(word, SPAN("SASL")))
 		return;
-	while (line.n)
-		if (span_eq_nocase(span_cut(&line, ' '), SPAN("PLAIN")))
-			p->can |= MAILBOX_CAN_PLAIN;
+	while (line.n) {
+		word = span_cut(&line, ' ');
+		for (enum sasl_mechanism m = 0; m < SASL_COUNT; m++)
+			if (span_eq_nocase(word, span_str(sasl_word[m])))
+				p->can |= mailbox_peer_can(m);
+	}
 }
 
 /* ---- codes ------------------------------------------------------------------------------ */
@@ -439,20 +452,22 @@ bool mailbox_peer_line_ok(struct span text)
 	       span_find(text, '\n') == text.n;
 }
 
-void mailbox_peer_auth_line(struct span plain, struct buf *out)
+void mailbox_peer_auth_line(struct span message, struct buf *out)
 {
-	base64_print(plain, out);
+	base64_print(message, out);
 	buf_put(out, SPAN("\r\n"));
 }
 
-bool mailbox_peer_auth(struct mailbox_peer *p, struct span plain, struct buf *out)
+bool mailbox_peer_auth(struct mailbox_peer *p, enum sasl_mechanism m, struct span first,
+		       struct buf *out)
 {
 	bool at_once = !p->pop3 && p->can & MAILBOX_CAN_INITIAL;
 
-	say(p, out, "AUTHENTICATE PLAIN", "AUTH PLAIN");
+	say(p, out, "AUTHENTICATE ", "AUTH ");
+	buf_put(out, span_str(sasl_word[m]));
 	if (at_once) {
 		buf_byte(out, ' ');
-		mailbox_peer_auth_line(plain, out);
+		mailbox_peer_auth_line(first, out);
 	} else {
 		buf_put(out, SPAN("\r\n"));
 	}

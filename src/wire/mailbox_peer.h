@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/span.h"
 #include "spec/limits.h"
+#include "spec/messages.h"
 
 #define MAILBOX_PEER_LINE  8192 /* the longest line, with its CRLF */
 #define MAILBOX_PEER_LINES 200	/* up to the login */
@@ -55,6 +56,8 @@ struct mailbox_peer_event {
 #define MAILBOX_CAN_LITERAL    (1u << 5) /* LITERAL+ */
 #define MAILBOX_CAN_LITERAL_4K (1u << 6) /* LITERAL-: up to 4096 bytes */
 #define MAILBOX_CAN_XCLIENT    (1u << 7)
+#define MAILBOX_CAN_BEARER     (1u << 8) /* AUTH=OAUTHBEARER */
+#define MAILBOX_CAN_XOAUTH2    (1u << 9)
 
 struct mailbox_peer {
 	/* for the caller to read */
@@ -98,12 +101,15 @@ struct mailbox_peer_client {
 /* ID or XCLIENT. Another command may follow at once. */
 void mailbox_peer_identify(struct mailbox_peer *p, const struct mailbox_peer_client *c,
 			   struct buf *out);
+/* Which of these is needed for a mechanism: PLAIN, or one of tokens. */
+unsigned mailbox_peer_can(enum sasl_mechanism m);
 /*
- * AUTHENTICATE PLAIN, AUTH PLAIN. True: what RFC 4616 makes of the credentials went with it;
- * else it is to be said when GO_ON comes.
+ * AUTHENTICATE, AUTH. first: what the mechanism says first. True: it went with it; else it is
+ * to be said when GO_ON comes.
  */
-bool mailbox_peer_auth(struct mailbox_peer *p, struct span plain, struct buf *out);
-void mailbox_peer_auth_line(struct span plain, struct buf *out);
+bool mailbox_peer_auth(struct mailbox_peer *p, enum sasl_mechanism m, struct span first,
+		       struct buf *out);
+void mailbox_peer_auth_line(struct span message, struct buf *out);
 /*
  * LOGIN of IMAP, from piece `at` on, first 0. The result is where to go on when GO_ON
  * comes; 0: all is said.

@@ -176,6 +176,38 @@ static struct sasl_event take_xoauth2(struct sasl *s, struct span m)
 	return ready(s, SPAN_NONE, user, token);
 }
 
+/* The other way round. */
+static void put_escaped(struct span name, struct buf *out)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] == ',')
+			buf_put(out, SPAN("=2C"));
+		else if (name.p[i] == '=')
+			buf_put(out, SPAN("=3D"));
+		else
+			buf_byte(out, name.p[i]);
+	}
+}
+
+void sasl_print_token(enum sasl_mechanism m, struct span user, struct span token,
+		      struct buf *out)
+{
+	bool bearer = m == SASL_OAUTHBEARER;
+
+	buf_put(out, bearer ? SPAN("n,") : SPAN("user="));
+	if (bearer && user.n)
+		buf_put(out, SPAN("a="));
+	if (bearer)
+		put_escaped(user, out);
+	else
+		buf_put(out, user);
+	if (bearer)
+		buf_byte(out, ',');
+	buf_put(out, SPAN("\1auth=Bearer "));
+	buf_put(out, token);
+	buf_put(out, SPAN("\1\1"));
+}
+
 /* ---- messages ------------------------------------------------------------------------ */
 
 static struct sasl_event take_user(struct sasl *s, struct span user)

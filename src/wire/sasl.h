@@ -96,6 +96,13 @@ void sasl_end(struct sasl *s);
 /* The names of mechanisms, as in AUTH, with spaces between them. */
 void sasl_print(unsigned offered, struct buf *out);
 
+/*
+ * What a client says first with a token: RFC 7628, 3.1, or what XOAUTH2 has instead. user may
+ * be empty with OAUTHBEARER: the token says who it is.
+ */
+void sasl_print_token(enum sasl_mechanism m, struct span user, struct span token,
+		      struct buf *out);
+
 /* Forget what is there, in a way that no compiler leaves out. */
 void sasl_wipe(void *mem, size_t n);
 

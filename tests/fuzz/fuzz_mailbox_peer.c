@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct play {
 	struct backend_setup setup;
 	struct backend_talk talk;
-	uint8_t said_mem[OUT_MAX];
+	uint8_t said_mem[BACKEND_OUT];
 	struct buf said;
 	struct buf *seen;
 	unsigned orders;
@@ -67,7 +67,7 @@ static void set_up(struct play *p, uint8_t how)
 		.reply_timeout = 100,
 	};
 	if (how & 0x20) {
-		p->setup.plain = SPAN("a\0b\0c");
+		p->setup.first = SPAN("a\0b\0c");
 	} else {
 		p->setup.user = how & 0x80 ? SPAN("b\x80\"b") : SPAN("bob");
 		p->setup.secret = how & 0x40 ? SPAN("x\ty") : SPAN("\\\"secret");

@@ -205,6 +205,33 @@ static void A2_is_told_although_a_device_has_had_an_old_password_for_days(void *
 	assert_int_equal(diagnosed("ann", &d), ACCOUNT_RUNAWAY);
 }
 
+static void who_comes_by_the_clock_is_a_program_however_slow(void **state)
+{
+	uint8_t mem[400];
+	struct buf says;
+	struct account_state st;
+	struct account_diagnosis d;
+	struct login l;
+
+	(void)state;
+	make_users();
+	l = right("ann", home, "Thunderbird 128.3");
+	for (int i = 0; i < PER_NETWORK; i++)
+		in("up to the limit", l);
+	for (int i = 0; i < 25; i++, site_wait(mail.s, (i * 37 % 80 + 20) * MS_SECOND))
+		(void)read_mail(&l);
+	expect_number("as people do", diagnosed("ann", &d) == ACCOUNT_RUNAWAY, false);
+	site_wait(mail.s, MS_HOUR);
+	for (int i = 0; i < 60; i++, site_wait(mail.s, 50 * MS_SECOND + i % 3 * 500))
+		(void)read_mail(&l);
+	assert_int_equal(diagnosed("ann", &d), ACCOUNT_RUNAWAY);
+	buf_init(&says, mem, sizeof(mem));
+	st = site_state(mail.s, "ann");
+	account_sentence(&st, d.kind, &says);
+	buf_byte(&says, '\0');
+	assert_non_null(strstr((char *)mem, ", by the clock, every 50 s, although 20"));
+}
+
 static void what_does_not_exist_is_no_runaway_of_anybodys(void **state)
 {
 	struct login l = LOGIN(home, "nobody", "the same", "bot");
@@ -352,7 +379,11 @@ static void without_limits_nobody_is_refused(void **state)
 		mail.s->a.limits.observe_limit = rows[i].l.observe_limit;
 		for (int k = 0; k < 300; k++)
 			in(rows[i].why, right("ann", home, "a program"));
-		assert_int_equal(site_state(mail.s, "ann").over, 0);
+		/* but it is told who would have been */
+		assert_int_equal(site_state(mail.s, "ann").over,
+				 rows[i].l.per_network ? 300 - 2 : 0);
+		assert_int_equal(site_state(mail.s, "ann").run.observed,
+				 rows[i].l.per_network != 0);
 		site_tear_down(state);
 		set_up(state);
 		make_users();
@@ -468,6 +499,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(A2_is_refused_unseen_told_in_ten_seconds_and_harms_nobody_else),
 		TEST(A2_is_told_although_a_device_has_had_an_old_password_for_days),
+		TEST(who_comes_by_the_clock_is_a_program_however_slow),
 		TEST(what_does_not_exist_is_no_runaway_of_anybodys),
 		TEST(a_place_that_is_free_again_is_had_at_once),
 		TEST(the_wait_grows_and_fades),

@@ -27,10 +27,13 @@ enum {
 	PROBE = 1 << 5,
 	MASTER = 1 << 6, /* with an authorization identity */
 	ODD = 1 << 7,	 /* name and password need literals */
+	TOKEN = 1 << 8,	 /* OAUTHBEARER */
 };
 
 /* "\0"-separated alice, m, s3cret in base64, and for ODD nothing */
 #define PLAIN "YWxpY2UAbQBzM2NyZXQ="
+
+#define TOKEN_OF_AL "bixhPWFsLAFhdXRoPUJlYXJlciB0AQE="
 
 /* clang-format off */
 static const struct script scripts[] = {
@@ -62,6 +65,21 @@ static const struct script scripts[] = {
 		">h1 OK [CAPABILITY X] in", "=yes" } },
 	{ "without PLAIN there is no identity", MASTER, {
 		">* OK [CAPABILITY IMAP4rev1] hello", "=unfit AUTH=PLAIN is not offered there" } },
+	{ "a token is passed on as it came", TOKEN, {
+		">* OK [CAPABILITY IMAP4rev1 SASL-IR LOGINDISABLED AUTH=OAUTHBEARER] hello", "<h1 AUTHENTICATE OAUTHBEARER " TOKEN_OF_AL,
+		">h1 OK [CAPABILITY X] in", "+X", "=yes" } },
+	{ "what is wrong with it is told before it is refused", TOKEN, {
+		">* OK [CAPABILITY IMAP4rev1 AUTH=OAUTHBEARER] hello", "<h1 AUTHENTICATE OAUTHBEARER", ">+ ", "<" TOKEN_OF_AL,
+		">+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=", "<AQ==", ">h1 NO [AUTHENTICATIONFAILED] no", "=no [AUTHENTICATIONFAILED] no" } },
+	{ "but once", TOKEN, {
+		">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hello", "<h1 AUTHENTICATE OAUTHBEARER " TOKEN_OF_AL,
+		">+ eyJ9", "<AQ==", ">+ eyJ9", "=broken it wants more where there is no more" } },
+	{ "a token is nothing for who does not know tokens", TOKEN, {
+		">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2] hello", "=unfit AUTH=OAUTHBEARER is not offered there" } },
+	{ "POP3: who does not know tokens is asked, and told none", POP3 | TOKEN, {
+		">+OK hello", "<CAPA", ">+OK", ">SASL PLAIN LOGIN", ">.", "=unfit AUTH=OAUTHBEARER is not offered there" } },
+	{ "POP3: who does is told", POP3 | TOKEN, {
+		">+OK hello", "<CAPA", ">+OK", ">SASL PLAIN OAUTHBEARER", ">.", "<AUTH OAUTHBEARER", ">+ ", "<" TOKEN_OF_AL, ">+OK in", "=yes" } },
 	{ "who disables LOGIN is not told a password", 0, {
 		">* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hello", "=unfit LOGIN is disabled there; without TLS?" } },
 	{ "who we come for is said where it is understood, and nobody waits for the answer", ID, {
@@ -136,7 +154,7 @@ struct player {
 	size_t piece;
 	struct backend_setup setup;
 	struct backend_talk talk;
-	uint8_t said_mem[OUT_MAX];
+	uint8_t said_mem[BACKEND_OUT];
 	struct buf said; /* by us, not yet expected */
 	uint8_t in_mem[4096];
 	size_t in_n;
@@ -262,7 +280,10 @@ static void set_up(struct player *p)
 		.reply_timeout = 30000,
 	};
 	if (how & MASTER) {
-		p->setup.plain = SPAN("alice\0m\0s3cret");
+		p->setup.first = SPAN("alice\0m\0s3cret");
+	} else if (how & TOKEN) {
+		p->setup.mechanism = SASL_OAUTHBEARER;
+		p->setup.first = SPAN("n,a=al,\1auth=Bearer t\1\1");
 	} else if (how & ODD) {
 		p->setup.user = SPAN("b\xc3\xb6"
 				     "b\x01");

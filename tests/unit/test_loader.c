@@ -322,7 +322,7 @@ static const struct {
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; }, { address = \"127.0.0.1:587\"; service = \"submission\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { sources = ( { kind = \"backend\"; } ); };",
 	  "warning: a.conf:3: auth.sources: kind = \"backend\" alone lets nobody log in at submission 127.0.0.1:587: a mailbox server is asked for IMAP and POP3 only\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
-	  "warning: a.conf:2: backends: a logs in with the user's own password (login = \"same\"), so IMAP and POP3 offer of auth.mechanisms plain and login only\n" },
+	  "warning: a.conf:2: backends: a logs in with the user's own password (login = \"same\"), so IMAP and POP3 offer of auth.mechanisms only plain, login and tokens\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"own\"; credential = \"c\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
 	  "" },
 };

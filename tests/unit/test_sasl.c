@@ -250,6 +250,37 @@ static void what_was_used_of_the_room_is_known(void **unused)
 	assert_true(room.used >= 9);
 }
 
+static void what_is_printed_of_a_token_is_what_is_read(void **unused)
+{
+	static const struct {
+		enum sasl_mechanism m;
+		struct span user;
+	} tokens[] = {
+		{ SASL_OAUTHBEARER, SPAN_INIT("tim@example.org") },
+		{ SASL_OAUTHBEARER, SPAN_INIT("=tim, the other=2C") },
+		{ SASL_OAUTHBEARER, SPAN_INIT("") },
+		{ SASL_XOAUTH2, SPAN_INIT("=tim, the other=2C") },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(tokens); i++) {
+		uint8_t mem[200], text_mem[300];
+		struct sasl s = { 0 };
+		struct buf first, text;
+		struct sasl_event ev;
+
+		buf_init(&first, mem, sizeof(mem));
+		sasl_print_token(tokens[i].m, tokens[i].user, SPAN("to.k-en"), &first);
+		buf_init(&text, text_mem, sizeof(text_mem));
+		buf_fmt(&text, "%s ", sasl_word[tokens[i].m]);
+		base64_print(buf_span(&first), &text);
+		ev = sasl_begin(&s, 1u << tokens[i].m, buf_span(&text), &room);
+		assert_int_equal(ev.kind, SASL_READY);
+		assert_true(span_eq(ev.user, tokens[i].user));
+		assert_true(span_eq(ev.secret, SPAN("to.k-en")));
+	}
+}
+
 static void mechanisms_are_printed_as_auth_wants_them(void **unused)
 {
 	uint8_t mem[128];
@@ -278,6 +309,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_longer_than_it_may_be),
 		cmocka_unit_test(base64_is_taken_strictly),
 		cmocka_unit_test(what_was_used_of_the_room_is_known),
+		cmocka_unit_test(what_is_printed_of_a_token_is_what_is_read),
 		cmocka_unit_test(mechanisms_are_printed_as_auth_wants_them),
 	};
 
