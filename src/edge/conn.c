@@ -629,12 +629,17 @@ void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value)
 	conn_go_on(c);
 }
 
-/* Who reads mail may go on with that for as long as we are there. */
-void conn_stop(struct conn *c)
+bool conn_stays(const struct conn *c)
 {
-	if (!talks(c) || c->state == CONN_RELAYS)
+	return c->edge->keeps && talks(c) && (c->state == CONN_RELAYS || c->box);
+}
+
+/* Who is relayed goes on with that for as long as we are there: we have no word in it. */
+void conn_stop(struct conn *c, bool now)
+{
+	if (!talks(c) || c->state == CONN_RELAYS || conn_stays(c))
 		return;
-	step_event(c, IN_STOP);
+	step_event(c, now ? IN_BYE : IN_STOP);
 	conn_go_on(c);
 }
 

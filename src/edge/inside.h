@@ -88,6 +88,10 @@ struct edge {
 	struct port ports[LISTENERS_MAX];
 	bool accepting;
 	bool draining;
+	bool keeps;	   /* who reads mail stays while it drains, */
+	ms_t readers_by;   /* until then */
+	bool lingers;	   /* all others have left */
+	bool saying_bye;   /* whom we cut off in a moment has been told */
 	int spare_fd; /* given up to accept and refuse when descriptors have run out */
 
 	struct conn *conns; /* the living */
@@ -111,6 +115,7 @@ struct edge {
 
 	struct conn *waiting[WAITING_BUCKETS]; /* for the store, by what they wait for */
 	size_t unsent; /* of them, what the store was not told yet */
+	bool untold; /* there are readers of whom this auth does not know */
 	uint64_t last_ask;
 	struct id_maker ids;
 	uint64_t key[2]; /* for hashes and nonces */
@@ -255,8 +260,10 @@ void conn_go_on(struct conn *c);
 void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value);
 /* Likewise, when the order is being carried out: it goes on with this afterwards. */
 void conn_answer_soon(struct conn *c, enum session_in_kind kind, uint8_t value);
-/* We are stopping. */
-void conn_stop(struct conn *c);
+/* We are stopping; now: it is cut off in a moment. */
+void conn_stop(struct conn *c, bool now);
+/* It reads mail, and may go on with that though this edge drains. */
+bool conn_stays(const struct conn *c);
 /* Without another word. */
 void conn_abort(struct conn *c);
 /* With the reply of this rule, as soon as no message of it is with the store. */
@@ -364,6 +371,8 @@ void auth_heard(struct conn *c);
 void auth_judged(struct conn *c, enum judged how);
 /* A session that auth let in to IMAP or POP3 is over. */
 void auth_left(struct conn *c);
+/* A new auth hears who is reading mail, as far as its link takes it now. */
+void auth_tell_held(struct edge *e);
 /* For the deliveries: deliveries_setup.ask_credential. */
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
 

@@ -18,7 +18,13 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 4
+#define MESSAGES_VERSION 5
+
+/*
+ * DRAIN is said to edges of other versions, too, so it stays what it has been since this
+ * one: its number and its fields (tests/unit/test_spec.c).
+ */
+#define DRAIN_SINCE 5
 
 #define LISTENER_CONTROL 0xffff
 
