@@ -14,7 +14,8 @@ static void say_drain(struct child *c, ms_t within, ms_t readers)
 {
 	struct msg_DRAIN m = { within, readers };
 
-	if (!c->life || (is_foreign(c) && (c->role != ROLE_EDGE || c->speaks < DRAIN_SINCE))) {
+	if (!c->life ||
+	    (is_foreign(c) && (c->role != ROLE_EDGE || c->speaks < DRAIN_SINCE))) {
 		/* what every version understands: nobody is there any more */
 		watch_stop(&c->watch);
 		link_close(&c->life);

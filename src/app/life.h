@@ -63,14 +63,14 @@ struct child {
 	uint64_t beats;
 	ms_t silent; /* for how long the beats have not changed, as far as we looked */
 	ms_t ready_at;
-	ms_t deadline;	   /* killed then */
-	const char *why;   /* why we killed it; NULL: we did not */
-	bool old;	   /* of the program before an upgrade */
-	uint32_t speaks;   /* its MESSAGES_VERSION */
+	ms_t deadline;	 /* killed then */
+	const char *why; /* why we killed it; NULL: we did not */
+	bool old;	 /* of the program before an upgrade */
+	uint32_t speaks; /* its MESSAGES_VERSION */
 	/* an edge that drains, see drain.c */
-	bool keeps;	 /* who reads mail may stay when the others have left */
-	ms_t drained;	 /* since when */
-	ms_t others_by;	 /* the others have left by then */
+	bool keeps;	   /* who reads mail may stay when the others have left */
+	ms_t drained;	   /* since when */
+	ms_t others_by;	   /* the others have left by then */
 	struct err failed; /* what it said in FAILED */
 };
 

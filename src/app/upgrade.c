@@ -135,8 +135,8 @@ static void print_child(const struct child *c, struct buf *out)
 		(int)c->pid, link_fd(c->life), c->pulse_fd, c->doorbell,
 		(unsigned)c->speaks);
 	if (c->state == CHILD_DRAINING && c->keeps)
-		buf_fmt(out, " %" PRId64 " %" PRId64 " %" PRId64, c->drained, c->others_by,
-			c->deadline);
+		buf_fmt(out, " %" PRId64 " %" PRId64 " %" PRId64, c->drained,
+			c->others_by, c->deadline);
 	buf_fmt(out, "\n");
 }
 
@@ -457,7 +457,8 @@ static void say_settled(struct supervisor *s, size_t kept)
 	if (kept)
 		snprintf(text, sizeof(text),
 			 "the old program's roles have ended, but %zu edge%s kept for who "
-			 "reads mail", kept, kept == 1 ? " that is" : "s that are");
+			 "reads mail",
+			 kept, kept == 1 ? " that is" : "s that are");
 	say(s, LOG_UPGRADE, "upgrade", text);
 }
 

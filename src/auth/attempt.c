@@ -220,9 +220,9 @@ bool attempts_held(struct auth *a, struct peer *edge, struct span frame)
 	id.ask = m.ask;
 	prefix = attempt_prefix(&m.peer.addr);
 	user = accounts_hash(&a->guard, m.login);
-	(void)logins_take(
-		a->logins, &id, user,
-		user ^ accounts_hash(&a->guard, span_of(prefix.ip, sizeof(prefix.ip))));
+	(void)logins_take(a->logins, &id, user,
+			  user ^ accounts_hash(&a->guard,
+					       span_of(prefix.ip, sizeof(prefix.ip))));
 	return true;
 }
 

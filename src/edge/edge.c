@@ -278,6 +278,12 @@ static void on_stranded(void *arg)
 {
 	struct edge *e = arg;
 
+	if (e->draining) {
+		/* the new store is of another version: nobody introduces us */
+		e->storeless = true;
+		box_link_set(e);
+		return;
+	}
 	report_trouble(e, "store-link", "cut off from the store: this edge ends");
 	drain(e, e->rules->conf->set.silence, 0);
 }

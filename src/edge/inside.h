@@ -88,11 +88,12 @@ struct edge {
 	struct port ports[LISTENERS_MAX];
 	bool accepting;
 	bool draining;
-	bool keeps;	   /* who reads mail stays while it drains, */
-	ms_t readers_by;   /* until then */
-	bool lingers;	   /* all others have left */
-	bool saying_bye;   /* whom we cut off in a moment has been told */
-	int spare_fd; /* given up to accept and refuse when descriptors have run out */
+	bool keeps;	 /* who reads mail stays while it drains, */
+	ms_t readers_by; /* until then */
+	bool lingers;	 /* all others have left */
+	bool saying_bye; /* whom we cut off in a moment has been told */
+	bool storeless;	 /* no other store will come */
+	int spare_fd;	 /* given up to accept and refuse when descriptors have run out */
 
 	struct conn *conns; /* the living */
 	struct conn *dead;  /* freed at the end of the round */
@@ -115,7 +116,7 @@ struct edge {
 
 	struct conn *waiting[WAITING_BUCKETS]; /* for the store, by what they wait for */
 	size_t unsent; /* of them, what the store was not told yet */
-	bool untold; /* there are readers of whom this auth does not know */
+	bool untold;   /* there are readers of whom this auth does not know */
 	uint64_t last_ask;
 	struct id_maker ids;
 	uint64_t key[2]; /* for hashes and nonces */
@@ -393,6 +394,8 @@ void mailbox_relay(struct conn *c);
 /* While it relays: the client's stream may be read or written, c->timer has come. */
 void mailbox_ready(struct conn *c);
 void mailbox_time(struct conn *c);
+/* It reads IMAP, and can hear a word of ours now: there is nothing else on its way. */
+bool mailbox_can_hear(const struct conn *c);
 /* The session is over: let go of whatever there is. Harmless if there is nothing. */
 void mailbox_end(struct conn *c);
 /* IMAP: what the mailbox servers offer before a login, as far as that is known. */

@@ -1,6 +1,7 @@
 """Who reads mail goes on while programs change: IDLE and POP3 through upgrades, and when it ends after all."""
 import contextlib
 import imaplib
+import json
 import os
 import pathlib
 import poplib
@@ -74,18 +75,39 @@ def maildirs(home, program):
         yield run(server)
 
 
+# A program that takes the old one's roles for those of another version.
+STRANGER = """#!/usr/bin/python3
+import os, re, sys
+if "--resume" in sys.argv:
+    fd = int(sys.argv[sys.argv.index("--resume") + 1])
+    state = os.pread(fd, 1 << 16, 0)
+    state = re.sub(rb"(?m)^(child(?: \\S+){{6}}) \\d+", rb"\\1 {version}", state)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, state, 0)
+os.execv("{original}", sys.argv)
+"""
+
+
 def settled(server):
     return len(re.findall(r"the old program's roles have", server.log()))
 
 
-def upgrade(server):
+def upgrade(server, takes_for=None):
     """Until all that is left of the old program is edges with readers."""
     before = settled(server)
-    fresh = pathlib.Path(conftest.HOLDFAST).with_suffix(".new")
-    shutil.copy(conftest.HOLDFAST, fresh)
-    fresh.rename(conftest.HOLDFAST)
-    assert "takes over" in server.cli("upgrade")
+    path = pathlib.Path(conftest.HOLDFAST)
+    fresh = path.with_suffix(".new")
+    shutil.copy(path, fresh)
+    if takes_for:
+        fresh.rename(path.with_suffix(".real"))
+        fresh.write_text(STRANGER.format(version=takes_for, original=path.with_suffix(".real")))
+        fresh.chmod(0o755)
+    fresh.rename(path)
+    wait_for("the last start to be over", lambda: "not finished" not in (got := server.cli("upgrade", check=False)).stderr
+             and "takes over" in got.stdout)
     wait_for("the upgrade", lambda: settled(server) > before)
+    if takes_for:
+        path.with_suffix(".real").rename(path)  # for commands
     server.wait_ready()
 
 
@@ -150,15 +172,14 @@ def status(server, name):
 
 
 def edge_pid(server, number):
-    return next(pid for pid, line in server.pids("edge").items() if line == f"holdfast: edge {number}")
+    return next(pid for pid, line in server.pids("edge").items() if re.match(rf"holdfast: edge {number}\b", line))
 
 
 def edge_of(server, user):
     """The number of the edge that has the one session of this user."""
-    row, = [line for line in server.cli("sessions", "--user", user).splitlines() if user in line]
-    head = server.cli("sessions", "--user", user).splitlines()[0]
-    at = head.split().index("EDGE") if "EDGE" in head else head.lower().split().index("edge")
-    return int(row.split()[at])
+    rows = [json.loads(line) for line in server.cli("sessions", "--user", user, "--json").splitlines()]
+    row, = [row for row in rows if row.get("user") == user]
+    return int(row["edge"])
 
 
 # ---- IMAP, relayed
@@ -219,7 +240,7 @@ def test_who_is_left_on_an_old_edge_can_be_seen_and_kicked(front):
 
 @needs_mailboxes
 def test_sessions_on_old_edges_count_for_their_account(front):
-    server = front("mailbox.per-user=1")
+    server = front("mailbox.per-user=1", "guard.mode=enforce")
     reader = Reader(server, USERS[3])
     upgrade(server)
     other = Reader(server)
@@ -241,7 +262,7 @@ def test_the_oldest_edges_leave_first_when_there_are_too_many(front):
     for n in range(3):
         readers.append(Reader(server, USERS[4]).idle())
         upgrade(server)
-    readers[0].has_ended()
+    assert readers[0].has_ended().endswith(b"* BYE [UNAVAILABLE] Service is stopping, try again\r\n")
     wait_for("the oldest to end", lambda: len(server.pids("edge")) == 3)
     assert status(server, "old-edges") == "2"
     append(server, USERS[4])
@@ -298,6 +319,23 @@ def test_who_has_not_logged_in_hears_that_we_stop(front):
     reader.close()
 
 
+@needs_mailboxes
+@pytest.mark.parametrize("version, stays", [(99, True), (4, False)])
+def test_a_program_of_another_version_keeps_those_who_understand_it(front, version, stays):
+    server = front()
+    reader = Reader(server, USERS[0]).idle()
+    before = set(server.pids("edge"))
+    upgrade(server, takes_for=version)
+    if stays:
+        append(server, USERS[0])
+        reader.until(rb"\* \d+ EXISTS")
+        assert json.loads(server.cli("sessions", "--user", USERS[0], "--json"))["edge"] in (0, 1)
+        server.cli("kick", USERS[0])
+    reader.has_ended()
+    wait_for("the old edges to end", lambda: not before & set(server.pids("edge")))
+    reader.close()
+
+
 # ---- POP3 from the Maildirs
 
 def test_a_mailbox_of_ours_is_read_on_with_the_new_store(maildirs):
@@ -328,9 +366,28 @@ def test_a_mailbox_of_ours_hears_it_when_it_cannot_be_kept(maildirs):
     client.stls(context=ssl._create_unverified_context())
     client.user("alice@example.test")
     client.pass_(server.password)
-    number = next(int(line.rsplit(" ", 1)[1]) for pid, line in server.pids("edge").items()
-                  if f"edge {edge_of(server, 'alice@example.test')}" in line)
+    number = edge_of(server, "alice@example.test")
     server.cli("restart", "edge", number)
     assert client.noop().startswith(b"+OK")
     server.cli("restart", "edge", number)
     assert client.file.readline().startswith(b"-ERR [SYS/TEMP]")
+
+
+def test_a_mailbox_of_ours_hears_it_when_the_new_store_speaks_another_version(maildirs):
+    server = maildirs
+    with server.smtp() as s:
+        s.sendmail("sender@client.example", ["alice@example.test"], MESSAGE)
+    server.wait_messages("alice", 1)
+    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=PATIENCE)
+    client.stls(context=ssl._create_unverified_context())
+    client.user("alice@example.test")
+    client.pass_(server.password)
+    before = set(server.pids("edge"))
+    upgrade(server, takes_for=99)
+    assert len(before & set(server.pids("edge"))) == 1
+    assert client.dele(1).startswith(b"+OK")
+    assert client.rset().startswith(b"+OK")
+    with pytest.raises(poplib.error_proto, match=r"-ERR \[SYS/TEMP\]"):
+        client.retr(1)
+    wait_for("the old edge to end", lambda: not before & set(server.pids("edge")))
+    assert len(server.messages("alice")) == 1

@@ -271,7 +271,7 @@ static void expect_exit(struct rig *r)
 
 static void drain(struct rig *r, ms_t within)
 {
-	struct msg_DRAIN m = { within };
+	struct msg_DRAIN m = { .within = within };
 
 	msg_DRAIN_pack(&m, link_begin(r->life));
 	assert_true(link_send(r->life, NULL, 0));
@@ -1194,6 +1194,22 @@ static void draining_waits_for_the_message_under_way(void **state)
 	expect_exit(&r);
 }
 
+static void who_is_left_when_draining_is_over_hears_it(void **state)
+{
+	struct rig r;
+	int busy;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	busy = call(&r);
+	say_envelope(busy);
+	drain(&r, 100);
+	hear(busy, 1, "421 4.3.2");
+	expect_end(busy);
+	expect_exit(&r);
+}
+
 static void an_orphan_ends(void **state)
 {
 	struct rig r;
@@ -1677,6 +1693,7 @@ int main(void)
 		cmocka_unit_test(the_scoreboard_shows_who_is_here),
 		cmocka_unit_test(a_reload_is_for_those_who_come_after),
 		cmocka_unit_test(draining_waits_for_the_message_under_way),
+		cmocka_unit_test(who_is_left_when_draining_is_over_hears_it),
 		cmocka_unit_test(an_orphan_ends),
 		cmocka_unit_test(an_edge_that_the_store_cut_off_ends),
 		cmocka_unit_test(a_store_that_lies_is_not_listened_to),
