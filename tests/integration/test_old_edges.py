@@ -391,3 +391,18 @@ def test_a_mailbox_of_ours_hears_it_when_the_new_store_speaks_another_version(ma
         client.retr(1)
     wait_for("the old edge to end", lambda: not before & set(server.pids("edge")))
     assert len(server.messages("alice")) == 1
+
+
+def test_with_as_many_edges_as_there_are_numbers_an_upgrade_comes_first(home, program):
+    server = make_maildirs(home, ["alice"])
+    with judged(server):
+        run(server, "run.edges=16")
+        client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=PATIENCE)
+        client.stls(context=ssl._create_unverified_context())
+        client.user("alice@example.test")
+        client.pass_(server.password)
+        before = set(server.pids("edge"))
+        upgrade(server)
+        assert client.file.readline().startswith(b"-ERR [SYS/TEMP]")
+        assert len(server.pids("edge")) == 16 and not before & set(server.pids("edge"))
+        assert status(server, "old-edges") == "0"
