@@ -212,7 +212,7 @@ static void drain(struct edge *e, ms_t within, ms_t readers)
 
 	e->keeps = readers > within;
 	e->readers_by = loop_now(e->loop) + readers;
-	e->lingers = e->saying_bye = false;
+	e->saying_bye = false;
 	timer_set(&e->drain_end, loop_now(e->loop) + within);
 	if (e->draining && kept == e->keeps)
 		return;
@@ -222,6 +222,7 @@ static void drain(struct edge *e, ms_t within, ms_t readers)
 		ports_close(e);
 		ports_accept(e, false);
 		deliveries_stop(e->deliveries);
+		store_tell_leaves(e);
 	}
 	stop_all(e, false);
 	edge_less_busy(e);
@@ -349,8 +350,7 @@ void edge_less_busy(void *edge)
 {
 	struct edge *e = edge;
 
-	if (e->draining && e->conn_count == 0 &&
-	    (e->lingers || deliveries_count(e->deliveries) == 0))
+	if (e->draining && e->conn_count == 0 && deliveries_count(e->deliveries) == 0)
 		loop_stop(e->loop);
 }
 
@@ -380,7 +380,6 @@ static void on_drain_end(void *arg)
 	}
 	cut_off(e);
 	e->saying_bye = false;
-	e->lingers = true;
 	timer_set(&e->drain_end, e->readers_by);
 	if (!e->keeps || e->conn_count == 0)
 		loop_stop(e->loop);

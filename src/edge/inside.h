@@ -90,7 +90,6 @@ struct edge {
 	bool draining;
 	bool keeps;	 /* who reads mail stays while it drains, */
 	ms_t readers_by; /* until then */
-	bool lingers;	 /* all others have left */
 	bool saying_bye; /* whom we cut off in a moment has been told */
 	bool storeless;	 /* no other store will come */
 	int spare_fd;	 /* given up to accept and refuse when descriptors have run out */
@@ -314,6 +313,8 @@ void store_submit(struct conn *c);
 void store_ask_spool(struct conn *c);
 /* DO_DROP */
 void store_drop(struct conn *c);
+/* We drain: it is to give us nothing new to deliver. */
+void store_tell_leaves(struct edge *e);
 /* What it wanted the guard to remember is merged. */
 void store_remembered(struct edge *e, size_t rows, size_t torn);
 /* A nonce for the message under way, and another id for the next one. */
