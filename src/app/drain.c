@@ -46,7 +46,7 @@ void child_drain(struct child *c, ms_t within, ms_t readers)
 		return;
 	c->keeps = may_keep(c, within, readers);
 	c->others_by = now + within + LEAVES_WITHIN;
-	c->deadline = c->keeps ? now + readers + LEAVES_WITHIN : c->others_by;
+	c->deadline = c->keeps ? now + readers + 2 * LEAVES_WITHIN : c->others_by;
 	if (!again) {
 		c->state = CHILD_DRAINING;
 		c->silent = 0;
