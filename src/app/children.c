@@ -135,13 +135,16 @@ static struct child *find(struct supervisor *s, enum role role, unsigned number)
 static void restart(struct supervisor *s, const struct msg_ORDER *m, struct asked *asked)
 {
 	struct child *c = find(s, (enum role)m->role, m->number);
+	const struct settings *set = &s->conf->set;
 
-	if (!c || c->state != CHILD_READY) {
+	if (c && c->state == CHILD_READY) {
+		child_drain(c, c->role == ROLE_WATCH ? 0 : set->drain, set->mailbox_drain);
+		life_answer(s, asked, true, "it drains and is replaced");
+	} else if (m->role == ROLE_EDGE && drain_hurry(s, m->number)) {
+		life_answer(s, asked, true, "it was replaced already; now it ends");
+	} else {
 		life_answer(s, asked, false, "there is no such role running");
-		return;
 	}
-	child_drain(c, c->role == ROLE_WATCH ? 0 : s->conf->set.drain);
-	life_answer(s, asked, true, "it drains and is replaced");
 }
 
 static void on_order(struct child *c, const struct frame *f)
@@ -184,7 +187,9 @@ static void on_order(struct child *c, const struct frame *f)
 
 static void on_message(struct child *c, struct frame *f)
 {
-	if (f->kind == MSG_READY)
+	if (is_foreign(c))
+		; /* it means something else, if it means anything */
+	else if (f->kind == MSG_READY)
 		on_ready(c, f);
 	else if (f->kind == MSG_FAILED)
 		on_failed(c, f);
@@ -223,6 +228,8 @@ static bool hear(struct child *c)
 		case LINK_CLOSED:
 			return false;
 		case LINK_BROKEN:
+			if (is_foreign(c))
+				return false;
 			say_broken(c, &err);
 			child_kill(c, "it sent what it may not send");
 			return false;
@@ -415,7 +422,7 @@ fail:
 
 /* ---- death ------------------------------------------------------------------------- */
 
-static struct post *post_of(struct supervisor *s, const struct child *c)
+struct post *post_of(struct supervisor *s, const struct child *c)
 {
 	for (size_t i = 0; i < s->post_count; i++)
 		if (s->posts[i].child == c)
@@ -533,33 +540,6 @@ void children_reap(struct supervisor *s)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		reaped(s, pid, status);
-}
-
-void child_drain(struct child *c, ms_t within)
-{
-	struct msg_DRAIN m = { within };
-	struct supervisor *s = c->s;
-	struct post *post = post_of(s, c);
-
-	if (c->state == CHILD_NONE || c->state == CHILD_DRAINING)
-		return;
-	c->state = CHILD_DRAINING;
-	c->silent = 0;
-	c->deadline = loop_now(s->loop) + within + DRAIN_GRACE / 5;
-	if (post && c->role == ROLE_EDGE)
-		post->child = NULL; /* another one may begin at once */
-	if (c->speaks != MESSAGES_VERSION || !c->life) {
-		/* what every version understands: nobody is there any more */
-		watch_stop(&c->watch);
-		link_close(&c->life);
-		return;
-	}
-	msg_DRAIN_pack(&m, link_begin(c->life));
-	if (!link_send(c->life, NULL, 0))
-		child_kill(c, "it does not take what the supervisor sends");
-	else
-		watch_mask(&c->watch,
-			   WATCH_READ | (link_waiting(c->life) ? WATCH_WRITE : 0));
 }
 
 /* ---- health ------------------------------------------------------------------------ */

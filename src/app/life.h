@@ -63,10 +63,14 @@ struct child {
 	uint64_t beats;
 	ms_t silent; /* for how long the beats have not changed, as far as we looked */
 	ms_t ready_at;
-	ms_t deadline;	   /* killed then */
-	const char *why;   /* why we killed it; NULL: we did not */
-	bool old;	   /* of the program before an upgrade */
-	uint32_t speaks;   /* its MESSAGES_VERSION */
+	ms_t deadline;	 /* killed then */
+	const char *why; /* why we killed it; NULL: we did not */
+	bool old;	 /* of the program before an upgrade */
+	uint32_t speaks; /* its MESSAGES_VERSION */
+	/* an edge that drains, see drain.c */
+	bool keeps;	   /* who reads mail may stay when the others have left */
+	ms_t drained;	   /* since when */
+	ms_t others_by;	   /* the others have left by then */
 	struct err failed; /* what it said in FAILED */
 };
 
@@ -145,7 +149,8 @@ struct supervisor {
 	struct ports ports;
 	int control, lock;
 	struct shared guard, orders, accounts;
-	struct shared tickets;	    /* the key, which nobody may write to */
+	struct shared tickets; /* the key, which nobody may write to */
+	bool apart;	       /* the old program's edges see other memories than we do */
 	ms_t edge_ended[EDGES_MAX]; /* when an edge of that number died; 0: none since */
 
 	enum stage stage;
@@ -208,7 +213,6 @@ MUST bool child_helper(struct supervisor *s, struct child **out, enum role role,
 		       char **argv, struct err *err);
 /* Watch the life link of a child that was taken over in an upgrade. */
 MUST bool child_adopt(struct supervisor *s, struct child *c, int life, struct err *err);
-void child_drain(struct child *c, ms_t within);
 void child_kill(struct child *c, const char *why);
 /* waitpid() said so. */
 void children_reap(struct supervisor *s);
@@ -216,9 +220,31 @@ void children_reap(struct supervisor *s);
 void children_look(struct supervisor *s);
 /* How many are alive: of a role (ROLE_ANY: of all that have posts or had). */
 size_t children_count(const struct supervisor *s, enum role role);
+/* The post that it fills; NULL: none. */
+struct post *post_of(struct supervisor *s, const struct child *c);
 struct child *child_free(struct supervisor *s);
 /* Forget it: after its death, or when it was never born. */
 void child_forget(struct child *c);
+
+/* Does it speak as another version does? Then it understands DRAIN, or nothing. */
+static inline bool is_foreign(const struct child *c)
+{
+	return c->speaks != MESSAGES_VERSION;
+}
+
+/* ---- drain.c ------------------------------------------------------------------------- */
+
+/*
+ * Let it finish. An edge may keep who reads mail for longer, if `readers` is. One that
+ * drains already is told again only to keep nobody any more.
+ */
+void child_drain(struct child *c, ms_t within, ms_t readers);
+/* All that it can still have are people who read mail. */
+bool drain_lingers(const struct child *c);
+/* The edge of that number, which drains, is to keep nobody. False: there is none. */
+bool drain_hurry(struct supervisor *s, unsigned number);
+/* Have the oldest leave that keep somebody, if there are too many of them. */
+void drain_bound(struct supervisor *s);
 
 /* ---- tell.c -------------------------------------------------------------------------- */
 

@@ -232,6 +232,8 @@ void shared_init(struct supervisor *s)
 
 bool shared_begin(struct supervisor *s, struct err *err)
 {
+	const bool taken = s->guard.rw >= 0 && s->orders.rw >= 0;
+
 	if (s->guard.rw >= 0 && !guard_good(&s->guard)) {
 		say(s, LOG_MEMORY, "guard",
 		    "the old program's is of another version: made anew, and what the "
@@ -249,6 +251,7 @@ bool shared_begin(struct supervisor *s, struct err *err)
 		    "of the database come back");
 		forget(&s->accounts);
 	}
+	s->apart = taken && (s->guard.rw < 0 || s->orders.rw < 0);
 	if (s->guard.rw < 0) {
 		if (!make_guard(s, err))
 			return false;

@@ -274,7 +274,7 @@ static void stop_role(struct supervisor *s, enum role role)
 		within = LAST_WORDS;
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		if (c->state != CHILD_NONE && c->role == role)
-			child_drain(c, within);
+			child_drain(c, within, 0);
 }
 
 /* One role after the other: the next begins to stop when the last one has. */
@@ -337,6 +337,7 @@ void life_go_on(struct supervisor *s)
 {
 	pulse_beat(s->pulse);
 	children_look(s);
+	drain_bound(s);
 	if (s->stage >= STAGE_SERVING)
 		fill_posts(s);
 	note_complete(s);

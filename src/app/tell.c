@@ -26,7 +26,7 @@ static bool talk(enum role a, enum role b)
 static bool listens(const struct child *c)
 {
 	return c->state != CHILD_NONE && c->role != ROLE_NONE && c->role != ROLE_LOADER &&
-	       c->life && !c->why && c->speaks == MESSAGES_VERSION;
+	       c->life && !c->why && !is_foreign(c);
 }
 
 /* The message is packed; a child that does not take what we send is of no use. */
@@ -87,7 +87,8 @@ void tell_port(struct child *c, const struct port *p)
 {
 	struct msg_LISTENER m = { .id = p->id };
 
-	if (!listens(c))
+	/* one that drains would only hold it open */
+	if (!listens(c) || c->state == CHILD_DRAINING)
 		return;
 	m.number = (uint16_t)number_of(c->s->conf, p->id);
 	if (m.number == LISTENER_CONTROL)

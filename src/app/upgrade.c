@@ -28,9 +28,11 @@
  *     accounts FD
  *     tickets FD
  *     port ID FD
- *     child ROLE NUMBER PID LIFE-FD PULSE-FD DOORBELL-FD
+ *     child ROLE NUMBER PID LIFE-FD PULSE-FD DOORBELL-FD SPEAKS
+ *     child ... SPEAKS DRAINED OTHERS-BY DEADLINE
  *
- * It starts roles of its own. Store, auth and watch, of which there is only one, change
+ * The last are of an edge that was replaced and keeps who reads mail, by the monotonic
+ * clock. It starts roles of its own. Store, auth and watch, of which there is only one, change
  * places at once; edges overlap, so that there is always one that accepts.
  */
 
@@ -71,7 +73,8 @@ static bool try_step(struct supervisor *s, struct err *err)
 static bool still_changing(const struct supervisor *s)
 {
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (s->children[i].state != CHILD_NONE && s->children[i].old)
+		if (s->children[i].state != CHILD_NONE && s->children[i].old &&
+		    !drain_lingers(&s->children[i]))
 			return true;
 	return !s->complete;
 }
@@ -128,6 +131,17 @@ static void keep_all(struct supervisor *s, bool keep)
 	}
 }
 
+static void print_child(const struct child *c, struct buf *out)
+{
+	buf_fmt(out, "child %s %u %d %d %d %d %u", role_word[c->role], c->number,
+		(int)c->pid, link_fd(c->life), c->pulse_fd, c->doorbell,
+		(unsigned)c->speaks);
+	if (c->state == CHILD_DRAINING && c->keeps)
+		buf_fmt(out, " %" PRId64 " %" PRId64 " %" PRId64, c->drained,
+			c->others_by, c->deadline);
+	buf_fmt(out, "\n");
+}
+
 static void print_state(const struct supervisor *s, struct buf *out)
 {
 	buf_fmt(out, "version %u\ngeneration %" PRIu64 "\nlock %d\ncontrol %d\n",
@@ -139,9 +153,7 @@ static void print_state(const struct supervisor *s, struct buf *out)
 			s->ports.port[i].fd);
 	for (const struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		if (c->state != CHILD_NONE && c->life && c->pid > 0)
-			buf_fmt(out, "child %s %u %d %d %d %d\n", role_word[c->role],
-				c->number, (int)c->pid, link_fd(c->life), c->pulse_fd,
-				c->doorbell);
+			print_child(c, out);
 }
 
 static int make_state(const struct supervisor *s, struct err *err)
@@ -289,6 +301,22 @@ static enum role role_named(struct span word)
 	return ROLE_NONE;
 }
 
+/* What may be there, of an edge that was replaced. */
+static void take_drain(struct child *c, struct span line)
+{
+	uint64_t drained, others_by, deadline;
+
+	if (!number_parse(span_cut(&line, ' '), INT64_MAX, &drained) ||
+	    !number_parse(span_cut(&line, ' '), INT64_MAX, &others_by) ||
+	    !number_parse(span_cut(&line, ' '), INT64_MAX, &deadline))
+		return;
+	c->state = CHILD_DRAINING;
+	c->keeps = true;
+	c->drained = (ms_t)drained;
+	c->others_by = (ms_t)others_by;
+	c->deadline = (ms_t)deadline;
+}
+
 static bool take_child(struct supervisor *s, struct span line, uint32_t speaks,
 		       struct err *err)
 {
@@ -307,9 +335,10 @@ static bool take_child(struct supervisor *s, struct span line, uint32_t speaks,
 	if (c->role == ROLE_NONE || c->number >= EDGES_MAX || c->pid <= 0 || life < 0)
 		return err_set(err, "the old program's state makes no sense");
 	c->old = true;
-	c->speaks = speaks;
+	c->speaks = line.n ? (uint32_t)next_number(&line) : speaks;
 	c->state = CHILD_READY;
 	c->ready_at = loop_now(s->loop);
+	take_drain(c, line);
 	again = fcntl(c->pulse_fd, F_DUPFD_CLOEXEC, 0);
 	/* without one that we can read, it is simply not looked at */
 	if (again >= 0 && !pulse_reader_open(&c->pulse, again, &no_pulse))
@@ -373,7 +402,9 @@ bool upgrade_resume(struct supervisor *s, int fd, struct err *err)
 /* ---- old roles leave ---------------------------------------------------------------------------- */
 
 struct edges {
+	size_t all;
 	size_t serving;	    /* of either program */
+	size_t moving;	    /* they come or leave soon */
 	size_t old;	    /* of them, of the old one */
 	struct child *next; /* an old one that serves */
 };
@@ -383,8 +414,13 @@ static struct edges count_edges(struct supervisor *s)
 	struct edges e = { 0 };
 
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++) {
-		if (c->role != ROLE_EDGE || c->state != CHILD_READY)
+		if (c->role != ROLE_EDGE || c->state == CHILD_NONE)
 			continue;
+		e.all++;
+		if (c->state != CHILD_READY) {
+			e.moving += !c->keeps;
+			continue;
+		}
 		e.serving++;
 		if (c->old) {
 			e.old++;
@@ -410,35 +446,53 @@ static void drain_edges(struct supervisor *s)
 
 	for (;;) {
 		struct edges e = count_edges(s);
-		size_t all = children_count(s, ROLE_EDGE);
 
-		if (e.old == 0 || (e.serving <= wanted && all < EDGES_MAX))
+		if (e.old == 0 || (e.serving <= wanted && (e.all < EDGES_MAX || e.moving)))
 			return;
-		if (e.serving <= wanted && all > e.serving)
-			return; /* one is leaving or coming already */
-		child_drain(e.next, s->conf->set.drain);
+		child_drain(e.next, s->conf->set.drain, s->conf->set.mailbox_drain);
+		drain_bound(s);
 	}
+}
+
+static void say_settled(struct supervisor *s, size_t kept)
+{
+	char text[120] = "the old program's roles have all ended";
+
+	if (kept)
+		snprintf(text, sizeof(text),
+			 "the old program's roles have ended, but %zu edge%s kept for who "
+			 "reads mail",
+			 kept, kept == 1 ? " that is" : "s that are");
+	say(s, LOG_UPGRADE, "upgrade", text);
 }
 
 void upgrade_go_on(struct supervisor *s)
 {
-	size_t old = 0;
+	size_t old = 0, kept = 0;
 
 	if (s->opt.resume < 0 || s->stage != STAGE_SERVING)
 		return;
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++) {
 		if (c->state == CHILD_NONE || !c->old)
 			continue;
+		if (c->keeps && s->apart)
+			child_drain(c, s->conf->set.drain, 0);
+		if (drain_lingers(c)) {
+			kept++;
+			continue;
+		}
 		old++;
 		if (c->role != ROLE_EDGE)
-			child_drain(c, c->role == ROLE_STORE || c->role == ROLE_FIREWALL
-					       ? LAST_WORDS
-					       : 0);
+			child_drain(c,
+				    c->role == ROLE_STORE || c->role == ROLE_FIREWALL
+					    ? LAST_WORDS
+					    : 0,
+				    0);
 	}
 	if (store_serves(s))
 		drain_edges(s);
 	if (old > 0 || !s->complete)
 		return;
 	s->opt.resume = -1;
-	say(s, LOG_UPGRADE, "upgrade", "the old program's roles have all ended");
+	say_settled(s, kept);
 }

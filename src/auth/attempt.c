@@ -232,6 +232,28 @@ static struct login_id login_of(const struct attempt *t)
 }
 
 /*
+ * An edge that lies keeps somebody out for as long as it lives, which it could do by
+ * refusing him as well; what it says counts for nothing once it is gone.
+ */
+bool attempts_held(struct auth *a, struct peer *edge, struct span frame)
+{
+	struct msg_AUTH_HELD m;
+	struct login_id id = { edge->number, edge->generation, 0 };
+	struct addr prefix;
+	uint64_t user;
+
+	if (!msg_AUTH_HELD_unpack(frame, &m) || !m.login.n)
+		return false;
+	id.ask = m.ask;
+	prefix = attempt_prefix(&m.peer.addr);
+	user = accounts_hash(&a->guard, m.login);
+	(void)logins_take(a->logins, &id, user,
+			  user ^ accounts_hash(&a->guard,
+					       span_of(prefix.ip, sizeof(prefix.ip))));
+	return true;
+}
+
+/*
  * It opens a session, unless as many have come since it was judged: those that share an
  * outcome, and those that were held back.
  */

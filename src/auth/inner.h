@@ -89,6 +89,8 @@ MUST bool attempts_more(struct auth *a, struct peer *edge, struct span frame);
 MUST bool attempts_over(struct auth *a, struct peer *edge, struct span frame);
 MUST bool attempts_judged(struct auth *a, struct peer *edge, struct span frame);
 MUST bool attempts_left(struct auth *a, struct peer *edge, struct span frame);
+/* AUTH_HELD */
+MUST bool attempts_held(struct auth *a, struct peer *edge, struct span frame);
 /* The edge is gone, and everybody on it. */
 void attempts_lost(struct auth *a, struct peer *edge);
 /* Once a second: what has waited for too long. */

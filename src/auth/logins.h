@@ -1,9 +1,10 @@
 /*
  * logins - how many IMAP and POP3 sessions of a user, and of a user and network, are open
  *
- * Counted from AUTHED_YES until the edge says AUTH_LEFT, or is gone. Exact, but for what an
- * earlier life of auth let in: that counts for nothing, so nobody is locked out by sessions
- * of which nobody would say that they have ended. Keys are hashes (accounts_hash).
+ * Counted from AUTHED_YES until the edge says AUTH_LEFT, or is gone. What an earlier life of
+ * auth let in counts once the edge has told of it (AUTH_HELD). An edge of another version
+ * cannot: its sessions count for nothing, so nobody is locked out by sessions of which
+ * nobody would say that they have ended. Keys are hashes (accounts_hash).
  */
 #ifndef AUTH_LOGINS_H
 #define AUTH_LOGINS_H

@@ -81,6 +81,8 @@ static bool take_edge(struct peer *p, const struct frame *f)
 		return attempts_judged(p->auth, p, f->bytes);
 	if (f->kind == MSG_AUTH_LEFT)
 		return attempts_left(p->auth, p, f->bytes);
+	if (f->kind == MSG_AUTH_HELD)
+		return attempts_held(p->auth, p, f->bytes);
 	return f->kind == MSG_CREDENTIAL && tell_credential(p->auth, p, f->bytes);
 }
 

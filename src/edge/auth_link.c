@@ -224,6 +224,33 @@ void auth_left(struct conn *c)
 	(void)send(e, packed);
 }
 
+static bool tell_held(struct conn *c)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_HELD m = { .ask = ++e->last_ask,
+				   .peer = c->session.peer,
+				   .login = session_login(&c->session) };
+	struct buf *packed = link_begin(e->auth.link);
+
+	c->auth_login = m.ask;
+	msg_AUTH_HELD_pack(&m, packed);
+	return send(e, packed);
+}
+
+void auth_tell_held(struct edge *e)
+{
+	if (!e->untold || !e->auth.link)
+		return;
+	for (struct conn *c = e->conns; c; c = c->next) {
+		if (c->auth_login || !reads_mail(c) || c->state == CONN_ENDING ||
+		    c->state == CONN_LINGERS || !session_login(&c->session).n)
+			continue;
+		if (!can_send(e) || !tell_held(c))
+			return;
+	}
+	e->untold = false;
+}
+
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name)
 {
 	struct edge *e = edge;
@@ -416,7 +443,8 @@ void auth_link_lost(struct edge *e)
 		return;
 	watch_stop(&e->auth.watch);
 	link_close(&e->auth.link);
-	/* its successor counts from nothing */
+	/* its successor counts from nothing, and is told */
+	e->untold = true;
 	for (struct conn *c = e->conns; c; c = c->next)
 		c->auth_ask = c->auth_login = 0;
 	for (size_t i = 0; i < WAITING_BUCKETS; i++) {
@@ -436,8 +464,10 @@ void auth_link_set(struct edge *e, struct link *link)
 {
 	auth_link_lost(e);
 	e->auth.link = link;
-	if (watch_start(e->loop, &e->auth.watch, link_fd(link), WATCH_READ, on_link, e))
+	if (watch_start(e->loop, &e->auth.watch, link_fd(link), WATCH_READ, on_link, e)) {
+		auth_tell_held(e);
 		return;
+	}
 	report_trouble(e, "auth-link", "cannot be watched");
 	auth_link_lost(e);
 }

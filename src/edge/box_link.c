@@ -294,7 +294,7 @@ static void want(struct conn *c, enum wants what, bool at_once)
 	if (!b->held)
 		b->ask = ++e->last_ask;
 	waiting_for(c, WAITS_BOX, b->ask);
-	if (!e->store.link)
+	if (!e->store.link && !e->storeless)
 		return;
 	if (!store_can_send(e))
 		give_up(c, at_once);
@@ -513,7 +513,7 @@ void box_link_lost(struct edge *e)
 			c->box->held = c->box->open = false;
 }
 
-/* Who waits for the store asks its successor. */
+/* Who waits for the store asks its successor, or hears that there is none. */
 void box_link_set(struct edge *e)
 {
 	struct conn *next;

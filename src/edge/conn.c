@@ -630,12 +630,34 @@ void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value)
 	conn_go_on(c);
 }
 
-/* Who reads mail may go on with that for as long as we are there. */
-void conn_stop(struct conn *c)
+bool conn_stays(const struct conn *c)
 {
-	if (!talks(c) || c->state == CONN_RELAYS)
+	return c->edge->keeps && talks(c) && (c->state == CONN_RELAYS || c->box);
+}
+
+/* Who is relayed is better closed in order than reset, and told if that can be. */
+static void stop_relay(struct conn *c)
+{
+	uint8_t mem[REPLY_MAX];
+	struct buf bye;
+
+	buf_init(&bye, mem, sizeof(mem));
+	session_print_refusal(c->session.listener->service, RE_STOPPING, SPAN_NONE, &bye);
+	if (mailbox_can_hear(c))
+		say(c, buf_span(&bye));
+	conn_relayed(c, END_SHUTDOWN);
+}
+
+void conn_stop(struct conn *c, bool now)
+{
+	if (!talks(c) || conn_stays(c))
 		return;
-	step_event(c, IN_STOP);
+	if (c->state == CONN_RELAYS) {
+		if (now)
+			stop_relay(c);
+		return;
+	}
+	step_event(c, now ? IN_BYE : IN_STOP);
 	conn_go_on(c);
 }
 

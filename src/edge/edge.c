@@ -15,6 +15,9 @@
 
 #define BEAT_EVERY ((ms_t)250)
 #define SPARED_MIN 64 /* descriptors that are no sessions */
+#define DRAIN_MAX  (366 * MS_DAY)
+/* For our last words. The supervisor is patient a little longer (app/drain.c). */
+#define BYE_TIME MS_SECOND
 
 /* ---- configurations -------------------------------------------------------------------- */
 
@@ -192,21 +195,36 @@ static bool take_gone(struct edge *e, struct frame *f)
 	return true;
 }
 
-static void drain(struct edge *e, ms_t within)
+static void stop_all(struct edge *e, bool now)
 {
 	struct conn *next;
 
-	timer_set(&e->drain_end, loop_now(e->loop) + within);
-	if (e->draining)
-		return;
-	e->draining = true;
-	ports_close(e);
-	ports_accept(e, false);
-	deliveries_stop(e->deliveries);
 	for (struct conn *c = e->conns; c; c = next) {
 		next = c->next;
-		conn_stop(c);
+		conn_stop(c, now);
 	}
+}
+
+/* Said again when somebody is in a hurry: who reads mail has to leave as well. */
+static void drain(struct edge *e, ms_t within, ms_t readers)
+{
+	bool kept = e->keeps;
+
+	e->keeps = readers > within;
+	e->readers_by = loop_now(e->loop) + readers;
+	e->saying_bye = false;
+	timer_set(&e->drain_end, loop_now(e->loop) + within);
+	if (e->draining && kept == e->keeps)
+		return;
+	if (!e->draining) {
+		e->draining = true;
+		pulse_gauge_set(e->pulse, GAUGE_DRAINING, 1);
+		ports_close(e);
+		ports_accept(e, false);
+		deliveries_stop(e->deliveries);
+		store_tell_leaves(e);
+	}
+	stop_all(e, false);
 	edge_less_busy(e);
 }
 
@@ -216,7 +234,9 @@ static bool take_drain(struct edge *e, struct frame *f)
 
 	if (!msg_DRAIN_unpack(f->bytes, &m))
 		return false;
-	drain(e, m.within > 0 ? m.within : 0);
+	if (m.within < 0 || m.readers < 0 || m.within > DRAIN_MAX || m.readers > DRAIN_MAX)
+		return false;
+	drain(e, m.within, m.readers);
 	return true;
 }
 
@@ -248,7 +268,7 @@ static bool take_life(struct edge *e, struct frame *f)
 static void orphaned(struct edge *e)
 {
 	watch_stop(&e->life.watch);
-	drain(e, e->rules->conf->set.silence);
+	drain(e, e->rules->conf->set.silence, 0);
 }
 
 /*
@@ -259,8 +279,14 @@ static void on_stranded(void *arg)
 {
 	struct edge *e = arg;
 
+	if (e->draining) {
+		/* the new store is of another version: nobody introduces us */
+		e->storeless = true;
+		box_link_set(e);
+		return;
+	}
 	report_trouble(e, "store-link", "cut off from the store: this edge ends");
-	drain(e, e->rules->conf->set.silence);
+	drain(e, e->rules->conf->set.silence, 0);
 }
 
 static void on_life(void *arg, unsigned ready)
@@ -328,13 +354,35 @@ void edge_less_busy(void *edge)
 		loop_stop(e->loop);
 }
 
+static void cut_off(struct edge *e)
+{
+	struct conn *next;
+
+	for (struct conn *c = e->conns; c; c = next) {
+		next = c->next;
+		if (!conn_stays(c))
+			conn_abort(c);
+	}
+}
+
+/* Who can be told is told, then cut off; who stays has a time of its own. */
 static void on_drain_end(void *arg)
 {
 	struct edge *e = arg;
+	ms_t now = loop_now(e->loop);
 
-	while (e->conns)
-		conn_abort(e->conns);
-	loop_stop(e->loop);
+	e->keeps = e->keeps && now < e->readers_by;
+	if (!e->saying_bye) {
+		e->saying_bye = true;
+		timer_set(&e->drain_end, now + BYE_TIME);
+		stop_all(e, true);
+		return;
+	}
+	cut_off(e);
+	e->saying_bye = false;
+	timer_set(&e->drain_end, e->readers_by);
+	if (!e->keeps || e->conn_count == 0)
+		loop_stop(e->loop);
 }
 
 /* ---- times -------------------------------------------------------------------------------- */
@@ -353,6 +401,7 @@ static void on_tick(void *arg)
 
 	edge_guard_tick(e);
 	mailboxes_tick(e);
+	auth_tell_held(e);
 	timer_set(&e->tick, loop_now(e->loop) + TICK_EVERY);
 }
 

@@ -88,7 +88,11 @@ struct edge {
 	struct port ports[LISTENERS_MAX];
 	bool accepting;
 	bool draining;
-	int spare_fd; /* given up to accept and refuse when descriptors have run out */
+	bool keeps;	 /* who reads mail stays while it drains, */
+	ms_t readers_by; /* until then */
+	bool saying_bye; /* whom we cut off in a moment has been told */
+	bool storeless;	 /* no other store will come */
+	int spare_fd;	 /* given up to accept and refuse when descriptors have run out */
 
 	struct conn *conns; /* the living */
 	struct conn *dead;  /* freed at the end of the round */
@@ -111,6 +115,7 @@ struct edge {
 
 	struct conn *waiting[WAITING_BUCKETS]; /* for the store, by what they wait for */
 	size_t unsent; /* of them, what the store was not told yet */
+	bool untold;   /* there are readers of whom this auth does not know */
 	uint64_t last_ask;
 	struct id_maker ids;
 	uint64_t key[2]; /* for hashes and nonces */
@@ -257,8 +262,10 @@ void conn_go_on(struct conn *c);
 void conn_answer(struct conn *c, enum session_in_kind kind, uint8_t value);
 /* Likewise, when the order is being carried out: it goes on with this afterwards. */
 void conn_answer_soon(struct conn *c, enum session_in_kind kind, uint8_t value);
-/* We are stopping. */
-void conn_stop(struct conn *c);
+/* We are stopping; now: it is cut off in a moment. */
+void conn_stop(struct conn *c, bool now);
+/* It reads mail, and may go on with that though this edge drains. */
+bool conn_stays(const struct conn *c);
 /* Without another word. */
 void conn_abort(struct conn *c);
 /* With the reply of this rule, as soon as no message of it is with the store. */
@@ -308,6 +315,8 @@ void store_submit(struct conn *c);
 void store_ask_spool(struct conn *c);
 /* DO_DROP */
 void store_drop(struct conn *c);
+/* We drain: it is to give us nothing new to deliver. */
+void store_tell_leaves(struct edge *e);
 /* What it wanted the guard to remember is merged. */
 void store_remembered(struct edge *e, size_t rows, size_t torn);
 /* A nonce for the message under way, and another id for the next one. */
@@ -373,6 +382,8 @@ void auth_left(struct conn *c);
 struct span auth_ticket(const struct conn *c);
 MUST bool auth_keep_ticket(struct conn *c, struct span ticket);
 void auth_drop_ticket(struct conn *c);
+/* A new auth hears who is reading mail, as far as its link takes it now. */
+void auth_tell_held(struct edge *e);
 /* For the deliveries: deliveries_setup.ask_credential. */
 bool auth_ask_credential(void *edge, uint64_t ask, struct span name);
 
@@ -393,6 +404,8 @@ void mailbox_relay(struct conn *c);
 /* While it relays: the client's stream may be read or written, c->timer has come. */
 void mailbox_ready(struct conn *c);
 void mailbox_time(struct conn *c);
+/* It reads IMAP, and can hear a word of ours now: there is nothing else on its way. */
+bool mailbox_can_hear(const struct conn *c);
 /* The session is over: let go of whatever there is. Harmless if there is nothing. */
 void mailbox_end(struct conn *c);
 /* IMAP: what the mailbox servers offer before a login, as far as that is known. */

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A server that says nothing for so long is not in the middle of something. */
+#define SILENT_FOR (2 * MS_SECOND)
+
 /* ---- what was given ---------------------------------------------------------------------- */
 
 static struct mailbox_way *mailbox_of(struct conn *c)
@@ -267,6 +270,18 @@ void mailbox_time(struct conn *c)
 		conn_relayed(c, END_TIMEOUT);
 	else
 		conn_go_on(c);
+}
+
+/*
+ * In the middle of a literal our word would count as mail. A server that has been silent
+ * behind the end of a line is in none, unless it broke down there.
+ */
+bool mailbox_can_hear(const struct conn *c)
+{
+	const struct relaying *r = c->relay;
+
+	return r && !mailbox_is_pop3(c) && relay_between_lines(r) &&
+	       loop_now(c->edge->loop) - r->moved >= SILENT_FOR;
 }
 
 static void note_server(struct conn *c, const struct backend *b)

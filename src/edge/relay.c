@@ -172,6 +172,7 @@ static enum stream_got take_bulk(struct relays *all, struct relay_way *w)
 	}
 	got = stream_splice_in(w->from, w->pipe->fd[1], w->pipe->room, &n);
 	w->in_pipe = n;
+	w->line_ends = false; /* nobody has seen them */
 	w->bytes += n;
 	if (got == STREAM_GOT)
 		w->bulk = n >= RELAY_BLOCK;
@@ -187,6 +188,7 @@ static enum stream_got take_some(struct relays *all, struct relay_way *w)
 	if (got != STREAM_GOT)
 		return got;
 	w->bytes += n;
+	w->line_ends = n && all->scratch[n - 1] == '\n';
 	w->bulk = n == RELAY_BLOCK && is_plain(w);
 	(void)stream_write(w->to, &left); /* if it is broken, the next flush finds out */
 	return keep(all, w, left) ? STREAM_GOT : STREAM_BROKEN;
@@ -284,6 +286,13 @@ enum relay_result relay_go_on(struct relaying *r)
 	if (is_over(r))
 		return RELAY_OVER;
 	return r->down.shut ? RELAY_LEAVES : RELAY_WAITS;
+}
+
+bool relay_between_lines(const struct relaying *r)
+{
+	const struct relay_way *w = &r->down;
+
+	return w->line_ends && !w->block && !w->in_pipe && !w->ended && !r->reset;
 }
 
 bool relay_begin(struct relaying *r, struct relays *all, struct stream *client,

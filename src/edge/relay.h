@@ -47,6 +47,7 @@ struct relay_way {
 	uint8_t *block;
 	uint16_t at, n;	  /* what the block holds */
 	bool bulk;	  /* much flows */
+	bool line_ends;	  /* the last byte was that of a line */
 	bool ended, shut; /* nothing more comes; and that was passed on */
 };
 
@@ -72,6 +73,8 @@ enum relay_result {
 /* r: zeroed, then its server connected. What each side has said already. False: no memory. */
 MUST bool relay_begin(struct relaying *r, struct relays *all, struct stream *client,
 		      struct span from_client, struct span from_server);
+/* The server has ended a line, and nothing is on its way: the client could hear another. */
+bool relay_between_lines(const struct relaying *r);
 enum relay_result relay_go_on(struct relaying *r);
 /* Give back what is lent, close the server's stream; one that never began is fine. */
 void relay_end(struct relaying *r);

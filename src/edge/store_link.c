@@ -437,16 +437,28 @@ void store_link_lost(struct edge *e)
 	mailbox_not_located(e);
 }
 
+void store_tell_leaves(struct edge *e)
+{
+	const struct msg_LEAVES m = { 0 };
+
+	if (!e->draining || !e->store.link)
+		return;
+	msg_LEAVES_pack(&m, link_begin(e->store.link));
+	(void)!store_send(e); /* a broken link shows when it is read */
+}
+
 void store_link_set(struct edge *e, struct link *link)
 {
 	store_link_lost(e);
 	timer_stop(&e->stranded);
 	e->store.link = link;
+	e->storeless = false;
 	if (!watch_start(e->loop, &e->store.watch, link_fd(link), WATCH_READ, on_link, e)) {
 		report_trouble(e, "store-link", "cannot be watched");
 		store_link_lost(e);
 		return;
 	}
+	store_tell_leaves(e);
 	deliveries_link(e->deliveries, link);
 	ask_unsent(e);
 	box_link_set(e);

@@ -36,6 +36,7 @@ enum gauge {
 	GAUGE_DELIVERED,   /* recipients delivered since the start */
 	GAUGE_DEFERRED,	   /* deliveries that failed for now, since the start */
 	GAUGE_DEAD,	   /* deliveries that failed for good, since the start */
+	GAUGE_DRAINING,	   /* 1: this one has been replaced (edge) */
 	GAUGE_COUNT
 };
 

@@ -514,6 +514,32 @@ static void stop(struct step *t)
 		end_by(t, END_SHUTDOWN, DO_ABORT);
 }
 
+/* A message that the store has is waited for: its sender would bring it again. */
+static void bye(struct step *t)
+{
+	switch (t->s->phase) {
+	case PHASE_WAIT:
+	case PHASE_TALK:
+	case PHASE_VERIFY:
+	case PHASE_ROOM:
+	case PHASE_FACTS:
+	case PHASE_DELAY:
+	case PHASE_AUTH:
+	case PHASE_SENDER:
+	case PHASE_BACKEND:
+	case PHASE_BOX:
+		session_end_with(t, RE_STOPPING, END_SHUTDOWN);
+		break;
+	case PHASE_OPEN:
+	case PHASE_PROXY:
+	case PHASE_TLS:
+	case PHASE_SUBMIT:
+	case PHASE_RELAY:
+	case PHASE_OVER:
+		break;
+	}
+}
+
 /*
  * It will say nothing more, and has said nothing that waits for its login. (In SMTP nothing
  * may be behind AUTH.)
@@ -569,6 +595,9 @@ static void happened(struct step *t)
 		break;
 	case IN_STOP:
 		stop(t);
+		break;
+	case IN_BYE:
+		bye(t);
 		break;
 	case IN_FACTS:
 		if (s->phase == PHASE_FACTS)

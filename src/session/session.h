@@ -75,6 +75,7 @@ enum session_in_kind {
 	IN_NO_ROOM, /* the same, but it cannot be had: the disk is full or the store is gone */
 	IN_SUBMITTED, /* the answer to DO_SUBMIT: submitted */
 	IN_STOP,      /* we are stopping: end at the next good moment */
+	IN_BYE,	      /* and this is the last one, after which it is cut off */
 	IN_FACTS, /* the answer to DO_FACTS: standing->facts is as good as it will get */
 	IN_CHALLENGE, /* an answer to DO_AUTH(_MORE): say text to the client */
 	IN_AUTHED,    /* the other one: authed */

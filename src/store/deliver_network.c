@@ -23,7 +23,8 @@ static struct edge_link *least_loaded(const struct store *s)
 	for (size_t i = 0; i < EDGES_MAX; i++) {
 		const struct edge_link *e = &s->edges[i];
 
-		if (e->link && !link_full(e->link) && (!best || e->jobs < best->jobs))
+		if (e->link && !e->leaves && !link_full(e->link) &&
+		    (!best || e->jobs < best->jobs))
 			best = e;
 	}
 	return (struct edge_link *)(uintptr_t)best;

@@ -39,6 +39,16 @@ static bool is_of_box(enum message kind)
 	return kind == MSG_BOX_READ || kind == MSG_BOX_REMOVE || kind == MSG_BOX_CLOSE;
 }
 
+static bool take_leaves(struct edge_link *e, const struct frame *f, struct err *err)
+{
+	struct msg_LEAVES m;
+
+	if (!msg_LEAVES_unpack(f->bytes, &m))
+		return err_set(err, "edge %u leaves, but how?", e->number);
+	e->leaves = true;
+	return true;
+}
+
 static bool take(struct store *s, struct edge_link *e, struct frame *f, struct err *err)
 {
 	/* who drains takes nothing new: the edge says it again to our successor */
@@ -60,6 +70,8 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return locate_asked(s, e, f, err);
 	if (f->kind == MSG_BOX_OPEN || is_of_box(f->kind))
 		return box_asked(s, e, f, err);
+	if (f->kind == MSG_LEAVES)
+		return take_leaves(e, f, err);
 	if (f->kind == MSG_REMEMBERED)
 		return remember_told(s->remember, e, f) ||
 		       err_set(err, "edge %u remembered what it was not told", e->number);
@@ -82,6 +94,7 @@ static void drop(struct store *s, struct edge_link *e)
 	box_forget(s, e);
 	remember_lost(s->remember, e);
 	e->jobs = 0;
+	e->leaves = false;
 }
 
 static void log_broken(struct store *s, const struct err *err)

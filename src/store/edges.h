@@ -17,6 +17,7 @@ struct edge_link {
 	unsigned number;
 	uint64_t generation;
 	unsigned jobs; /* deliveries and probes it has from us */
+	bool leaves;   /* it is to get no more of them */
 };
 
 /* A link to an edge, taken over; it replaces one of the same number. */

@@ -1,5 +1,6 @@
 #include "watch/commands.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/fields.h"
@@ -17,14 +18,40 @@
 #define ROLE_ANSWERS_WITHIN   (5 * MS_SECOND)
 #define ORDER_ANSWERED_WITHIN MS_MINUTE
 
+static bool drains(const struct pulses_one *one)
+{
+	return pulse_gauge_now(one->reader, GAUGE_DRAINING) != 0;
+}
+
 static size_t serving(const struct sight *s, enum role role)
 {
 	struct pulses_one one;
 	size_t n = 0;
 
 	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++)
-		n += one.role == role;
+		n += one.role == role && !drains(&one);
 	return n;
+}
+
+/* Edges that were replaced, and how many sessions each still has. */
+static void put_old_edges(struct buf *out, const struct sight *s)
+{
+	struct pulses_one one;
+	uint8_t mem[32 * EDGES_MAX];
+	struct buf each;
+	int64_t n = 0;
+
+	buf_init(&each, mem, sizeof(mem));
+	for (size_t i = 0; pulses_get(s->pulses, i, &one); i++) {
+		if (one.role != ROLE_EDGE || !drains(&one))
+			continue;
+		buf_fmt(&each, "%sedge %u: %" PRId64, n ? ", " : "", one.number,
+			pulse_gauge_now(one.reader, GAUGE_SESSIONS));
+		n++;
+	}
+	field_number(out, "old-edges", n);
+	if (n)
+		field_text(out, "old-edges-sessions", buf_span(&each));
 }
 
 static const char *state(const struct sight *s)
@@ -133,6 +160,7 @@ static void say_status(const struct asked *a)
 
 		field_number(&out, r->name, pulses_gauge(s->pulses, r->role, r->gauge));
 	}
+	put_old_edges(&out, s);
 	put_guard(&out, s);
 	put_journal(&out, s);
 	field_text(&out, "log", span_str(*trouble ? trouble : "ok"));
@@ -187,6 +215,7 @@ static void say_roles(const struct asked *a)
 		field_number(&out, "pid", (int64_t)one.pid);
 		field_time(&out, "since", one.since);
 		field_number(&out, "beats", (int64_t)pulse_beats(r));
+		field_flag(&out, "drains", drains(&one));
 		field_number(&out, "sessions", pulse_gauge_now(r, GAUGE_SESSIONS));
 		field_number(&out, "connections", pulse_gauge_now(r, GAUGE_CONNECTIONS));
 		field_number(&out, "messages", pulse_gauge_now(r, GAUGE_MESSAGES));

@@ -42,6 +42,7 @@ static bool only_goes_up(enum gauge g)
 	case GAUGE_BODY_BYTES:
 	case GAUGE_QUEUE:
 	case GAUGE_DELIVERIES:
+	case GAUGE_DRAINING:
 	case GAUGE_COUNT:
 		break;
 	}

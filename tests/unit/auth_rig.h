@@ -317,6 +317,17 @@ static inline void edge_left(struct rig *r, unsigned edge, uint64_t ask)
 	edge_send(r->edges[edge]);
 }
 
+static inline void edge_held(struct rig *r, unsigned edge, uint64_t ask,
+			     const struct login *l)
+{
+	struct msg_AUTH_HELD m = { .ask = ask,
+				   .peer = { .addr = l->from, .port = 40000 },
+				   .login = span_str(l->user) };
+
+	msg_AUTH_HELD_pack(&m, link_begin(r->edges[edge]));
+	edge_send(r->edges[edge]);
+}
+
 static inline void edge_judged(struct rig *r, unsigned edge, uint64_t ask, unsigned how)
 {
 	struct msg_AUTH_JUDGED m = { .ask = ask, .judged = (uint8_t)how };

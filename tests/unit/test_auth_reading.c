@@ -68,6 +68,26 @@ static void what_an_edge_had_let_in_is_given_back_when_it_dies(void **state)
 	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
 }
 
+static void what_an_auth_before_had_let_in_counts_until_it_has_left(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "right", HOME, 1 };
+
+	r->conf.set.mailbox_user = 3;
+	r->conf.set.mailbox_network = 2;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	edge_held(r, 0, 1000, &l);
+	edge_held(r, 0, 1001, &l);
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
+	l.from = addr_v4(198, 51, 100, 1);
+	let_in(r, &l, 0, 1);
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
+	edge_left(r, 0, 1000);
+	let_in(r, &l, 0, 1);
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
+}
+
 static void a_login_that_nobody_waited_for_counts_for_nothing(void **state)
 {
 	struct rig *r = *state;
@@ -343,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(sessions_are_counted_until_they_end),
 		TEST(what_an_edge_had_let_in_is_given_back_when_it_dies),
+		TEST(what_an_auth_before_had_let_in_counts_until_it_has_left),
 		TEST(a_login_that_nobody_waited_for_counts_for_nothing),
 		TEST(those_that_come_at_once_are_no_more_than_the_limit),
 		TEST(the_mailbox_server_is_asked_and_its_word_holds),

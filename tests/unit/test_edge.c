@@ -272,7 +272,7 @@ static void expect_exit(struct rig *r)
 
 static void drain(struct rig *r, ms_t within)
 {
-	struct msg_DRAIN m = { within };
+	struct msg_DRAIN m = { .within = within };
 
 	msg_DRAIN_pack(&m, link_begin(r->life));
 	assert_true(link_send(r->life, NULL, 0));
@@ -1172,6 +1172,7 @@ static void a_reload_is_for_those_who_come_after(void **state)
 static void draining_waits_for_the_message_under_way(void **state)
 {
 	struct msg_SUBMIT m;
+	struct frame f;
 	struct rig r;
 	int idle, busy;
 
@@ -1184,12 +1185,29 @@ static void draining_waits_for_the_message_under_way(void **state)
 	say_envelope(busy);
 	say(busy, SPAN("Subject: x\r\n\r\n"));
 	drain(&r, PATIENCE);
+	expect_frame(r.store, MSG_LEAVES, &f); /* it is to get no deliveries */
 	hear(idle, 1, "421 4.3.2");
 	expect_end(idle);
 	say(busy, SPAN("hello\r\n.\r\n"));
 	m = expect_submit(&r);
 	answer_submit(&r, &m, SUBMITTED_OK);
 	hear(busy, 1, "250 2.0.0 Queued as");
+	hear(busy, 1, "421 4.3.2");
+	expect_end(busy);
+	expect_exit(&r);
+}
+
+static void who_is_left_when_draining_is_over_hears_it(void **state)
+{
+	struct rig r;
+	int busy;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	busy = call(&r);
+	say_envelope(busy);
+	drain(&r, 100);
 	hear(busy, 1, "421 4.3.2");
 	expect_end(busy);
 	expect_exit(&r);
@@ -1826,6 +1844,7 @@ int main(void)
 		cmocka_unit_test(the_scoreboard_shows_who_is_here),
 		cmocka_unit_test(a_reload_is_for_those_who_come_after),
 		cmocka_unit_test(draining_waits_for_the_message_under_way),
+		cmocka_unit_test(who_is_left_when_draining_is_over_hears_it),
 		cmocka_unit_test(an_orphan_ends),
 		cmocka_unit_test(an_edge_that_the_store_cut_off_ends),
 		cmocka_unit_test(a_store_that_lies_is_not_listened_to),

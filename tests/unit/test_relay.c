@@ -333,6 +333,24 @@ static void when_the_server_ends_it_the_client_hears_all_and_has_to_close(void *
 	free(down);
 }
 
+static void between_lines_is_when_the_server_has_ended_one_and_it_was_passed_on(void **state)
+{
+	struct rig *r = set_up(false, false);
+
+	(void)state;
+	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: "));
+	assert_false(relay_between_lines(&r->relay));
+	r->it.to_say = SPAN("* 3 EXISTS\r");
+	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: * 3 EXISTS\r"));
+	assert_false(relay_between_lines(&r->relay));
+	r->it.to_say = SPAN("\n");
+	RUN_UNTIL(r, relay_between_lines(&r->relay));
+	r->it.to_say = SPAN("* 4");
+	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: * 3 EXISTS\r\n* 4"));
+	assert_false(relay_between_lines(&r->relay));
+	tear_down(r);
+}
+
 static void a_client_that_breaks_off_ends_it(void **state)
 {
 	struct rig *r = set_up(false, false);
@@ -413,6 +431,8 @@ int main(void)
 		cmocka_unit_test(an_end_is_passed_on_and_the_other_way_goes_on),
 		cmocka_unit_test(
 			when_the_server_ends_it_the_client_hears_all_and_has_to_close),
+		cmocka_unit_test(
+			between_lines_is_when_the_server_has_ended_one_and_it_was_passed_on),
 		cmocka_unit_test(a_client_that_breaks_off_ends_it),
 		cmocka_unit_test(what_a_server_said_before_it_broke_is_heard),
 		cmocka_unit_test(one_that_ends_in_the_middle_gives_everything_back),

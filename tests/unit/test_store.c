@@ -131,6 +131,30 @@ static void a_next_hop_decides_what_becomes_of_a_message(void **state)
 	assert_int_equal(r->row_count, 0);
 }
 
+static void an_edge_that_leaves_is_given_nothing_to_deliver(void **state)
+{
+	const struct msg_LEAVES leaves = { 0 };
+	struct rig *r = *state;
+	struct link *old = r->edge, *other;
+	struct msg_DELIVER m;
+	struct frame f;
+
+	meet_edge(r, EDGE + 1); /* it has the greater number: the second choice */
+	hear(r->edge, MSG_STORAGE, &f);
+	hear(r->edge, MSG_RECIPIENTS, &f);
+	frame_close_fds(&f);
+	other = r->edge;
+	r->edge = old;
+	msg_LEAVES_pack(&leaves, link_begin(old));
+	assert_true(link_send(old, NULL, 0));
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(old, MSG_SUBMITTED, &f);
+	r->edge = other;
+	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
+	until_empty(r);
+	link_close(&old);
+}
+
 static void what_a_dead_edge_had_in_hand_is_given_to_another(void **state)
 {
 	struct rig *r = *state;
@@ -629,6 +653,7 @@ int main(void)
 		TEST(nobody_is_promised_what_has_no_recipient),
 		TEST(a_large_body_comes_through_a_file),
 		TEST(a_next_hop_decides_what_becomes_of_a_message),
+		TEST(an_edge_that_leaves_is_given_nothing_to_deliver),
 		TEST(what_a_dead_edge_had_in_hand_is_given_to_another),
 		TEST(a_next_hop_is_asked_once_about_each_recipient),
 		TEST(an_edge_hears_which_mailbox_server_was_named_for_somebody),

@@ -21,7 +21,7 @@
  *     a tls | a fails tls            the handshake that we ordered is done, or failed
  *     a is 192.0.2.9                 whom we take it for
  *     clock +6s                      time goes by
- *     stop                           we are stopping
+ *     stop                           we are stopping;  stop now: all are cut off in a moment
  *     storage full | storage fine
  *     store verdict yes|no|full|unknown|foreign|nothing     what is answered from now on,
  *     store says ok|no-room|failed|taken|nothing            also to open questions
@@ -563,10 +563,10 @@ static bool announce(struct script *s, struct span text)
 	return wrong(s, "there is no such event");
 }
 
-static void stop_all(struct script *s)
+static void stop_all(struct script *s, bool now)
 {
 	for (size_t i = 0; i < s->count; i++)
-		stage_happen(s->peers[i], IN_STOP);
+		stage_happen(s->peers[i], now ? IN_BYE : IN_STOP);
 }
 
 static bool line(struct script *s, struct span text, unsigned number);
@@ -663,7 +663,7 @@ static bool line(struct script *s, struct span text, unsigned number)
 	else if (is(word, "storage"))
 		s->stage.storage_full = is(span_trim(text), "full");
 	else if (is(word, "stop"))
-		stop_all(s);
+		stop_all(s, is(span_trim(text), "now"));
 	else if ((why = opinion(s, word, text)) != NULL)
 		return wrong(s, "%s", why);
 	return true;
