@@ -65,6 +65,7 @@
 #define FIREWALL_BATCH	 1000	/* prefixes in one message to the firewall */
 
 #define DKIM_MAX	 16	/* signatures that are configured */
+#define SELECTOR_MAX	 63	/* of a DKIM key (RFC 6376, 3.1) */
 #define DIGEST_MAX	 64
 #define SIGNATURE_MAX	 1024	/* of DKIM, in bytes */
 #define PREFIX_MAX	 4096	/* fields that are put before a message on its way out */

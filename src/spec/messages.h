@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 4
+#define MESSAGES_VERSION 5
 
 #define LISTENER_CONTROL 0xffff
 

@@ -265,7 +265,9 @@ static bool ask_one(struct sign *g, size_t i)
 	uint8_t digest[SHA256_SIZE];
 	struct msg_SIGN m = {
 		.ask = (g->serial * SIGNS_MAX + g->slot) * KEYS_MAX + i,
-		.number = k->number,
+		.domain = span_str(entry->domain),
+		.selector = span_str(entry->selector),
+		.algorithm = (uint8_t)entry->algorithm,
 		.digest = span_of(digest, sizeof(digest)),
 	};
 
