@@ -4,8 +4,6 @@
 #include "conf/hop.h"
 #include "conf/https.h"
 
-#define SELECTOR_MAX 63 /* struct dkim_key */
-
 bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
 	       const char *text, char *out, size_t cap)
 {

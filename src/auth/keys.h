@@ -11,11 +11,9 @@
 #include "conf/conf.h"
 #include "crypt/dkim.h"
 
-#define SELECTOR_MAX sizeof(((struct dkim_key *)0)->selector)
-
 struct key_name {
 	char domain[DOMAIN_MAX + 1];
-	char selector[SELECTOR_MAX];
+	char selector[SELECTOR_MAX + 1];
 };
 
 /* Also of names in upper case. False: these cannot be names in the DNS. */

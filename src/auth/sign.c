@@ -191,15 +191,32 @@ static bool begin(struct signer *s, struct dkim_secret *secret, uint32_t era,
 	return false;
 }
 
+/*
+ * By name, because the store may have another configuration than we, before or behind ours
+ * in a reload: a signature of another key than the field names would be worse than none.
+ */
+static struct dkim_secret *find_secret(const struct signer *s, const struct msg_SIGN *m)
+{
+	for (size_t i = 0; i < s->conf->dkim_count; i++) {
+		const struct dkim_key *k = &s->conf->dkim[i];
+
+		if (k->algorithm == (enum dkim_algorithm)m->algorithm &&
+		    span_eq(m->domain, span_str(k->domain)) &&
+		    span_eq(m->selector, span_str(k->selector)))
+			return s->loaded[i].secret;
+	}
+	return NULL;
+}
+
 bool signer_sign(struct signer *s, uint32_t era, struct span frame)
 {
-	struct dkim_secret *secret = NULL;
+	struct dkim_secret *secret;
 	struct msg_SIGN m;
 
-	if (!msg_SIGN_unpack(frame, &m) || m.number >= DKIM_MAX || m.digest.n == 0)
+	if (!msg_SIGN_unpack(frame, &m) || m.algorithm >= DKIM_ALGORITHMS ||
+	    m.digest.n == 0)
 		return false;
-	if (m.number < s->conf->dkim_count)
-		secret = s->loaded[m.number].secret;
+	secret = find_secret(s, &m);
 	if (!secret || s->signs >= SIGNS_MAX || !begin(s, secret, era, &m))
 		s->calls->made(s->arg, era, m.ask, SPAN_NONE);
 	return true;

@@ -3,8 +3,8 @@
  *
  * A key is a file, dkim/DOMAIN/SELECTOR.pem below auth's own directory, which no other role
  * can open: made by `holdfast dkim keygen`, or put there by an administrator who has one
- * already. The store sends hashes and gets signatures, by the number of the entry in
- * conf.dkim. Signing, and whatever touches files after the start, is another thread's work.
+ * already. The store sends hashes and gets signatures, by domain, selector and algorithm of
+ * an entry in conf.dkim. Signing, and whatever touches files after the start, is another thread's work.
  *
  *     dkim keygen DOMAIN SELECTOR [--algorithm rsa|ed25519]
  *     dkim show [DOMAIN [SELECTOR]]

@@ -47,7 +47,7 @@ enum dkim_algorithm { DKIM_RSA, DKIM_ED25519, DKIM_ALGORITHMS };
 
 struct dkim_key {
 	char domain[DOMAIN_MAX + 1]; /* lower case */
-	char selector[64];
+	char selector[SELECTOR_MAX + 1];
 	enum dkim_algorithm algorithm;
 };
 

@@ -356,3 +356,12 @@ bool queue_set_flag(struct queue *q, uint64_t id, uint32_t flag, struct err *err
 	sql_bind(st, 2, flag);
 	return sql_run(&q->sql, st, "marking a message", err);
 }
+
+bool queue_set_prefix(struct queue *q, uint64_t id, struct span prefix, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_BODY_PREFIX);
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind_blob(st, 2, prefix);
+	return sql_run(&q->sql, st, "signing a message", err);
+}

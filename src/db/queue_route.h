@@ -101,5 +101,8 @@ struct queue_delayed {
 MUST bool queue_delayed(struct queue *q, const struct queue_delayed *want, uint64_t *ids,
 			size_t max, size_t *count, uint64_t *last, struct err *err);
 MUST bool queue_set_flag(struct queue *q, uint64_t id, uint32_t flag, struct err *err);
+/* Fields that go before its body from now on. */
+MUST bool queue_set_prefix(struct queue *q, uint64_t id, struct span prefix,
+			   struct err *err);
 
 #endif

@@ -71,6 +71,7 @@
 #define TICKET_SIZE	 40	/* of a ticket: until when, and a keyed hash */
 
 #define DKIM_MAX	 16	/* signatures that are configured */
+#define SELECTOR_MAX	 63	/* of a DKIM key (RFC 6376, 3.1) */
 #define DIGEST_MAX	 64
 #define SIGNATURE_MAX	 1024	/* of DKIM, in bytes */
 #define PREFIX_MAX	 4096	/* fields that are put before a message on its way out */

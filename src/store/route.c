@@ -2,6 +2,7 @@
 
 #include "db/queue_route.h"
 #include "store/inner.h"
+#include "store/sign.h"
 
 #define ROUTE_AT_ONCE 100
 #define PAGE	      500
@@ -14,20 +15,29 @@ static void done_nothing(struct op *op, struct batch *batch)
 
 /* ---- those without a destination ----------------------------------------------------------- */
 
+/*
+ * They are notices of ours, and signed here: as long as they have no destination, nobody
+ * delivers them, and after a crash they are found, and signed, again.
+ */
 struct unrouted {
 	struct unrouted *next;
+	struct op_unrouted *of;
 	uint64_t message;
 	uint32_t number;
-	struct span address;
+	struct span address, body;
 };
 
+/* It lives, with its batch, until each of them is signed, or will not be. */
 struct op_unrouted {
 	struct op op;
 	struct store *store;
 	struct pile *pile;
+	struct batch *batch;
 	struct unrouted *first;
-	size_t count;
+	size_t count, signing;
+	bool sign; /* there are keys */
 	bool failed;
+	bool all; /* of them are routed */
 };
 
 struct op_route {
@@ -35,6 +45,7 @@ struct op_route {
 	struct store *store;
 	uint64_t message;
 	uint32_t number;
+	struct span prefix;
 	struct queue_to *to;
 	size_t count, cap;
 };
@@ -43,6 +54,8 @@ static bool run_route(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_route *o = (struct op_route *)op;
 
+	if (o->prefix.n && !queue_set_prefix(t->queue, o->message, o->prefix, err))
+		return false;
 	return queue_route(t->queue, o->message, o->number, o->to, o->count, t->wall, err);
 }
 
@@ -84,11 +97,11 @@ static bool on_target(void *arg, const struct target *t)
  * What we made goes to people of ours, and where their aliases lead: never to an address
  * elsewhere that somebody gave as a sender.
  */
-static bool route_one(struct store *s, const struct unrouted *u)
+static bool route_one(struct store *s, const struct unrouted *u, struct span prefix)
 {
 	struct op_route *o = writer_take(s->writer, sizeof(*o));
 
-	if (!o)
+	if (!o || !pile_keep(writer_pile(s->writer), prefix, &o->prefix))
 		return false;
 	o->op = (struct op){ .on = OP_QUEUE, .run = run_route, .done = done_nothing };
 	o->store = s;
@@ -110,11 +123,27 @@ static void on_unrouted(void *arg, const struct queue_routed *r)
 		o->failed = true;
 		return;
 	}
+	u->of = o;
 	u->message = r->message;
 	u->number = r->number;
 	u->next = o->first;
 	o->first = u;
 	o->count++;
+}
+
+static void on_body(void *arg, struct span body)
+{
+	struct unrouted *u = arg;
+
+	u->of->failed |= !pile_keep(u->of->pile, body, &u->body);
+}
+
+static bool read_bodies(struct op_unrouted *o, struct tools *t, struct err *err)
+{
+	for (struct unrouted *u = o->sign ? o->first : NULL; u; u = u->next)
+		if (!queue_with_body(t->queue, u->message, on_body, u, err))
+			return false;
+	return true;
 }
 
 static bool run_unrouted(struct op *op, struct tools *t, struct err *err)
@@ -125,34 +154,69 @@ static bool run_unrouted(struct op *op, struct tools *t, struct err *err)
 	o->first = NULL;
 	o->count = 0;
 	return queue_unrouted(t->queue, t->wall, ROUTE_AT_ONCE, on_unrouted, o, err) &&
-	       (!o->failed || err_set(err, "out of memory"));
+	       read_bodies(o, t, err) && (!o->failed || err_set(err, "out of memory"));
+}
+
+static void one_less(struct op_unrouted *o)
+{
+	struct store *s = o->store;
+	bool again = o->all && (o->count == ROUTE_AT_ONCE || s->route_again);
+
+	if (--o->signing > 0)
+		return;
+	s->routing = s->route_again = false;
+	/* behind the others in the same line: it finds what they left */
+	if (again)
+		route_soon(s);
+	batch_release(o->batch);
+}
+
+static void on_signed(void *arg, struct span prefix)
+{
+	struct unrouted *u = arg;
+
+	u->of->all &= route_one(u->of->store, u, prefix);
+	one_less(u->of);
+}
+
+static void sign_one(struct unrouted *u)
+{
+	const struct sign_wish wish = { .id = u->message,
+					.flags = MAIL_OURS,
+					.body = u->body };
+	struct op_unrouted *o = u->of;
+
+	if (u->body.n && sign_start(o->store, &wish, on_signed, u))
+		o->signing++;
+	else
+		o->all &= route_one(o->store, u, SPAN_NONE);
 }
 
 static void done_unrouted(struct op *op, struct batch *batch)
 {
 	struct op_unrouted *o = (struct op_unrouted *)op;
-	struct store *s = o->store;
-	bool all = op->committed;
 
-	(void)batch;
-	s->routing = false;
-	for (struct unrouted *u = op->committed ? o->first : NULL; u && all; u = u->next)
-		all = route_one(s, u);
-	/* behind the others in the same line: it finds what they left */
-	if (all && o->count == ROUTE_AT_ONCE)
-		route_soon(s);
+	batch_hold(batch);
+	o->batch = batch;
+	o->signing = 1;
+	o->all = op->committed;
+	for (struct unrouted *u = o->all ? o->first : NULL; u && o->all; u = u->next)
+		sign_one(u);
+	one_less(o);
 }
 
 void route_soon(struct store *s)
 {
 	struct op_unrouted *o = s->routing ? NULL : writer_take(s->writer, sizeof(*o));
 
+	s->route_again |= s->routing;
 	if (!o)
 		return;
 	o->op = (struct op){
 		.on = OP_QUEUE, .lazy = true, .run = run_unrouted, .done = done_unrouted
 	};
 	o->store = s;
+	o->sign = s->conf->dkim_count > 0;
 	s->routing = true;
 	writer_put(s->writer, &o->op);
 }

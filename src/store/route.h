@@ -2,7 +2,8 @@
  * route - recipients whose destination is not known yet, or is another one by now
  *
  * Who makes a message inside a transaction (a notice) does not know who gets mail here: it
- * names an address, and the recipient has destination 0 until it is looked up here. After
+ * names an address, and the recipient has destination 0 until it is looked up here. By
+ * then the notice is signed as what our users send is (store/sign.h). After
  * a reload that sends mail elsewhere, what waits is looked at again, in batches.
  */
 #ifndef STORE_ROUTE_H

@@ -188,7 +188,7 @@ static void end(struct sign *g, const char *why)
 	for (size_t i = 0; i < g->count; i++)
 		made += g->key[i].signature_n > 0;
 	if (why)
-		trouble_log(g->store, "dkim", "a message of our users goes out %s: %s",
+		trouble_log(g->store, "dkim", "a message goes out %s: %s",
 			    made ? "with fewer signatures" : "unsigned", why);
 	buf_init(&out, mem, sizeof(mem));
 	print(g, &out);
@@ -265,7 +265,9 @@ static bool ask_one(struct sign *g, size_t i)
 	uint8_t digest[SHA256_SIZE];
 	struct msg_SIGN m = {
 		.ask = (g->serial * SIGNS_MAX + g->slot) * KEYS_MAX + i,
-		.number = k->number,
+		.domain = span_str(entry->domain),
+		.selector = span_str(entry->selector),
+		.algorithm = (uint8_t)entry->algorithm,
 		.digest = span_of(digest, sizeof(digest)),
 	};
 
@@ -392,8 +394,7 @@ bool sign_start(struct store *s, const struct sign_wish *wish,
 	g = new_sign(s, wish);
 	if (!g) {
 		trouble_log(s, "dkim",
-			    "a message of our users goes out unsigned: too many"
-			    " are being signed");
+			    "a message goes out unsigned: too many are being signed");
 		return false;
 	}
 	g->on_signed = on_signed;
@@ -406,9 +407,7 @@ bool sign_start(struct store *s, const struct sign_wish *wish,
 	if (started)
 		return true;
 	if (g->count)
-		trouble_log(s, "dkim",
-			    "a message of our users goes out unsigned: auth is not"
-			    " there");
+		trouble_log(s, "dkim", "a message goes out unsigned: auth is not there");
 	take_out(g);
 	release(g);
 	return false;

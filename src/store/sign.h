@@ -1,5 +1,5 @@
 /*
- * sign - DKIM signatures for what our users send (RFC 6376, 8463)
+ * sign - DKIM signatures for what our users send and what we write (RFC 6376, 8463)
  *
  * The store hashes the message and writes the field; the key never leaves auth, which is
  * sent the hash. A message is signed for every conf.dkim entry of its From domain, or of the

@@ -68,7 +68,7 @@ static bool is_drained(const struct store *s)
 {
 	if (!writer_is_idle(s->writer) || s->line.first || s->line.jobs || s->reading ||
 	    s->measuring || s->quota_busy || s->syncing || s->spools_opening ||
-	    box_busy(s) || remember_busy(s->remember))
+	    s->routing || box_busy(s) || remember_busy(s->remember))
 		return false;
 	return s->schedule.under_way == 0 || loop_now(s->loop) >= s->drain_by;
 }

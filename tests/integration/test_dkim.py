@@ -166,3 +166,57 @@ def test_a_message_of_another_domain_is_not_signed(sender):
     sender.cli("dkim", "keygen", DOMAIN, "one")
     submit(sender, MESSAGES["plain"].replace(b"alice@example.test", b"alice@elsewhere.test"))
     assert b"DKIM-Signature" not in delivered(sender)
+
+
+# ---- what we write ourselves
+
+NOTICE_FROM = b"From: Mail delivery <mailer-daemon@mx.example.test>"
+
+
+@pytest.fixture
+def teller(sender):
+    """Its own users' mail goes to the hop as well, as to a mailbox server behind it."""
+    sender.stop()
+    text = sender.config.read_text()
+    sender.config.write_text(text + f'routes = ( {{ domain = "example.test"; to = "smtp:127.0.0.1:{sender.hop.port}"; }} );\n'
+                             'queue: { delay-notice = "1s"; retry-first = "1h"; };\n')
+    sender.start()
+    yield sender
+
+
+def check_notice(server, word):
+    message = delivered(server, "alice@example.test")
+    assert NOTICE_FROM in message and b"Action: " + word in message
+    keys = records(server)
+    assert verify(message, keys) == [True, True]
+    assert verify(message.replace(NOTICE_FROM, NOTICE_FROM.replace(b"Mail", b"Fail", 1)), keys) == [False, False]
+    assert verify(message + b"more\r\n", keys) == [False, False]
+
+
+def make_keys(server):
+    server.cli("dkim", "keygen", DOMAIN, "one")
+    server.cli("dkim", "keygen", DOMAIN, "two", "--algorithm", "ed25519")
+
+
+def test_a_notice_of_a_failure_is_signed(teller):
+    make_keys(teller)
+    teller.hop.refuse_rcpt["bob@far.test"] = ["550 5.1.1 no such user"]
+    submit(teller, MESSAGES["8-bit"])
+    check_notice(teller, b"failed")
+
+
+def test_a_notice_of_a_delay_is_signed(teller):
+    make_keys(teller)
+    teller.hop.refuse_rcpt["bob@far.test"] = ["451 4.7.1 later"]
+    submit(teller, MESSAGES["plain"])
+    wait_for("the first try", lambda: not teller.hop.refuse_rcpt["bob@far.test"])
+    teller.stop()
+    teller.start()  # looks at once for what waits
+    check_notice(teller, b"delayed")
+
+
+def test_a_notice_without_a_key_goes_out_unsigned(teller):
+    teller.hop.refuse_rcpt["bob@far.test"] = ["550 5.1.1 no such user"]
+    submit(teller, MESSAGES["plain"])
+    message = delivered(teller, "alice@example.test")
+    assert NOTICE_FROM in message and b"DKIM-Signature" not in message.split(NOTICE_FROM)[0]

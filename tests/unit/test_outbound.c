@@ -794,6 +794,106 @@ static void an_owner_is_told_by_mail_and_nobody_elsewhere(void **state)
 	link_close(&auth);
 }
 
+static void hear_sign(struct link *auth, struct msg_SIGN *m)
+{
+	struct frame f;
+
+	hear(auth, MSG_SIGN, &f);
+	assert_true(msg_SIGN_unpack(f.bytes, m));
+}
+
+static void send_notice(struct link *auth, const char *subject)
+{
+	struct msg_NOTICE m = {
+		.login = SPAN(LOGIN),
+		.subject = span_str(subject),
+		.text = SPAN("text\n"),
+	};
+
+	msg_NOTICE_pack(&m, link_begin(auth));
+	assert_true(link_send(auth, NULL, 0));
+}
+
+static void answer_sign(struct link *auth, uint64_t ask, struct span signature)
+{
+	struct msg_SIGNED m = { .ask = ask, .signature = signature };
+
+	msg_SIGNED_pack(&m, link_begin(auth));
+	assert_true(link_send(auth, NULL, 0));
+}
+
+/* The mail of our people goes to a next hop, and there is a key for our own name. */
+static struct link *again_with_a_key(struct rig *r)
+{
+	struct dkim_key *k = &r->conf.dkim[r->conf.dkim_count++];
+
+	snprintf(r->conf.set.hostname, TEXT_MAX, "mx.here.example");
+	snprintf(k->domain, sizeof(k->domain), "here.example");
+	snprintf(k->selector, sizeof(k->selector), "one");
+	k->algorithm = DKIM_ED25519;
+	r->conf.deliver_hop = HOP_SMTP;
+	snprintf(r->conf.deliver_target, TEXT_MAX, "inside:25");
+	again(r);
+	return meet_auth(r);
+}
+
+static void what_we_write_ourselves_is_signed(void **state)
+{
+	struct rig *r = *state;
+	struct link *auth = again_with_a_key(r);
+	struct msg_DELIVER m;
+	struct msg_SIGN ask;
+	struct frame f;
+	char prefix[4096];
+
+	/* to the owner of an account */
+	send_notice(auth, "one");
+	hear_sign(auth, &ask);
+	expect_span("domain", ask.domain, SPAN("here.example"));
+	expect_span("selector", ask.selector, SPAN("one"));
+	expect_number("algorithm", ask.algorithm, DKIM_ED25519);
+	/* what comes meanwhile is not forgotten */
+	send_notice(auth, "two");
+	answer_sign(auth, ask.ask, SPAN("signature"));
+	deliver_answer(r, job_given(r, &m, &f), "250 ok");
+	expect_span("the target", m.target, SPAN("inside:25"));
+	snprintf(prefix, sizeof(prefix), "%.*s", SPAN_ARG(m.prefix));
+	has(prefix, "DKIM-Signature: v=1; a=ed25519-sha256;");
+	has(prefix, "c2lnbmF0dXJl"); /* "signature" */
+	hear_sign(auth, &ask);
+	answer_sign(auth, ask.ask, SPAN_NONE);
+	deliver_answer(r, job_given(r, &m, &f), "250 ok");
+	expect_number("no signature", (int64_t)m.prefix.n, 0);
+	/* to somebody whose mail could not be delivered */
+	sent(r, LOGIN, "gone@far.example", MAIL_AUTH | MAIL_TLS, NULL);
+	deliver_answer(r, job_given(r, &m, &f), "550 no");
+	hear_sign(auth, &ask);
+	answer_sign(auth, ask.ask, SPAN("signature"));
+	deliver_answer(r, job_given(r, &m, &f), "250 ok");
+	snprintf(prefix, sizeof(prefix), "%.*s", SPAN_ARG(m.prefix));
+	has(prefix, "DKIM-Signature: v=1; a=ed25519-sha256;");
+	expect_number("from nobody", (int64_t)m.sender.n, 0);
+	link_close(&auth);
+}
+
+static void a_crash_while_a_notice_is_signed_does_not_lose_it(void **state)
+{
+	struct rig *r = *state;
+	struct link *auth = again_with_a_key(r);
+	struct msg_DELIVER m;
+	struct msg_SIGN ask;
+	struct frame f;
+
+	send_notice(auth, "one");
+	hear_sign(auth, &ask);
+	again(r);
+	link_close(&auth);
+	deliver_answer(r, job_given(r, &m, &f), "250 ok");
+	/* the next one was given no auth, and mail does not wait for that */
+	expect_number("no signature", (int64_t)m.prefix.n, 0);
+	until_empty(r);
+}
+
 /* ---- how much ------------------------------------------------------------------------------------------ */
 
 static uint64_t send_to_new(struct rig *r, unsigned from, unsigned count)
@@ -939,6 +1039,8 @@ int main(void)
 		WITH(who_waits_long_is_told_once),
 		WITH(what_was_never_tried_in_its_lifetime_is_told),
 		WITH(an_owner_is_told_by_mail_and_nobody_elsewhere),
+		WITH(what_we_write_ourselves_is_signed),
+		WITH(a_crash_while_a_notice_is_signed_does_not_lose_it),
 		WITH(an_account_that_writes_to_many_new_people_is_braked),
 		WITH(far_above_a_limit_nothing_more_is_taken),
 		WITH(what_auth_says_is_to_be_held_is),

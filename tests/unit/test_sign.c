@@ -277,6 +277,41 @@ static void a_key_that_is_missing_does_not_stop_mail(void **unused)
 	end(r);
 }
 
+/* A reload reaches store and auth one after the other. */
+static void a_key_is_asked_for_by_its_name(void **unused)
+{
+	struct rig *r = begin();
+	struct conf *other = malloc(sizeof(*other));
+	struct span prefix;
+	const uint8_t *second;
+
+	(void)unused;
+	assert_non_null(other);
+	*other = r->conf;
+	other->dkim[0] = r->conf.dkim[1];
+	other->dkim[1] = r->conf.dkim[0];
+	store_link_conf(r->auth, other);
+	prefix = sign_as(r, "b@us.example", MAIL_AUTH);
+	second = memmem(prefix.p + 1, prefix.n - 1, "DKIM-Signature:", 15);
+	assert_non_null(second);
+	expect_number("RSA is the first",
+		      (int64_t)how_often(span_of(prefix.p, (size_t)(second - prefix.p)),
+					 "a=rsa-sha256"),
+		      1);
+	/* 256 bytes and 64 bytes, in base64 */
+	expect_true("a long signature", second - prefix.p > 344);
+	expect_true("a short one", prefix.n - (size_t)(second - prefix.p) <
+					   (size_t)(second - prefix.p) - 200);
+	/* one that is another by now, and one that is gone */
+	other->dkim[0].algorithm = DKIM_RSA;
+	other->dkim_count = 1;
+	store_link_conf(r->auth, other);
+	expect_number("none", (int64_t)sign_as(r, "b@us.example", MAIL_AUTH).n, 0);
+	store_link_conf(r->auth, &r->conf);
+	free(other);
+	end(r);
+}
+
 static void without_auth_mail_goes_unsigned(void **unused)
 {
 	struct rig *r = begin();
@@ -396,6 +431,7 @@ int main(void)
 		cmocka_unit_test(the_nearest_domain_that_has_keys_signs),
 		cmocka_unit_test(others_are_not_signed_for),
 		cmocka_unit_test(a_key_that_is_missing_does_not_stop_mail),
+		cmocka_unit_test(a_key_is_asked_for_by_its_name),
 		cmocka_unit_test(without_auth_mail_goes_unsigned),
 		cmocka_unit_test(many_can_be_signed_at_once),
 		cmocka_unit_test(a_file_gives_the_same_as_memory),
