@@ -619,6 +619,8 @@ def test_a_crash_at_quit_loses_nothing_and_keeps_no_promise_half(own):
         for path in (own.maildir("bob") / "new").iterdir() if have else ():
             path.unlink()
         deliver(own, "bob", *range(20))
+        # a message that is in the Maildir, but not yet noted as delivered, is delivered again
+        wait_for("the queue to be empty", lambda: own.cli("mailq") == "Mail queue is empty\n")
         client = wait_for("a session", lambda: try_log_in(own, "bob"))
         at = numbers_in(client)
         for n in range(10):
