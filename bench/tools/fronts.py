@@ -61,6 +61,14 @@ class DovecotBehind(peers.DovecotFast):
         return self.behind[service]
 
 
+class DovecotJudge(DovecotBehind):
+    """Behind Holdfast, whose guard delays who guesses: see docs/guide.md."""
+
+    name = "dovecot-judge"
+    summary = "as dovecot-fast, behind a proxy that delays who guesses"
+    templates = DovecotBehind.templates + ("dovecot/judge.conf",)
+
+
 class Fronted:
     """What fronts have in common; before the class of the server itself."""
 
@@ -85,7 +93,7 @@ class Fronted:
 
     def await_up(self):
         for service, port in self.ports.items():
-            if service in servers.GREETINGS:
+            if service in servers.GREETINGS and service in ("smtp", *self.behind.services):
                 self.await_that(
                     lambda p=port, s=service: servers.greets(p, s),
                     "does not answer at 127.0.0.1:%d" % port,
@@ -176,6 +184,7 @@ class HoldfastReading(Fronted, Holdfast):
     is measured is the login and not the door; it has its own limits of sessions."""
 
     name = "holdfast-reading"
+    mailboxes = DovecotJudge
     services = ("smtp", "imap", "pop3", "imaps")
     summary = "asks dovecot-fast, which is behind it, about passwords"
     sources = 'sources = ( { kind = "backend"; } );'
