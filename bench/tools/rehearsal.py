@@ -105,7 +105,7 @@ def play(place, server, how, seed, o):
     command += ["--log-budget", "16m"]  # Holdfast's default, asked of everybody
     for service in how.services:
         option = "to" if service == "smtp" else service
-        if service not in server.ports and "smtp" not in server.ports:
+        if service not in server.ports and "smtp" not in server.ports and not server.mixed:
             continue  # clients of a service that it has not are left out
         port = server.ports.get(service, server.port)
         command += ["--" + option, "127.0.0.1:%d" % port]
