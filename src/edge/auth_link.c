@@ -73,7 +73,8 @@ static void put_name(const struct conn *c, struct buf *out)
 /*
  * What the client's program looks like, to tell devices and campaigns apart: how it says
  * EHLO or ID, what its TLS hello offers, the order in which it tries mechanisms, and of who
- * reads mail that of the first commands.
+ * reads mail that of the first commands. 0: a login in clear, and not a word before it. So
+ * speaks every program, and an owner on a journey is no member of a campaign for that.
  */
 static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 {
@@ -85,6 +86,9 @@ static uint64_t fingerprint(struct conn *c, enum sasl_mechanism m)
 	/* to mistype and try again does not make it another device */
 	if ((c->tried & 15) != (unsigned)m + 1)
 		c->tried = c->tried << 4 | ((unsigned)m + 1);
+	if (reads_mail(c) && c->hello == 0 && c->session.helo_n == 0 &&
+	    session_is_terse(&c->session))
+		return 0;
 	buf_init(&out, mem, sizeof(mem));
 	buf_put(&out, span_of(&c->hello, sizeof(c->hello)));
 	buf_put(&out, span_of(&c->tried, sizeof(c->tried)));

@@ -76,6 +76,13 @@ void dialogue_note_order(struct session *s, unsigned verb, bool last)
 		s->order |= ORDER_CLOSED;
 }
 
+bool session_is_terse(const struct session *s)
+{
+	unsigned login = s->listener->service == SERVICE_POP3 ? 2 : 1; /* USER and PASS */
+
+	return (s->order & ~ORDER_CLOSED) >> login * ORDER_BITS == 0;
+}
+
 /* ---- answers ----------------------------------------------------------------------- */
 
 void dialogue_say(struct step *t, enum reply r, struct span more)

@@ -384,6 +384,8 @@ struct span session_login(const struct session *s);
 bool session_is_let_in(const struct session *s);
 /* Is it here for the mail that is there (IMAP, POP3)? */
 bool session_reads_mail(const struct session *s);
+/* Of who reads mail: it has said nothing yet but what a login takes. */
+bool session_is_terse(const struct session *s);
 /* It came over a socket of this machine. */
 bool session_is_local(const struct session *s);
 /* Does it wait for, or owe something to, whoever leads an exchange? */

@@ -1,6 +1,7 @@
 """IMAP up to the login: right and wrong passwords, and input that nobody honest sends."""
 import contextlib
 import imaplib
+import json
 import re
 import socket
 
@@ -16,13 +17,13 @@ PASSWORD = "correct horse battery"
 def make_imap(home):
     made = []
 
-    def make(settings="", **options):
+    def make(settings="", auth="", **options):
         smtp, imap, nobody = free_port(), free_port(), free_port()
         server = Server(
             home, listen=f'listen = ( {{ address = "{HOST}:{smtp}"; service = "smtp"; }},'
                          f' {{ address = "{HOST}:{imap}"; service = "imap"; }} );',
             settings=f'backends = ( {{ name = "away"; imap = "{HOST}:{nobody}"; }} );\n'
-                     f'auth: {{ delay = "0s"; }};\n{settings}', **options)
+                     f'auth: {{ delay = "0s"; {auth} }};\n{settings}', **options)
         server.port, server.imap = smtp, imap
         made.append(server)
         return server.start()
@@ -67,6 +68,22 @@ def talk_to(server, source=HOST):
     talk = Talk(server, source)
     assert talk.line().startswith(b"* OK [CAPABILITY IMAP4rev1 ")
     return talk
+
+
+def campaigns_after(server, *first):
+    """How many programs are campaigns after guesses from 12 networks, each with these words before?"""
+    for i in range(12):
+        with contextlib.closing(talk_to(server, f"127.77.{i}.9")) as talk:
+            for words in first:
+                assert talk.ask(words).startswith(b"b OK")
+            assert talk.ask(b"a LOGIN admin@example.test guess%d" % i).startswith(b"a NO")
+    told = [json.loads(line) for line in server.cli("campaigns", "--json").splitlines()]
+    return len([one for one in told if one.get("by") == "the same program"])
+
+
+@pytest.mark.parametrize("first,campaigns", [((), 0), ((b'b ID ("name" "guesser")',), 1)])
+def test_a_program_that_says_nothing_of_itself_is_no_campaign(make_imap, first, campaigns):
+    assert campaigns_after(make_imap(auth="campaign-at = 5;"), *first) == campaigns
 
 
 def still_serves(server):
