@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 
 import pytest
 
@@ -196,6 +197,18 @@ def certificate(directory):
     cert, key = self_signed(directory, HOST)
     cert.chmod(0o644)
     return cert, key
+
+
+@contextlib.contextmanager
+def dovecot_for_a_file(users, password):
+    """One for all tests of a file, with the certificate that fronts of it are to have."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
+    top.chmod(0o755)
+    cert = certificate(top)
+    with Dovecot(top / "dovecot", users, password, cert) as dovecot:
+        dovecot.certificate = cert
+        yield dovecot
+    shutil.rmtree(top, ignore_errors=True)
 
 
 def trusting(cert):

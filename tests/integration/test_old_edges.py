@@ -9,13 +9,12 @@ import re
 import shutil
 import socket
 import ssl
-import tempfile
 
 import pytest
 
 import conftest
 from conftest import PATIENCE, wait_for
-from mailboxes import Dovecot, backend, certificate, make_front, needs_mailboxes
+from mailboxes import backend, dovecot_for_a_file, make_front, needs_mailboxes
 from test_clients import MESSAGE
 from test_pop3 import make_server as make_maildirs
 
@@ -25,13 +24,8 @@ USERS = [f"user{n}@example.test" for n in range(1, 9)]
 
 @pytest.fixture(scope="module")
 def cellar():
-    top = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
-    top.chmod(0o755)
-    cert = certificate(top)
-    with Dovecot(top / "dovecot", USERS, PASSWORD, cert) as dovecot:
-        dovecot.certificate = cert
+    with dovecot_for_a_file(USERS, PASSWORD) as dovecot:
         yield dovecot
-    shutil.rmtree(top, ignore_errors=True)
 
 
 @pytest.fixture
@@ -273,9 +267,9 @@ def test_the_oldest_edges_leave_first_when_there_are_too_many(front):
 
 
 @needs_mailboxes
-@pytest.mark.parametrize("drain", ["0s", "3s"])
-def test_readers_have_no_more_time_than_is_set(front, drain):
-    server = front(f"mailbox.drain={drain}")
+@pytest.mark.parametrize("setting", ["mailbox.drain=0s", "mailbox.drain=3s", "mailbox.old-edges=0"])
+def test_readers_have_no_more_time_than_is_set(front, setting):
+    server = front(setting)
     reader = Reader(server, USERS[5]).idle()
     before = set(server.pids("edge"))
     upgrade(server)

@@ -9,13 +9,12 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from conftest import PATIENCE, wait_for
-from mailboxes import HOST, Dovecot, backend, certificate, make_front, needs_mailboxes
+from mailboxes import HOST, backend, dovecot_for_a_file, make_front, needs_mailboxes
 
 pytestmark = needs_mailboxes
 
@@ -68,14 +67,8 @@ class Line:
 
 @pytest.fixture(scope="module")
 def cellar():
-    """A Dovecot for all tests of this file, and a place for fronts."""
-    top = Path(tempfile.mkdtemp(prefix="holdfast-test-"))
-    top.chmod(0o755)
-    cert = certificate(top)
-    with Dovecot(top / "dovecot", USERS, PASSWORD, cert) as dovecot:
-        dovecot.certificate = cert
+    with dovecot_for_a_file(USERS, PASSWORD) as dovecot:
         yield dovecot
-    shutil.rmtree(top, ignore_errors=True)
 
 
 @pytest.fixture
