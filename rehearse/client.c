@@ -279,6 +279,8 @@ static void step(struct clients *h, struct client *c, enum visit_in_kind kind,
 	visit_step(&c->visit, v, kind, in, (ms_t)h->now, o);
 	c->rng = v->rng;
 	counts_heard(&h->counts, counted(c), o);
+	if (o->begins)
+		c->mark = h->now;
 	if (o->became_done)
 		be_done(h, c);
 }

@@ -136,6 +136,7 @@ static const struct row {
 	{ SPAN_INIT("hold"),        STEP_HOLD,   TAKES_NOTHING },
 	{ SPAN_INIT("tls"),         STEP_TLS,    TAKES_NOTHING },
 	{ SPAN_INIT("tls12"),       STEP_TLS12,  TAKES_NOTHING },
+	{ SPAN_INIT("begin"),       STEP_BEGIN,  TAKES_NOTHING },
 	{ SPAN_INIT("done"),        STEP_DONE,   TAKES_NOTHING },
 	{ SPAN_INIT("repeat"),      STEP_REPEAT, TAKES_TIMES },
 	{ SPAN_INIT("again"),       STEP_AGAIN,  TAKES_NOTHING },
@@ -290,7 +291,8 @@ static bool loop(struct compiler *c, struct step *s, size_t at)
 static bool takes(struct compiler *c, const struct row *row, struct span args,
 		  struct step *s, bool *moves)
 {
-	*moves = s->kind != STEP_DONE && s->kind != STEP_REPEAT && s->kind != STEP_AGAIN;
+	*moves = s->kind != STEP_BEGIN && s->kind != STEP_DONE &&
+		 s->kind != STEP_REPEAT && s->kind != STEP_AGAIN;
 	switch (row->takes) {
 	case TAKES_NOTHING:
 		return args.n == 0 || err_set(c->e, "it takes nothing");

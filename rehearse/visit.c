@@ -462,6 +462,9 @@ static bool one_step(struct turn *t)
 		return shake_hands(t, VISIT_DO_TLS);
 	case STEP_TLS12:
 		return shake_hands(t, VISIT_DO_TLS | VISIT_DO_TLS12);
+	case STEP_BEGIN:
+		t->out->begins = true;
+		return advance(t->v, t->v->at + 1u);
 	case STEP_DONE:
 		return be_done(t);
 	case STEP_REPEAT:
@@ -523,7 +526,7 @@ void visit_step(struct visit *v, struct visitor *who, enum visit_in_kind kind,
 	out->orders = 0;
 	out->used = in.n;
 	out->heard = (struct visit_heard){ 0 };
-	out->became_done = false;
+	out->became_done = out->begins = false;
 	out->again = false;
 	out->breach[0] = '\0';
 	if (v->over)

@@ -79,6 +79,7 @@ struct visit_out {
 	size_t used; /* bytes of the input that are done with */
 	struct visit_heard heard;
 	bool became_done; /* a step `done` was reached now */
+	bool begins;	  /* before that, a step `begin`: its time runs from now */
 	bool again; /* something was heard: step again (VISIT_BYTES) with the rest, at once */
 	struct buf *out;  /* to the server; set by the caller, the rest is overwritten */
 	char breach[120]; /* text of a breach, for the report; printable */

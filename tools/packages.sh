@@ -102,7 +102,7 @@ install_packages() {
 build_packages='
 	gcc libc6-dev meson ninja-build pkg-config
 	libuv1-dev libssl-dev libc-ares-dev libsqlite3-dev libconfig-dev libsodium-dev
-	libseccomp-dev libcurl4-openssl-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
+	libseccomp-dev libcurl4-openssl-dev libidn2-dev libcrypt-dev libjansson-dev libncurses-dev scdoc ca-certificates'
 
 # Behind us in the demo, which runs it with a configuration of its own.
 demo_packages='dovecot-imapd'
@@ -115,3 +115,5 @@ peer_packages='
 	llvm swaks libnet-ssleay-perl msmtp postfix dovecot-core dovecot-lmtpd mutt isync
 	python3-jwt python3-cryptography libfuse3-dev fuse3 libfaketime chromium rbldnsd nsd fail2ban unbound ldnsutils python3-dkim python3-nacl
 	python3-flufl.bounce dovecot-imapd dovecot-pop3d offlineimap3 fetchmail testssl.sh'
+# What of systemd the tests need, where there is none (a container).
+command -v systemd-sysusers >/dev/null || peer_packages="$peer_packages systemd-standalone-sysusers"

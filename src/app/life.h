@@ -31,6 +31,8 @@
 /* After this long in service a death is an accident, not a habit. */
 #define HEALTHY_AFTER ((ms_t)30000)
 #define BACK_OFF_MAX  ((ms_t)5000)
+/* So much later a child that had no descriptors left is sent what it lost. */
+#define LOST_AGAIN MS_SECOND
 /* So many deaths before the server was ever complete, and it gives up. */
 #define DEATHS_AT_START 5
 
@@ -46,6 +48,15 @@ enum child_state {
 	CHILD_STARTING,
 	CHILD_READY,
 	CHILD_DRAINING,
+};
+
+/* What a child had no descriptors for; it is sent again. */
+struct lost {
+	ms_t again; /* 0: nothing */
+	bool conf;  /* or what comes with it: certificates, lists, tables */
+	bool ports;
+	/* links to, and pulses of, these: a bit for each number */
+	uint32_t peers[ROLE_COUNT], pulses[ROLE_COUNT];
 };
 
 struct child {
@@ -72,6 +83,7 @@ struct child {
 	ms_t drained;	   /* since when */
 	ms_t others_by;	   /* the others have left by then */
 	struct err failed; /* what it said in FAILED */
+	struct lost lost;
 };
 
 struct post {
@@ -103,7 +115,9 @@ struct loading {
 	struct child *loader; /* NULL: none now */
 	struct asked asked;
 	unsigned problems, doubts;
-	struct err first; /* the first problem */
+	struct err first;	/* the first problem */
+	unsigned kept;		/* settings whose new value waits for a restart */
+	const char *kept_first; /* one of them */
 	bool loaded;
 	int fds[LOADED_FDS]; /* conf, certs, tables, access */
 	ms_t again; /* try anew then: after an upgrade whose configuration is bad */
@@ -150,6 +164,7 @@ struct supervisor {
 	int control, lock;
 	struct shared guard, orders, accounts;
 	struct shared tickets; /* the key, which nobody may write to */
+	struct shared stek;    /* likewise: the keys of TLS session tickets */
 	bool apart;	       /* the old program's edges see other memories than we do */
 	ms_t edge_ended[EDGES_MAX]; /* when an edge of that number died; 0: none since */
 
@@ -164,13 +179,21 @@ struct supervisor {
 	bool reload_wanted, upgrade_wanted; /* when nothing of that kind is under way */
 	struct asked reload_asked;	    /* who wants that reload */
 	struct timer timer;
-	ms_t looked; /* at the heartbeats */
+	ms_t looked;  /* at the heartbeats */
+	ms_t renewed; /* looked whether keys are due */
 	ms_t stop_by;
 	ms_t watchdog; /* how often; MS_NEVER */
 	ms_t watchdog_at;
 };
 
-/* ---- supervisor.c -------------------------------------------------------------------- */
+/* ---- begin.c ------------------------------------------------------------------------- */
+
+/* The configuration is there for the first time: open everything. */
+MUST bool life_begin(struct supervisor *s, struct err *err);
+/* A new configuration may want the fetch role that the old one did not. */
+void life_want_fetch(struct supervisor *s);
+
+/* ---- life.c -------------------------------------------------------------------------- */
 
 /* Do what is due, and set the timer for what is next. Cheap; called after every event. */
 void life_go_on(struct supervisor *s);
@@ -178,12 +201,8 @@ void life_go_on(struct supervisor *s);
 void life_stop(struct supervisor *s, int exit_code);
 /* A start that cannot succeed: say why and stop. */
 void life_give_up(struct supervisor *s, int exit_code, const struct err *err);
-/* A new configuration may want the fetch role that the old one did not. */
-void life_want_fetch(struct supervisor *s);
 /* Answer an ORDER, if somebody waits. */
 void life_answer(struct supervisor *s, struct asked *asked, bool ok, const char *text);
-/* The configuration is there for the first time: open everything. */
-MUST bool life_begin(struct supervisor *s, struct err *err);
 
 /*
  * Is there no server without this role? Without the firewall it refuses at connect;
@@ -201,21 +220,20 @@ struct buf *say_begin(struct supervisor *s);
 void say_end(struct supervisor *s, enum record kind);
 /* A record with a key and a text. */
 void say(struct supervisor *s, enum record kind, const char *key, const char *text);
+/* To somebody who started the server on a terminal: it serves, and where its log is. */
+void say_where(const struct supervisor *s);
 /* What no watch has written: to standard error. */
 void say_unheard(struct supervisor *s);
 
 /* ---- children.c ---------------------------------------------------------------------- */
 
-/* Start a child for a post. False: it could not even be started. */
-MUST bool child_start(struct supervisor *s, struct post *post, struct err *err);
-/* Start the loader or a trial: a child without pulse or post. argv[0] is its name. */
-MUST bool child_helper(struct supervisor *s, struct child **out, enum role role,
-		       char **argv, struct err *err);
-/* Watch the life link of a child that was taken over in an upgrade. */
-MUST bool child_adopt(struct supervisor *s, struct child *c, int life, struct err *err);
+#define CHILD_TITLE_MAX 64
+
+/* What it is called among processes: "holdfast: edge 3". */
+void child_title(const struct child *c, char out[CHILD_TITLE_MAX]);
+/* say_begin(), and the fields that every record about a child begins with. */
+struct buf *child_say(const struct child *c);
 void child_kill(struct child *c, const char *why);
-/* waitpid() said so. */
-void children_reap(struct supervisor *s);
 /* Kill who is silent or overdue. */
 void children_look(struct supervisor *s);
 /* How many are alive: of a role (ROLE_ANY: of all that have posts or had). */
@@ -231,6 +249,29 @@ static inline bool is_foreign(const struct child *c)
 {
 	return c->speaks != MESSAGES_VERSION;
 }
+
+/* ---- birth.c ------------------------------------------------------------------------- */
+
+/* Start a child for a post. False: it could not even be started. */
+MUST bool child_start(struct supervisor *s, struct post *post, struct err *err);
+/* Start the loader or a trial: a child without pulse or post. argv[0] is its name. */
+MUST bool child_helper(struct supervisor *s, struct child **out, enum role role,
+		       char **argv, struct err *err);
+
+/* ---- hear.c -------------------------------------------------------------------------- */
+
+/* Watch the life link of a child: of a new one, or one taken over in an upgrade. */
+MUST bool child_adopt(struct supervisor *s, struct child *c, int life, struct err *err);
+/* Take all that has come. False: there will be no more. */
+bool child_hear(struct child *c);
+
+/* ---- death.c ------------------------------------------------------------------------- */
+
+#define CHILD_FINISHED "exit code 0" /* how a role ends that was told to */
+
+void child_ended(struct child *c, const char *how);
+/* waitpid() said so. */
+void children_reap(struct supervisor *s);
 
 /* ---- drain.c ------------------------------------------------------------------------- */
 
@@ -254,6 +295,8 @@ void tell_conf(struct child *c);
 void tell_port(struct child *c, const struct port *p);
 void tell_unlisten(struct child *c, const struct port *p);
 void tell_gone(struct supervisor *s, const struct child *gone);
+/* What it has lost, if it is time. */
+void tell_again(struct child *c);
 
 /* ---- shared.c ------------------------------------------------------------------------ */
 
@@ -264,6 +307,8 @@ MUST bool shared_begin(struct supervisor *s, struct err *err);
 void shared_take(struct shared *m, int fd);
 /* Every role has been there once: for whoever starts now, they are not fresh. */
 void shared_settled(struct supervisor *s);
+/* When the keys of TLS session tickets are due for a newer one, add it. */
+void shared_renew(struct supervisor *s);
 void shared_close(struct supervisor *s);
 
 /* ---- reload.c ------------------------------------------------------------------------ */

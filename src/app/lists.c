@@ -1,10 +1,12 @@
+/*
+ * Lines and entries of lists, whatever their format.
+ */
 #include "app/lists.h"
 
-#include <stdio.h>
-
 #include "app/lists_inner.h"
-#include "base/number.h"
+#include "base/utf8.h"
 #include "guard/access_blob.h"
+#include "io/idn.h"
 
 const char *const list_format_word[LIST_FORMATS] = {
 	[LIST_PLAIN] = "plain",	      [LIST_CIDR] = "cidr",   [LIST_HASH] = "hash",
@@ -96,195 +98,6 @@ bool list_line(struct list_reading *r, struct span *line, bool *indented)
 	return false;
 }
 
-/* ---- addresses ------------------------------------------------------------------------------- */
-
-static uint8_t mask_byte(unsigned bits, size_t i)
-{
-	size_t left = bits > 8 * i ? bits - 8 * i : 0;
-
-	return (uint8_t)(left >= 8 ? 0xffu : 0xff00u >> left);
-}
-
-/* True: there was something to clear. */
-static bool clear_host_bits(struct net *n)
-{
-	bool any = false;
-
-	for (size_t i = n->bits / 8u; i < 16; i++) {
-		uint8_t kept = n->addr.ip[i] & mask_byte(n->bits, i);
-
-		any |= kept != n->addr.ip[i];
-		n->addr.ip[i] = kept;
-	}
-	return any;
-}
-
-/* 255.255.255.0 is 24. */
-static bool parse_mask(struct span text, uint64_t *bits)
-{
-	struct addr mask;
-	uint32_t m = 0;
-
-	if (!addr_parse(text, &mask) || !addr_is_v4(&mask))
-		return false;
-	for (int i = 12; i < 16; i++)
-		m = m << 8 | mask.ip[i];
-	if (m & (~m >> 1))
-		return false;
-	*bits = (uint64_t)__builtin_popcount(m);
-	return true;
-}
-
-bool list_net_parse(struct span text, struct net *out, bool *masked)
-{
-	size_t slash = span_find(text, '/');
-	struct span head = span_head(text, slash), tail = span_skip(text, slash + 1);
-	struct net n = { .bits = 128 };
-	uint64_t bits;
-	bool dotted;
-
-	/* [2001:db8::]/32, as Postfix writes it elsewhere */
-	if (head.n > 2 && head.p[0] == '[' && head.p[head.n - 1] == ']')
-		head = span_of(head.p + 1, head.n - 2);
-	dotted = span_find(head, ':') == head.n;
-	if (!addr_parse(head, &n.addr))
-		return false;
-	if (slash < text.n) {
-		if (!number_parse(tail, dotted ? 32 : 128, &bits) &&
-		    !(dotted && parse_mask(tail, &bits)))
-			return false;
-		n.bits = (uint8_t)(dotted ? bits + 96 : bits);
-	}
-	*masked = clear_host_bits(&n);
-	*out = n;
-	return true;
-}
-
-static bool bit(const struct addr *a, unsigned i)
-{
-	return a->ip[i / 8] >> (7 - i % 8) & 1;
-}
-
-/* The last address of a prefix. */
-static struct addr last_of(const struct net *n)
-{
-	struct addr a = n->addr;
-
-	for (size_t i = 0; i < 16; i++)
-		a.ip[i] |= (uint8_t)~mask_byte(n->bits, i);
-	return a;
-}
-
-static int order(const struct addr *a, const struct addr *b)
-{
-	return memcmp(a->ip, b->ip, sizeof(a->ip));
-}
-
-/* False: it was the last one there is. */
-static bool step(struct addr *a)
-{
-	for (int i = 15; i >= 0; i--)
-		if (++a->ip[i] != 0)
-			return true;
-	return false;
-}
-
-size_t list_range(struct addr first, struct addr last, struct net *out)
-{
-	size_t count = 0;
-
-	while (count < RANGE_MAX && order(&first, &last) <= 0) {
-		struct net n = { first, 128 };
-		struct addr end = first;
-
-		/* as wide as its beginning and the end of the range allow */
-		while (n.bits > 0 && !bit(&first, n.bits - 1u)) {
-			struct net wider = { first, (uint8_t)(n.bits - 1) };
-			struct addr wider_end = last_of(&wider);
-
-			if (order(&wider_end, &last) > 0)
-				break;
-			n = wider;
-			end = wider_end;
-		}
-		out[count++] = n;
-		first = end;
-		if (!step(&first))
-			break;
-	}
-	return count;
-}
-
-/* ---- dates --------------------------------------------------------------------------------------- */
-
-/* Days since 1970 of a date of the Gregorian calendar. */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-	int64_t y = month > 2 ? year : year - 1;
-	int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-	return y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
-}
-
-static bool two_digits(struct span *left, uint8_t before, uint64_t max, int64_t *out)
-{
-	uint64_t n;
-
-	if (left->n < 3 || left->p[0] != before ||
-	    !number_parse(span_head(span_skip(*left, 1), 2), max, &n))
-		return false;
-	*out = (int64_t)n;
-	*left = span_skip(*left, 3);
-	return true;
-}
-
-#define DATE_MAX ((int64_t)UINT32_MAX * MS_SECOND) /* what the blob can hold: 2106 */
-
-bool list_date_parse(struct span text, int64_t *out)
-{
-	struct span left = span_skip(text, 4);
-	int64_t month, day, hour = 24, minute = 0, second = 0, wall;
-	uint64_t year;
-
-	if (text.n > 1 && text.p[0] == '@') {
-		if (!number_parse(span_skip(text, 1), UINT32_MAX, &year))
-			return false;
-		*out = (int64_t)year * MS_SECOND;
-		return true;
-	}
-	if (!number_parse(span_head(text, 4), 9999, &year) || year < 1970 ||
-	    !two_digits(&left, '-', 12, &month) || !two_digits(&left, '-', 31, &day) ||
-	    month == 0 || day == 0)
-		return false;
-	if (left.n && (!two_digits(&left, left.p[0] == ' ' ? ' ' : 'T', 23, &hour) ||
-		       !two_digits(&left, ':', 59, &minute)))
-		return false;
-	if (left.n && left.p[0] == ':' && !two_digits(&left, ':', 59, &second))
-		return false;
-	if (left.n && !span_eq(left, SPAN("Z")))
-		return false;
-	wall = days_of((int64_t)year, month, day) * MS_DAY + hour * MS_HOUR +
-	       minute * MS_MINUTE + second * MS_SECOND;
-	*out = wall < DATE_MAX ? wall : DATE_MAX;
-	return true;
-}
-
-void list_date_print(int64_t wall, struct buf *out)
-{
-	int64_t seconds = wall / MS_SECOND % 86400, days = wall / MS_DAY + 719468;
-	int64_t era = days / 146097, of_era = days % 146097;
-	int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-	int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-	int64_t m = (5 * of_year + 2) / 153;
-	int64_t month = m < 10 ? m + 3 : m - 9;
-
-	year += era * 400 + (month <= 2);
-	buf_fmt(out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ", (long long)year,
-		(long long)month, (long long)(of_year - (153 * m + 2) / 5 + 1),
-		(long long)(seconds / 3600), (long long)(seconds / 60 % 60),
-		(long long)(seconds % 60));
-}
-
 /* ---- entries ------------------------------------------------------------------------------------- */
 
 struct list_said list_said(const struct list_reading *r, enum access_answer answer)
@@ -337,7 +150,7 @@ static void put_range(struct list_reading *r, struct span text, size_t dash,
 
 	if (!addr_parse(span_head(text, dash), &first) ||
 	    !addr_parse(span_skip(text, dash + 1), &last) ||
-	    addr_is_v4(&first) != addr_is_v4(&last) || order(&first, &last) > 0) {
+	    addr_is_v4(&first) != addr_is_v4(&last) || list_order(&first, &last) > 0) {
 		problem(r->src->problems, list_here(r),
 			"\"%.*s\" is not a range of addresses, from the lower to the higher",
 			QUOTE(text));
@@ -424,16 +237,34 @@ static const char *wanted(enum access_of of)
 	return "mail.example.org or .example.org";
 }
 
+/* Domains of other letters as the DNS has them. What it cannot have is left: HELO may say it. */
+static struct span in_ascii(struct span text, struct buf *out)
+{
+	size_t at = span_find_last(text, '@');
+	struct span domain = at < text.n ? span_skip(text, at + 1) : text;
+
+	if (utf8_is_ascii(domain))
+		return text;
+	if (domain.p[0] == '.')
+		domain = span_skip(domain, 1);
+	buf_put(out, span_head(text, text.n - domain.n));
+	return idn_domain(domain, out) || out->full ? text : buf_span(out);
+}
+
 bool list_put_name(struct list_reading *r, enum access_of of, struct span name,
 		   const struct list_said *said)
 {
+	uint8_t mem[ACCESS_NAME_MAX];
 	struct span text = name;
+	struct buf ascii;
 
 	/* @example.org is all of it */
 	if (text.n > 1 && text.p[0] == '@')
 		text = span_skip(text, 1);
 	if (text.n > 1 && text.p[text.n - 1] == '.')
 		text.n--;
+	buf_init(&ascii, mem, sizeof(mem));
+	text = in_ascii(text, &ascii);
 	if (text.n > ACCESS_NAME_MAX || !name_ok(of, text)) {
 		problem(r->src->problems, list_here(r), "\"%.*s\" is none of %s",
 			QUOTE(name), wanted(of));

@@ -42,6 +42,9 @@ struct span list_trim(struct span s);
 /* Up to white space; *left is then what follows that. */
 struct span list_word(struct span *left);
 
+/* Which address is lower, as memcmp() says it. */
+int list_order(const struct addr *a, const struct addr *b);
+
 /* What the default says of this line. */
 struct list_said list_said(const struct list_reading *r, enum access_answer answer);
 

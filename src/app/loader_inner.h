@@ -22,7 +22,7 @@ bool walk_flag(const config_setting_t *group, const char *name);
 int walk_word(const config_setting_t *group, enum section section, const char *name,
 	      int fallback);
 
-/* In lower case; false, and reported, if it is not a domain. */
+/* In lower case and as the DNS has it; false, and reported, if it is not a domain. */
 MUST bool walk_domain(struct walk *w, const config_setting_t *s, struct span text,
 		      char out[DOMAIN_MAX + 1]);
 /* As an absolute path. False, and reported, if it is too long. */
@@ -36,7 +36,31 @@ MUST bool walk_path(struct walk *w, const config_setting_t *s, const char *path,
  */
 MUST bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
 		    const char *text, char *out, size_t cap);
-void walk_lower(char *text);
+/*
+ * Somebody's name or address, in place: in lower case, and what is behind an @ as the DNS has
+ * it. False, and reported, if it can have no such thing.
+ */
+MUST bool walk_account(struct walk *w, const config_setting_t *s, const char *what,
+		       char *text, size_t cap);
+
+/* loader_set.c: "KEY=VALUE", over what the file says */
+void loader_set(struct loaded *l, struct problems *p, const char *text);
+
+/* loader_syntax.c: what libconfig could not read, and what it was meant to be */
+void loader_unreadable(struct problems *p, struct origin at, const char *text);
+
+/* loader_owners.c: have the roles users of their own, and none of them root? */
+void loader_judge_owners(const struct conf *c, const struct origins *o,
+			 struct problems *p);
+
+/* loader_hosts.c: names of machines, which the DNS has in ASCII */
+void loader_hosts(struct loaded *l, struct problems *p);
+/*
+ * host:port, or a next hop (smtp:host:port), with the host as the DNS has it. Whether it is
+ * one at all is not judged. False, and reported, if its letters can be none.
+ */
+MUST bool walk_host(struct walk *w, const config_setting_t *s, const char *what,
+		    struct span text, char out[TEXT_MAX]);
 
 /* loader_sections.c: who connects, and whose mail we take */
 void walk_listener(struct walk *w, const config_setting_t *s);

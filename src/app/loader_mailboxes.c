@@ -41,14 +41,13 @@ static bool backend_place(struct walk *w, const config_setting_t *s, const char 
 
 	if (place.n == 0)
 		return true;
-	if (place.n >= TEXT_MAX || !host_port_ok(place)) {
-		problem(w->problems, walk_origin(s),
-			"backends: %s: \"%.*s\" is not host:port", member,
-			SPAN_ARG(span_head(place, 100)));
+	if (!walk_host(w, s, "backends", place, out))
 		return false;
-	}
-	memcpy(out, place.p, place.n);
-	return true;
+	if (host_port_ok(span_str(out)))
+		return true;
+	problem(w->problems, walk_origin(s), "backends: %s: \"%.*s\" is not host:port",
+		member, SPAN_ARG(span_head(place, 100)));
+	return false;
 }
 
 static bool backend_weight(struct walk *w, const config_setting_t *s, struct backend *b)
@@ -110,14 +109,14 @@ void walk_mailbox(struct walk *w, const config_setting_t *s)
 	struct mailbox m = { 0 };
 
 	if (!walk_take(w, s, "mailboxes: user", walk_text(s, "user"), m.user,
-		       sizeof(m.user)))
+		       sizeof(m.user)) ||
+	    !walk_account(w, s, "mailboxes: user", m.user, sizeof(m.user)))
 		return;
 	if (!is_user(m.user)) {
 		problem(w->problems, walk_origin(s),
 			"mailboxes: \"%s\" is neither a user nor @domain", m.user);
 		return;
 	}
-	walk_lower(m.user);
 	w->mailbox_backend[i] = walk_text(s, "backend");
 	w->origins->mailboxes[i] = walk_origin(s);
 	w->conf->mailboxes[i] = m;

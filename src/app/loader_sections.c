@@ -4,6 +4,7 @@
 
 #include "conf/dnsbl.h"
 #include "conf/hop.h"
+#include "io/idn.h"
 
 /* ---- members of a group in a section ---- */
 
@@ -57,16 +58,19 @@ bool walk_path(struct walk *w, const config_setting_t *s, const char *path,
 bool walk_domain(struct walk *w, const config_setting_t *s, struct span text,
 		 char out[DOMAIN_MAX + 1])
 {
+	uint8_t mem[DOMAIN_MAX];
+	const char *why;
 	struct buf b;
 
-	if (!host_name_ok(text)) {
-		problem(w->problems, walk_origin(s), "\"%.*s\" is not a domain",
-			SPAN_ARG(span_head(text, 100)));
+	buf_init(&b, mem, sizeof(mem));
+	why = idn_domain(text, &b);
+	if (why || !host_name_ok(buf_span(&b))) {
+		problem(w->problems, walk_origin(s), "\"%.*s\" is not a domain%s%s",
+			SPAN_ARG(span_head(text, 100)), why ? ": " : "", why ? why : "");
 		return false;
 	}
 	memset(out, 0, DOMAIN_MAX + 1);
-	buf_init(&b, out, DOMAIN_MAX);
-	buf_put_lower(&b, text);
+	memcpy(out, b.mem, b.len);
 	return true;
 }
 
@@ -142,11 +146,13 @@ void walk_route(struct walk *w, const config_setting_t *s)
 {
 	struct route r = { .verify = walk_flag(s, "verify") };
 	uint32_t i = w->conf->route_count;
+	char to[TEXT_MAX];
 	struct err err;
 
-	if (!walk_domain(w, s, span_str(walk_text(s, "domain")), r.domain))
+	if (!walk_domain(w, s, span_str(walk_text(s, "domain")), r.domain) ||
+	    !walk_host(w, s, "routes", span_str(walk_text(s, "to")), to))
 		return;
-	if (!hop_parse(span_str(walk_text(s, "to")), &r.hop, r.target, &err)) {
+	if (!hop_parse(span_str(to), &r.hop, r.target, &err)) {
 		problem(w->problems, walk_origin(s), "routes: %s", err.text);
 		return;
 	}

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "conf/hop.h"
 #include "conf/https.h"
+#include "io/idn.h"
 
 bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
 	       const char *text, char *out, size_t cap)
@@ -23,10 +24,32 @@ bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
 	return true;
 }
 
-void walk_lower(char *text)
+static void lower(char *text)
 {
 	for (; *text; text++)
 		*text = (char)byte_lower((uint8_t)*text);
+}
+
+bool walk_account(struct walk *w, const config_setting_t *s, const char *what, char *text,
+		  size_t cap)
+{
+	uint8_t mem[TEXT_MAX];
+	const char *why;
+	struct buf b;
+
+	lower(text);
+	buf_init(&b, mem, sizeof(mem) < cap ? sizeof(mem) : cap - 1);
+	why = idn_address(span_str(text), &b);
+	if (b.full)
+		why = "it is too long";
+	if (why) {
+		problem(w->problems, walk_origin(s), "%s: \"%s\" has no domain: %s", what,
+			text, why);
+		return false;
+	}
+	memset(text, 0, cap);
+	memcpy(text, b.mem, b.len);
+	return true;
 }
 
 void walk_relay(struct walk *w, const config_setting_t *s)
@@ -34,6 +57,7 @@ void walk_relay(struct walk *w, const config_setting_t *s)
 	uint32_t i = w->conf->relay_count;
 	struct span domain = span_str(walk_text(s, "domain"));
 	const char *to = walk_text(s, "to");
+	char place[TEXT_MAX];
 	struct relay r = {
 		.below = span_starts(domain, SPAN(".")),
 		/* the words are in the order of the enum */
@@ -42,9 +66,10 @@ void walk_relay(struct walk *w, const config_setting_t *s)
 	struct err err;
 
 	if (!walk_domain(w, s, span_skip(domain, r.below), r.domain) ||
-	    !walk_take(w, s, "relays: login", walk_text(s, "login"), r.login, TEXT_MAX))
+	    !walk_take(w, s, "relays: login", walk_text(s, "login"), r.login, TEXT_MAX) ||
+	    (to && !walk_host(w, s, "relays", span_str(to), place)))
 		return;
-	if (to && !relay_parse(span_str(to), &r.hop, r.target, &err)) {
+	if (to && !relay_parse(span_str(place), &r.hop, r.target, &err)) {
 		problem(w->problems, walk_origin(s), "relays: %s", err.text);
 		return;
 	}
@@ -95,13 +120,13 @@ void walk_trap(struct walk *w, const config_setting_t *s)
 	char *trap = w->conf->traps[w->conf->trap_count];
 
 	if (!walk_take(w, s, "auth.traps", config_setting_get_string(s), trap,
-		       sizeof(w->conf->traps[0])))
+		       sizeof(w->conf->traps[0])) ||
+	    !walk_account(w, s, "auth.traps", trap, sizeof(w->conf->traps[0])))
 		return;
 	if (!*trap) {
 		problem(w->problems, walk_origin(s), "auth.traps: a name is empty");
 		return;
 	}
-	walk_lower(trap);
 	w->conf->trap_count++;
 }
 
@@ -179,15 +204,15 @@ void walk_send_as(struct walk *w, const config_setting_t *s)
 	if (!walk_take(w, s, "send-as: login", walk_text(s, "login"), a.login,
 		       sizeof(a.login)) ||
 	    !walk_take(w, s, "send-as: address", walk_text(s, "address"), a.address,
-		       sizeof(a.address)))
+		       sizeof(a.address)) ||
+	    !walk_account(w, s, "send-as: login", a.login, sizeof(a.login)) ||
+	    !walk_account(w, s, "send-as: address", a.address, sizeof(a.address)))
 		return;
 	if (!*a.login || !is_sender(a.address)) {
 		problem(w->problems, walk_origin(s),
 			"send-as: wanted are a login, and an address or @domain");
 		return;
 	}
-	walk_lower(a.login);
-	walk_lower(a.address);
 	w->origins->send_as[i] = walk_origin(s);
 	w->conf->send_as[i] = a;
 	w->conf->send_as_count++;
@@ -213,7 +238,7 @@ void walk_dkim(struct walk *w, const config_setting_t *s)
 		return;
 	}
 	memcpy(k.selector, selector.p, selector.n);
-	walk_lower(k.selector);
+	lower(k.selector);
 	w->origins->dkim[i] = walk_origin(s);
 	w->conf->dkim[i] = k;
 	w->conf->dkim_count++;

@@ -235,7 +235,7 @@ static void walk_section(struct walk *w, enum section section,
 
 static void unknown(struct walk *w, const config_setting_t *s, const char *key)
 {
-	const char *near = key_suggest(span_str(key));
+	const char *near = key_suggest(span_str(key), SUGGEST_ALL);
 
 	problem(w->problems, walk_origin(s), "there is no setting \"%s\"%s%s%s", key,
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");

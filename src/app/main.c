@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 {
 	if (argc >= 3 && strcmp(argv[1], "--role") == 0)
 		return run_role(argc, argv);
-	if (argc >= 2 && strcmp(argv[1], "run") == 0)
+	if (argc >= 2 && strcmp(argv[1], "run") == 0 && !cli_asks_help(argc, argv))
 		return supervisor_main(argc, argv);
 	return cli_main(argc, argv);
 }

@@ -48,6 +48,21 @@ bool owner_find(const char *text, struct owner *out, struct err *err)
 	return true;
 }
 
+bool owner_is_fit(const char *text, const struct owner *o, struct err *err)
+{
+	return o->uid != 0 ||
+	       err_set(err,
+		       "\"%s\" is root, who may do everything, and no role may: name a "
+		       "user of its own, as \"systemd-sysusers holdfast.conf\" makes them",
+		       text);
+}
+
+/* It may have become root since the loader looked. */
+static bool find_fit(const char *text, struct owner *out, struct err *err)
+{
+	return owner_find(text, out, err) && owner_is_fit(text, out, err);
+}
+
 static bool group_find(const char *text, gid_t *out, struct err *err)
 {
 	uint64_t n;
@@ -81,13 +96,13 @@ bool owners_find(struct owners *out, const struct settings *set, struct err *err
 		o.of[i] = (struct owner){ geteuid(), getegid() };
 	if (o.drop) {
 		for (size_t i = 0; i < COUNT_OF(rows); i++)
-			if (!owner_find(rows[i].user, &o.of[rows[i].role], err))
+			if (!find_fit(rows[i].user, &o.of[rows[i].role], err))
 				return err_within(err, "%s", rows[i].key);
 		/* as whoever we are it would have all our rights: then rather none at all */
 		if (set->firewall &&
-		    !owner_find(set->user_firewall, &o.of[ROLE_FIREWALL], &o.no_firewall))
+		    !find_fit(set->user_firewall, &o.of[ROLE_FIREWALL], &o.no_firewall))
 			err_within(&o.no_firewall, "run.user-firewall");
-		if (!owner_find(set->user_fetch, &o.of[ROLE_FETCH], &o.no_fetch))
+		if (!find_fit(set->user_fetch, &o.of[ROLE_FETCH], &o.no_fetch))
 			err_within(&o.no_fetch, "run.user-fetch");
 		o.control = o.of[ROLE_WATCH].gid;
 	}

@@ -27,6 +27,8 @@ struct owners {
 
 /* A user's name, or "uid", or "uid:gid". */
 MUST bool owner_find(const char *text, struct owner *out, struct err *err);
+/* Not root, that is. text: as it was named. */
+MUST bool owner_is_fit(const char *text, const struct owner *o, struct err *err);
 MUST bool owners_find(struct owners *out, const struct settings *set, struct err *err);
 
 /*

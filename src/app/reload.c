@@ -30,6 +30,16 @@ static bool at_start(const struct supervisor *s)
 	return !s->conf && s->opt.resume < 0;
 }
 
+static void answer_refused(struct supervisor *s, const char *text)
+{
+	char answer[1024];
+
+	snprintf(answer, sizeof(answer), "%s\nThe old configuration stays in force.%s",
+		 text,
+		 s->loading.problems > 1 ? " All problems: holdfast config check" : "");
+	life_answer(s, &s->loading.asked, false, answer);
+}
+
 static void failed(struct supervisor *s, const char *text)
 {
 	struct loading *l = &s->loading;
@@ -42,7 +52,7 @@ static void failed(struct supervisor *s, const char *text)
 	}
 	say(s, LOG_RELOAD_FAILED, "reload", text);
 	systemd_notify("READY=1\nSTATUS=Serving; the new configuration was refused");
-	life_answer(s, &l->asked, false, text);
+	answer_refused(s, text);
 	if (!s->conf)
 		l->again = loop_now(s->loop) + LOAD_AGAIN;
 }
@@ -133,11 +143,13 @@ void reload_message(struct supervisor *s, struct frame *f)
 /* What only a restart applies keeps its old value; whoever changed it is told. */
 static bool keep_old_values(struct supervisor *s, struct conf *new)
 {
+	struct loading *l = &s->loading;
 	uint8_t mem[TEXT_MAX];
 	char text[320];
 	struct buf value;
 	struct err err;
-	bool changed = false;
+
+	l->kept = 0;
 
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		const struct setting_row *row = &setting_table[i];
@@ -151,9 +163,10 @@ static bool keep_old_values(struct supervisor *s, struct conf *new)
 		snprintf(text, sizeof(text), "%s has changed, which needs a restart",
 			 row->key);
 		say(s, LOG_CONFIG_DOUBT, row->key, text);
-		changed = true;
+		if (l->kept++ == 0)
+			l->kept_first = row->key;
 	}
-	return changed;
+	return l->kept > 0;
 }
 
 /* A sealed copy of the configuration in place of the loader's. */
@@ -240,6 +253,26 @@ static void keep(struct supervisor *s, const struct conf *conf)
 	s->generation++;
 }
 
+static void answer_applied(struct supervisor *s)
+{
+	const struct loading *l = &s->loading;
+	char text[320];
+
+	if (l->kept == 0)
+		snprintf(text, sizeof(text), "the new configuration is in force");
+	else if (l->kept == 1)
+		snprintf(text, sizeof(text),
+			 "the new configuration is in force, but for %s, which needs a "
+			 "restart",
+			 l->kept_first);
+	else
+		snprintf(text, sizeof(text),
+			 "the new configuration is in force, but for %s and %u more, which "
+			 "need a restart: log=config-doubt names them",
+			 l->kept_first, l->kept - 1);
+	life_answer(s, &s->loading.asked, true, text);
+}
+
 static void applied(struct supervisor *s)
 {
 	struct buf *b = say_begin(s);
@@ -249,7 +282,7 @@ static void applied(struct supervisor *s)
 	field_number(b, "doubts", s->loading.doubts);
 	say_end(s, LOG_RELOADED);
 	systemd_notify("READY=1\nSTATUS=Serving");
-	life_answer(s, &s->loading.asked, true, "the new configuration is in force");
+	answer_applied(s);
 }
 
 static void apply(struct supervisor *s, const struct conf *conf)
@@ -306,8 +339,12 @@ static void say_not_loaded(struct supervisor *s, const char *how)
 		snprintf(text, sizeof(text), "%s: the loader ended with %s",
 			 s->opt.config, how);
 	if (at_start(s) && l->problems)
-		snprintf(text, sizeof(text), "%s: %u problem%s, nothing was started",
-			 s->opt.config, l->problems, l->problems == 1 ? "" : "s");
+		snprintf(text, sizeof(text), "%s: %u problem%s, nothing was started%s",
+			 s->opt.config, l->problems, l->problems == 1 ? "" : "s",
+			 access(s->opt.config, F_OK) == 0
+				 ? ""
+				 : ". Write it (man 5 holdfast.conf), name another with "
+				   "--config, or look around with: holdfast demo");
 	failed(s, text);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fields.h"
+#include "conf/conf.h"
 
 struct buf *say_begin(struct supervisor *s)
 {
@@ -37,6 +38,23 @@ void say(struct supervisor *s, enum record kind, const char *key, const char *te
 	field_text(b, "key", span_str(key));
 	field_text(b, "what", span_str(text));
 	say_end(s, kind);
+}
+
+void say_where(const struct supervisor *s)
+{
+	const struct settings *set = &s->conf->set;
+
+	if (s->opt.resume >= 0 || !isatty(STDERR_FILENO))
+		return;
+	if (set->log_to == LOG_TO_FILE && *set->log_file)
+		fprintf(stderr, "holdfast: serving; the log is in %s\n", set->log_file);
+	else if (set->log_to == LOG_TO_FILE)
+		fprintf(stderr, "holdfast: serving; the log is in %s/log/holdfast.log\n",
+			set->dir);
+	else if (set->log_to == LOG_TO_JOURNAL)
+		fputs("holdfast: serving; the log is in the journal: journalctl -t "
+		      "holdfast\n",
+		      stderr);
 }
 
 void say_unheard(struct supervisor *s)

@@ -13,8 +13,11 @@
 #include "guard/accounts.h"
 #include "guard/memory.h"
 #include "guard/orders.h"
+#include "io/stek.h"
 
 /* Mappings that roles share, made here so that they outlive whoever writes to them. */
+
+#define RENEW_EVERY MS_MINUTE
 
 static void forget(struct shared *m)
 {
@@ -222,12 +225,74 @@ static bool tickets_good(const struct shared *m)
 	return fstat(m->rw, &st) == 0 && st.st_size == TICKET_KEY;
 }
 
+/* ---- the keys of TLS session tickets ------------------------------------------------------- */
+
+static bool add_stek_key(struct supervisor *s, struct stek *stek, struct err *err)
+{
+	struct stek_key key;
+
+	if (getrandom(&key, sizeof(key), 0) != sizeof(key))
+		return err_set(err, "no random numbers: %s", strerror(errno));
+	stek_add(stek, &key, loop_now(s->loop));
+	explicit_bzero(&key, sizeof(key));
+	return true;
+}
+
+static bool make_stek(struct supervisor *s, struct err *err)
+{
+	size_t n = stek_size();
+	bool good;
+	void *mem;
+
+	if (!make(&s->stek, "holdfast-stek", n, err))
+		return false;
+	mem = map(&s->stek, &n);
+	good = mem ? add_stek_key(s, mem, err)
+		   : err_set(err, "cannot map the keys of TLS session tickets: %s",
+			     strerror(errno));
+	if (mem)
+		munmap(mem, n);
+	if (!good)
+		forget(&s->stek);
+	return good;
+}
+
+static bool stek_good(const struct shared *m)
+{
+	size_t n;
+	void *mem = map(m, &n);
+	bool good = mem && stek_ok(mem, n);
+
+	if (mem)
+		munmap(mem, n);
+	return good;
+}
+
+void shared_renew(struct supervisor *s)
+{
+	ms_t now = loop_now(s->loop);
+	struct err err;
+	size_t n;
+	void *mem;
+
+	if (now < s->renewed + RENEW_EVERY)
+		return;
+	s->renewed = now;
+	mem = map(&s->stek, &n);
+	if (!mem)
+		return;
+	/* without random numbers the key serves longer */
+	if (now >= stek_due(mem) && !add_stek_key(s, mem, &err))
+		say(s, LOG_MEMORY, "stek", err.text);
+	munmap(mem, n);
+}
+
 /* ---- for the others in app/ ---------------------------------------------------------------- */
 
 void shared_init(struct supervisor *s)
 {
-	s->guard = s->orders = s->accounts = s->tickets = (struct shared){ .rw = -1,
-									   .ro = -1 };
+	s->guard = s->orders = s->accounts = s->tickets = s->stek =
+		(struct shared){ .rw = -1, .ro = -1 };
 }
 
 bool shared_begin(struct supervisor *s, struct err *err)
@@ -259,9 +324,12 @@ bool shared_begin(struct supervisor *s, struct err *err)
 	}
 	if (s->tickets.rw >= 0 && !tickets_good(&s->tickets))
 		forget(&s->tickets);
+	if (s->stek.rw >= 0 && !stek_good(&s->stek))
+		forget(&s->stek);
 	return (s->orders.rw >= 0 || make_orders(s, err)) &&
 	       (s->accounts.rw >= 0 || make_accounts(s, err)) &&
-	       (s->tickets.rw >= 0 || make_tickets(s, err));
+	       (s->tickets.rw >= 0 || make_tickets(s, err)) &&
+	       (s->stek.rw >= 0 || make_stek(s, err));
 }
 
 void shared_take(struct shared *m, int fd)
@@ -284,4 +352,5 @@ void shared_close(struct supervisor *s)
 	forget(&s->orders);
 	forget(&s->accounts);
 	forget(&s->tickets);
+	forget(&s->stek);
 }

@@ -2,6 +2,7 @@
 
 #include "base/list.h"
 #include "conf/hop.h"
+#include "io/idn.h"
 #include "wire/address.h"
 
 #define LINE_CEILING ((size_t)1 << 20) /* a logical line: an alias with many targets */
@@ -87,13 +88,22 @@ static void put(struct reading *r, enum table_kind kind, struct span key,
 		tables_put(&r->out->buf, &e);
 }
 
+static bool refuse(struct reading *r, struct span text, const char *what, const char *why)
+{
+	problem(r->problems, here(r), "\"%.*s\" is not %s%s%s",
+		SPAN_ARG(span_head(text, 100)), what, why ? ": " : "", why ? why : "");
+	return false;
+}
+
 /* In the uniform form of wire/address.h, with the source's domain if it has none. */
 static bool read_address(struct reading *r, struct span text, struct address *out)
 {
-	uint8_t mem[ADDRESS_MAX + DOMAIN_MAX];
-	struct buf whole;
+	uint8_t mem[ADDRESS_MAX + DOMAIN_MAX], ascii_mem[ADDRESS_MAX + DOMAIN_MAX];
+	struct buf whole, ascii;
+	const char *why;
 
 	buf_init(&whole, mem, sizeof(mem));
+	buf_init(&ascii, ascii_mem, sizeof(ascii_mem));
 	buf_put(&whole, text);
 	if (span_find_last(text, '@') == text.n) {
 		if (!*r->src->domain) {
@@ -104,20 +114,20 @@ static bool read_address(struct reading *r, struct span text, struct address *ou
 		}
 		buf_fmt(&whole, "@%s", r->src->domain);
 	}
-	if (!whole.full && address_parse(buf_span(&whole), out))
+	why = idn_address(buf_span(&whole), &ascii);
+	if (!why && !whole.full && address_parse(buf_span(&ascii), out))
 		return true;
-	problem(r->problems, here(r), "\"%.*s\" is not an address",
-		SPAN_ARG(span_head(text, 100)));
-	return false;
+	return refuse(r, text, "an address", why);
 }
 
-static bool check_domain(struct reading *r, struct span domain)
+/* As the DNS has it. */
+static bool read_domain(struct reading *r, struct span domain, struct buf *out)
 {
-	if (host_name_ok(domain))
-		return true;
-	problem(r->problems, here(r), "\"%.*s\" is not a domain",
-		SPAN_ARG(span_head(domain, 100)));
-	return false;
+	size_t before = out->len;
+	const char *why = idn_domain(domain, out);
+
+	return (!why && host_name_ok(span_skip(buf_span(out), before))) ||
+	       refuse(r, domain, "a domain", why);
 }
 
 static bool is_everybody(struct span key)
@@ -128,11 +138,15 @@ static bool is_everybody(struct span key)
 static void put_address(struct reading *r, enum table_kind kind, struct span key,
 			struct span targets)
 {
+	uint8_t mem[DOMAIN_MAX + 1];
 	struct address a;
+	struct buf all;
 
 	if (is_everybody(key)) {
-		if (check_domain(r, span_skip(key, 1)))
-			put(r, kind, key, targets);
+		buf_init(&all, mem, sizeof(mem));
+		buf_byte(&all, '@');
+		if (read_domain(r, span_skip(key, 1), &all))
+			put(r, kind, buf_span(&all), targets);
 	} else if (read_address(r, key, &a)) {
 		put(r, kind, address_span(&a), targets);
 	}
@@ -219,8 +233,12 @@ static bool marks_domain(const struct reading *r, struct span key)
 
 static void put_domain(struct reading *r, struct span domain)
 {
-	if (check_domain(r, domain))
-		put(r, TABLE_DOMAIN, domain, SPAN_NONE);
+	uint8_t mem[DOMAIN_MAX];
+	struct buf ascii;
+
+	buf_init(&ascii, mem, sizeof(mem));
+	if (read_domain(r, domain, &ascii))
+		put(r, TABLE_DOMAIN, buf_span(&ascii), SPAN_NONE);
 }
 
 static void read_postfix_line(struct reading *r, struct span line)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,30 +10,21 @@
 #include <unistd.h>
 
 #include "app/life.h"
-#include "base/bug.h"
-#include "base/fields.h"
 #include "base/number.h"
-#include "conf/settings.h"
 
 #define CONFIG_DEFAULT "/etc/holdfast/holdfast.conf"
-
-/* Descriptors of an edge that are not sessions: links, listeners, deliveries' files. */
-#define RESERVE 256
 
 /* Some programs walk through all numbers up to the limit, and some kernels have 2^30. */
 #define DESCRIPTORS_MAX (1u << 20)
 
-/* A server that was killed a moment ago may still be letting go of its ports. */
-#define PORT_PATIENCE ((ms_t)2000)
-
 /* ---- options ----------------------------------------------------------------------- */
 
-static bool bad_usage(const char *what)
+static bool bad_usage(const char *what, const char *word)
 {
 	fprintf(stderr,
-		"holdfast run: %s\n"
+		"holdfast run: \"%s\" %s\n"
 		"usage: holdfast run [--config FILE] [--set KEY=VALUE]... [--one-process]\n",
-		what);
+		word, what);
 	return false;
 }
 
@@ -50,351 +40,22 @@ static bool parse(struct run_options *o, int argc, char **argv)
 			continue;
 		}
 		if (!value)
-			return bad_usage(
-				"an option that does not exist, or without its value");
+			return bad_usage("is no option here, or lacks its value", argv[i]);
 		if (strcmp(argv[i], "--config") == 0) {
 			o->config = value;
 		} else if (strcmp(argv[i], "--set") == 0) {
 			if (o->set_count == COUNT_OF(o->sets))
-				return bad_usage("too many --set");
+				return bad_usage("is one --set too many", value);
 			o->sets[o->set_count++] = value;
 		} else if (strcmp(argv[i], "--resume") == 0 &&
 			   number_parse(span_str(value), INT32_MAX, &n)) {
 			o->resume = (int)n;
 		} else {
-			return bad_usage("an option that does not exist");
+			return bad_usage("is no option here", argv[i]);
 		}
 		i++;
 	}
 	return true;
-}
-
-/* ---- the start --------------------------------------------------------------------- */
-
-/* As many as the machine has, within reason. */
-static rlim_t most_descriptors(void)
-{
-	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
-	unsigned long most = 0;
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%lu", &most) != 1)
-		most = 0;
-	fclose(f);
-	return most < DESCRIPTORS_MAX ? most : DESCRIPTORS_MAX;
-}
-
-static void raise_limit(void)
-{
-	rlim_t most = most_descriptors();
-	struct rlimit more = { most, most }, limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	if (most > limit.rlim_max && setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* Can the edges hold as many sessions as the configuration promises? */
-static void compare_limit(struct supervisor *s)
-{
-	const struct settings *set = &s->conf->set;
-	int64_t need = set->sessions / set->edges + 1 + RESERVE;
-	struct rlimit limit;
-	char text[360];
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur >= need)
-		return;
-	snprintf(text, sizeof(text),
-		 "sessions.max = %" PRId64 " over %" PRId64 " edges needs %" PRId64
-		 " descriptors each, but the limit is %" PRId64 ": set LimitNOFILE=%" PRId64
-		 " in holdfast.service (or \"ulimit -Hn %" PRId64
-		 "\" before the start), or run.edges = %" PRId64,
-		 set->sessions, set->edges, need, (int64_t)limit.rlim_cur, need, need,
-		 limit.rlim_cur > RESERVE
-			 ? set->sessions / ((int64_t)limit.rlim_cur - RESERVE) + 1
-			 : set->edges);
-	say(s, LOG_CAPACITY, "descriptors", text);
-}
-
-static bool has_post(const struct supervisor *s, enum role role)
-{
-	for (size_t i = 0; i < s->post_count; i++)
-		if (s->posts[i].role == role)
-			return true;
-	return false;
-}
-
-/* It stays when it is not wanted any more: who does not ask costs nothing. */
-void life_want_fetch(struct supervisor *s)
-{
-	if (!conf_wants_fetch(s->conf) || has_post(s, ROLE_FETCH))
-		return;
-	if (s->owners.no_fetch.text[0])
-		say(s, LOG_FETCH_FAILED, "fetch", s->owners.no_fetch.text);
-	else
-		s->posts[s->post_count++] = (struct post){ .role = ROLE_FETCH };
-}
-
-static void make_posts(struct supervisor *s)
-{
-	static const enum role one_each[] = { ROLE_WATCH, ROLE_AUTH, ROLE_STORE };
-
-	s->post_count = 0;
-	for (size_t i = 0; i < COUNT_OF(one_each); i++)
-		s->posts[s->post_count++] = (struct post){ .role = one_each[i] };
-	for (int64_t i = 0; i < s->conf->set.edges && i < EDGES_MAX; i++)
-		s->posts[s->post_count++] = (struct post){ .role = ROLE_EDGE };
-	if (s->owners.no_firewall.text[0])
-		say(s, LOG_FIREWALL, "firewall", s->owners.no_firewall.text);
-	else if (s->conf->set.firewall)
-		s->posts[s->post_count++] = (struct post){ .role = ROLE_FIREWALL };
-	life_want_fetch(s);
-}
-
-static void say_ports(struct supervisor *s)
-{
-	for (size_t i = 0; i < s->ports.count; i++) {
-		struct buf *b = say_begin(s);
-
-		field_text(b, "listener", span_str(s->ports.port[i].name));
-		say_end(s, LOG_LISTENING);
-	}
-}
-
-bool life_begin(struct supervisor *s, struct err *err)
-{
-	struct systemd_sockets given = { 0 };
-	bool resumed = s->control >= 0;
-
-	if (!owners_find(&s->owners, &s->conf->set, err) ||
-	    !places_make(s->conf, &s->owners, &s->lock, err))
-		return false;
-	if (!resumed)
-		systemd_sockets(&given);
-	if (!ports_open(&s->ports, &s->ports, &given, s->conf, PORT_PATIENCE, err))
-		return false;
-	if (!resumed)
-		s->control = places_control(s->conf, &s->owners, err);
-	if (s->control < 0)
-		return false;
-	for (unsigned i = 0; i < given.count; i++)
-		if (given.socket[i].fd >= 0)
-			say(s, LOG_CAPACITY, "socket-activation",
-			    "systemd handed over a socket that no listener is configured for");
-	if (!shared_begin(s, err))
-		return false;
-	compare_limit(s);
-	if (!resumed)
-		say_ports(s);
-	make_posts(s);
-	s->stage = STAGE_SERVING;
-	return true;
-}
-
-/* ---- going on ---------------------------------------------------------------------- */
-
-/* When it is this role's turn to stop. */
-static enum stage stops_at(enum role role)
-{
-	if (role == ROLE_EDGE)
-		return STAGE_STOPPING_EDGES;
-	if (role == ROLE_FIREWALL)
-		return STAGE_STOPPING_FIREWALL;
-	if (role == ROLE_STORE)
-		return STAGE_STOPPING_STORE;
-	if (role == ROLE_AUTH)
-		return STAGE_STOPPING_AUTH;
-	if (role == ROLE_FETCH)
-		return STAGE_STOPPING_FETCH;
-	return STAGE_STOPPING_WATCH;
-}
-
-static const enum role stage_role[] = {
-	[STAGE_STOPPING_EDGES] = ROLE_EDGE,  [STAGE_STOPPING_FIREWALL] = ROLE_FIREWALL,
-	[STAGE_STOPPING_STORE] = ROLE_STORE, [STAGE_STOPPING_AUTH] = ROLE_AUTH,
-	[STAGE_STOPPING_FETCH] = ROLE_FETCH, [STAGE_STOPPING_WATCH] = ROLE_WATCH,
-};
-
-/* There is one store, one auth and one watch, also while an old one drains. */
-static bool room_for(const struct supervisor *s, const struct post *post)
-{
-	if (s->stage >= stops_at(post->role))
-		return false;
-	if (post->role != ROLE_EDGE)
-		return children_count(s, post->role) == 0;
-	return children_count(s, ROLE_EDGE) < EDGES_MAX &&
-	       children_count(s, ROLE_ANY) < ROLES_MAX;
-}
-
-static void fill_posts(struct supervisor *s)
-{
-	ms_t now = loop_now(s->loop);
-	struct err err;
-
-	for (size_t i = 0; i < s->post_count; i++) {
-		struct post *p = &s->posts[i];
-
-		if (p->child || now < p->again || !room_for(s, p))
-			continue;
-		if (child_start(s, p, &err))
-			continue;
-		p->again = now + BACK_OFF_MAX;
-		say(s, LOG_TROUBLE, role_word[p->role], err.text);
-		if (!s->complete && s->opt.resume < 0 && is_needed(p->role)) {
-			life_give_up(s, 1, &err);
-			return;
-		}
-	}
-}
-
-/* Is every post filled with somebody who serves? Then the server is there. */
-static void note_complete(struct supervisor *s)
-{
-	if (s->complete || s->stage != STAGE_SERVING || s->post_count == 0)
-		return;
-	for (size_t i = 0; i < s->post_count; i++)
-		if (is_needed(s->posts[i].role) &&
-		    (!s->posts[i].child || s->posts[i].child->state != CHILD_READY))
-			return;
-	s->complete = true;
-	shared_settled(s);
-	systemd_notify("READY=1\nMAINPID=%d\nSTATUS=Serving", (int)getpid());
-}
-
-static void stop_role(struct supervisor *s, enum role role)
-{
-	ms_t now = loop_now(s->loop);
-	ms_t within = s->stop_by > now ? s->stop_by - now : 0;
-
-	if (role != ROLE_EDGE)
-		within = LAST_WORDS;
-	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
-		if (c->state != CHILD_NONE && c->role == role)
-			child_drain(c, within, 0);
-}
-
-/* One role after the other: the next begins to stop when the last one has. */
-static void stop_on(struct supervisor *s)
-{
-	while (s->stage >= STAGE_STOPPING_EDGES && s->stage < STAGE_OVER) {
-		stop_role(s, stage_role[s->stage]);
-		if (children_count(s, stage_role[s->stage]) > 0)
-			return;
-		s->stage++;
-	}
-	if (s->stage != STAGE_OVER)
-		return;
-	loop_stop(s->loop);
-}
-
-static ms_t next_time(const struct supervisor *s)
-{
-	ms_t next = s->looked + LOOK_EVERY;
-
-	for (size_t i = 0; i < s->post_count; i++)
-		if (!s->posts[i].child && s->posts[i].again < next &&
-		    s->posts[i].again > loop_now(s->loop))
-			next = s->posts[i].again;
-	return next;
-}
-
-static void feed_watchdog(struct supervisor *s)
-{
-	if (s->watchdog == MS_NEVER || loop_now(s->loop) < s->watchdog_at)
-		return;
-	s->watchdog_at = loop_now(s->loop) + s->watchdog;
-	systemd_notify("WATCHDOG=1");
-}
-
-/* What was asked for begins when nothing of that kind is under way. */
-static void start_wanted(struct supervisor *s)
-{
-	struct loading *l = &s->loading;
-
-	if (l->again != MS_NEVER && loop_now(s->loop) >= l->again) {
-		l->again = MS_NEVER;
-		s->reload_wanted = true;
-	}
-	if (s->reload_wanted && !l->loader && !s->trial.child &&
-	    s->stage <= STAGE_SERVING) {
-		struct asked asked = s->reload_asked;
-
-		s->reload_wanted = false;
-		s->reload_asked = (struct asked){ 0 };
-		reload_start(s, asked);
-	}
-	if (s->upgrade_wanted && s->stage == STAGE_SERVING && !upgrade_busy(s)) {
-		s->upgrade_wanted = false;
-		upgrade_start(s, (struct asked){ 0 });
-	}
-}
-
-void life_go_on(struct supervisor *s)
-{
-	pulse_beat(s->pulse);
-	children_look(s);
-	drain_bound(s);
-	if (s->stage >= STAGE_SERVING)
-		fill_posts(s);
-	note_complete(s);
-	upgrade_go_on(s);
-	stop_on(s);
-	feed_watchdog(s);
-	start_wanted(s);
-	timer_set(&s->timer, next_time(s));
-}
-
-/* ---- stopping ---------------------------------------------------------------------- */
-
-void life_stop(struct supervisor *s, int exit_code)
-{
-	ms_t within = s->conf ? s->conf->set.drain : 0;
-	struct buf *b;
-
-	if (s->stage >= STAGE_STOPPING_EDGES)
-		return;
-	s->exit_code = exit_code;
-	s->stop_by = loop_now(s->loop) + within;
-	s->stage = STAGE_STOPPING_EDGES;
-	systemd_notify("STOPPING=1\nSTATUS=Draining");
-	if (s->loading.loader)
-		child_kill(s->loading.loader, "the server stops");
-	b = say_begin(s);
-	field_text(b, "what", SPAN("draining"));
-	field_number(b, "within-ms", within);
-	say_end(s, LOG_STOPPING);
-}
-
-void life_give_up(struct supervisor *s, int exit_code, const struct err *err)
-{
-	fprintf(stderr, "holdfast: %s\n", err->text);
-	systemd_notify("STATUS=%s", err->text);
-	life_stop(s, exit_code);
-	s->stop_by = loop_now(s->loop);
-}
-
-void life_answer(struct supervisor *s, struct asked *asked, bool ok, const char *text)
-{
-	struct msg_ORDERED m = { asked->ask, ok, span_head(span_str(text), 1024) };
-
-	if (!asked->waiting)
-		return;
-	asked->waiting = false;
-	for (size_t i = 0; i < s->post_count; i++) {
-		struct child *c = s->posts[i].child;
-
-		if (!c || c->role != ROLE_WATCH || !c->life || c->why)
-			continue;
-		msg_ORDERED_pack(&m, link_begin(c->life));
-		if (!link_send(c->life, NULL, 0))
-			child_kill(c, "it does not take what the supervisor sends");
-		else if (link_waiting(c->life))
-			watch_mask(&c->watch, WATCH_READ | WATCH_WRITE);
-	}
 }
 
 /* ---- what comes from outside ------------------------------------------------------- */
@@ -436,6 +97,33 @@ static void on_time(void *arg)
 }
 
 /* ---- opening and closing ----------------------------------------------------------- */
+
+/* As many as the machine has, within reason. */
+static rlim_t most_descriptors(void)
+{
+	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
+	unsigned long most = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%lu", &most) != 1)
+		most = 0;
+	fclose(f);
+	return most < DESCRIPTORS_MAX ? most : DESCRIPTORS_MAX;
+}
+
+static void raise_limit(void)
+{
+	rlim_t most = most_descriptors();
+	struct rlimit more = { most, most }, limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (most > limit.rlim_max && setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static bool open_program(struct supervisor *s, struct err *err)
 {

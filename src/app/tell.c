@@ -53,6 +53,12 @@ static void tell_access(struct child *c)
 	(void)tell(c, &c->s->conf_fds[3], 1);
 }
 
+/* Auth, where clients log in with certificates: it looks at these again. */
+static bool wants_authorities(const struct child *c)
+{
+	return c->role == ROLE_AUTH && c->s->conf->mechanisms & 1u << SASL_EXTERNAL;
+}
+
 void tell_conf(struct child *c)
 {
 	struct msg_CONF conf;
@@ -64,7 +70,7 @@ void tell_conf(struct child *c)
 	conf.generation = certs.generation = tables.generation = c->s->generation;
 	msg_CONF_pack(&conf, link_begin(c->life));
 	(void)tell(c, &c->s->conf_fds[0], 1);
-	if (c->role == ROLE_EDGE) {
+	if (c->role == ROLE_EDGE || wants_authorities(c)) {
 		msg_CERTS_pack(&certs, link_begin(c->life));
 		(void)tell(c, &c->s->conf_fds[1], 1);
 	}
@@ -150,6 +156,16 @@ static void tell_tickets(struct child *c)
 		return;
 	msg_TICKETS_pack(&m, link_begin(c->life));
 	(void)tell(c, &c->s->tickets.ro, 1);
+}
+
+static void tell_stek(struct child *c)
+{
+	struct msg_STEK m = { 0 };
+
+	if (c->role != ROLE_EDGE)
+		return;
+	msg_STEK_pack(&m, link_begin(c->life));
+	(void)tell(c, &c->s->stek.ro, 1);
 }
 
 /*
@@ -242,6 +258,7 @@ bool tell_all(struct child *c, int pulse, struct err *err)
 	tell_conf(c);
 	tell_shared(c);
 	tell_tickets(c);
+	tell_stek(c);
 	tell_dead_edges(c);
 	for (size_t i = 0; c->role == ROLE_EDGE && i < s->ports.count; i++)
 		tell_port(c, &s->ports.port[i]);
@@ -273,5 +290,52 @@ void tell_gone(struct supervisor *s, const struct child *gone)
 			continue;
 		msg_GONE_pack(&m, link_begin(o->life));
 		(void)tell(o, NULL, 0);
+	}
+}
+
+/* ---- what was lost ------------------------------------------------------------------- */
+
+static bool was_lost(const uint32_t lost[ROLE_COUNT], const struct child *about)
+{
+	return about->number < EDGES_MAX && lost[about->role] & UINT32_C(1)
+									<< about->number;
+}
+
+/* Both get a new link: the end that was lost is closed, which the other has seen. */
+static void introduce_again(struct child *c, const struct lost *was, struct child *o)
+{
+	struct err err;
+
+	if (!was_lost(was->peers, o) || !meets(o) || !talk(c->role, o->role) ||
+	    introduce(c, o, &err))
+		return;
+	c->lost.peers[o->role] |= UINT32_C(1) << o->number;
+	c->lost.again = loop_now(c->s->loop) + LOST_AGAIN;
+	say(c->s, LOG_CAPACITY, "link", err.text);
+}
+
+void tell_again(struct child *c)
+{
+	const struct lost was = c->lost;
+	struct supervisor *s = c->s;
+
+	if (!was.again || loop_now(s->loop) < was.again)
+		return;
+	c->lost = (struct lost){ 0 };
+	if (!listens(c))
+		return;
+	if (was.conf)
+		tell_conf(c);
+	for (size_t i = 0; was.ports && c->role == ROLE_EDGE && i < s->ports.count; i++)
+		tell_port(c, &s->ports.port[i]);
+	if (was_lost(was.pulses, &(struct child){ .role = ROLE_SUPERVISOR }))
+		tell_pulse_of(c, ROLE_SUPERVISOR, 0, getpid(), s->pulse_fd, s->doorbell);
+	for (struct child *o = s->children; o < s->children + CHILDREN_MAX; o++) {
+		if (o == c || o->state == CHILD_NONE)
+			continue;
+		introduce_again(c, &was, o);
+		if (was_lost(was.pulses, o))
+			tell_pulse_of(c, o->role, o->number, o->pid, o->pulse_fd,
+				      o->doorbell);
 	}
 }

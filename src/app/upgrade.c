@@ -27,12 +27,15 @@
  *     orders FD
  *     accounts FD
  *     tickets FD
+ *     stek FD
  *     port ID FD
  *     child ROLE NUMBER PID LIFE-FD PULSE-FD DOORBELL-FD SPEAKS
  *     child ... SPEAKS DRAINED OTHERS-BY DEADLINE
+ *     ended NUMBER WHEN
  *
- * The last are of an edge that was replaced and keeps who reads mail, by the monotonic
- * clock. It starts roles of its own. Store, auth and watch, of which there is only one, change
+ * The last of a child are of an edge that was replaced and keeps who reads mail; ended is of
+ * an edge that has died: its number rests, and new edges mend what it left. Times are of the
+ * monotonic clock. It starts roles of its own. Store, auth and watch, of which there is only one, change
  * places at once; edges overlap, so that there is always one that accepts.
  */
 
@@ -120,6 +123,7 @@ static void keep_all(struct supervisor *s, bool keep)
 	keep_over_exec(s->orders.rw, keep);
 	keep_over_exec(s->accounts.rw, keep);
 	keep_over_exec(s->tickets.rw, keep);
+	keep_over_exec(s->stek.rw, keep);
 	for (size_t i = 0; i < s->ports.count; i++)
 		keep_over_exec(s->ports.port[i].fd, keep);
 	for (struct child *c = s->children; c < s->children + CHILDREN_MAX; c++) {
@@ -146,14 +150,17 @@ static void print_state(const struct supervisor *s, struct buf *out)
 {
 	buf_fmt(out, "version %u\ngeneration %" PRIu64 "\nlock %d\ncontrol %d\n",
 		(unsigned)MESSAGES_VERSION, s->generation, s->lock, s->control);
-	buf_fmt(out, "guard %d\norders %d\naccounts %d\ntickets %d\n", s->guard.rw,
-		s->orders.rw, s->accounts.rw, s->tickets.rw);
+	buf_fmt(out, "guard %d\norders %d\naccounts %d\ntickets %d\nstek %d\n",
+		s->guard.rw, s->orders.rw, s->accounts.rw, s->tickets.rw, s->stek.rw);
 	for (size_t i = 0; i < s->ports.count; i++)
 		buf_fmt(out, "port %" PRIu64 " %d\n", s->ports.port[i].id,
 			s->ports.port[i].fd);
 	for (const struct child *c = s->children; c < s->children + CHILDREN_MAX; c++)
 		if (c->state != CHILD_NONE && c->life && c->pid > 0)
 			print_child(c, out);
+	for (unsigned n = 0; n < EDGES_MAX; n++)
+		if (s->edge_ended[n])
+			buf_fmt(out, "ended %u %" PRId64 "\n", n, s->edge_ended[n]);
 }
 
 static int make_state(const struct supervisor *s, struct err *err)
@@ -349,6 +356,15 @@ static bool take_child(struct supervisor *s, struct span line, uint32_t speaks,
 	return false;
 }
 
+static void take_ended(struct supervisor *s, struct span line)
+{
+	uint64_t number, when;
+
+	if (number_parse(span_cut(&line, ' '), EDGES_MAX - 1, &number) &&
+	    number_parse(span_cut(&line, ' '), (uint64_t)loop_now(s->loop), &when))
+		s->edge_ended[number] = (ms_t)when;
+}
+
 static bool take_line(struct supervisor *s, struct span line, uint32_t *speaks,
 		      struct err *err)
 {
@@ -370,10 +386,14 @@ static bool take_line(struct supervisor *s, struct span line, uint32_t *speaks,
 		shared_take(&s->accounts, next_fd(&line));
 	else if (span_eq(word, SPAN("tickets")))
 		shared_take(&s->tickets, next_fd(&line));
+	else if (span_eq(word, SPAN("stek")))
+		shared_take(&s->stek, next_fd(&line));
 	else if (span_eq(word, SPAN("port")))
 		take_port(s, line);
 	else if (span_eq(word, SPAN("child")))
 		return take_child(s, line, *speaks, err);
+	else if (span_eq(word, SPAN("ended")))
+		take_ended(s, line);
 	return true;
 }
 

@@ -1,234 +1,63 @@
 #include "auth/attempt.h"
 
-#include <stdlib.h>
-
 #include "auth/names.h"
 #include "base/bug.h"
-#include "crypt/ticket.h"
 
-#define ATTEMPTS_MAX  8192
 #define ANSWER_WITHIN (10 * MS_MINUTE) /* a client, after our challenge */
 #define JUDGED_WITHIN (2 * MS_MINUTE)  /* a mailbox server, by way of the edge */
 
-/* ---- which are under way ---------------------------------------- */
+/* ---- sessions that it opens ---------------------------------------- */
 
-static struct attempt **chain_of_ask(struct auth *a, unsigned edge, uint64_t ask)
+/* Without its own; an edge may have said of that one, too, that it has ended. */
+static uint32_t others(const struct attempt *t, uint64_t key)
 {
-	return &a->by_ask[(ask * 31 + edge) % ATTEMPT_CHAINS];
-}
+	uint32_t n = logins_count(t->auth->logins, key);
 
-static uint64_t key_of_user(const struct attempt *t)
-{
-	return accounts_hash(&t->auth->guard, attempt_user(t));
-}
-
-/* Of user and network. */
-static uint64_t key_of_pair(const struct attempt *t)
-{
-	struct span prefix = span_of(t->prefix.ip, sizeof(t->prefix.ip));
-
-	return key_of_user(t) ^ accounts_hash(&t->auth->guard, prefix);
-}
-
-static struct attempt **chain_of_pair(struct attempt *t)
-{
-	return &t->auth->by_pair[key_of_pair(t) % ATTEMPT_CHAINS];
-}
-
-static bool same_pair(const struct attempt *a, const struct attempt *b)
-{
-	return addr_eq(&a->prefix, &b->prefix) &&
-	       span_eq(attempt_user(a), attempt_user(b));
-}
-
-static void join_pair(struct attempt *t)
-{
-	struct attempt **p;
-
-	if (t->in_pairs)
-		return;
-	p = chain_of_pair(t);
-	while (*p)
-		p = &(*p)->pair_next;
-	*p = t;
-	t->pair_next = NULL;
-	t->in_pairs = true;
-}
-
-static void leave_pair(struct attempt *t)
-{
-	struct attempt **p;
-
-	if (!t->in_pairs)
-		return;
-	p = chain_of_pair(t);
-	while (*p != t)
-		p = &(*p)->pair_next;
-	*p = t->pair_next;
-	t->in_pairs = false;
-}
-
-static void leave_ready(struct attempt *t)
-{
-	struct auth *a = t->auth;
-	struct attempt **p = &a->ready;
-
-	while (*p && *p != t)
-		p = &(*p)->ready_next;
-	if (!*p)
-		return;
-	*p = t->ready_next;
-	if (!*p)
-		a->ready_end = p;
-}
-
-static void release(struct attempt *t)
-{
-	struct attempt **p = chain_of_ask(t->auth, t->edge, t->ask);
-	struct auth *a = t->auth;
-
-	while (*p != t)
-		p = &(*p)->ask_next;
-	*p = t->ask_next;
-	leave_pair(t);
-	if (t->at == AT_READY)
-		leave_ready(t);
-	a->attempts--;
-	if (t->scram)
-		password_wipe(span_of(t->scram, sizeof(*t->scram)));
-	free(t->scram);
-	password_wipe(span_of(t, sizeof(*t) + t->secret_n));
-	free(t);
-}
-
-struct attempt *attempt_begin(struct auth *a, struct peer *edge, uint64_t ask,
-			      struct span secret)
-{
-	struct attempt *t = a->attempts < ATTEMPTS_MAX ? calloc(1, sizeof(*t) + secret.n)
-						       : NULL;
-	struct attempt **chain;
-
-	if (!t)
-		return NULL;
-	t->auth = a;
-	t->edge = edge->number;
-	t->generation = edge->generation;
-	t->ask = ask;
-	t->came = loop_now(a->loop);
-	t->secret_n = secret.n;
-	if (secret.n)
-		memcpy(t->secret, secret.p, secret.n);
-	chain = chain_of_ask(a, t->edge, ask);
-	t->ask_next = *chain;
-	*chain = t;
-	a->attempts++;
-	return t;
-}
-
-struct attempt *attempt_find(struct auth *a, const struct peer *edge, uint64_t ask)
-{
-	struct attempt *t = *chain_of_ask(a, edge->number, ask);
-
-	while (t && (t->ask != ask || t->edge != edge->number ||
-		     t->generation != edge->generation))
-		t = t->ask_next;
-	return t;
-}
-
-/* ---- the end ---------------------------------------- */
-
-void attempt_words(struct attempt *t, struct span words)
-{
-	t->words_n = words.n <= sizeof(t->words) ? words.n : 0;
-	if (t->words_n)
-		memcpy(t->words, words.p, t->words_n);
-}
-
-static bool is_token(const struct attempt *t)
-{
-	return t->try.mechanism == SASL_OAUTHBEARER || t->try.mechanism == SASL_XOAUTH2;
-}
-
-/* What is wrong with a token is told in the same words, whatever it is. */
-static void token_words(struct attempt *t)
-{
-	struct buf b;
-
-	buf_init(&b, t->words, sizeof(t->words));
-	oauth_error_print(t->try.mechanism, &b);
-	t->words_n = b.full ? 0 : b.len;
-}
-
-static struct span reason_of(const struct attempt *t)
-{
-	return span_str(t->reason ? t->reason : account_why_word[t->done.verdict.why]);
-}
-
-/*
- * What the store wants to see of somebody who was let in. Not of whom only the edge knows:
- * it logged in at a mailbox server, where the mail is then, and not in our Maildirs. IMAP
- * has no use for one. A certificate is the edge's word, too, and a choice of the
- * administrator (auth.mechanisms).
- */
-static struct span print_ticket(const struct attempt *t, uint8_t mem[TICKET_SIZE])
-{
-	bool reads = t->try.service == SERVICE_POP3;
-	const struct ticket k = { .purpose = reads ? TICKET_MAILBOX : TICKET_MAIL,
-				  .edge = t->edge,
-				  .login = attempt_user(t) };
-
-	if (t->try.service == SERVICE_IMAP || (t->account.at_backend && !t->proven))
-		return SPAN_NONE;
-	ticket_make(t->auth->start->ticket_key, &k,
-		    loop_now(t->auth->loop) +
-			    (reads ? TICKET_FOR_LOGIN : TICKET_FOR_SESSION),
-		    mem);
-	return span_of(mem, TICKET_SIZE);
-}
-
-void attempt_say(struct attempt *t, enum authed result)
-{
-	uint8_t ticket[TICKET_SIZE];
-	const struct account_verdict *v = &t->done.verdict;
-	struct peer *edge = peers_edge(t->auth, t->edge, t->generation);
-	struct msg_AUTHED m = {
-		.ask = t->ask,
-		.result = (uint8_t)result,
-		.event = (uint16_t)v->event,
-		.delay = result == AUTHED_YES || result == AUTHED_ASK ? 0
-								      : (uint32_t)v->delay,
-		.tag = t->try.secret,
-		.known_device = v->known_device,
-		.held = t->done.held,
-		.login = result == AUTHED_YES || result == AUTHED_ASK ? attempt_user(t)
-								      : SPAN_NONE,
-		.ticket = result == AUTHED_YES ? print_ticket(t, ticket) : SPAN_NONE,
-		.reason = result == AUTHED_YES ? SPAN_NONE : reason_of(t),
-	};
-
-	if (!edge)
-		return;
-	if (result == AUTHED_NO && is_token(t))
-		token_words(t);
-	if (result == AUTHED_YES || result == AUTHED_NO)
-		m.text = span_of(t->words, t->words_n);
-	msg_AUTHED_pack(&m, link_begin(edge->link));
-	(void)peer_send(edge); /* a broken link shows when it is read */
+	return n - (t->placed && n > 0);
 }
 
 static void count_open(struct attempt *t)
 {
-	const struct logins *l = t->auth->logins;
 
 	if (!t->try.reads)
 		return;
-	t->try.open_user = logins_count(l, key_of_user(t));
-	t->try.open_network = logins_count(l, key_of_pair(t));
+	t->try.open_user = others(t, attempt_key_of_user(t));
+	t->try.open_network = others(t, attempt_key_of_pair(t));
 }
 
 static struct login_id login_of(const struct attempt *t)
 {
 	return (struct login_id){ t->edge, t->generation, t->ask };
+}
+
+static bool take_place(struct attempt *t)
+{
+	struct login_id id = login_of(t);
+
+	return logins_take(t->auth->logins, &id, attempt_key_of_user(t),
+			   attempt_key_of_pair(t));
+}
+
+static void give_place(struct attempt *t)
+{
+	struct login_id id = login_of(t);
+
+	if (t->placed)
+		logins_give(t->auth->logins, &id);
+	t->placed = false;
+}
+
+/*
+ * A device that is known waits for nothing but its password, and with a place that is kept
+ * it is not over the limit either: then the mailbox server has the last word, and nobody
+ * waits for ours.
+ */
+void attempt_place(struct attempt *t)
+{
+	if (!t->try.reads || t->account.disabled || !t->done.verdict.known_device)
+		return;
+	count_open(t);
+	t->placed = !accounts_full(&t->auth->guard, &t->try) && take_place(t);
 }
 
 /*
@@ -261,7 +90,6 @@ static bool enters(struct attempt *t)
 {
 	struct auth *a = t->auth;
 	struct account_verdict v;
-	struct login_id id = login_of(t);
 
 	if (!t->try.reads || !peers_edge(a, t->edge, t->generation))
 		return true;
@@ -274,17 +102,22 @@ static bool enters(struct attempt *t)
 	}
 	if (v.event != EV_NONE) /* what it would have been refused for */
 		t->done.verdict.event = v.event;
-	(void)logins_take(a->logins, &id, key_of_user(t), key_of_pair(t));
+	(void)take_place(t);
 	return true;
 }
+
+/* ---- the end ---------------------------------------- */
 
 static void conclude(struct attempt *t, enum authed result)
 {
 	if (result == AUTHED_YES && !enters(t))
 		result = AUTHED_OVER;
 	attempt_report(t, result);
-	attempt_say(t, result);
-	release(t);
+	if (result != AUTHED_YES)
+		give_place(t);
+	if (!t->placed)
+		attempt_say(t, result);
+	attempt_release(t);
 }
 
 void attempt_end(struct attempt *t, enum authed result, enum event event,
@@ -301,7 +134,7 @@ static void make_ready(struct attempt *t)
 {
 	struct auth *a = t->auth;
 
-	leave_pair(t);
+	attempt_leave_pair(t);
 	t->at = AT_READY;
 	t->ready_next = NULL;
 	*a->ready_end = t;
@@ -328,7 +161,7 @@ static void settle(struct attempt *t)
 {
 	enum authed result = result_of(&t->done.verdict);
 
-	leave_pair(t);
+	attempt_leave_pair(t);
 	if (result == AUTHED_YES && t->done.verdict.delay > 0) {
 		t->at = AT_HELD;
 		t->due = loop_now(t->auth->loop) + t->done.verdict.delay;
@@ -365,12 +198,10 @@ static void share(struct attempt *o, const struct attempt *t)
  */
 static void settle_others(struct attempt *t, bool shares)
 {
-	struct attempt *o = *chain_of_pair(t), *next;
+	struct attempt *o = attempt_other(t, NULL), *next;
 
 	for (; o; o = next) {
-		next = o->pair_next;
-		if (o == t || !same_pair(o, t))
-			continue;
+		next = attempt_other(t, o);
 		if (o->at != AT_TURN && o->at != AT_SAME)
 			continue;
 		o->shared = shares && o->at == AT_SAME && o->try.secret == t->try.secret &&
@@ -410,13 +241,13 @@ static void judge(struct attempt *t)
 	switch (v.go) {
 	case GO_CHECK:
 		t->in_flight = true;
-		join_pair(t);
+		attempt_join_pair(t);
 		attempt_check(t);
 		return;
 	case GO_SAME:
 	case GO_WAIT:
 		t->at = v.go == GO_SAME ? AT_SAME : AT_TURN;
-		join_pair(t);
+		attempt_join_pair(t);
 		return;
 	case GO_REFUSE:
 		conclude(t, result_of(&v));
@@ -473,6 +304,7 @@ void attempt_start(struct attempt *t)
 
 void attempt_leave(struct attempt *t, enum account_outcome how)
 {
+	give_place(t);
 	t->generation = 0;
 	switch (t->at) {
 	case AT_HASHING:
@@ -496,20 +328,7 @@ void attempt_leave(struct attempt *t, enum account_outcome how)
 	case AT_HELD:
 		break;
 	}
-	release(t);
-}
-
-/* Each of them; it may be released by what is done with it. */
-static void each(struct auth *a, void (*what)(struct attempt *t, void *arg), void *arg)
-{
-	for (size_t i = 0; i < ATTEMPT_CHAINS; i++) {
-		struct attempt *t = a->by_ask[i], *next;
-
-		for (; t; t = next) {
-			next = t->ask_next;
-			what(t, arg);
-		}
-	}
+	attempt_release(t);
 }
 
 static void leave_with(struct attempt *t, void *arg)
@@ -522,15 +341,15 @@ static void leave_with(struct attempt *t, void *arg)
 
 void attempts_lost(struct auth *a, struct peer *edge)
 {
-	each(a, leave_with, edge);
+	attempts_each(a, leave_with, edge);
 	logins_lost(a->logins, edge->number, edge->generation);
 	attempts_go_on(a);
 }
 
 static bool is_led(struct attempt *t)
 {
-	for (struct attempt *o = *chain_of_pair(t); o; o = o->pair_next)
-		if (o->in_flight && same_pair(o, t))
+	for (struct attempt *o = attempt_other(t, NULL); o; o = attempt_other(t, o))
+		if (o->in_flight)
 			return true;
 	return false;
 }
@@ -552,7 +371,7 @@ static void look_at(struct attempt *t, void *arg)
 
 void attempts_tick(struct auth *a)
 {
-	each(a, look_at, NULL);
+	attempts_each(a, look_at, NULL);
 	attempts_go_on(a);
 }
 
@@ -560,10 +379,10 @@ static void drop(struct attempt *t, void *arg)
 {
 	(void)arg;
 	oauth_forget(&t->token);
-	release(t);
+	attempt_release(t);
 }
 
 void attempts_close(struct auth *a)
 {
-	each(a, drop, NULL);
+	attempts_each(a, drop, NULL);
 }

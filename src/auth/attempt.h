@@ -44,12 +44,12 @@ struct attempt {
 	enum account_outcome proof;
 	struct hashing_job job;
 	enum password_check check;
-	uint32_t asked; /* the number of the question to Dovecot */
 	struct account_done done;
 	const char *reason; /* instead of the guard's word; NULL */
 	struct scram *scram;
 	struct oauth_ask token;
 	bool judging; /* it counts in auth.judging */
+	bool placed;  /* its session counts already, while a mailbox server is asked */
 	size_t user_n, secret_n, helo_n, hello_n, words_n, binding_n;
 	uint8_t user[USER_MAX], helo[DOMAIN_MAX], hello[HELLO_MAX], binding[DIGEST_MAX];
 	uint8_t words[1024]; /* our last ones */
@@ -61,22 +61,45 @@ static inline struct span attempt_user(const struct attempt *t)
 	return span_of(t->user, t->user_n);
 }
 
-/* ---- attempt.c ---- */
+/* ---- underway.c ---- */
 
 /* NULL: out of memory, or too many are under way. secret: copied. */
 struct attempt *attempt_begin(struct auth *a, struct peer *edge, uint64_t ask,
 			      struct span secret);
+/* Half of those under way may have to answer first, which costs them nothing to leave. */
+MUST bool attempt_may_challenge(const struct auth *a);
+void attempt_challenged(struct attempt *t);
+void attempt_answered(struct attempt *t);
 struct attempt *attempt_find(struct auth *a, const struct peer *edge, uint64_t ask);
+void attempt_release(struct attempt *t);
+/* Each of them; it may be released by what is done with it. */
+void attempts_each(struct auth *a, void (*what)(struct attempt *t, void *arg), void *arg);
+
+/* A pair is a user and a network. Those of one that wait for each other are in a chain. */
+uint64_t attempt_key_of_user(const struct attempt *t);
+uint64_t attempt_key_of_pair(const struct attempt *t);
+void attempt_join_pair(struct attempt *t);
+void attempt_leave_pair(struct attempt *t);
+/* The first other one in the chain of its pair, or the next one behind `behind`. */
+struct attempt *attempt_other(struct attempt *t, struct attempt *behind);
+
+/* ---- answer.c ---- */
+
+/* Our last words to the client, as its mechanism wants them. */
+void attempt_words(struct attempt *t, struct span words);
+void attempt_say(struct attempt *t, enum authed result);
+
+/* ---- attempt.c ---- */
+
 /* The credentials are complete, and `found` is known: ask the guard, and so on to the end. */
 void attempt_start(struct attempt *t);
 /* It ends without the guard having a word in it: what was sent makes no sense. */
 void attempt_end(struct attempt *t, enum authed result, enum event event,
 		 const char *reason);
-void attempt_words(struct attempt *t, struct span words);
 /* Nobody waits for the answer any more; how: if nobody looked at it yet. */
 void attempt_leave(struct attempt *t, enum account_outcome how);
-
-void attempt_say(struct attempt *t, enum authed result);
+/* Keep a place for its session, if it is certain that a right secret is all that it lacks. */
+void attempt_place(struct attempt *t);
 /* What came of the check that the guard asked for. */
 void attempt_finish(struct attempt *t, enum account_outcome how);
 

@@ -7,6 +7,8 @@
 #include "auth/inner.h"
 #include "base/fields.h"
 #include "crypt/password.h"
+#include "io/client_cert.h"
+#include "io/idn.h"
 #include "session/limits.h"
 
 #define BEAT_EVERY ((ms_t)250)
@@ -215,17 +217,10 @@ static void apply(struct auth *a)
 
 /* ---- what the supervisor says -------------------------------------------------------- */
 
-static int take_fd(struct frame *f)
-{
-	int fd = f->fds[0];
-
-	f->fds[0] = -1;
-	return fd;
-}
-
 static bool take_conf(struct auth *a, struct frame *f, struct err *err)
 {
-	const struct conf *old = a->start->conf, *conf = start_map_conf(take_fd(f), err);
+	const struct conf *old = a->start->conf,
+			  *conf = start_map_conf(frame_take_fd(f, 0), err);
 	bool good;
 
 	if (!conf)
@@ -241,12 +236,9 @@ static bool take_conf(struct auth *a, struct frame *f, struct err *err)
 
 static bool take_peer(struct auth *a, struct frame *f, struct err *err)
 {
-	struct msg_PEER m;
 	struct link *link;
 
-	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
-		return err_set(err, "peer makes no sense");
-	if (!link_open(&link, take_fd(f), ROLE_AUTH, (enum role)m.role, m.number, err))
+	if (!start_take_peer(f, ROLE_AUTH, &link, err))
 		return false;
 	peers_meet(a, link);
 	return true;
@@ -260,6 +252,8 @@ static bool take_life(struct auth *a, struct frame *f, struct err *err)
 		good = take_conf(a, f, err);
 	else if (f->kind == MSG_PEER)
 		good = take_peer(a, f, err);
+	else if (f->kind == MSG_CERTS)
+		authorities_read(a, frame_take_fd(f, 0));
 	else if (f->kind == MSG_DRAIN)
 		loop_stop(a->loop);
 	else if (f->kind != MSG_GONE)
@@ -278,7 +272,7 @@ static void on_life(void *arg, unsigned ready)
 	for (;;) {
 		switch (link_recv(a->start->life, &f, &err)) {
 		case LINK_GOT:
-			if (take_life(a, &f, &err))
+			if (link_lost(a->start->life, &f) || take_life(a, &f, &err))
 				continue;
 			auth_trouble(a, LOG_LINK_BROKEN, err.text);
 			return;
@@ -331,7 +325,8 @@ static bool close_in(struct auth *a, const char *dir, struct err *err)
 		if (oauth_keys_dir(&conf->oauth[i], keys[i]) && access(keys[i], R_OK) == 0)
 			read[n++] = keys[i];
 	read[n] = NULL;
-	return start_sandbox(a->start, &box, err);
+	/* a file, which cannot be read later */
+	return idn_open(err) && start_sandbox(a->start, &box, err);
 }
 
 static bool make_keys(struct auth *a, uint8_t devices[KEYED_KEY], struct err *err)
@@ -452,6 +447,8 @@ static bool enter(struct auth *a, struct err *err)
 			  processors > 0 ? (size_t)processors : 1, err))
 		return false;
 	apply(a);
+	authorities_read(a, s->certs_fd);
+	s->certs_fd = -1;
 	if (!watch_start(a->loop, &a->life, link_fd(s->life), WATCH_READ, on_life, a))
 		return err_set(err, "the link to the supervisor cannot be watched");
 	timer_init(&a->beat, a->loop, on_beat, a);
@@ -476,6 +473,7 @@ static void leave(struct auth *a)
 	keeper_close(&a->keeper);
 	cache_close(&a->cache);
 	logins_close(&a->logins);
+	client_authorities_close(&a->authorities);
 	free(a->own_memory);
 	password_wipe(span_of(a, sizeof(*a)));
 	free(a);

@@ -2,6 +2,7 @@
 
 #include "auth/attempt.h"
 #include "auth/names.h"
+#include "io/client_cert.h"
 
 /*
  * What edges say of attempts, up to the moment at which the credentials are complete. An
@@ -91,10 +92,18 @@ static void begin_password(struct attempt *t, const struct msg_AUTH *m)
 	attempt_start(t);
 }
 
-/* Somebody whom TLS has verified: only whether they may is left. */
+/*
+ * Somebody whom TLS has verified. That they have the key only the edge has seen, and an edge
+ * in somebody's hands may say so of anybody; but it cannot make a certificate, so this much
+ * is looked at again. Who it is follows from that, not from what the edge says.
+ */
 static void begin_external(struct attempt *t, const struct msg_AUTH *m)
 {
-	if (!(m->flags & AUTH_TLS) || !take_user(t, m->user) ||
+	const struct client_authorities *a = t->auth->authorities;
+	char name[USER_MAX];
+	size_t n = a ? client_cert_check(a, m->secret, name, sizeof(name)) : 0;
+
+	if (!(m->flags & AUTH_TLS) || !n || !take_user(t, span_of(name, n)) ||
 	    !is_oneself(t, m->authzid)) {
 		broken(t, m->user, "external");
 		return;
@@ -202,7 +211,7 @@ static void challenge(struct attempt *t)
 		attempt_end(t, AUTHED_LATER, EV_NONE, "failed");
 		return;
 	}
-	t->at = AT_SCRAM;
+	attempt_challenged(t);
 	m.text = buf_span(&text);
 	msg_AUTH_CHALLENGE_pack(&m, link_begin(edge->link));
 	(void)peer_send(edge); /* a broken link shows when it is read */
@@ -230,6 +239,9 @@ static void begin_scram(struct attempt *t, const struct msg_AUTH *m)
 	attempt_look_up(t);
 	if (t->found == SOURCE_LATER)
 		attempt_start(t);
+	else if (!attempt_may_challenge(t->auth))
+		attempt_end(t, AUTHED_LATER, EV_AUTH_LATER,
+			    account_why_word[WHY_OVERLOAD]);
 	else
 		challenge(t);
 }
@@ -246,7 +258,7 @@ static void go_on_scram(struct attempt *t, struct span text)
 		broken(t, SPAN_NONE, "broken");
 		return;
 	}
-	t->at = AT_START;
+	attempt_answered(t);
 	t->proven = true;
 	t->proof = said == SCRAM_GOOD ? ACCOUNT_RIGHT : ACCOUNT_WRONG;
 	if (said == SCRAM_GOOD) {

@@ -320,7 +320,7 @@ static bool has_room(const struct dovecot *d, bool known)
 	       OUT_ROOM - d->out.len > B64(PLAIN_MAX) + 256;
 }
 
-bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask, uint32_t *number)
+bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask)
 {
 	struct question *q;
 
@@ -335,23 +335,12 @@ bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask, uint32_t *num
 	*q = (struct question){ d->numbers, loop_now(d->loop) + DOVECOT_WAIT,
 				ask->on_said, ask->arg };
 	d->count++;
-	*number = d->numbers;
 	put_question(d, d->numbers, ask);
 	/* never from here: who asks is told later */
 	watch_mask(&d->watch, WATCH_READ | WATCH_WRITE);
 	if (d->timer.at > q->until)
 		timer_set(&d->timer, q->until);
 	return true;
-}
-
-void dovecot_forget(struct dovecot *d, uint32_t number)
-{
-	struct question *q = find(d, number);
-
-	if (!q)
-		return;
-	q->number = 0;
-	d->count--;
 }
 
 /* ---- coming and going ---------------------------------------- */

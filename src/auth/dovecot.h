@@ -40,8 +40,6 @@ MUST bool dovecot_open(struct dovecot **out, struct loop *loop, const char *path
 void dovecot_close(struct dovecot **d);
 
 /* False: it is not there, or has enough to do. Else on_said is called once, later. */
-MUST bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask, uint32_t *number);
-/* on_said is not to be called any more. */
-void dovecot_forget(struct dovecot *d, uint32_t number);
+MUST bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask);
 
 #endif

@@ -2,7 +2,8 @@
  * inner - what the files of the auth role share; for auth/ only
  *
  * auth.c starts it and hears the supervisor, peers.c the edges, watch and fetch, store_link.c
- * the store. attempt.c is the life of one attempt to log in, report.c what is told of it.
+ * the store. attempt.c is the life of one attempt to log in, underway.c knows which there are,
+ * answer.c tells the edge how it ended, and report.c everybody else.
  */
 #ifndef AUTH_INNER_H
 #define AUTH_INNER_H
@@ -22,6 +23,7 @@
 
 struct attempt;
 struct auth;
+struct client_authorities;
 
 /* Another role. An edge of the same number that comes later has another generation. */
 struct peer {
@@ -58,9 +60,11 @@ struct auth {
 	size_t dummy_n; /* the hash that nobody has: what an unknown user costs */
 	uint8_t dummy[VAULT_HASH_MAX];
 
-	struct logins *logins; /* IMAP and POP3 sessions that are open */
-	size_t judging;	       /* unknown devices that mailbox servers are asked about */
-	size_t attempts;       /* under way */
+	struct client_authorities *authorities; /* of auth.mechanisms external; NULL: none */
+	struct logins *logins;			/* IMAP and POP3 sessions that are open */
+	size_t judging;	   /* unknown devices that mailbox servers are asked about */
+	size_t attempts;   /* under way */
+	size_t challenged; /* of them, who have to answer first */
 	struct attempt *by_ask[ATTEMPT_CHAINS];	 /* chains: of (edge, ask) */
 	struct attempt *by_pair[ATTEMPT_CHAINS]; /* and of (user, prefix) */
 	struct attempt *ready, **ready_end;	 /* may ask the guard again */
@@ -70,6 +74,11 @@ struct auth {
 /* ---- auth.c ---- */
 
 void auth_trouble(struct auth *a, enum record kind, const char *why);
+
+/* ---- authorities.c ---- */
+
+/* Takes over the descriptor; -1: there are none. */
+void authorities_read(struct auth *a, int fd);
 
 /* ---- peers.c ---- */
 

@@ -10,8 +10,6 @@
 #define LOGINS_ONCE  1024
 #define LOGIN_PLACES (2 * LOGINS_ONCE)
 #define TELLS_ONCE   64
-#define REASON_MAX   64
-#define KIND_MAX     32
 #define NOTICE_MAX   512
 #define TELL_EVERY   MS_DAY
 

@@ -9,6 +9,7 @@
 
 #include "conf/hop.h"
 #include "crypt/password.h"
+#include "io/idn.h"
 
 #define PATH_ROOM (DOMAIN_MAX + SELECTOR_MAX + 16)
 
@@ -28,7 +29,12 @@ static bool copy_lower(char *out, size_t room, struct span text)
 
 bool key_name(struct key_name *out, struct span domain, struct span selector)
 {
-	return copy_lower(out->domain, sizeof(out->domain), domain) &&
+	uint8_t mem[DOMAIN_MAX];
+	struct buf ascii;
+
+	buf_init(&ascii, mem, sizeof(mem));
+	return !idn_domain(domain, &ascii) &&
+	       copy_lower(out->domain, sizeof(out->domain), buf_span(&ascii)) &&
 	       copy_lower(out->selector, sizeof(out->selector), selector);
 }
 
@@ -136,7 +142,12 @@ bool key_remove(int dir, const struct key_name *n, struct err *err)
 
 	path_of(n, ".pem", path);
 	if (unlinkat(dir, path, 0) != 0)
-		return failed("cannot remove", n, err);
+		return errno == ENOENT
+			       ? err_set(err,
+					 "there is no key %s._domainkey.%s: `holdfast dkim "
+					 "list` names them",
+					 n->selector, n->domain)
+			       : failed("cannot remove", n, err);
 	(void)sync_dir(dir, n->domain);
 	(void)unlinkat(dir, n->domain, AT_REMOVEDIR); /* unless there are others */
 	return true;

@@ -21,6 +21,7 @@ struct login {
 
 struct logins {
 	uint32_t n;
+	uint32_t of_edge[EDGES_MAX];
 	struct login *by_id[CHAINS];
 	struct count *counts[CHAINS];
 };
@@ -95,8 +96,15 @@ static void drop(struct logins *l, struct login **at)
 	*at = one->next;
 	count_down(l, one->user);
 	count_down(l, one->network);
-	free(one);
 	l->n--;
+	l->of_edge[one->id.edge]--;
+	free(one);
+}
+
+/* An edge has no more sessions than seats, and may not take the room of the others. */
+static bool has_room(const struct logins *l, unsigned edge)
+{
+	return edge < EDGES_MAX && l->n < LOGINS_MAX && l->of_edge[edge] < SEATS_MAX;
 }
 
 bool logins_take(struct logins *l, const struct login_id *id, uint64_t user,
@@ -105,7 +113,7 @@ bool logins_take(struct logins *l, const struct login_id *id, uint64_t user,
 	struct login **at, *one;
 
 	logins_give(l, id);
-	one = l->n < LOGINS_MAX ? calloc(1, sizeof(*one)) : NULL;
+	one = has_room(l, id->edge) ? calloc(1, sizeof(*one)) : NULL;
 	if (!one)
 		return false;
 	if (!count_up(l, user)) {
@@ -122,6 +130,7 @@ bool logins_take(struct logins *l, const struct login_id *id, uint64_t user,
 	one->next = *at;
 	*at = one;
 	l->n++;
+	l->of_edge[id->edge]++;
 	return true;
 }
 

@@ -1,6 +1,7 @@
 #include "auth/names.h"
 
 #include "base/utf8.h"
+#include "io/idn.h"
 
 struct span name_local(struct span name)
 {
@@ -41,7 +42,8 @@ bool name_normal(struct span user, struct span domain, struct buf *out)
 	buf_put_lower(out, local);
 	if (own.n) {
 		buf_byte(out, '@');
-		buf_put_lower(out, own);
+		if (idn_domain(own, out))
+			return false;
 	}
 	return !out->full;
 }

@@ -2,9 +2,9 @@
  * names - one account has one name, however it is written
  *
  * In lower case (ASCII), with a domain: that of the configuration if it came without one,
- * without dots at its end. What is not ASCII is taken byte for byte, after a look whether
- * it is UTF-8 at all: no Unicode form is made of another here, so a name in NFD is another
- * name than in NFC, as for Dovecot.
+ * without dots at its end, and that as the DNS has it (io/idn.h). What is not ASCII before the @
+ * is taken byte for byte, after a look whether it is UTF-8 at all: no Unicode form is made
+ * of another here, so a name in NFD is another name than in NFC, as for Dovecot.
  */
 #ifndef AUTH_NAMES_H
 #define AUTH_NAMES_H

@@ -157,7 +157,8 @@ static void look_at_file(struct issuer *i, const char *path, ms_t now)
 static bool ask_for_keys(struct oauth_checker *o, uint32_t number, ms_t now)
 {
 	struct issuer *i = &o->issuers[number];
-	struct msg_FETCH m = { .what = FETCH_KEYS, .number = (uint16_t)number };
+	struct msg_FETCH m = { .what = FETCH_KEYS,
+			       .name = span_str(o->conf->oauth[number].issuer) };
 
 	if (i->fetch)
 		return true;
@@ -224,7 +225,7 @@ static const char *send_token(struct oauth_checker *o, struct oauth_ask *ask,
 	const struct oauth *c = &o->conf->oauth[ask->issuer];
 	struct msg_FETCH m = { .ask = ++o->last,
 			       .what = FETCH_INTROSPECT,
-			       .number = (uint16_t)ask->issuer };
+			       .name = span_str(c->issuer) };
 	struct span user = SPAN_NONE, secret = SPAN_NONE;
 	uint8_t mem[FETCH_TEXT_MAX];
 	const char *why = NULL;

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "crypt/password.h"
 #include "crypt/scram.h"
+#include "io/idn.h"
 #include "spec/limits.h"
 
 /* Commands at once: the administrator is a person, or a script that waits. */
@@ -91,13 +92,20 @@ static struct span name_of(const struct job *j)
 	return span_of(j->name, j->name_n);
 }
 
+/* As name_normal() has it, but for what is not a name of anybody. */
 static void keep_name(struct job *j, struct span name)
 {
-	struct buf b;
+	uint8_t mem[sizeof(j->name)];
+	struct buf b, ascii;
 
 	buf_init(&b, j->name, sizeof(j->name));
 	buf_put_lower(&b, name);
 	j->name_n = b.len;
+	buf_init(&ascii, mem, sizeof(mem));
+	if (idn_address(name_of(j), &ascii) || ascii.full)
+		return;
+	memcpy(j->name, mem, ascii.len);
+	j->name_n = ascii.len;
 }
 
 /* ---- in the thread: changes ---------------------------------------------------------- */
@@ -205,8 +213,10 @@ static void put_password_row(void *arg, struct span address, struct span hash,
 
 	buf_init(&row, mem, sizeof(mem));
 	field_text(&row, "address", address);
-	field_text(&row, "scheme", password_scheme(hash));
-	field_time(&row, "changed", changed);
+	if (hash.n) {
+		field_text(&row, "scheme", password_scheme(hash));
+		field_time(&row, "changed", changed);
+	}
 	field_flag(&row, "disabled", disabled);
 	put_row(j, &row);
 	keep_name(j, address);
@@ -224,6 +234,23 @@ static bool list(struct job *j, struct vault *v)
 	uint8_t mem[TEXT_MAX];
 
 	return vault_each(v, after_of(j, mem), PAGE, put_password_row, j, &j->err);
+}
+
+/* For `explain USER`: one row, with since when it is disabled, if it is. */
+static bool state(struct job *j, struct vault *v)
+{
+	uint8_t mem[ROW_ROOM];
+	struct buf row;
+	int64_t since;
+
+	if (!vault_disabled(v, name_of(j), &since, &j->err))
+		return false;
+	buf_init(&row, mem, sizeof(mem));
+	field_flag(&row, "disabled", since != 0);
+	if (since)
+		field_time(&row, "since", since);
+	put_row(j, &row);
+	return true;
 }
 
 static void put_relay_row(void *arg, struct span name, struct span user, int64_t changed)
@@ -327,6 +354,7 @@ static const struct kind kinds[] = {
 	  "The account is disabled already.", "account disabled" },
 	{ "passwd", "enable",	1, false, true,  enable, "The account is enabled.",
 	  "The account is not disabled.", "account enabled" },
+	{ "passwd", "state",	1, false, true,  state, NULL, NULL, NULL },
 	{ "passwd", "devices",	1, false, true,  devices, NULL, NULL, NULL },
 	{ "passwd", "forget",	1, false, true,  forget, "Its devices are forgotten.",
 	  "No device of that account is known.", "devices forgotten" },

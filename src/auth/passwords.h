@@ -5,6 +5,7 @@
  *     passwd remove ADDRESS
  *     passwd [set] ADDRESS SECRET [forget]	forget: its devices, too
  *     passwd disable | enable ADDRESS
+ *     passwd state ADDRESS			is it disabled, and since when?
  *     passwd devices | forget ADDRESS
  *     passwd logins | failures ADDRESS
  *     passwd changed ADDRESS			its password was changed elsewhere

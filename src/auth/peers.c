@@ -46,6 +46,34 @@ static void drop(struct peer *p)
 
 /* ---- what they say ---------------------------------------- */
 
+static bool is_of_backend(const struct backend *b, struct span name)
+{
+	struct span base = span_str(b->credential);
+
+	if (b->login == BACKEND_OWN) /* one for each user */
+		return span_starts(name, base) && name.n > base.n && name.p[base.n] == '/';
+	return b->login != BACKEND_SAME && span_eq(name, base);
+}
+
+/*
+ * What an edge logs in with somewhere, and nothing else: what we ask about tokens with is in
+ * the same table, and is for us alone.
+ */
+static bool is_for_edges(const struct conf *conf, struct span name)
+{
+	if (!name.n)
+		return false;
+	if (span_eq(name, span_str(conf->set.relay_login)))
+		return true;
+	for (uint32_t i = 0; i < conf->relay_count; i++)
+		if (span_eq(name, span_str(conf->relays[i].login)))
+			return true;
+	for (uint32_t i = 0; i < conf->backend_count; i++)
+		if (is_of_backend(&conf->backends[i], name))
+			return true;
+	return false;
+}
+
 static bool tell_credential(struct auth *a, struct peer *edge, struct span frame)
 {
 	struct vault_credential c;
@@ -56,7 +84,9 @@ static bool tell_credential(struct auth *a, struct peer *edge, struct span frame
 	if (!msg_CREDENTIAL_unpack(frame, &m))
 		return false;
 	is.ask = m.ask;
-	if (keeper_find_credential(a->keeper, m.name, &c) && c.known) {
+	c.known = false;
+	if (is_for_edges(a->start->conf, m.name) &&
+	    keeper_find_credential(a->keeper, m.name, &c) && c.known) {
 		is.ok = 1;
 		is.user = span_of(c.user, c.user_n);
 		is.secret = span_of(c.secret, c.secret_n);

@@ -150,6 +150,7 @@ static void ask_backend(struct attempt *t)
 	t->judging = !known;
 	a->judging += t->judging;
 	t->at = AT_JUDGED;
+	attempt_place(t);
 	attempt_say(t, AUTHED_ASK);
 }
 
@@ -219,7 +220,7 @@ static void ask_dovecot(struct attempt *t)
 	};
 
 	t->at = AT_ASKED;
-	if (!sources_ask(t->auth->sources, t->account.source, &question, &t->asked))
+	if (!sources_ask(t->auth->sources, t->account.source, &question))
 		attempt_finish(t, ACCOUNT_UNCHECKED);
 }
 

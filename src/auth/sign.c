@@ -424,8 +424,9 @@ static const char *read_command(struct command *c, struct span words)
 			kind = kinds[i].kind;
 	c->ed25519 = false;
 	if (kind == COMMAND_NONE || !take_words(c, words, names))
-		return "dkim list, dkim show [DOMAIN [SELECTOR]], dkim remove DOMAIN SELECTOR, or"
-		       " dkim keygen DOMAIN SELECTOR [--algorithm rsa|ed25519]";
+		return "usage: holdfast dkim list | show [DOMAIN [SELECTOR]] |"
+		       " remove DOMAIN SELECTOR |"
+		       " keygen DOMAIN SELECTOR [--algorithm rsa|ed25519]";
 	one = kind == COMMAND_KEYGEN || kind == COMMAND_REMOVE;
 	c->all = !one && names[0].n == 0;
 	c->all_selectors = !one && names[1].n == 0;

@@ -284,15 +284,8 @@ enum source_says sources_know(struct sources *s, struct span user, bool reads)
 	return first_to_say(s, user, 0, reads, has, &at, &entry);
 }
 
-bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask,
-		 uint32_t *number)
+bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask)
 {
 	return source < s->count && s->list[source].dovecot &&
-	       dovecot_ask(s->list[source].dovecot, ask, number);
-}
-
-void sources_forget(struct sources *s, size_t source, uint32_t number)
-{
-	if (source < s->count && s->list[source].dovecot)
-		dovecot_forget(s->list[source].dovecot, number);
+	       dovecot_ask(s->list[source].dovecot, ask);
 }

@@ -52,10 +52,8 @@ enum source_says sources_find(struct sources *s, struct span user, size_t from,
  */
 enum source_says sources_know(struct sources *s, struct span user, bool reads);
 
-/* As dovecot_ask() and dovecot_forget(), of that source. */
-MUST bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask,
-		      uint32_t *number);
-void sources_forget(struct sources *s, size_t source, uint32_t number);
+/* As dovecot_ask(), of that source. */
+MUST bool sources_ask(struct sources *s, size_t source, const struct dovecot_ask *ask);
 
 /* The domain of users who say none. */
 struct span sources_domain(const struct conf *conf);

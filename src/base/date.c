@@ -2,8 +2,8 @@
 
 #include "base/time.h"
 
-/* A day as a date: civil_from_days() by Howard Hinnant, from 1 March of the year 0. */
-static void date_of(int64_t days, int *year, int *month, int *day)
+/* civil_from_days() by Howard Hinnant, from 1 March of the year 0. */
+void date_of(int64_t days, int *year, int *month, int *day)
 {
 	int64_t z = days + 719468;
 	int64_t era = (z >= 0 ? z : z - 146096) / 146097;

@@ -1,5 +1,6 @@
 #include "base/fields.h"
 
+#include "base/date.h"
 #include "base/time.h"
 #include "base/utf8.h"
 
@@ -159,22 +160,16 @@ static void print_digits(int64_t n, unsigned digits, struct buf *out)
 	buf_put(out, span_of(mem, digits));
 }
 
-/* The Gregorian calendar from days since 1970-01-01 (Howard Hinnant's civil_from_days). */
 static void print_date(int64_t days, struct buf *out)
 {
-	int64_t z = days + 719468;
-	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-	int64_t month = mp < 10 ? mp + 3 : mp - 9;
+	int year, month, day;
 
-	print_digits(yoe + era * 400 + (month <= 2), 4, out);
+	date_of(days, &year, &month, &day);
+	print_digits(year, 4, out);
 	buf_byte(out, '-');
 	print_digits(month, 2, out);
 	buf_byte(out, '-');
-	print_digits(doy - (153 * mp + 2) / 5 + 1, 2, out);
+	print_digits(day, 2, out);
 }
 
 static void print_time(int64_t wall, struct buf *out)

@@ -2,12 +2,13 @@
 
 #include <string.h>
 
-/* It is on every hot path, and its state belongs into registers: gcc would rather call it. */
-#define INLINE static inline __attribute__((always_inline))
+#include "base/attr.h"
 
 struct sip {
 	uint64_t v0, v1, v2, v3;
 };
+
+/* It is on every hot path, and its state belongs into registers: gcc would rather call it. */
 
 INLINE uint64_t turn(uint64_t x, unsigned by)
 {

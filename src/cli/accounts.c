@@ -14,6 +14,11 @@ int command_user_account(struct cli *c)
 	return ask_and_show(c, words, 3);
 }
 
+int command_user_passwords(struct cli *c)
+{
+	return ask_and_show(c, (const char *[]){ "passwd", "list" }, 2);
+}
+
 int command_relay_passwd(struct cli *c)
 {
 	struct secret secret;

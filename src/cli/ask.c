@@ -215,8 +215,13 @@ static int say_at(const char *path, const char *const *words, size_t count,
 		return -1;
 	}
 	if (!connect_to(fd, path)) {
-		err_set(err, "%s", strerror(errno));
-		err_within(err, "no server answers at %s", path);
+		if (errno == EACCES)
+			err_set(err,
+				"you may not use the control socket %s: ask as root, or be "
+				"in the group that run.control-group names",
+				path);
+		else
+			err_set(err, "no server answers at %s: %s", path, strerror(errno));
 	} else if (say(fd, words, count, err)) {
 		return fd;
 	}
@@ -300,11 +305,15 @@ bool ask(const struct cli *c, const char *const *words, size_t count, struct ans
 	 struct err *err)
 {
 	char path[TEXT_MAX];
+	bool verbatim = c->command && c->command->shape == SHAPE_VERBATIM;
 
-	return ask_path(c, path, err) && ask_at(path, words, count, out, err);
+	if (!ask_path(c, path, err) || !ask_at(path, words, count, out, err))
+		return false;
+	out->letters = !c->json && !verbatim && show_has_letters();
+	return true;
 }
 
-/* Can one connect? */
+/* Is somebody there? One who turns us away is. */
 bool ask_reached(const struct cli *c)
 {
 	char path[TEXT_MAX];
@@ -315,7 +324,7 @@ bool ask_reached(const struct cli *c)
 	if (!ask_path(c, path, &err))
 		return false;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	reached = fd >= 0 && connect_to(fd, path);
+	reached = fd >= 0 && (connect_to(fd, path) || errno == EACCES);
 	if (fd >= 0)
 		close(fd);
 	return reached;
@@ -342,9 +351,25 @@ bool answer_next(const struct answer *a, size_t *at, struct span *row)
 	return true;
 }
 
+/* Where the server is, is in a file that only others may read. */
+static bool is_closed_to_us(const struct cli *c)
+{
+	char path[PATH_MAX];
+	struct err unused;
+
+	return !c->control && (c->config || c->dir) && ask_config(c, path, &unused) &&
+	       access(path, R_OK) != 0 && errno == EACCES;
+}
+
 int ask_absent(const struct cli *c, const struct err *err)
 {
 	fprintf(stderr, "holdfast: %s\n", err->text);
+	if (is_closed_to_us(c)) {
+		fputs("Ask as somebody who may read it, or name the socket with "
+		      "--control PATH.\n",
+		      stderr);
+		return EXIT_FAILED;
+	}
 	if (ask_reached(c))
 		return EXIT_FAILED;
 	if (c->control)
@@ -360,23 +385,29 @@ int ask_absent(const struct cli *c, const struct err *err)
 	return EXIT_ABSENT;
 }
 
+static void show(const struct cli *c, const struct answer *a)
+{
+	if (c->json)
+		show_json(a);
+	else if (c->command->shape == SHAPE_SHEET || c->command->shape == SHAPE_VERBATIM)
+		show_sheet(a);
+	else if (c->command->shape == SHAPE_TABLE || !*a->text)
+		show_table(a);
+}
+
 int ask_and_show(const struct cli *c, const char *const *words, size_t count)
 {
 	struct answer a;
 	struct err err;
-	bool ok;
+	int code = EXIT_DONE;
 
 	if (!ask(c, words, count, &a, &err))
 		return ask_absent(c, &err);
-	if (c->json)
-		show_json(&a);
-	else if (c->command->shape == SHAPE_SHEET)
-		show_sheet(&a);
-	else
-		show_table(&a);
-	ok = a.ok;
-	if (*a.text && !(ok && c->json))
-		fprintf(ok ? stdout : stderr, "%s%s\n", ok ? "" : "holdfast: ", a.text);
+	show(c, &a);
+	if (!a.ok)
+		code = cli_refused(c, a.text);
+	else if (*a.text && !c->json)
+		puts(a.text);
 	answer_close(&a);
-	return ok ? EXIT_DONE : EXIT_FAILED;
+	return code;
 }

@@ -15,7 +15,8 @@ struct answer {
 	char text[CONTROL_TEXT_MAX + 1];
 	uint8_t *mem; /* all frames */
 	size_t n, cap;
-	size_t end; /* where the rows end */
+	size_t end;   /* where the rows end */
+	bool letters; /* its domains are shown with the letters that they stand for */
 };
 
 /* Which configuration file is meant: --config, --dir, or the usual one. */

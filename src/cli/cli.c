@@ -1,11 +1,13 @@
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "base/span.h"
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "conf/sections.h"
 
 int cli_fail(const char *fmt, ...)
 {
@@ -23,6 +25,14 @@ static void print_usage(FILE *out, const struct cli_command *cmd)
 {
 	fprintf(out, "usage: holdfast %s%s%s\n", cmd->name, *cmd->usage ? " " : "",
 		cmd->usage);
+}
+
+int cli_refused(const struct cli *c, const char *text)
+{
+	if (strncmp(text, "usage:", strlen("usage:")) != 0)
+		return cli_fail("%s", text);
+	print_usage(stderr, c->command);
+	return EXIT_USAGE;
 }
 
 int cli_misused(const struct cli *c, const char *fmt, ...)
@@ -91,16 +101,16 @@ static int words_in(const char *name)
 	return strchr(name, ' ') ? 2 : 1;
 }
 
-static void print_summary(const struct cli_command *cmd)
+static void print_summary(FILE *out, const struct cli_command *cmd)
 {
 	struct span doc = span_str(cmd->doc);
 	struct span first = span_cut(&doc, '\n');
 
-	printf("  %-16s %.*s\n", cmd->name, SPAN_ARG(first));
+	fprintf(out, "  %-16s %.*s\n", cmd->name, SPAN_ARG(first));
 }
 
-/* All commands, or those whose name begins with that word; how many. */
-static size_t list_commands(const char *first)
+/* All commands, or those whose name begins with that word; how many. `out` may be NULL. */
+static size_t list_commands(FILE *out, const char *first)
 {
 	size_t n = 0;
 
@@ -109,7 +119,8 @@ static size_t list_commands(const char *first)
 
 		if (first && !span_eq(span_cut(&name, ' '), span_str(first)))
 			continue;
-		print_summary(&command_table[i]);
+		if (out)
+			print_summary(out, &command_table[i]);
 		n++;
 	}
 	return n;
@@ -118,7 +129,7 @@ static size_t list_commands(const char *first)
 static int print_help(void)
 {
 	puts("usage: holdfast COMMAND [ARGUMENTS] [OPTIONS]\n\ncommands:");
-	list_commands(NULL);
+	list_commands(stdout, NULL);
 	puts("\nEvery command reaches a running server by one of these:\n"
 	     "  --config FILE      its configuration (/etc/holdfast/holdfast.conf)\n"
 	     "  --dir DIR          the directory of a demo\n"
@@ -136,10 +147,12 @@ static int help_for(int count, const char *const *word)
 
 	if (count == 0)
 		return print_help();
-	if (!cmd && list_commands(word[0]))
+	if (!cmd && list_commands(stdout, word[0]))
 		return EXIT_DONE;
-	if (!cmd)
-		return cli_fail("there is no command \"%s\": see holdfast help", word[0]);
+	if (!cmd) {
+		cli_fail("there is no command \"%s\": see holdfast help", word[0]);
+		return EXIT_USAGE;
+	}
 	print_usage(stdout, cmd);
 	printf("\n%s\n", cmd->doc);
 	return EXIT_DONE;
@@ -177,11 +190,73 @@ int command_config(struct cli *c)
 	return cli_config(c->argc - 1, c->argv + 1);
 }
 
+/* The command, or the first word of one, that was meant: up to two letters are wrong. */
+static const char *suggest(const char *word)
+{
+	const char *near = NULL;
+	size_t least = strlen(word) > 3 ? 3 : 2;
+
+	for (size_t i = 0; i < command_count; i++) {
+		struct span name = span_str(command_table[i].name);
+		size_t d = text_distance(span_str(word), span_cut(&name, ' '));
+
+		if (d >= least)
+			continue;
+		least = d;
+		near = command_table[i].name;
+	}
+	return near;
+}
+
 static int unknown(const struct cli *c)
 {
-	fprintf(stderr, "holdfast: there is no command \"%s\"\n", c->word[0]);
+	bool is_first = list_commands(NULL, c->word[0]) > 0;
+	const char *near = suggest(c->word[0]);
+
+	if (is_first && c->count > 1)
+		fprintf(stderr, "holdfast: there is no command \"%s %s\"; there are:\n",
+			c->word[0], c->word[1]);
+	else if (is_first)
+		fprintf(stderr, "holdfast: \"%s\" is the first word of:\n", c->word[0]);
+	else if (near)
+		fprintf(stderr,
+			"holdfast: there is no command \"%s\"; did you mean \"%.*s\"?\n",
+			c->word[0], (int)strcspn(near, " "), near);
+	else
+		fprintf(stderr, "holdfast: there is no command \"%s\"\n", c->word[0]);
+	if (is_first)
+		list_commands(stderr, c->word[0]);
 	fputs("See: holdfast help\n", stderr);
 	return EXIT_USAGE;
+}
+
+/* How many words its usage begins with that are no option and not in brackets. */
+static int words_needed(const struct cli_command *cmd)
+{
+	struct span rest = span_str(cmd->usage);
+	int n = 0;
+
+	while (rest.n && rest.p[0] >= 'A' && rest.p[0] <= 'Z') {
+		span_cut(&rest, ' ');
+		n++;
+	}
+	return n;
+}
+
+/* The words behind its name are for the command itself; how many there are is in its usage. */
+static int run_command(struct cli *c)
+{
+	int needed = words_needed(c->command);
+
+	drop_words(c, 0, words_in(c->command->name));
+	if (c->count < needed)
+		return cli_misused(c, "%s needs %s behind it", c->command->name,
+				   needed == 1 ? "a word" : "more words");
+	if (!*c->command->usage && c->count && c->word[0][0] == '-')
+		return cli_misused(c, "there is no option %s here", c->word[0]);
+	if (!*c->command->usage && c->count)
+		return cli_misused(c, "\"%s\" is one word too many", c->word[0]);
+	return c->command->run(c);
 }
 
 static int dispatch(struct cli *c)
@@ -199,12 +274,7 @@ static int dispatch(struct cli *c)
 	c->command = find(c->count, c->word);
 	if (c->help)
 		return help_for(c->count, c->word);
-	if (!c->command && list_commands(c->word[0]))
-		return EXIT_USAGE;
-	if (!c->command)
-		return unknown(c);
-	drop_words(c, 0, words_in(c->command->name));
-	return c->command->run(c);
+	return c->command ? run_command(c) : unknown(c);
 }
 
 /* A link to the program may be a command of that name. */
@@ -219,27 +289,48 @@ static const char *linked_as(const char *program)
 	return NULL;
 }
 
-int cli_main(int argc, char **argv)
+bool cli_asks_help(int argc, char **argv)
 {
-	struct cli c = { .argc = argc, .argv = argv };
+	return argc > 2 && strcmp(argv[argc - 1], "--help") == 0;
+}
+
+static int act(struct cli *c)
+{
 	const struct cli_command *cmd;
 
-	if (argc > CLI_WORDS)
-		return cli_fail("too many arguments");
-	if (argc > 0 && linked_as(argv[0]))
-		c.word[c.count++] = linked_as(argv[0]);
-	for (int i = 1; i < argc; i++)
-		c.word[c.count++] = argv[i];
-	cmd = find(c.count, c.word);
-	if (cmd && cmd->own_options) {
-		c.command = cmd;
-		return cmd->run(&c);
+	if (c->argc > 0 && linked_as(c->argv[0]))
+		c->word[c->count++] = linked_as(c->argv[0]);
+	for (int i = 1; i < c->argc; i++)
+		c->word[c->count++] = c->argv[i];
+	cmd = find(c->count, c->word);
+	if (cmd && cmd->own_options && !cli_asks_help(c->argc, c->argv)) {
+		c->command = cmd;
+		return cmd->run(c);
 	}
-	if (c.count == 1 && strcmp(c.word[0], "--version") == 0)
-		c.word[0] = "version";
-	if (!take_common(&c)) {
+	if (c->count == 1 && strcmp(c->word[0], "--version") == 0)
+		c->word[0] = "version";
+	if (!take_common(c)) {
 		fputs("holdfast: --config, --dir and --control need a value\n", stderr);
 		return EXIT_USAGE;
 	}
-	return dispatch(&c);
+	return dispatch(c);
+}
+
+/*
+ * Half a list on a full disk must not pass for a whole one. But whoever hands in mail only
+ * wants to know whether it was taken.
+ */
+int cli_main(int argc, char **argv)
+{
+	struct cli c = { .argc = argc, .argv = argv };
+	int code;
+
+	if (argc > CLI_WORDS)
+		return cli_fail("too many arguments");
+	code = act(&c);
+	if ((c.command && c.command->run == command_sendmail) ||
+	    (fflush(stdout) == 0 && !ferror(stdout)))
+		return code;
+	cli_fail("not all of the answer could be written: %s", strerror(errno));
+	return code == EXIT_DONE ? EXIT_FAILED : code;
 }

@@ -37,7 +37,9 @@ struct cli {
 /* How the rows of an answer are shown. */
 enum cli_shape {
 	SHAPE_TABLE,
-	SHAPE_SHEET, /* one row: name and value on each line */
+	SHAPE_SHEET,	/* one row: name and value on each line */
+	SHAPE_VERBATIM, /* likewise; a message's own text is in it, to be shown as it is */
+	SHAPE_TEXT,	/* a sentence; rows beside it are for --json */
 };
 
 struct cli_command {
@@ -52,11 +54,15 @@ struct cli_command {
 extern const struct cli_command command_table[];
 extern const size_t command_count;
 
+/* Is the last word --help? */
+bool cli_asks_help(int argc, char **argv);
 /* The whole program but for `run` and the roles; argv[0] is its name. The exit code. */
 int cli_main(int argc, char **argv);
 
 /* "holdfast: ..." on stderr; the exit code EXIT_FAILED. */
 int cli_fail(const char *fmt, ...) PRINTF(1, 2);
+/* The server's no: its reason, or, if it says "usage:", how the command is used. The code. */
+int cli_refused(const struct cli *c, const char *text);
 /* What is wrong, and how the command is used; EXIT_USAGE. */
 int cli_misused(const struct cli *c, const char *fmt, ...) PRINTF(2, 3);
 

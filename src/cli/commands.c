@@ -11,13 +11,16 @@ const struct cli_command command_table[] = {
 	  "make a whole server in a directory, and try it\n"
 	  "Makes DIR (./demo) with a configuration, a certificate and two users, alice and\n"
 	  "bob at example.test, sends a message to alice and shows it in her mailbox. Then\n"
-	  "it serves on 127.0.0.1, port N + 25 (N is 2000), until Ctrl-C; with --once it\n"
-	  "ends after the proof. --password sets the password of both users, --set overrides\n"
-	  "a setting.",
+	  "it serves on 127.0.0.1, ports N + 25, 587, 110, 995, 143 and 993 (N is 2000),\n"
+	  "until Ctrl-C; with --once it ends after the proof. --password sets the password of\n"
+	  "both users, --set overrides a setting.",
 	  command_demo, SHAPE_TABLE, false },
 	{ "config", "check|show|defaults|doc [...]",
 	  "check, show and explain the configuration\n"
-	  "See holdfast config help.",
+	  "config check [--config FILE | --dir DIR] [--set KEY=VALUE]...\n"
+	  "config show [KEY] [--config FILE | --dir DIR] [--set KEY=VALUE]... [--json]\n"
+	  "config defaults [KEY] [--json]\n"
+	  "config doc [KEY] [--markdown | --man]",
 	  command_config, SHAPE_TABLE, true },
 	{ "user add", "ADDRESS [--password P | --password-stdin] [--quota SIZE]",
 	  "add a user, who has a mailbox\n"
@@ -42,12 +45,16 @@ const struct cli_command command_table[] = {
 	{ "backend drain", "NAME",
 	  "send a mailbox server no new sessions; those that are there go on\n"
 	  "It outlives a restart. Who was named with it has to wait.",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "backend resume", "NAME", "send it new sessions again",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "user disable", "ADDRESS", "let somebody log in no more, wherever the password is kept",
 	  command_user_account, SHAPE_TABLE, false },
 	{ "user enable", "ADDRESS", "let them again", command_user_account, SHAPE_TABLE, false },
+	{ "user passwords", "",
+	  "list who has a password in the database, of which kind, and who is disabled\n"
+	  "Who is disabled and has none there has it elsewhere (auth.sources), or nowhere.",
+	  command_user_passwords, SHAPE_TABLE, false },
 	{ "user devices", "ADDRESS", "list the devices with which somebody logged in",
 	  command_user_account, SHAPE_TABLE, false },
 	{ "user forget", "ADDRESS", "forget the devices of somebody: each is new again",
@@ -87,7 +94,7 @@ const struct cli_command command_table[] = {
 	  command_dkim, SHAPE_TABLE, false },
 	{ "dkim list", "", "list the keys that sign mail", command_pass, SHAPE_TABLE, false },
 	{ "dkim remove", "DOMAIN SELECTOR", "remove a key for good",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "queue list", "[--where CONDITION] [--limit N] [--after ID] [--state STATE]\n"
 	  "                           [--sender ADDRESS] [--recipient ADDRESS] [--client ADDRESS]",
 	  "list the messages in the queue, the oldest first\n"
@@ -98,10 +105,10 @@ const struct cli_command command_table[] = {
 	  "  state=queued|deferred|held|dead|purged incident=17 job=17 id=ID, or all alone.",
 	  command_queue_list, SHAPE_TABLE, false },
 	{ "queue show", "ID", "show one message: its envelope, and each recipient's fate",
-	  command_pass, SHAPE_SHEET, false },
+	  command_pass, SHAPE_VERBATIM, false },
 	{ "queue explain", "ID",
 	  "say why a message is here, since when, and what was tried",
-	  command_order, SHAPE_SHEET, false },
+	  command_pass, SHAPE_SHEET, false },
 	{ "queue shape", "[--by destination|account|incident|sender|client]\n"
 	  "                            [--where CONDITION] [--limit N]",
 	  "count what is in the queue by age, as qshape does\n"
@@ -110,7 +117,7 @@ const struct cli_command command_table[] = {
 	{ "queue retry", "ID | all [--dead] | --where CONDITION [--yes]",
 	  "try again now\n"
 	  "With a condition: what is dead only if the condition asks for state=dead.",
-	  command_queue_order, SHAPE_TABLE, false },
+	  command_queue_order, SHAPE_TEXT, false },
 	{ "queue hold", "ID | all [--dead] |\n"
 	  "                           --where CONDITION [--yes] [--why TEXT] [--standing [--for TIME]]",
 	  "keep messages in the queue without trying\n"
@@ -118,21 +125,21 @@ const struct cli_command command_table[] = {
 	  "It is in force at once, also for what is about to be delivered; the rows follow, as\n"
 	  "`queue jobs` shows. With --standing what arrives later is caught, too: for a day, or\n"
 	  "--for TIME.",
-	  command_queue_order, SHAPE_TABLE, false },
+	  command_queue_order, SHAPE_TEXT, false },
 	{ "queue release", "ID | all [--dead] | --where CONDITION [--yes]",
-	  "let held messages go on", command_queue_order, SHAPE_TABLE, false },
+	  "let held messages go on", command_queue_order, SHAPE_TEXT, false },
 	{ "queue purge", "--where CONDITION [--yes] [--why TEXT] [--standing [--for TIME]]",
 	  "delete many messages; for a day this can be undone\n"
 	  "As queue hold with a condition.",
-	  command_queue_order, SHAPE_TABLE, false },
+	  command_queue_order, SHAPE_TEXT, false },
 	{ "queue delete", "ID | all [--dead]", "delete messages for good",
 	  command_pass, SHAPE_TABLE, false },
 	{ "queue confirm", "JOB", "carry out what was previewed under that number",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TEXT, false },
 	{ "queue jobs", "", "list orders over many messages, and how far they are",
 	  command_pass, SHAPE_TABLE, false },
 	{ "queue undo", "JOB", "take an order back, within a day",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TEXT, false },
 	{ "queue orders", "[drop JOB]",
 	  "list the standing orders, or lift one\n"
 	  "What it caught stays as it is, until queue undo or queue release.",
@@ -167,8 +174,9 @@ const struct cli_command command_table[] = {
 	{ "explain", "ADDRESS | PREFIX | CODE | USER",
 	  "say who, why, since when, on what evidence, and how to lift it\n"
 	  "CODE is what stands in a refusal, such as P7K2Q9M. USER is an account: who tries it,\n"
-	  "whether it is guarded, which device has an old password.",
-	  command_order, SHAPE_SHEET, false },
+	  "whether it is guarded or disabled, whether its mail is held, which device has an old\n"
+	  "password.",
+	  command_pass, SHAPE_SHEET, false },
 	{ "campaigns", "", "list campaigns of password guessers that are known", command_pass, SHAPE_TABLE, false },
 	{ "watch", "ADDRESS | PREFIX",
 	  "show what is recorded of it as it happens, until Ctrl-C\n"
@@ -182,17 +190,17 @@ const struct cli_command command_table[] = {
 	  "refuse it at connect, from now on\n"
 	  "For good, or with --for: 30m, 12h, 7d. It outlives a restart. --force: also where\n"
 	  "known-good clients, a proxy of yours or this machine itself would be hit.",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "unban", "ADDRESS | PREFIX",
 	  "lift a ban, yours or the guard's, and forget what is held against it",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "allow", "[ADDRESS|PREFIX [--for TIME] [--why TEXT] | ADDRESS|PREFIX --remove]",
 	  "let it in, whatever it does; or list who is\n"
 	  "For good, or with --for. It wins over bans.",
 	  command_pass, SHAPE_TABLE, false },
 	{ "kick", "SESSION | ADDRESS | PREFIX | USER",
 	  "end a session, or all from there, or all of a user",
-	  command_order, SHAPE_TABLE, false },
+	  command_pass, SHAPE_TABLE, false },
 	{ "lockdown", "[on | off]",
 	  "let only known-good and allowed clients in; or say whether that is so\n"
 	  "Strangers get 421 and come again later; those who are here are shed.",
@@ -222,7 +230,9 @@ const struct cli_command command_table[] = {
 	  command_pass, SHAPE_TABLE, false },
 	{ "events", "[--rules] [--markdown]",
 	  "list everything a peer can do that is remembered\n"
-	  "With --rules: why the guard refuses, as in guard.observe and in codes.",
+	  "Then why the guard refuses, why sessions end, and what the log says. With --rules:\n"
+	  "only why the guard refuses, as in guard.observe and in codes. --markdown prints\n"
+	  "docs/events.md.",
 	  command_events, SHAPE_TABLE, false },
 	{ "journal export", "[FILE] [--since AGE] [--client ADDRESS | PREFIX]",
 	  "print what clients did, from the journal's file\n"

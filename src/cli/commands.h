@@ -11,14 +11,13 @@ int command_run(struct cli *c);
 int command_config(struct cli *c);
 /* pass.c: the server knows what the words mean */
 int command_pass(struct cli *c);
-/* the same, of commands that need a word behind them */
-int command_order(struct cli *c);
 /* users.c: commands with passwords */
 int command_user_add(struct cli *c);
 int command_user_passwd(struct cli *c);
 int command_user_remove(struct cli *c);
 /* accounts.c: what the auth role knows */
 int command_user_account(struct cli *c);
+int command_user_passwords(struct cli *c);
 int command_relay_passwd(struct cli *c);
 /* events.c: what this program knows itself */
 int command_events(struct cli *c);

@@ -19,16 +19,22 @@ struct args {
 };
 
 static const char usage[] =
-	"usage: holdfast config check [--config FILE] [--set KEY=VALUE]...\n"
-	"       holdfast config show [KEY] [--config FILE] [--set KEY=VALUE]... "
+	"usage: holdfast config check [--config FILE | --dir DIR] [--set KEY=VALUE]...\n"
+	"       holdfast config show [KEY] [--config FILE | --dir DIR] [--set KEY=VALUE]... "
 	"[--json]\n"
 	"       holdfast config defaults [KEY] [--json]\n"
 	"       holdfast config doc [KEY] [--markdown | --man]\n";
 
+static bool refuse(const char *word, const char *why)
+{
+	fprintf(stderr, "holdfast: config: \"%s\" %s\n", word, why);
+	return false;
+}
+
 static bool next_value(int argc, char **argv, int *i, const char **out)
 {
 	if (*i + 1 >= argc)
-		return false;
+		return refuse(argv[*i], "needs a value");
 	*out = argv[++*i];
 	return true;
 }
@@ -48,8 +54,9 @@ static bool read_args(int argc, char **argv, struct args *a)
 			snprintf(a->in_dir, sizeof(a->in_dir), "%s/holdfast.conf", value);
 			a->show.path = a->in_dir;
 		} else if (strcmp(argv[i], "--set") == 0) {
-			if (a->set_count == SETS_MAX ||
-			    !next_value(argc, argv, &i, &value))
+			if (a->set_count == SETS_MAX)
+				return refuse(argv[i], "is there too often");
+			if (!next_value(argc, argv, &i, &value))
 				return false;
 			a->set[a->set_count++] = value;
 		} else if (strcmp(argv[i], "--json") == 0) {
@@ -59,13 +66,13 @@ static bool read_args(int argc, char **argv, struct args *a)
 		} else if (strcmp(argv[i], "--man") == 0) {
 			a->form = DOCS_MAN;
 		} else if (argv[i][0] == '-') {
-			return false;
+			return refuse(argv[i], "is no option here");
 		} else if (!a->word) {
 			a->word = argv[i];
 		} else if (!a->show.key) {
 			a->show.key = argv[i];
 		} else {
-			return false;
+			return refuse(argv[i], "is one word too many");
 		}
 	}
 	return a->word != NULL;
@@ -118,8 +125,8 @@ static int nothing_there(const struct args *a)
 	/* a list may be empty */
 	if (section_find(span_str(a->show.key)) != SECTION_COUNT)
 		return 0;
-	near = key_suggest(span_str(a->show.key));
-	fprintf(stderr, "there is no setting \"%s\"%s%s%s\n", a->show.key,
+	near = key_suggest(span_str(a->show.key), SUGGEST_ALL);
+	fprintf(stderr, "holdfast: there is no setting \"%s\"%s%s%s\n", a->show.key,
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	return 1;
 }
@@ -175,6 +182,7 @@ int cli_config(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
+	refuse(a.word, "is none of check, show, defaults and doc");
 	fputs(usage, stderr);
 	return 2;
 }

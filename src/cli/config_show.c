@@ -225,8 +225,8 @@ static size_t put_reception(const struct config_show *a, const struct loaded *l)
 
 static const char *hop_tls_word(enum hop_tls tls)
 {
-	static const char *const words[HOP_TLS_COUNT] = { "none", "may", "must",
-							  "verify" };
+	static const char *const words[HOP_TLS_COUNT] = { "none", "may", "must", "verify",
+							  "dane" };
 
 	return words[tls];
 }

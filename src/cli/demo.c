@@ -153,6 +153,9 @@ static void print_next(const struct demo *d)
 	       "--to nobody@example.test\n"
 	       "  openssl s_client -connect 127.0.0.1:%u -starttls smtp -crlf -quiet\n",
 	       port, port, port, port);
+	printf("  swaks --server 127.0.0.1 --port %u --tls --auth-user alice@" DEMO_DOMAIN
+	       " --from alice@" DEMO_DOMAIN " --to bob@" DEMO_DOMAIN "\n",
+	       demo_port(d, DEMO_SUBMISSION));
 	printf("  curl --user bob@" DEMO_DOMAIN " pop3://127.0.0.1:%u/\n",
 	       demo_port(d, DEMO_POP3));
 	if (d->imap)
@@ -201,12 +204,24 @@ static void print_tails(const struct demo *d)
 		print_tail(d->dovecot_log);
 }
 
+/* One that runs here would get our files and our users' passwords. */
+static bool is_ours(struct demo *d, struct err *err)
+{
+	struct cli there = { .dir = d->dir };
+
+	return !ask_reached(&there) ||
+	       err_set(err,
+		       "a demo runs in %s already: stop it (Ctrl-C, or holdfast stop --dir "
+		       "%s), or name another --dir",
+		       d->dir, d->dir);
+}
+
 /* Dovecot first: who is told of a server that is not there yet waits a moment. */
 static bool start(struct demo *d, struct err *err)
 {
 	const char *why;
 
-	if (!demo_choose_dir(d, err))
+	if (!demo_choose_dir(d, err) || !is_ours(d, err))
 		return false;
 	why = demo_why_no_imap(d);
 	d->imap = why == NULL;

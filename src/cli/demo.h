@@ -44,6 +44,7 @@ enum demo_port {
 	DEMO_SMTP = 25,
 	DEMO_POP3 = 110,
 	DEMO_IMAP = 143,
+	DEMO_SUBMISSION = 587,
 	DEMO_IMAPS = 993,
 	DEMO_POP3S = 995,
 	DEMO_DOVECOT = 1143, /* for us only */

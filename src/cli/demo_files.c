@@ -204,8 +204,8 @@ static void put_config(const struct demo *d, struct buf *out)
 	buf_fmt(out,
 		"# Holdfast, as `holdfast demo` made it. Relative paths begin here.\n"
 		"# `holdfast config doc` explains every setting, `holdfast config show` "
-		"what is\n"
-		"# in force. After a change: holdfast config check --dir DIR, then\n"
+		"what\n"
+		"# they come to. After a change: holdfast config check --dir DIR, then\n"
 		"# holdfast reload --dir DIR. (The next demo writes this file anew and "
 		"keeps\n"
 		"# yours as holdfast.conf.old.)\n\n"
@@ -218,8 +218,10 @@ static void put_config(const struct demo *d, struct buf *out)
 		"# Only this machine can reach it; a real server has \"*:25\".\n"
 		"listen = (\n"
 		"  { address = \"127.0.0.1:%u\"; service = \"smtp\"; tls = \"starttls\"; "
-		"},\n",
-		demo_port(d, DEMO_SMTP));
+		"},\n"
+		"  { address = \"127.0.0.1:%u\"; service = \"submission\"; tls = "
+		"\"starttls\"; },\n",
+		demo_port(d, DEMO_SMTP), demo_port(d, DEMO_SUBMISSION));
 	put_reading(d, out);
 	buf_fmt(out, "\n);\n\n");
 	put_backend(d, out);
@@ -239,7 +241,9 @@ static void put_config(const struct demo *d, struct buf *out)
 		"list.\n"
 		"# They could be here, too: domains = [ \"example.org\" ];\n\n"
 		"# Where mail goes: maildir (data/mail/DOMAIN/USER), or for example\n"
-		"# delivery: { to = \"lmtp:unix:/run/dovecot/lmtp\"; };\n");
+		"# lmtp:unix:/run/dovecot/lmtp. Users of a demo write to each other only; "
+		"a\n# real server has relay = \"mx\", or a smarthost.\n"
+		"delivery: { to = \"maildir\"; relay = \"none\"; };\n");
 	if (geteuid() == 0)
 		put_users(out);
 }

@@ -188,11 +188,20 @@ static const char *level_word(enum log_level level)
 	return "info";
 }
 
+/* Four tables one below the other: on a terminal, too, one wants to see where each begins. */
+static void put_table_heading(FILE *out, enum docs_form form, const char *text)
+{
+	if (form == DOCS_TEXT)
+		fprintf(out, "== %s ==\n\n", text);
+	else
+		put_heading(out, form, text);
+}
+
 void docs_rules(FILE *out, enum docs_form form)
 {
 	char facts[120];
 
-	put_heading(out, form, "Why the guard refuses");
+	put_table_heading(out, form, "Why the guard refuses");
 	for (size_t i = 1; i < RULE_COUNT; i++) {
 		const struct rule_row *r = &rule_table[i];
 
@@ -209,16 +218,16 @@ void docs_events(FILE *out, enum docs_form form)
 		fputs("# Events, rules, ends and log records\n\nPrinted by `holdfast events "
 		      "--markdown` from the tables in `src/spec/`.\n\n",
 		      out);
-	put_heading(out, form, "What a peer can do");
+	put_table_heading(out, form, "What a peer can do");
 	for (size_t i = 1; i < EVENT_COUNT; i++) {
 		snprintf(facts, sizeof(facts), "weight %d", event_table[i].weight);
 		put_item(out, form, event_table[i].word, facts, event_table[i].doc);
 	}
 	docs_rules(out, form);
-	put_heading(out, form, "Why a session ends");
+	put_table_heading(out, form, "Why a session ends");
 	for (size_t i = 1; i < END_COUNT; i++)
 		put_item(out, form, end_table[i].word, "", end_table[i].doc);
-	put_heading(out, form, "What the log says");
+	put_table_heading(out, form, "What the log says");
 	for (size_t i = 1; i < RECORD_COUNT; i++)
 		put_item(out, form, record_table[i].word,
 			 level_word(record_table[i].level), record_table[i].doc);

@@ -23,10 +23,3 @@ int command_pass(struct cli *c)
 		words[n++] = c->word[i];
 	return ask_and_show(c, words, n);
 }
-
-int command_order(struct cli *c)
-{
-	if (c->count == 0)
-		return cli_misused(c, "%s needs a word behind it", c->command->name);
-	return command_pass(c);
-}

@@ -57,8 +57,8 @@ static void show_preview(const struct answer *a)
 					     "destination", "sample" };
 
 	for (size_t i = 0; i < COUNT_OF(parts); i++) {
-		show_part(a, parts[i]);
-		putchar('\n');
+		if (show_part(a, parts[i]))
+			putchar('\n');
 	}
 }
 
@@ -91,6 +91,10 @@ static int ask_further(const struct cli *c, const struct answer *a)
 	int64_t messages = number_in(a, "messages");
 	char number[24];
 
+	if (messages == 0 && !has_word(c, "--standing")) {
+		puts("No message fits. Nothing has changed.");
+		return EXIT_DONE;
+	}
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		puts(a->text);
 		return EXIT_DONE;
@@ -113,7 +117,7 @@ static int preview(const struct cli *c, const char *const *words, size_t count)
 	if (!ask(c, words, count, &a, &err))
 		return ask_absent(c, &err);
 	if (!a.ok) {
-		code = cli_fail("%s", a.text);
+		code = cli_refused(c, a.text);
 	} else if (c->json) {
 		show_json(&a);
 	} else {
@@ -171,6 +175,7 @@ static int each_page(const struct cli *c, const char **words, size_t n,
 	struct page p = { .messages = PAGE };
 	struct answer a;
 	struct err err;
+	bool first;
 
 	words[n++] = "--limit";
 	words[n++] = PAGE_TEXT;
@@ -182,13 +187,15 @@ static int each_page(const struct cli *c, const char **words, size_t n,
 		if (!ask(c, words, n + (*p.last ? 2 : 0), &a, &err))
 			return ask_absent(c, &err);
 		if (!a.ok) {
-			int code = cli_fail("%s", a.text);
+			int code = cli_refused(c, a.text);
 
 			answer_close(&a);
 			return code;
 		}
+		first = *p.last == '\0';
 		look_through(&a, &p);
-		on_page(arg, &a);
+		if (first || p.messages)
+			on_page(arg, &a);
 		answer_close(&a);
 	}
 	return EXIT_DONE;

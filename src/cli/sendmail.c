@@ -8,6 +8,7 @@
 
 #include "app/loader.h"
 #include "base/span.h"
+#include "base/utf8.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "wire/mailboxes.h"
@@ -183,13 +184,27 @@ static int find_sender(const struct sendmail *s, const struct talk *t, struct ad
 	return EX_USAGE;
 }
 
-static int say_mail(const struct sendmail *s, const struct sendmail_letter *l,
+/* Is one of those who get it, or who sends it, to be written in more than ASCII? */
+static bool needs_utf8(const struct arguments *a, const struct sendmail_letter *l,
+		       const struct address *from)
+{
+	bool needs = from->high ||
+		     (a->s.from_header && !utf8_is_ascii(span_of(l->to, l->to_n)));
+
+	for (int i = 0; i < a->count; i++)
+		needs |= !utf8_is_ascii(span_str(a->rcpt[i]));
+	return needs;
+}
+
+static int say_mail(const struct arguments *a, const struct sendmail_letter *l,
 		    const struct address *from, struct talk *t)
 {
+	const struct sendmail *s = &a->s;
+
 	return talk_say(t, '2', "MAIL FROM:<%.*s>%s%s%s%s%s%s",
 			SPAN_ARG(address_span(from)),
 			s->eight_bit || l->eight_bit ? " BODY=8BITMIME" : "",
-			from->high ? " SMTPUTF8" : "", s->ret ? " RET=" : "",
+			needs_utf8(a, l, from) ? " SMTPUTF8" : "", s->ret ? " RET=" : "",
 			s->ret ? s->ret : "", s->envid ? " ENVID=" : "",
 			s->envid ? s->envid : "");
 }
@@ -240,7 +255,7 @@ static int say_letter(const struct arguments *a, const struct sendmail_letter *l
 
 	if (code)
 		return code;
-	code = say_mail(&a->s, l, &from, t);
+	code = say_mail(a, l, &from, t);
 	if (code)
 		return say_refused(t, code);
 	code = say_all_rcpts(a, l, t);

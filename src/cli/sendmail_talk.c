@@ -105,13 +105,26 @@ int talk_say(struct talk *t, char want, const char *fmt, ...)
 	return wants(t, want);
 }
 
+/* The program that called us keeps the message; whoever reads its log learns what is missing. */
+static int unreachable(const char *path)
+{
+	int why = errno;
+
+	fail(EX_TEMPFAIL, path, strerror(why));
+	if (why == ENOENT || why == ECONNREFUSED)
+		fputs("sendmail: it is there while the server runs, if `listen` has it as "
+		      "unix:/path, service submission\n",
+		      stderr);
+	return EX_TEMPFAIL;
+}
+
 int talk_open(struct talk *t, const char *path, bool verbose)
 {
 	int fd = connect_to(path), other = fd < 0 ? -1 : dup(fd);
 
 	*t = (struct talk){ .verbose = verbose };
 	if (fd < 0)
-		return fail(EX_TEMPFAIL, path, strerror(errno));
+		return unreachable(path);
 	t->in = fdopen(fd, "r");
 	t->out = other < 0 ? NULL : fdopen(other, "w");
 	if (!t->in || !t->out)
@@ -166,7 +179,7 @@ int talk_bridge(const char *path)
 	struct pollfd p[2] = { { STDIN_FILENO, POLLIN, 0 }, { fd, POLLIN, 0 } };
 
 	if (fd < 0)
-		return fail(EX_TEMPFAIL, path, strerror(errno));
+		return unreachable(path);
 	while (poll(p, 2, -1) > 0 || errno == EINTR) {
 		if (p[0].revents && !pass(STDIN_FILENO, fd)) {
 			(void)shutdown(fd, SHUT_WR);

@@ -1,8 +1,16 @@
 #include "cli/show.h"
 
+#include <langinfo.h>
+#include <locale.h>
+#include <unistd.h>
+#include <wchar.h>
+
 #include "base/fields.h"
+#include "base/utf8.h"
+#include "io/idn.h"
 
 #define COLUMNS 32
+#define TAB	8
 #define VALUE	(4 * ROW_MAX) /* printed plain; JSON may need more */
 
 struct column {
@@ -12,27 +20,51 @@ struct column {
 };
 
 struct columns {
+	bool letters; /* of the answer */
 	size_t count;
 	struct column column[COLUMNS];
 };
 
-static struct span plain(const struct field *f, uint8_t mem[VALUE])
+static struct span plain(const struct field *f, bool letters, uint8_t mem[VALUE])
 {
-	struct buf out;
+	uint8_t shown_mem[VALUE];
+	struct buf out, shown;
 
 	buf_init(&out, mem, VALUE);
 	field_print_plain(f, &out);
+	if (!letters || f->kind != FIELD_TEXT)
+		return buf_span(&out);
+	buf_init(&shown, shown_mem, VALUE);
+	if (idn_show(buf_span(&out), &shown)) {
+		buf_reset(&out);
+		buf_put(&out, buf_span(&shown));
+	}
 	return buf_span(&out);
 }
 
-/* How many places a text takes: its bytes but for those that continue a character. */
+/*
+ * How many places a text takes. Without a locale, wcwidth() knows ASCII only: then a character
+ * is one.
+ */
 static size_t width_of(struct span s)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s.n; i++)
-		n += (s.p[i] & 0xc0) != 0x80;
+	while (s.n) {
+		uint32_t code = 0;
+		size_t bytes = utf8_first(s, &code);
+		int width = code < 0x80 ? 1 : wcwidth((wchar_t)code);
+
+		n += width < 0 ? 1 : (size_t)width;
+		s = span_skip(s, bytes ? bytes : 1);
+	}
 	return n;
+}
+
+bool show_has_letters(void)
+{
+	return isatty(STDOUT_FILENO) && setlocale(LC_CTYPE, "") &&
+	       strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
 static struct column *column_of(struct columns *all, struct span name)
@@ -54,7 +86,7 @@ static void measure(struct columns *all, struct span row)
 
 	while (field_next(&row, &f)) {
 		struct column *c = column_of(all, f.name);
-		size_t width = width_of(plain(&f, mem));
+		size_t width = width_of(plain(&f, all->letters, mem));
 
 		if (!c)
 			continue;
@@ -93,7 +125,7 @@ static void put_line(const struct columns *all, struct span row)
 
 		while (field_next(&rest, &f))
 			if (span_eq(f.name, c->name))
-				text = plain(&f, mem);
+				text = plain(&f, all->letters, mem);
 		put_place(c, text, i + 1 == all->count);
 	}
 }
@@ -107,9 +139,9 @@ static bool is_part(struct span *row, const char *part)
 			 span_eq(f.text, span_str(part)));
 }
 
-void show_part(const struct answer *a, const char *part)
+bool show_part(const struct answer *a, const char *part)
 {
-	struct columns all = { 0 };
+	struct columns all = { .letters = a->letters };
 	struct span row;
 
 	for (size_t at = 0; answer_next(a, &at, &row);)
@@ -120,32 +152,52 @@ void show_part(const struct answer *a, const char *part)
 	for (size_t at = 0; answer_next(a, &at, &row);)
 		if (is_part(&row, part))
 			put_line(&all, row);
+	return all.count > 0;
 }
 
+/* Programs that count lines find none; somebody who looks is not left wondering. */
 void show_table(const struct answer *a)
 {
-	show_part(a, NULL);
+	if (!show_part(a, NULL) && a->ok && !*a->text && isatty(STDOUT_FILENO))
+		puts("(none)");
+}
+
+/* What a plain value would show as \x09 is room, as in the header of a message. */
+static void put_text_line(struct field f, bool letters, uint8_t mem[VALUE])
+{
+	struct span rest = f.text;
+
+	while (rest.n) {
+		struct span text;
+
+		f.text = span_cut(&rest, '\t');
+		text = plain(&f, letters, mem);
+		fwrite(text.p, 1, text.n, stdout);
+		if (rest.n)
+			pad(TAB);
+	}
 }
 
 /* A value of one or more lines; those behind the first begin where it does. */
-static void put_value(const struct field *f, size_t indent)
+static void put_value(const struct field *f, bool letters, size_t indent)
 {
 	struct span rest = f->text;
 	uint8_t mem[VALUE];
 
+	if (f->kind != FIELD_TEXT) {
+		struct span text = plain(f, letters, mem);
+
+		fwrite(text.p, 1, text.n, stdout);
+		putchar('\n');
+		return;
+	}
 	do {
 		struct field line = *f;
-		struct span text;
 
-		if (f->kind == FIELD_TEXT) {
-			line.text = span_cut(&rest, '\n');
-			if (line.text.n && line.text.p[line.text.n - 1] == '\r')
-				line.text.n--;
-		} else {
-			rest.n = 0;
-		}
-		text = plain(&line, mem);
-		fwrite(text.p, 1, text.n, stdout);
+		line.text = span_cut(&rest, '\n');
+		if (line.text.n && line.text.p[line.text.n - 1] == '\r')
+			line.text.n--;
+		put_text_line(line, letters, mem);
 		putchar('\n');
 		if (rest.n)
 			pad(indent);
@@ -164,7 +216,7 @@ void show_sheet(const struct answer *a)
 			width = f.name.n > width ? f.name.n : width;
 		for (rest = row; field_next(&rest, &f);) {
 			printf("%-*.*s  ", (int)width, SPAN_ARG(f.name));
-			put_value(&f, width + 2);
+			put_value(&f, a->letters, width + 2);
 		}
 		if (at < a->end)
 			putchar('\n');

@@ -4,7 +4,7 @@
  * Four bytes of magic, then for each certificate three texts with 32-bit lengths
  * (little-endian): the file it came from, the PEM chain, the PEM key. The first is the
  * default. One without a key holds the authorities of clients (auth.client-authorities).
- * Its memfd is sealed, and only edges get it.
+ * Its memfd is sealed, and only edges get it, and auth where clients log in with certificates.
  */
 #ifndef CONF_CERTS_H
 #define CONF_CERTS_H

@@ -27,6 +27,15 @@ static bool in_the_clear(const char *login, enum hop hop, enum hop_tls tls,
 	       strncmp(target, "127.", 4) != 0 && strncmp(target, "[::1]", 5) != 0;
 }
 
+/* There are no TLSA records of an address. */
+static bool cannot_be_dane(enum hop hop, enum hop_tls tls, const char *target)
+{
+	struct endpoint e;
+
+	return tls == HOP_TLS_DANE && hop == HOP_SMTP &&
+	       endpoint_parse(span_str(target), &e);
+}
+
 static void read_relay(const struct check *c)
 {
 	struct conf *conf = c->conf;
@@ -42,6 +51,13 @@ static void read_relay(const struct check *c)
 	if (*s->relay_login && conf->relay_hop != HOP_SMTP)
 		doubt(c->problems, o[SET_relay_login],
 		      "delivery.relay-login is not used unless delivery.relay is smtp:host:port");
+	if (s->hop_tls == HOP_TLS_DANE && conf->relay_hop == HOP_MX)
+		doubt(c->problems, o[SET_hop_tls],
+		      "delivery.tls = \"dane\": mail to domains without TLSA records will only wait");
+	if (cannot_be_dane(conf->relay_hop, (enum hop_tls)s->hop_tls, conf->relay_target))
+		doubt(c->problems, o[SET_hop_tls],
+		      "delivery.tls = \"dane\" needs a name in delivery.relay: an address has no "
+		      "TLSA records");
 	if (in_the_clear(s->relay_login, conf->relay_hop, (enum hop_tls)s->hop_tls,
 			 conf->relay_target))
 		doubt(c->problems, o[SET_relay_login],
@@ -65,6 +81,11 @@ static void check_relays(const struct check *c)
 			doubt(c->problems, at,
 			      "relays: %s: without tls = \"must\" or \"verify\" others on the way "
 			      "may get the password",
+			      r->domain);
+		if (cannot_be_dane(r->hop, r->tls, r->target))
+			doubt(c->problems, at,
+			      "relays: %s: tls = \"dane\" needs a name: an address has no TLSA "
+			      "records",
 			      r->domain);
 		if (!r->below && is_ours(conf, r->domain))
 			doubt(c->problems, at,

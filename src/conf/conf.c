@@ -221,6 +221,22 @@ bool conf_wants_fetch(const struct conf *c)
 	return false;
 }
 
+static bool takes_binary(enum hop hop)
+{
+	return hop == HOP_MAILDIR || hop == HOP_DISCARD;
+}
+
+/* What comes from strangers must not fail behind us: nobody could be told. */
+bool conf_takes_binary(const struct conf *c)
+{
+	if (!c->set.chunking || c->set.binary != BINARY_AUTO)
+		return c->set.chunking && c->set.binary == BINARY_YES;
+	for (size_t i = 0; i < c->route_count; i++)
+		if (!takes_binary(c->routes[i].hop))
+			return false;
+	return takes_binary(c->deliver_hop);
+}
+
 bool conf_ok(const void *mem, size_t n)
 {
 	const struct conf *c = mem;

@@ -29,6 +29,7 @@ struct settings {
 /* The words of WORD settings, in the order of their rows. */
 enum { SANDBOX_OFF, SANDBOX_WANTED, SANDBOX_REQUIRED };
 enum { BARE_REFUSE, BARE_NORMALISE };
+enum { BINARY_AUTO, BINARY_YES, BINARY_NO };
 enum { TLS_MIN_12, TLS_MIN_13 };
 enum { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL };
 enum { LOG_LOGFMT, LOG_JSON };
@@ -160,6 +161,9 @@ const struct backend *backend_of_user(const struct conf *c, struct span user);
 
 /* Is there something to fetch over HTTPS: policies, keys, what is said about tokens? */
 bool conf_wants_fetch(const struct conf *c);
+
+/* Do we take messages that are no text (BINARYMIME)? */
+bool conf_takes_binary(const struct conf *c);
 
 /* Is this a whole struct conf with all counts and enums in their bounds? */
 bool conf_ok(const void *mem, size_t n);

@@ -1,5 +1,6 @@
 #include "conf/hop.h"
 
+#include "base/bug.h"
 #include "base/number.h"
 
 #define LABEL_MAX 63
@@ -42,16 +43,17 @@ bool host_port_ok(struct span text)
 	return host_name_ok(host) && number_parse(port, UINT16_MAX, &n) && n > 0;
 }
 
+/* Tried in the order of the enum: lmtp:unix: before lmtp:. */
 static const struct {
 	struct span prefix;
-	enum hop hop;
 	const char *wants;
-} hops[] = {
-	{ SPAN_INIT("maildir"), HOP_MAILDIR, "" },
-	{ SPAN_INIT("discard"), HOP_DISCARD, "" },
-	{ SPAN_INIT("lmtp:unix:"), HOP_LMTP_UNIX, "lmtp:unix:/path" },
-	{ SPAN_INIT("lmtp:"), HOP_LMTP, "lmtp:host:port" },
-	{ SPAN_INIT("smtp:"), HOP_SMTP, "smtp:host:port" },
+} hops[HOP_COUNT] = {
+	[HOP_MAILDIR] = { SPAN_INIT("maildir"), "" },
+	[HOP_DISCARD] = { SPAN_INIT("discard"), "" },
+	[HOP_LMTP_UNIX] = { SPAN_INIT("lmtp:unix:"), "lmtp:unix:/path" },
+	[HOP_LMTP] = { SPAN_INIT("lmtp:"), "lmtp:host:port" },
+	[HOP_SMTP] = { SPAN_INIT("smtp:"), "smtp:host:port" },
+	[HOP_MX] = { SPAN_INIT("mx:"), "" },
 };
 
 static bool target_ok(enum hop hop, struct span target)
@@ -75,18 +77,19 @@ static bool target_ok(enum hop hop, struct span target)
 
 bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err)
 {
-	for (size_t i = 0; i < COUNT_OF(hops); i++) {
+	for (enum hop i = 0; i < HOP_COUNT; i++) {
 		struct span rest = span_skip(text, hops[i].prefix.n);
 
 		if (!span_starts(text, hops[i].prefix))
 			continue;
-		if (!target_ok(hops[i].hop, rest) || rest.n >= TEXT_MAX) {
-			if (!*hops[i].wants)
+		if (!target_ok(i, rest) || rest.n >= TEXT_MAX) {
+			/* nothing to say of it alone, or a path that lacks its unix: */
+			if (!*hops[i].wants || (rest.n && rest.p[0] == '/'))
 				break;
 			return err_set(err, "\"%.*s\" is not %s", SPAN_ARG(text),
 				       hops[i].wants);
 		}
-		*hop = hops[i].hop;
+		*hop = i;
 		memset(target, 0, TEXT_MAX);
 		memcpy(target, rest.p, rest.n);
 		return true;
@@ -96,6 +99,30 @@ bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct er
 		"\"%.*s\" is none of maildir, discard, lmtp:unix:/path, lmtp:host:port, "
 		"smtp:host:port",
 		SPAN_ARG(text));
+}
+
+void hop_print(enum hop hop, struct span target, struct buf *out)
+{
+	BUG_IF(hop >= HOP_COUNT);
+	buf_put(out, hops[hop].prefix);
+	buf_put(out, target);
+}
+
+bool hop_is_network(enum hop hop)
+{
+	switch (hop) {
+	case HOP_MAILDIR:
+	case HOP_DISCARD:
+		return false;
+	case HOP_LMTP_UNIX:
+	case HOP_LMTP:
+	case HOP_SMTP:
+	case HOP_MX:
+		return true;
+	case HOP_COUNT:
+		break;
+	}
+	return false;
 }
 
 bool relay_parse(struct span text, enum hop *hop, char target[TEXT_MAX], struct err *err)

@@ -14,6 +14,10 @@
 MUST bool hop_parse(struct span text, enum hop *hop, char target[TEXT_MAX],
 		    struct err *err);
 
+/* As hop_parse() reads it; of HOP_MX, which nobody writes, "mx:domain". */
+void hop_print(enum hop hop, struct span target, struct buf *out);
+bool hop_is_network(enum hop hop);
+
 /*
  * Where mail of our users goes that is not for us: mx, none (HOP_COUNT) or smtp:host:port,
  * whose host:port target gets.

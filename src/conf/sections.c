@@ -113,12 +113,18 @@ static struct span last_part(struct span key)
 	return dot < key.n ? span_skip(key, dot + 1) : key;
 }
 
+/* Settings come first, then sections. */
+static size_t known_keys(enum suggest among)
+{
+	return among == SUGGEST_SETTINGS ? SETTINGS_COUNT : SETTINGS_COUNT + SECTION_COUNT;
+}
+
 /* greet-delay at the top level, or smpt.greet-delay: the last part says what was meant. */
-static const char *same_last_part(struct span key)
+static const char *same_last_part(struct span key, enum suggest among)
 {
 	const char *found = NULL;
 
-	for (size_t i = 0; i < SETTINGS_COUNT + SECTION_COUNT; i++) {
+	for (size_t i = 0; i < known_keys(among); i++) {
 		const char *known = i < SETTINGS_COUNT
 					    ? setting_table[i].key
 					    : section_table[i - SETTINGS_COUNT].key;
@@ -132,16 +138,16 @@ static const char *same_last_part(struct span key)
 	return found;
 }
 
-const char *key_suggest(struct span key)
+const char *key_suggest(struct span key, enum suggest among)
 {
 	struct nearest n = nearest_to(key);
-	const char *same = same_last_part(key);
+	const char *same = same_last_part(key, among);
 
 	if (same)
 		return same;
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
 		compare(&n, setting_table[i].key);
-	for (size_t i = 0; i < SECTION_COUNT; i++)
+	for (size_t i = 0; i < SECTION_COUNT && among == SUGGEST_ALL; i++)
 		compare(&n, section_table[i].key);
 	return n.word;
 }

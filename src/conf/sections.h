@@ -44,11 +44,17 @@ const struct member_row *member_find(enum section section, struct span name);
 /* Does the key of any setting or section begin with this name and a dot? */
 bool group_exists(struct span name);
 
+/* What can stand where the unknown key stood: a hint must never be refused itself. */
+enum suggest {
+	SUGGEST_ALL,	  /* in a file */
+	SUGGEST_SETTINGS, /* where one value is given */
+};
+
 /*
  * What the operator may have meant: the key of a setting or section that is nearest to an
  * unknown one, or ends like it. NULL if nothing is near.
  */
-const char *key_suggest(struct span key);
+const char *key_suggest(struct span key, enum suggest among);
 const char *member_suggest(enum section section, struct span name);
 
 /* How many bytes must change to make b from a (Levenshtein). Texts of up to 64 bytes. */

@@ -28,7 +28,9 @@ static void hash(const uint8_t key[TICKET_KEY], const struct ticket *t,
 {
 	static const char *const word[TICKET_PURPOSES] = {
 		[TICKET_MAILBOX] = "mailbox",
+		[TICKET_AGAIN] = "mailbox again",
 		[TICKET_MAIL] = "mail",
+		[TICKET_HELD] = "mail to hold",
 	};
 	uint64_t edge = t->edge;
 	struct span parts[] = { SPAN("holdfast ticket"), span_str(word[t->purpose]),

@@ -7,7 +7,7 @@
  *
  * A ticket is good for one edge, one login and one purpose, until a moment of the clock
  * that is never set (loop_now()), which is the same in all processes. It may be shown more
- * than once.
+ * than once; none can be made of it that is good for longer.
  */
 #ifndef CRYPT_TICKET_H
 #define CRYPT_TICKET_H
@@ -21,7 +21,9 @@
 
 enum ticket_purpose {
 	TICKET_MAILBOX, /* open the Maildir (BOX_OPEN) */
+	TICKET_AGAIN,	/* likewise, for who had it open: the store gives it, and once */
 	TICKET_MAIL,	/* send in this name (SUBMIT) */
+	TICKET_HELD,	/* likewise, but what it sends is to be held */
 	TICKET_PURPOSES
 };
 

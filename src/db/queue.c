@@ -58,6 +58,11 @@ static const char *const upgrades[] = {
 	" messages integer not null, bytes integer not null);",
 };
 
+/* An index, so that nobody has to look through the queue for what is held: only that is in it. */
+static const char additions[] =
+	"create index if not exists message_held on message (login collate nocase, wall,"
+	" incident, state) where state = 1;";
+
 static bool recover(struct queue *q, int64_t wall, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_RECOVER);
@@ -75,6 +80,7 @@ bool queue_open(struct queue **out, const char *path, int64_t wall, struct err *
 		.version = QUEUE_VERSION,
 		.schema = schema,
 		.upgrades = upgrades,
+		.additions = additions,
 		.cache_kib = QUEUE_CACHE_KIB,
 	};
 	struct queue *q = calloc(1, sizeof(*q));
@@ -179,6 +185,18 @@ bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err)
 		if (state >= 0 && state < QUEUE_GONE)
 			counts[state] = sqlite3_column_int64(st, 1);
 	}
+}
+
+bool queue_held(struct queue *q, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_HELD);
+	bool row;
+
+	if (!sql_row(&q->sql, st, &row, "counting what is held", err))
+		return false;
+	*out = row ? sqlite3_column_int64(st, 0) : 0;
+	sqlite3_reset(st);
+	return true;
 }
 
 bool queue_newest(struct queue *q, uint64_t *out, struct err *err)

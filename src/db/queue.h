@@ -101,6 +101,8 @@ MUST bool queue_checkpoint(struct queue *q, struct err *err);
 MUST bool queue_newest(struct queue *q, uint64_t *out, struct err *err);
 /* How many messages are in each state. */
 MUST bool queue_count(struct queue *q, int64_t counts[QUEUE_GONE], struct err *err);
+/* How many are held; what is not held is not looked at. */
+MUST bool queue_held(struct queue *q, int64_t *out, struct err *err);
 
 enum queue_put {
 	QUEUE_PUT, /* it is in */

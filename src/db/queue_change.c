@@ -44,15 +44,6 @@ static bool recipients(struct queue *q, enum query which, uint64_t id,
 	return true;
 }
 
-static bool mark(struct queue *q, uint64_t id, enum queue_state state, struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_STATE);
-
-	sql_bind(st, 1, queue_key(id));
-	sql_bind(st, 2, state);
-	return sql_run(&q->sql, st, "marking a message", err);
-}
-
 static bool retry(struct queue *q, uint64_t id, const struct subject *m, int64_t wall,
 		  uint32_t *count, struct err *err)
 {
@@ -64,7 +55,7 @@ static bool retry(struct queue *q, uint64_t id, const struct subject *m, int64_t
 	    !recipients(q, Q_RETRY, id, &wall, &hurried, err))
 		return false;
 	*count += revived + hurried > 0;
-	return m->state == QUEUE_OPEN || mark(q, id, QUEUE_OPEN, err);
+	return m->state == QUEUE_OPEN || queue_mark(q, id, QUEUE_OPEN, err);
 }
 
 /* What is in hand while we hold it stays there; if it fails, it is held then. */
@@ -77,7 +68,7 @@ static bool hold(struct queue *q, uint64_t id, const struct subject *m, uint32_t
 		return true;
 	*count += 1;
 	return recipients(q, Q_HOLD, id, NULL, &changed, err) &&
-	       mark(q, id, QUEUE_HELD, err);
+	       queue_mark(q, id, QUEUE_HELD, err);
 }
 
 /* No order that is in force now is about it any more. */
@@ -101,7 +92,7 @@ static bool release(struct queue *q, uint64_t id, const struct subject *m, int64
 		return true;
 	*count += 1;
 	return recipients(q, Q_RELEASE, id, &wall, &changed, err) &&
-	       mark(q, id, QUEUE_OPEN, err) && exempt(q, id, err);
+	       queue_mark(q, id, QUEUE_OPEN, err) && exempt(q, id, err);
 }
 
 bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int64_t wall,
@@ -200,30 +191,10 @@ bool queue_prune_dead(struct queue *q, int64_t before, size_t limit, uint32_t *c
 	return true;
 }
 
-static bool waits(struct queue *q, uint64_t id, bool *out, bool *dead, struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_LEFT);
-	bool row;
-
-	*out = *dead = false;
-	sql_bind(st, 1, queue_key(id));
-	for (;;) {
-		int state;
-
-		if (!sql_row(&q->sql, st, &row, "counting recipients", err))
-			return false;
-		if (!row)
-			return true;
-		state = sqlite3_column_int(st, 0);
-		*out |= state == TO_WAITING || state == TO_HELD;
-		*dead |= state == TO_DEAD;
-	}
-}
-
 static bool expire(struct queue *q, uint64_t id, int64_t *changed, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_EXPIRE);
-	bool more, dead;
+	struct queue_left left;
 
 	sql_bind(st, 1, queue_key(id));
 	sql_bind_text(st, 2, SPAN("000 never tried: the next hop was not reachable"));
@@ -232,7 +203,8 @@ static bool expire(struct queue *q, uint64_t id, int64_t *changed, struct err *e
 	*changed = sql_changes(&q->sql);
 	if (*changed == 0)
 		return true;
-	return waits(q, id, &more, &dead, err) && (more || mark(q, id, QUEUE_DEAD, err));
+	return queue_left(q, id, &left, err) &&
+	       (left.waiting || queue_mark(q, id, QUEUE_DEAD, err));
 }
 
 bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after,

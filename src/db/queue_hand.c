@@ -254,11 +254,12 @@ static bool set_to(struct queue *q, uint64_t id, const struct queue_answer *a, b
 	return sql_run(&q->sql, st, "noting an answer", err);
 }
 
-static bool left(struct queue *q, uint64_t id, int64_t counts[4], struct err *err)
+bool queue_left(struct queue *q, uint64_t id, struct queue_left *out, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_TO_LEFT);
 	bool row;
 
+	*out = (struct queue_left){ 0 };
 	sql_bind(st, 1, queue_key(id));
 	for (;;) {
 		int state;
@@ -268,13 +269,12 @@ static bool left(struct queue *q, uint64_t id, int64_t counts[4], struct err *er
 		if (!row)
 			return true;
 		state = sqlite3_column_int(st, 0);
-		if (state >= TO_WAITING && state <= TO_HELD)
-			counts[state] = sqlite3_column_int64(st, 1);
+		out->waiting |= state == TO_WAITING || state == TO_HELD;
+		out->dead |= state == TO_DEAD;
 	}
 }
 
-static bool set_state(struct queue *q, uint64_t id, enum queue_state state,
-		      struct err *err)
+bool queue_mark(struct queue *q, uint64_t id, enum queue_state state, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_STATE);
 
@@ -287,7 +287,7 @@ bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answ
 		   size_t count, int64_t wall, struct queue_settled *out, struct err *err)
 {
 	struct queue_message m = { .id = id };
-	int64_t counts[4] = { 0 };
+	struct queue_left left;
 	enum queue_state now;
 	bool found;
 
@@ -299,11 +299,11 @@ bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answ
 	for (size_t i = 0; i < count; i++)
 		if (!set_to(q, id, &answers[i], is_stopped(m.state), wall, err))
 			return false;
-	if (!left(q, id, counts, err))
+	if (!queue_left(q, id, &left, err))
 		return false;
-	if (counts[TO_WAITING] + counts[TO_HELD] > 0)
+	if (left.waiting)
 		now = is_stopped(m.state) ? m.state : QUEUE_OPEN;
-	else if (counts[TO_DEAD] > 0)
+	else if (left.dead)
 		now = m.state == QUEUE_PURGED ? m.state : QUEUE_DEAD;
 	else
 		now = QUEUE_GONE;
@@ -313,5 +313,5 @@ bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answ
 		out->spooled = m.spooled;
 		return queue_drop(q, id, m.nonce, wall, err);
 	}
-	return now == m.state || set_state(q, id, now, err);
+	return now == m.state || queue_mark(q, id, now, err);
 }

@@ -48,7 +48,20 @@ MUST bool queue_put_to(struct queue *q, uint64_t id, const struct queue_to *to, 
 MUST bool queue_drop(struct queue *q, uint64_t id, uint64_t nonce, int64_t wall,
 		     struct err *err);
 
-/* ---- queue_job.c ---- */
+/* ---- queue_hand.c ---- */
+
+/* What there is among the recipients of a message, besides those it was delivered to. */
+struct queue_left {
+	bool waiting; /* or held */
+	bool dead;
+};
+
+MUST bool queue_left(struct queue *q, uint64_t id, struct queue_left *out,
+		     struct err *err);
+MUST bool queue_mark(struct queue *q, uint64_t id, enum queue_state state,
+		     struct err *err);
+
+/* ---- queue_orders.c ---- */
 
 /* Read from the database what is in force. */
 MUST bool queue_orders_load(struct queue *q, struct err *err);

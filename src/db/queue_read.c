@@ -364,6 +364,28 @@ bool queue_stats(struct queue_reader *r,
 	}
 }
 
+bool queue_held_of(struct queue_reader *r, struct span login, struct queue_held *out,
+		   struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_HELD_OF);
+	int64_t first, last;
+	bool row;
+
+	*out = (struct queue_held){ 0 };
+	sql_bind_text(st, 1, login);
+	if (!sql_row(&r->sql, st, &row, "counting what is held", err))
+		return false;
+	if (row && sqlite3_column_int64(st, 0) > 0) {
+		first = sqlite3_column_int64(st, 2);
+		last = sqlite3_column_int64(st, 3);
+		out->messages = sqlite3_column_int64(st, 0);
+		out->oldest = sqlite3_column_int64(st, 1);
+		out->incident = first == last ? first : 0;
+	}
+	sqlite3_reset(st);
+	return true;
+}
+
 bool queue_is_spooled(struct queue_reader *r, uint64_t id, bool *out, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&r->sql, Q_SPOOLED);

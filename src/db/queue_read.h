@@ -120,6 +120,15 @@ MUST bool queue_stats(struct queue_reader *r,
 		      struct err *err);
 
 /* Is it a message whose body is a file? For finding files that nobody needs. */
+/* What is held of the mail that somebody logged in has sent. */
+struct queue_held {
+	int64_t messages;
+	int64_t oldest;	  /* when that came */
+	int64_t incident; /* of all of them; 0: of several, or of none */
+};
+
+MUST bool queue_held_of(struct queue_reader *r, struct span login, struct queue_held *out,
+			struct err *err);
 MUST bool queue_is_spooled(struct queue_reader *r, uint64_t id, bool *out,
 			   struct err *err);
 

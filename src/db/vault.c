@@ -210,19 +210,6 @@ bool vault_knows(struct vault *v, struct span address, bool *has)
 	return nameset_ask(v->names, address, has);
 }
 
-bool vault_has(struct vault *v, struct span address, bool *has, struct err *err)
-{
-	sqlite3_stmt *st = sql_start(&v->sql, Q_PASSWORD_THERE);
-	bool row;
-
-	sql_bind_text(st, 1, address);
-	if (!sql_row(&v->sql, st, &row, "looking up a password", err))
-		return false;
-	sqlite3_reset(st);
-	*has = row;
-	return true;
-}
-
 bool vault_each(struct vault *v, struct span after, size_t limit,
 		void (*each)(void *arg, struct span address, struct span hash,
 			     int64_t changed, bool disabled),
@@ -255,6 +242,19 @@ bool vault_disable(struct vault *v, struct span address, bool disabled, int64_t 
 		return false;
 	*changed = sql_changes(&v->sql) > 0;
 	return vault_settle(v, err);
+}
+
+bool vault_disabled(struct vault *v, struct span address, int64_t *since, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&v->sql, Q_DISABLED_SINCE);
+	bool row;
+
+	sql_bind_text(st, 1, address);
+	if (!sql_row(&v->sql, st, &row, "looking for an account", err))
+		return false;
+	*since = row ? sqlite3_column_int64(st, 0) : 0;
+	sqlite3_reset(st);
+	return true;
 }
 
 /* ---- keys of ours ------------------------------------------------------------------------------ */

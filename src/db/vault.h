@@ -43,9 +43,8 @@ MUST bool vault_put(struct vault *v, struct span address, struct span hash,
 		    struct span keys, int64_t wall, struct err *err);
 /* *found: was there one? */
 MUST bool vault_drop(struct vault *v, struct span address, bool *found, struct err *err);
-MUST bool vault_has(struct vault *v, struct span address, bool *has, struct err *err);
 /*
- * The same from memory, and any thread may ask. False: there are too many accounts for that
+ * Has it a password? From memory, and any thread may ask. False: there are too many accounts for that
  * (ACCOUNT_NAMES_MAX), and only the database knows.
  */
 MUST bool vault_knows(struct vault *v, struct span address, bool *has);
@@ -57,6 +56,10 @@ MUST bool vault_each(struct vault *v, struct span after, size_t limit,
 /* *changed: it was otherwise. An account without a password here can be disabled, too. */
 MUST bool vault_disable(struct vault *v, struct span address, bool disabled, int64_t wall,
 			bool *changed, struct err *err);
+
+/* *since: when it was disabled; 0: it is not. */
+MUST bool vault_disabled(struct vault *v, struct span address, int64_t *since,
+			 struct err *err);
 
 /* ---- logins at next hops -------------------------------------------------------------------- */
 

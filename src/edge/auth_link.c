@@ -112,12 +112,25 @@ static void later(struct conn *c)
 	conn_answer_soon(c, IN_AUTHED, 0);
 }
 
+/* With the certificates: auth looks at them again, and without them it lets nobody in. */
+static void pack_external(const struct conn *c, struct msg_AUTH *m, struct buf *packed)
+{
+	uint8_t mem[SASL_MAX];
+	char name[USER_MAX];
+	struct buf shown;
+
+	buf_init(&shown, mem, sizeof(mem));
+	m->user = span_of(name, stream_tls_client_name(&c->stream, name, sizeof(name)));
+	if (m->user.n && stream_tls_client_chain(&c->stream, &shown))
+		m->secret = buf_span(&shown);
+	msg_AUTH_pack(m, packed);
+}
+
 void auth_ask(struct conn *c, const struct session_credentials *with)
 {
 	struct edge *e = c->edge;
 	const struct session *s = &c->session;
 	uint8_t binding[TLS_BINDING_MAX];
-	char name[USER_MAX];
 	struct msg_AUTH m = {
 		.ask = ++e->last_ask,
 		.mechanism = (uint8_t)with->mechanism,
@@ -140,19 +153,21 @@ void auth_ask(struct conn *c, const struct session_credentials *with)
 	}
 	if (reads_mail(c))
 		mailbox_keep(c, with);
-	if (with->mechanism == SASL_EXTERNAL)
-		m.user = span_of(name,
-				 stream_tls_client_name(&c->stream, name, sizeof(name)));
 	if (with->mechanism == SASL_SCRAM_SHA_256_PLUS)
 		m.binding = span_of(binding, stream_tls_binding(&c->stream, binding));
 	packed = link_begin(e->auth.link);
-	msg_AUTH_pack(&m, packed);
+	if (with->mechanism == SASL_EXTERNAL)
+		pack_external(c, &m, packed);
+	else
+		msg_AUTH_pack(&m, packed);
 	if (!send(e, packed)) {
 		later(c);
 		return;
 	}
 	c->auth_ask = m.ask;
 	waiting_for(c, WAITS_AUTH, m.ask);
+	if (reads_mail(c))
+		mailbox_expect(c, with->user);
 }
 
 void auth_more(struct conn *c, struct span text)
@@ -167,10 +182,11 @@ void auth_more(struct conn *c, struct span text)
 	}
 	packed = link_begin(e->auth.link);
 	msg_AUTH_MORE_pack(&m, packed);
-	if (send(e, packed))
-		waiting_for(c, WAITS_AUTH, m.ask);
-	else
+	if (!send(e, packed)) {
 		later(c);
+		return;
+	}
+	waiting_for(c, WAITS_AUTH, m.ask);
 }
 
 void auth_over(struct conn *c)
@@ -192,20 +208,6 @@ void auth_over(struct conn *c)
 	packed = link_begin(e->auth.link);
 	msg_AUTH_OVER_pack(&m, packed);
 	(void)send(e, packed);
-}
-
-void auth_judged(struct conn *c, enum judged how)
-{
-	struct edge *e = c->edge;
-	struct msg_AUTH_JUDGED m = { .ask = c->auth_ask, .judged = (uint8_t)how };
-	struct buf *packed;
-
-	/* who was given up is waited for by nobody, and auth has been told */
-	if (!c->auth_ask || !e->auth.link)
-		return;
-	packed = link_begin(e->auth.link);
-	msg_AUTH_JUDGED_pack(&m, packed);
-	(void)send(e, packed); /* a broken link shows when it is read */
 }
 
 /*
@@ -366,10 +368,53 @@ static bool may_go_on(struct conn *c, const struct msg_AUTHED *m)
 	return m->result != AUTHED_YES || c->ticket || reads_mail(c);
 }
 
+/* That was the last word of it. */
+static void authed(struct conn *c, const struct msg_AUTHED *m)
+{
+	struct auth_reply *r;
+
+	c->auth_ask = 0;
+	if (reads_mail(c))
+		mailbox_authed(c, m->result == AUTHED_YES);
+	r = may_go_on(c, m) ? reply_with(m->text, m->login) : NULL;
+	if (r)
+		r->authed = (struct session_authed){
+			.result = (enum authed)m->result,
+			.event = (enum event)m->event,
+			.delay = m->delay,
+			.text = r->text,
+			.login = span_of(r->mem + m->text.n, m->login.n),
+		};
+	if (reads_mail(c) && m->result == AUTHED_YES)
+		c->auth_login = m->ask;
+	else
+		forget_mailbox(c);
+	answer(c, IN_AUTHED, r);
+}
+
+void auth_judged(struct conn *c, enum judged how, struct span login)
+{
+	struct edge *e = c->edge;
+	struct msg_AUTH_JUDGED m = { .ask = c->auth_ask, .judged = (uint8_t)how };
+	const struct msg_AUTHED yes = { .ask = c->auth_ask,
+					.result = AUTHED_YES,
+					.event = EV_AUTH_OK,
+					.login = login };
+	struct buf *packed;
+
+	/* who was given up is waited for by nobody, and auth has been told */
+	if (!c->auth_ask || !e->auth.link)
+		return;
+	packed = link_begin(e->auth.link);
+	msg_AUTH_JUDGED_pack(&m, packed);
+	(void)send(e, packed); /* a broken link shows when it is read */
+	if (how == JUDGED_YES && c->sure)
+		authed(c, &yes);
+}
+
 static bool take_authed(struct edge *e, struct frame *f)
 {
 	struct msg_AUTHED m;
-	struct auth_reply *r;
 	struct conn *c;
 
 	if (!msg_AUTHED_unpack(f->bytes, &m) || m.result >= AUTHED_COUNT ||
@@ -380,24 +425,10 @@ static bool take_authed(struct edge *e, struct frame *f)
 	if (!c)
 		return true;
 	c->known_device = m.known_device;
+	c->sure = m.sure;
 	if (m.result == AUTHED_ASK)
 		return take_ask(c, m.login);
-	c->auth_ask = 0;
-	if (reads_mail(c) && m.result == AUTHED_YES)
-		c->auth_login = m.ask;
-	else
-		forget_mailbox(c);
-	r = may_go_on(c, &m) ? reply_with(m.text, m.login) : NULL;
-	if (r)
-		r->authed = (struct session_authed){
-			.result = (enum authed)m.result,
-			.event = (enum event)m.event,
-			.delay = m.delay,
-			.held = m.held,
-			.text = r->text,
-			.login = span_of(r->mem + m.text.n, m.login.n),
-		};
-	answer(c, IN_AUTHED, r);
+	authed(c, &m);
 	return true;
 }
 

@@ -164,8 +164,10 @@ static bool take_list_again(struct box *b, int fd, uint32_t count)
 
 static void drop_text(struct box *b)
 {
-	if (b->fd >= 0)
+	if (b->fd >= 0) {
 		close(b->fd);
+		b->edge->file_count--;
+	}
 	b->fd = -1;
 	pool_give(&b->edge->in_pool, b->mem);
 	b->mem = NULL;
@@ -465,9 +467,10 @@ static bool take_text(struct edge *e, struct frame *f)
 	if (!c || c->box->wants != WANTS_TEXT)
 		return true;
 	b = c->box;
-	b->fd = f->fds[0];
-	f->fds[0] = -1;
-	if (b->fd >= 0) {
+	b->seen.lost = f->lost || (f->fds[0] >= 0 && !ports_have_descriptor(e));
+	if (f->fds[0] >= 0 && !b->seen.lost) {
+		b->fd = frame_take_fd(f, 0);
+		e->file_count++;
 		waiting_forget(c);
 		if (read_more(c)) {
 			b->wants = WANTS_NOTHING;

@@ -60,6 +60,8 @@ struct call {
 /* c: not zeroed. */
 void call_begin(struct call *c, const struct call_setup *setup);
 void call_ready(struct call *c);
+/* setup.talk.hold holds no more. */
+void call_go(struct call *c);
 /* Break it off if it is under way; the stream is closed unless it has ended with YES. Wipes. */
 void call_end(struct call *c);
 

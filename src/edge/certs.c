@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "edge/inside.h"
+#include "io/stek.h"
 
 static bool add_all(struct tls *tls, struct span blob, struct err *err)
 {
@@ -21,11 +22,19 @@ static bool add_all(struct tls *tls, struct span blob, struct err *err)
 	return true;
 }
 
-static struct tls *make(struct span blob, const struct conf *conf, struct err *err)
+/* NULL if the supervisor's version lays them out otherwise: the edge then has its own. */
+static const struct stek *stek_of(const struct start *s)
+{
+	return stek_ok(s->stek.mem, s->stek.n) ? s->stek.mem : NULL;
+}
+
+static struct tls *make(struct span blob, const struct conf *conf, const struct start *s,
+			struct err *err)
 {
 	struct tls_setup setup = {
 		.only_13 = conf->set.tls_min == TLS_MIN_13,
 		.ciphers = conf->set.tls_ciphers,
+		.stek = stek_of(s),
 	};
 	struct tls *tls;
 
@@ -40,7 +49,8 @@ static struct tls *make(struct span blob, const struct conf *conf, struct err *e
 	return tls;
 }
 
-struct tls *certs_read(int fd, const struct conf *conf, struct err *err)
+struct tls *certs_read(int fd, const struct conf *conf, const struct start *s,
+		       struct err *err)
 {
 	struct tls *tls = NULL;
 	struct stat st;
@@ -54,7 +64,7 @@ struct tls *certs_read(int fd, const struct conf *conf, struct err *err)
 		if (mem == MAP_FAILED) {
 			err_set(err, "cannot map the certificates: %s", strerror(errno));
 		} else {
-			tls = make(span_of(mem, (size_t)st.st_size), conf, err);
+			tls = make(span_of(mem, (size_t)st.st_size), conf, s, err);
 			munmap(mem, (size_t)st.st_size);
 		}
 	}

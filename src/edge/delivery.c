@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/list.h"
 #include "edge/job.h"
@@ -171,20 +170,13 @@ void deliveries_go_on(struct deliveries *d)
 	}
 }
 
-static void drop_fd(struct frame *f)
-{
-	if (f->fds[0] >= 0)
-		close(f->fds[0]);
-	f->fds[0] = -1;
-}
-
 bool deliveries_take(struct deliveries *d, struct frame *f)
 {
-	struct job *j = copy(d, f);
+	struct job *j = f->lost ? NULL : copy(d, f); /* not without its body */
 
 	if (j && !read_frame(j, f)) {
 		job_release(j);
-		drop_fd(f);
+		frame_close_fds(f);
 		return false;
 	}
 	if (j)
@@ -192,13 +184,12 @@ bool deliveries_take(struct deliveries *d, struct frame *f)
 	if (!j || !j->setup.answers) {
 		if (j)
 			job_release(j);
-		drop_fd(f);
+		frame_close_fds(f);
 		decline(d, f);
 		return true;
 	}
 	j->wanted = true;
-	j->body.fd = f->fds[0];
-	f->fds[0] = -1;
+	j->body.fd = frame_take_fd(f, 0);
 	enter(j);
 	job_begin(j);
 	return true;

@@ -208,12 +208,10 @@ bool edge_guard_take_access(struct edge *e, struct frame *f)
 	struct start_mapping now = { 0 };
 	struct msg_ACCESS m;
 	struct err err;
-	int fd = f->fds[0];
 
 	if (!msg_ACCESS_unpack(f->bytes, &m))
 		return false;
-	f->fds[0] = -1;
-	if (!start_map_access(fd, &now, &err)) {
+	if (!start_map_access(frame_take_fd(f, 0), &now, &err)) {
 		report_trouble(e, "access", err.text);
 		return true;
 	}
@@ -290,6 +288,8 @@ bool edge_guard_take_memory(struct edge *e, struct frame *f)
 		store_remembered(e, 0, 0);
 		return true;
 	}
+	if (link_lost(e->store.link, f))
+		return true;
 	bytes = map_sealed(f->fds[0]);
 	if (!bytes.n)
 		return false;

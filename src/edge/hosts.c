@@ -49,6 +49,12 @@ static struct span host_name(const struct hosts *r)
 
 static void take_turn(struct hosts *r)
 {
+	if (r->setup.tls == HOP_TLS_DANE && r->host.proof != TLS_PROOF_DANE) {
+		note(r, 0, "4.7.5 ", span_str(r->host.name),
+		     " has no TLSA records that count");
+		look_at_next(r);
+		return;
+	}
 	r->on_host(r->arg);
 }
 
@@ -84,6 +90,29 @@ static void keep_record(struct hosts *r, const struct dns_tlsa *t, struct buf *b
 	r->host.record_count++;
 }
 
+static void ask_for_records(struct hosts *r);
+
+static void put_name(char to[DOMAIN_MAX + 1], struct span name)
+{
+	memset(to, 0, DOMAIN_MAX + 1);
+	memcpy(to, name.p, span_head(name, DOMAIN_MAX).n);
+}
+
+/* RFC 7672, 3.2.2: the names that the certificate may be for. */
+static void trust_records(struct hosts *r)
+{
+	struct host *h = &r->host;
+
+	h->proof = TLS_PROOF_DANE;
+	h->word = "dane";
+	if (r->setup.hop == HOP_MX) {
+		put_name(h->also, r->setup.target);
+	} else if (r->alias.n) {
+		put_name(h->also, host_name(r));
+		put_name(h->name, span_of(r->alias.text, r->alias.n));
+	}
+}
+
 /* RFC 7672, 2.2: records that nobody can use still say that there is TLS. */
 static void on_records(void *arg, const struct dns_answer *a)
 {
@@ -97,6 +126,11 @@ static void on_records(void *arg, const struct dns_answer *a)
 		look_at_next(r);
 		return;
 	}
+	if ((a->result != DNS_FOUND || !a->authentic) && r->alias.n) {
+		r->alias.n = 0;
+		ask_for_records(r);
+		return;
+	}
 	if (a->result != DNS_FOUND || !a->authentic) {
 		without_records(r);
 		return;
@@ -106,21 +140,21 @@ static void on_records(void *arg, const struct dns_answer *a)
 		keep_record(r, &a->tlsa[i], &bytes);
 	if (r->host.tls < HOP_TLS_MUST)
 		r->host.tls = HOP_TLS_MUST;
-	if (r->host.record_count) {
-		r->host.proof = TLS_PROOF_DANE;
-		r->host.word = "dane";
-	}
+	if (r->host.record_count)
+		trust_records(r);
 	take_turn(r);
 }
 
+/* RFC 7672, 2.2.3: those of the name behind an alias count first. */
 static void ask_for_records(struct hosts *r)
 {
+	struct span whose = r->alias.n ? span_of(r->alias.text, r->alias.n) : host_name(r);
 	uint8_t mem[DOMAIN_MAX + 20];
 	struct buf name;
 
 	buf_init(&name, mem, sizeof(mem));
 	buf_fmt(&name, "_%u._tcp.", r->host.port);
-	buf_put(&name, host_name(r));
+	buf_put(&name, whose);
 	dns_look_up(r->setup.dns, &r->lookup, DNS_TLSA, buf_span(&name), on_records, r);
 }
 
@@ -138,11 +172,16 @@ static void interleave(struct hosts *r)
 	}
 }
 
+static void ask_for_address(struct hosts *r, struct span host);
+
 static void have_addresses(struct hosts *r)
 {
 	interleave(r);
-	if (r->host.count && r->setup.dane && r->secure && r->hosts_secure &&
-	    r->setup.tls != HOP_TLS_NONE) {
+	if (!r->host.count && r->setup.hop != HOP_MX)
+		/* it may be known in another way */
+		ask_for_address(r, host_name(r));
+	else if (r->host.count && r->setup.dane && r->secure && r->hosts_secure &&
+		 r->setup.tls != HOP_TLS_NONE) {
 		ask_for_records(r);
 	} else if (r->host.count) {
 		without_records(r);
@@ -161,6 +200,10 @@ static void take_addresses(struct hosts *r, const struct dns_answer *a, struct a
 	r->failed = r->failed || a->result == DNS_FAILED;
 	if (a->result == DNS_FOUND)
 		r->secure = r->secure && a->authentic;
+	/* those of MX records are no aliases (RFC 5321, 5.1) */
+	if (r->setup.hop != HOP_MX && a->owner.n &&
+	    !span_eq_nocase(span_of(a->owner.text, a->owner.n), host_name(r)))
+		r->alias = a->owner;
 	for (size_t i = 0; i < a->count && *count < HOST_ADDRESSES; i++)
 		to[(*count)++] = a->addresses[i];
 	if (--r->due == 0)
@@ -203,6 +246,7 @@ static void look_at_next(struct hosts *r)
 	new_host(r, host_name(r), r->setup.mx_port);
 	r->failed = false;
 	r->secure = true;
+	r->alias.n = 0;
 	r->v4_count = r->v6_count = 0;
 	r->due = 2;
 	dns_look_up(r->setup.dns, &r->lookup, DNS_A, host_name(r), on_v4, r);
@@ -352,6 +396,33 @@ static void on_address(void *arg)
 	take_turn(r);
 }
 
+static void ask_for_address(struct hosts *r, struct span host)
+{
+	if (dns_address(r->setup.dns, &r->query, host, on_address, r))
+		on_address(r);
+}
+
+/* Of a name in the DNS, asked so that its word counts (RFC 7672, 2.2.2). */
+static bool may_have_records(const struct hosts *r, struct span host)
+{
+	return r->setup.dane && r->setup.hop == HOP_SMTP && r->setup.tls != HOP_TLS_NONE &&
+	       dns_is_local(r->setup.dns) && host.n <= DOMAIN_MAX &&
+	       span_find(host, '.') < host.n && !dns_is_known(r->setup.dns, host);
+}
+
+static void begin_with_one(struct hosts *r, struct span host, uint16_t port)
+{
+	if (may_have_records(r, host)) {
+		r->setup.mx_port = port;
+		r->hosts_secure = true; /* nobody but the configuration says who it is */
+		add_host(r, host);
+		look_at_next(r);
+		return;
+	}
+	new_host(r, host, port);
+	ask_for_address(r, host);
+}
+
 void hosts_begin(struct hosts *r, const struct hosts_setup *setup,
 		 void (*on_host)(void *arg), void *arg)
 {
@@ -368,9 +439,7 @@ void hosts_begin(struct hosts *r, const struct hosts_setup *setup,
 		else
 			on_policy(r, NULL);
 	} else if (hosts_split(setup->target, &host, &port)) {
-		new_host(r, host, port);
-		if (dns_address(setup->dns, &r->query, host, on_address, r))
-			on_address(r);
+		begin_with_one(r, host, port);
 	} else {
 		note(r, 0, "", setup->target, " is not a next hop: host:port is needed");
 		no_more(r);

@@ -2,8 +2,9 @@
  * hosts - those that take mail for a next hop, one after the other
  *
  * A host and port, or a domain: then its MX hosts in their order (RFC 5321, 5.1), what
- * its MTA-STS policy says of them (RFC 8461), and what their TLSA records say (RFC 7672).
- * Each host is looked up when its turn comes.
+ * its MTA-STS policy says of them (RFC 8461), and what their TLSA records say (RFC 7672);
+ * the latter also of a host that the configuration names. Each host is looked up when its
+ * turn comes.
  *
  * What the DNS says is only believed to be authentic if the resolver is on this machine
  * (io/dns.h).
@@ -30,12 +31,13 @@ struct hosts_setup {
 	struct span target; /* borrowed */
 	struct span self;   /* our name; borrowed */
 	enum hop_tls tls;
-	uint16_t mx_port;
+	uint16_t mx_port; /* of who is looked up */
 };
 
 /* How the host whose turn it is must be met. */
 struct host {
 	char name[DOMAIN_MAX + 1];
+	char also[DOMAIN_MAX + 1]; /* with DANE its certificate may be for this, too */
 	uint16_t port;
 	size_t count; /* at least one */
 	struct addr addresses[DNS_ADDRESSES];
@@ -64,7 +66,8 @@ struct hosts {
 	struct dns_query query;
 	unsigned due; /* look-ups under way */
 	bool failed, secure, hosts_secure;
-	bool enforced; /* the policy says which hosts may be used */
+	struct dns_name alias; /* what the name of a configured host stands for */
+	bool enforced;	       /* the policy says which hosts may be used */
 	size_t at, host_count;
 	struct {
 		bool allowed; /* by the policy */

@@ -211,20 +211,14 @@ static void step(struct job *j, enum delivery_in_kind kind, struct span bytes)
 static void begin_tls(struct job *j)
 {
 	const struct host *h = &j->hosts.host;
-	char domain[DOMAIN_MAX + 1] = "";
 	struct tls_peer peer = {
 		.name = h->name,
-		.also = "",
+		.also = h->also,
 		.proof = h->proof,
 		.record_count = h->record_count,
 		.records = h->records,
 	};
 
-	/* RFC 7672, 3.2.2: the certificate may be for the domain, too */
-	if (h->proof == TLS_PROOF_DANE && j->target.n <= DOMAIN_MAX) {
-		memcpy(domain, j->target.p, j->target.n);
-		peer.also = domain;
-	}
 	if (stream_tls_client(&j->c->stream, j->all->tls, &peer))
 		j->state = JOB_SHAKES;
 	else
@@ -436,6 +430,7 @@ void job_begin(struct job *j)
 
 	j->setup.lmtp = j->hop == HOP_LMTP_UNIX || j->hop == HOP_LMTP;
 	j->setup.not_to_self = j->hop == HOP_MX;
+	j->setup.chunking = d->setup.conf->set.hop_chunking;
 	j->setup.reply_timeout = d->setup.conf->set.reply_timeout;
 	timer_init(&j->timer, d->setup.loop, on_time, j);
 	/* for the answers of a job that gets no further */

@@ -206,7 +206,7 @@ static void look_up(struct job *j)
 		.loop = d->setup.loop,
 		.dns = d->dns,
 		.policies = set->mta_sts ? d->policies : NULL,
-		.dane = set->dane,
+		.dane = set->dane || j->tls == HOP_TLS_DANE,
 		.hop = j->hop,
 		.target = j->target,
 		.self = j->setup.helo,

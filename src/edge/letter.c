@@ -161,12 +161,21 @@ void letter_make_room(struct conn *c)
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
+static void spool_shut(struct spool *s)
+{
+	if (s->fd < 0)
+		return;
+	s->edge->file_count--;
+	close(s->fd);
+	s->fd = -1;
+}
+
 static void spool_close(struct spool **spool)
 {
 	struct spool *s = *spool;
 
 	*spool = NULL;
-	close(s->fd);
+	spool_shut(s);
 	free(s);
 }
 
@@ -236,22 +245,30 @@ void letter_write_rest(struct conn *c)
 	write_body(c, WAITS_FINAL);
 }
 
-void letter_spool(struct conn *c, int fd)
+void letter_written(struct conn *c)
 {
-	struct spool *s = fd >= 0 ? calloc(1, sizeof(*s)) : NULL;
+	if (c->spool)
+		spool_shut(c->spool);
+}
+
+bool letter_spool(struct conn *c, int fd)
+{
+	struct spool *s = fd >= 0 && ports_have_descriptor(c->edge) ? calloc(1, sizeof(*s))
+								    : NULL;
 
 	if (!s) {
 		if (fd >= 0)
 			close(fd);
-		conn_answer(c, IN_NO_ROOM, 0);
-		return;
+		return false;
 	}
+	c->edge->file_count++;
 	s->edge = c->edge;
 	s->conn = c;
 	s->fd = fd;
 	c->spool = s;
 	write_body(c, WAITS_WRITE);
 	conn_go_on(c);
+	return true;
 }
 
 void letter_drop_spool(struct conn *c)

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A server that says nothing for so long is not in the middle of something. */
-#define SILENT_FOR (2 * MS_SECOND)
-
 /* ---- what was given ---------------------------------------------------------------------- */
 
 static struct mailbox_way *mailbox_of(struct conn *c)
@@ -131,7 +128,7 @@ void mailbox_arrived(struct mailbox_way *m)
 
 	if (m->judging) {
 		m->judging = false;
-		auth_judged(c, judgement(m->got));
+		auth_judged(c, judgement(m->got), span_of(m->login, m->login_n));
 		return;
 	}
 	if (serves_box(m))
@@ -145,12 +142,38 @@ static bool is_for(const struct mailbox_way *m, struct span login)
 	return span_eq(span_of(m->login, m->login_n), login);
 }
 
-static void set_out(struct mailbox_way *m, struct span login, bool judging)
+static void set_out(struct mailbox_way *m, struct span login, bool ahead)
 {
-	m->judging = judging;
+	m->ahead = ahead;
 	m->login_n = (uint8_t)login.n;
 	memcpy(m->login, login.p, login.n);
 	mailbox_way_begin(m);
+}
+
+static void go(struct mailbox_way *m, struct span login, bool judging)
+{
+	m->judging = judging;
+	if (!mailbox_way_go(m, login))
+		set_out(m, login, false);
+}
+
+/* A name that is not said in full leads elsewhere, unless there is one server for all. */
+void mailbox_expect(struct conn *c, struct span user)
+{
+	struct mailbox_way *m = c->mailbox;
+	struct lately *lately = &c->edge->mailboxes->lately;
+
+	if (!m || !m->given || user.n == 0 || user.n > sizeof(m->login))
+		return;
+	m->who = lately_who(lately, &c->session.peer.addr, user);
+	if (lately_has(lately, m->who))
+		set_out(m, user, true);
+}
+
+void mailbox_authed(struct conn *c, bool let_in)
+{
+	if (c->mailbox && c->mailbox->who)
+		lately_note(&c->edge->mailboxes->lately, c->mailbox->who, let_in);
 }
 
 void mailbox_judge(struct conn *c, struct span login)
@@ -158,9 +181,9 @@ void mailbox_judge(struct conn *c, struct span login)
 	struct mailbox_way *m = c->mailbox;
 
 	if (!m || !m->given || login.n == 0 || login.n > sizeof(m->login))
-		auth_judged(c, JUDGED_NOT);
+		auth_judged(c, JUDGED_NOT, login);
 	else
-		set_out(m, login, true);
+		go(m, login, true);
 }
 
 /* A login that the server has judged is there already. */
@@ -175,11 +198,10 @@ void mailbox_open(struct conn *c)
 	}
 	c->waits = WAITS_BACKEND;
 	m->at_once = true;
-	m->judging = false;
 	if (m->state == MAILBOX_CALLED && is_for(m, login))
 		mailbox_arrived(m);
 	else
-		set_out(m, login, false);
+		go(m, login, false);
 	m->at_once = false;
 	if (c->box)
 		forget(c);
@@ -273,15 +295,16 @@ void mailbox_time(struct conn *c)
 }
 
 /*
- * In the middle of a literal our word would count as mail. A server that has been silent
- * behind the end of a line is in none, unless it broke down there.
+ * RFC 9051, 7.1.5 has a server say BYE before it closes. Inside a literal our word would count
+ * as mail, and inside compression (RFC 4978) it would be garbage: there, and wherever that is
+ * not certain, the connection is closed without a word, which clients know. In POP3 it would
+ * be the answer to a command that nobody gave, or a line of a mail.
  */
 bool mailbox_can_hear(const struct conn *c)
 {
 	const struct relaying *r = c->relay;
 
-	return r && !mailbox_is_pop3(c) && relay_between_lines(r) &&
-	       loop_now(c->edge->loop) - r->moved >= SILENT_FOR;
+	return r && relay_between_answers(r);
 }
 
 static void note_server(struct conn *c, const struct backend *b)
@@ -309,6 +332,7 @@ void mailbox_relay(struct conn *c)
 	note_server(c, m->backend);
 	r->bytes_before = c->session.bytes_in;
 	r->moved = loop_now(e->loop);
+	r->imap = !mailbox_is_pop3(c);
 	good = relay_begin(r, &e->mailboxes->relays, &c->stream, conn_left_over(c),
 			   span_of(call->in, call->in_n));
 	conn_left_over_taken(c);
@@ -352,6 +376,7 @@ bool mailboxes_open(struct edge *e, struct err *err)
 	e->mailboxes = all;
 	pool_init(&all->calls, sizeof(struct call), 64);
 	gates_init(&all->gates, e->loop);
+	lately_init(&all->lately, e->key);
 	relays_init(&all->relays, e->in);
 	return backends_open(&all->backends, &setup, err);
 }
@@ -368,6 +393,11 @@ void mailboxes_close(struct edge *e)
 	pool_close(&all->calls);
 	free(all);
 	e->mailboxes = NULL;
+}
+
+size_t mailboxes_calls(const struct edge *e)
+{
+	return e->mailboxes ? e->mailboxes->calls.lent : 0;
 }
 
 void mailboxes_reconf(struct edge *e, const struct conf *conf)

@@ -12,6 +12,7 @@
 #include "edge/call.h"
 #include "edge/gates.h"
 #include "edge/inside.h"
+#include "edge/lately.h"
 #include "edge/relay.h"
 
 #define MAILBOX_BUCKETS 1024
@@ -24,6 +25,7 @@ struct mailboxes {
 	struct gates gates;
 	struct relays relays;
 	struct pool calls;
+	struct lately lately;
 	uint64_t asked;
 	struct mailbox_way *asking[MAILBOX_BUCKETS]; /* the store or auth, by ask */
 };
@@ -51,6 +53,8 @@ struct mailbox_way {
 	struct rules *rules; /* held, with the backends in it; NULL: not on the way */
 	enum mailbox_state state;
 	bool judging; /* for auth, else for the session */
+	bool ahead;   /* nobody wants it yet: it goes up to the login, in silence */
+	uint64_t who; /* in `lately` */
 	bool at_once; /* the order is being carried out: the answer waits for its end */
 	struct login_words *given, *used; /* used: NULL if it is what was given */
 	uint8_t login_n;
@@ -92,8 +96,14 @@ static inline bool mailbox_is_pop3(const struct conn *c)
 	return c->session.listener->service == SERVICE_POP3;
 }
 
-/* Find the server of m->login and log in there; mailbox_arrived(), possibly at once. */
+/*
+ * Find the server of m->login and log in there; mailbox_arrived(), possibly at once. With
+ * m->ahead only up to where the server would be told who logs in, and if anything is in the
+ * way it ends without a word.
+ */
 void mailbox_way_begin(struct mailbox_way *m);
+/* It is wanted now: from where it is. False: nothing is under way that leads there. */
+MUST bool mailbox_way_go(struct mailbox_way *m, struct span login);
 /* Break it off. The connection, if there is one, is c->relay's, which stays. */
 void mailbox_way_end(struct mailbox_way *m);
 

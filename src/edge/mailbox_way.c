@@ -86,9 +86,14 @@ static void tell(const struct mailbox_way *m, struct span why)
 	pulse_log(e->pulse, LOG_BACKEND, loop_wall(e->loop), NULL, buf_span(&out));
 }
 
+/* Who is ahead has nobody who waits: it begins anew when somebody does. */
 static void arrive(struct mailbox_way *m, enum backend_got got)
 {
 	gate_leave(&m->pass);
+	if (m->ahead) {
+		mailbox_way_end(m);
+		return;
+	}
 	m->got = got;
 	m->state = MAILBOX_CALLED;
 	mailbox_arrived(m);
@@ -96,7 +101,8 @@ static void arrive(struct mailbox_way *m, enum backend_got got)
 
 static void cannot(struct mailbox_way *m, enum backend_got got, const char *why)
 {
-	tell(m, span_str(why));
+	if (!m->ahead)
+		tell(m, span_str(why));
 	arrive(m, got);
 }
 
@@ -168,10 +174,12 @@ static void on_call_over(void *conn)
 {
 	struct mailbox_way *m = ((struct conn *)conn)->mailbox;
 	enum backend_got got = m->call->talk.got;
-	bool elsewhere = goes_elsewhere(m);
+	bool elsewhere = !m->ahead && goes_elsewhere(m);
 
-	note_health(m);
-	note_trouble(m);
+	if (!m->ahead || !m->call->talk.greeted)
+		note_health(m);
+	if (!m->ahead)
+		note_trouble(m);
 	if (!elsewhere) {
 		arrive(m, got);
 		return;
@@ -209,6 +217,7 @@ static struct backend_setup words_of(const struct mailbox_way *m)
 
 	return (struct backend_setup){
 		.pop3 = is_pop3(m),
+		.hold = m->ahead,
 		.mechanism = w->mechanism,
 		/* LOGIN and USER are everywhere, AUTH=PLAIN is not */
 		.first = w->authzid.n || w->mechanism != SASL_PLAIN ? w->first : SPAN_NONE,
@@ -250,11 +259,14 @@ static void begin_call(struct mailbox_way *m)
 
 	if (!c->relay)
 		c->relay = calloc(1, sizeof(*c->relay));
-	m->call = c->relay && all->calls.lent < MAILBOX_CALLS ? pool_take(&all->calls)
-							      : NULL;
+	m->call = c->relay && all->calls.lent < MAILBOX_CALLS &&
+				  ports_have_descriptor(c->edge)
+			  ? pool_take(&all->calls)
+			  : NULL;
 	if (!m->call) {
-		report_capacity(c->edge, "mailbox-logins",
-				"too many logins are under way");
+		if (!m->ahead)
+			report_capacity(c->edge, "mailbox-logins",
+					"too many logins are under way");
 		arrive(m, BACKEND_GOT_LATER);
 		return;
 	}
@@ -286,11 +298,11 @@ static void call(struct mailbox_way *m)
 	const struct backend *b = m->backend;
 	struct span server = span_str(is_pop3(m) ? b->pop3 : b->imap);
 	struct backend_setup words = words_of(m);
+	bool known = m->conn->known_device || m->ahead;
 
 	if (!backend_credentials_ok(&words)) {
 		cannot(m, BACKEND_GOT_UNFIT, "what the user gave cannot be said there");
-	} else if (gate_enter(&all_of(m)->gates, server, m->conn->known_device, &m->pass,
-			      on_turn, m)) {
+	} else if (gate_enter(&all_of(m)->gates, server, known, &m->pass, on_turn, m)) {
 		begin_call(m);
 	} else {
 		m->state = MAILBOX_IN_LINE;
@@ -343,7 +355,11 @@ static void ask_credential(struct mailbox_way *m)
 /* A password can only be tried with a server that has passwords of its own. */
 static void log_in(struct mailbox_way *m)
 {
-	if (m->backend->login != BACKEND_SAME && !m->judging)
+	bool ours = m->backend->login != BACKEND_SAME && !m->judging;
+
+	if (ours && m->ahead)
+		arrive(m, BACKEND_GOT_LATER);
+	else if (ours)
 		ask_credential(m);
 	else if (m->given)
 		call(m);
@@ -369,11 +385,16 @@ static void take_named(struct mailbox_way *m, const struct backend *b)
 	}
 }
 
+/* Servers are those of the configuration in force: one that came meanwhile begins it anew. */
 static void choose(struct mailbox_way *m)
 {
 	const struct conf *conf = m->rules->conf;
 	bool any;
 
+	if (m->rules != m->conn->edge->rules) {
+		mailbox_way_begin(m);
+		return;
+	}
 	m->backend = backends_choose(all_of(m)->backends, is_pop3(m), login_of(m),
 				     m->tried, &any);
 	if (m->backend) {
@@ -466,6 +487,21 @@ void mailbox_way_begin(struct mailbox_way *m)
 		take_named(m, named);
 	else if (is_sure(m))
 		choose(m);
+	else if (m->ahead)
+		mailbox_way_end(m);
 	else
 		locate(m);
+}
+
+bool mailbox_way_go(struct mailbox_way *m, struct span login)
+{
+	if (!m->ahead || m->state == MAILBOX_IDLE ||
+	    !(is_sure(m) || span_eq(login, login_of(m))))
+		return false;
+	m->ahead = false;
+	m->login_n = (uint8_t)login.n;
+	memcpy(m->login, login.p, login.n);
+	if (m->state == MAILBOX_CALLS_IT)
+		call_go(m->call);
+	return true;
 }

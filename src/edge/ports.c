@@ -45,10 +45,19 @@ static void refuse(struct edge *e, int fd, const struct arrival *a)
 	report_refused(e, a);
 }
 
+static size_t in_use(const struct edge *e)
+{
+	return e->conn_count + e->relay_count + e->file_count + mailboxes_calls(e);
+}
+
+bool ports_have_descriptor(const struct edge *e)
+{
+	return in_use(e) < e->descriptor_max;
+}
+
 static bool is_full(const struct edge *e)
 {
-	return e->conn_count >= e->conn_max ||
-	       e->conn_count + e->relay_count >= e->socket_max;
+	return e->conn_count >= e->conn_max || in_use(e) >= e->socket_max;
 }
 
 /* Chance does not fill all workers evenly. */

@@ -159,8 +159,9 @@ static enum stream_got flush(struct relays *all, struct relay_way *w)
 }
 
 /* The pipe is empty, so that AGAIN means that there is nothing to read. */
-static enum stream_got take_bulk(struct relays *all, struct relay_way *w)
+static enum stream_got take_bulk(struct relaying *r, struct relay_way *w)
 {
+	struct relays *all = r->all;
 	size_t n = 0;
 	enum stream_got got;
 
@@ -172,15 +173,28 @@ static enum stream_got take_bulk(struct relays *all, struct relay_way *w)
 	}
 	got = stream_splice_in(w->from, w->pipe->fd[1], w->pipe->room, &n);
 	w->in_pipe = n;
-	w->line_ends = false; /* nobody has seen them */
 	w->bytes += n;
+	if (n)
+		imap_answers_missed(&r->answers);
 	if (got == STREAM_GOT)
 		w->bulk = n >= RELAY_BLOCK;
 	return got;
 }
 
-static enum stream_got take_some(struct relays *all, struct relay_way *w)
+/* What POP3 says is not followed: there, no word of ours would be expected anywhere. */
+static void follow(struct relaying *r, const struct relay_way *w, struct span said)
 {
+	if (!r->imap)
+		return;
+	if (w == &r->down)
+		imap_answers_see(&r->answers, said);
+	else
+		imap_answers_asked(&r->answers, said);
+}
+
+static enum stream_got take_some(struct relaying *r, struct relay_way *w)
+{
+	struct relays *all = r->all;
 	size_t n = 0;
 	enum stream_got got = stream_read(w->from, all->scratch, RELAY_BLOCK, &n);
 	struct span left = span_of(all->scratch, n);
@@ -188,15 +202,15 @@ static enum stream_got take_some(struct relays *all, struct relay_way *w)
 	if (got != STREAM_GOT)
 		return got;
 	w->bytes += n;
-	w->line_ends = n && all->scratch[n - 1] == '\n';
+	follow(r, w, left);
 	w->bulk = n == RELAY_BLOCK && is_plain(w);
 	(void)stream_write(w->to, &left); /* if it is broken, the next flush finds out */
 	return keep(all, w, left) ? STREAM_GOT : STREAM_BROKEN;
 }
 
-static enum stream_got take(struct relays *all, struct relay_way *w)
+static enum stream_got take(struct relaying *r, struct relay_way *w)
 {
-	return w->bulk ? take_bulk(all, w) : take_some(all, w);
+	return w->bulk ? take_bulk(r, w) : take_some(r, w);
 }
 
 /* ---- both ways -------------------------------------------------------------------------- */
@@ -211,8 +225,10 @@ static void pass_end_on(struct relays *all, struct relay_way *w)
 enum moved { MOVED, STUCK, BROKEN_FROM, BROKEN_TO };
 
 /* Write what is pending, then read once. */
-static enum moved move(struct relays *all, struct relay_way *w)
+static enum moved move(struct relaying *r, struct relay_way *w)
 {
+	struct relays *all = r->all;
+
 	if (w->shut)
 		return STUCK;
 	switch (flush(all, w)) {
@@ -224,7 +240,7 @@ static enum moved move(struct relays *all, struct relay_way *w)
 	case STREAM_BROKEN:
 		return BROKEN_TO;
 	}
-	switch (take(all, w)) {
+	switch (take(r, w)) {
 	case STREAM_GOT:
 		return MOVED;
 	case STREAM_AGAIN:
@@ -245,7 +261,7 @@ static enum moved move(struct relays *all, struct relay_way *w)
  */
 static bool move_up(struct relaying *r)
 {
-	enum moved m = move(r->all, &r->up);
+	enum moved m = move(r, &r->up);
 
 	if (m == BROKEN_FROM)
 		r->reset = true;
@@ -256,7 +272,7 @@ static bool move_up(struct relaying *r)
 
 static bool move_down(struct relaying *r)
 {
-	enum moved m = move(r->all, &r->down);
+	enum moved m = move(r, &r->down);
 
 	if (m == BROKEN_TO)
 		r->reset = true;
@@ -288,11 +304,12 @@ enum relay_result relay_go_on(struct relaying *r)
 	return r->down.shut ? RELAY_LEAVES : RELAY_WAITS;
 }
 
-bool relay_between_lines(const struct relaying *r)
+bool relay_between_answers(const struct relaying *r)
 {
 	const struct relay_way *w = &r->down;
 
-	return w->line_ends && !w->block && !w->in_pipe && !w->ended && !r->reset;
+	return r->imap && imap_answers_between(&r->answers) && !w->block && !w->in_pipe &&
+	       !w->ended && !r->reset;
 }
 
 bool relay_begin(struct relaying *r, struct relays *all, struct stream *client,
@@ -303,6 +320,8 @@ bool relay_begin(struct relaying *r, struct relays *all, struct stream *client,
 	r->down = (struct relay_way){ .from = &r->server, .to = client };
 	stream_no_delay(client);
 	stream_no_delay(&r->server);
+	follow(r, &r->up, from_client);
+	follow(r, &r->down, from_server);
 	return keep(all, &r->up, from_client) && keep(all, &r->down, from_server);
 }
 

@@ -7,7 +7,7 @@
  * way goes on.
  *
  * It reads no clock and knows no session: its owner watches idleness, and has it go on when
- * one of the streams calls.
+ * one of the streams calls. Of IMAP it knows where an answer ends, for its owner's last word.
  */
 #ifndef EDGE_RELAY_H
 #define EDGE_RELAY_H
@@ -15,6 +15,7 @@
 #include "io/pool.h"
 #include "io/stream.h"
 #include "spec/limits.h"
+#include "wire/imap_answers.h"
 
 #define RELAY_BLOCK   16384 /* as a record of TLS */
 #define RELAY_PIPE    (256u << 10)
@@ -47,7 +48,6 @@ struct relay_way {
 	uint8_t *block;
 	uint16_t at, n;	  /* what the block holds */
 	bool bulk;	  /* much flows */
-	bool line_ends;	  /* the last byte was that of a line */
 	bool ended, shut; /* nothing more comes; and that was passed on */
 };
 
@@ -55,8 +55,10 @@ struct relaying {
 	struct relays *all;
 	struct stream server;	   /* for the owner to connect */
 	struct relay_way up, down; /* to the server, to the client */
-	bool server_first;	   /* it was the server that ended it */
-	bool reset;		   /* the client's connection broke */
+	struct imap_answers answers;
+	bool imap;	   /* for the owner to say: the answers are followed */
+	bool server_first; /* it was the server that ended it */
+	bool reset;	   /* the client's connection broke */
 	/* the owner's */
 	ms_t moved, leave_by;
 	uint64_t bytes_before;
@@ -70,11 +72,14 @@ enum relay_result {
 	RELAY_OVER,
 };
 
-/* r: zeroed, then its server connected. What each side has said already. False: no memory. */
+/*
+ * r: zeroed, then its server connected, at the end of an answer. What each side has said
+ * since. False: no memory.
+ */
 MUST bool relay_begin(struct relaying *r, struct relays *all, struct stream *client,
 		      struct span from_client, struct span from_server);
-/* The server has ended a line, and nothing is on its way: the client could hear another. */
-bool relay_between_lines(const struct relaying *r);
+/* It is IMAP, and an answer of ours would be heard as one: nothing else is on its way. */
+bool relay_between_answers(const struct relaying *r);
 enum relay_result relay_go_on(struct relaying *r);
 /* Give back what is lent, close the server's stream; one that never began is fine. */
 void relay_end(struct relaying *r);

@@ -107,6 +107,19 @@ static struct span envid_of(struct span item)
 	return span_skip(params, span_find(params, '=') + 1);
 }
 
+/* Of a program of this machine the store asks the kernel who it is. */
+static bool send_with_socket(struct conn *c)
+{
+	int fd = stream_fd(&c->stream);
+	bool sent;
+
+	if (!session_is_local(&c->session))
+		return store_send(c->edge);
+	sent = fd >= 0 && link_send(c->edge->store.link, &fd, 1);
+	store_sent(c->edge);
+	return sent;
+}
+
 static bool send_submit(struct conn *c)
 {
 	const struct session *s = &c->session;
@@ -134,7 +147,7 @@ static bool send_submit(struct conn *c)
 		return false;
 	m.rcpts = rcpts;
 	msg_SUBMIT_pack(&m, link_begin(c->edge->store.link));
-	return store_send(c->edge);
+	return send_with_socket(c);
 }
 
 static bool send_spool_open(struct conn *c)
@@ -210,6 +223,7 @@ void store_may_send(struct conn *c, struct span address)
 	struct msg_MAY_SEND m = {
 		.ask = ++e->last_ask,
 		.login = session_login(&c->session),
+		.ticket = auth_ticket(c),
 		.address = address,
 	};
 
@@ -218,7 +232,7 @@ void store_may_send(struct conn *c, struct span address)
 		return;
 	}
 	msg_MAY_SEND_pack(&m, link_begin(e->store.link));
-	if (store_send(e))
+	if (send_with_socket(c))
 		waiting_for(c, WAITS_VERDICT, m.ask);
 	else
 		conn_answer_soon(c, IN_VERDICT, VERDICT_UNKNOWN);
@@ -230,6 +244,7 @@ void store_submit(struct conn *c)
 		letter_write_rest(c);
 		return;
 	}
+	letter_written(c);
 	waiting_for(c, WAITS_SUBMITTED, c->id);
 	ask(c);
 }
@@ -281,6 +296,10 @@ static bool take_recipients(struct edge *e, struct frame *f)
 
 	if (!msg_RECIPIENTS_unpack(f->bytes, &m))
 		return false;
+	if (link_lost(e->store.link, f)) {
+		e->recipients_stale = true;
+		return true;
+	}
 	mem = map_recipients(f->fds[0], &n);
 	if (!mem)
 		return false;
@@ -288,6 +307,7 @@ static bool take_recipients(struct edge *e, struct frame *f)
 	if (e->recipients.n)
 		munmap((void *)(uintptr_t)e->recipients.p, e->recipients.n);
 	e->recipients = span_of(mem, n);
+	e->recipients_stale = false;
 	ports_accept(e, true);
 	return true;
 }
@@ -319,16 +339,17 @@ static bool take_spool(struct edge *e, struct frame *f)
 {
 	struct msg_SPOOL m;
 	struct conn *c;
-	int fd = f->fds[0];
 
 	if (!msg_SPOOL_unpack(f->bytes, &m))
 		return false;
 	c = waiting_find(e, m.id, WAITS_SPOOL);
 	if (!c || c->nonce != m.nonce)
 		return true;
-	f->fds[0] = -1;
 	waiting_forget(c);
-	letter_spool(c, fd);
+	if (!letter_spool(c, frame_take_fd(f, 0))) {
+		send_drop(c); /* the file, if there is one */
+		conn_answer(c, IN_NO_ROOM, 0);
+	}
 	return true;
 }
 

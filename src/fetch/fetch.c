@@ -145,17 +145,9 @@ static void meet(struct fetch *f, struct link *link)
 }
 
 /* ---- what the supervisor says ---------------------------------------------------- */
-static int take_fd(struct frame *frame)
-{
-	int fd = frame->fds[0];
-
-	frame->fds[0] = -1;
-	return fd;
-}
-
 static bool take_conf(struct fetch *f, struct frame *frame, struct err *err)
 {
-	const struct conf *conf = start_map_conf(take_fd(frame), err);
+	const struct conf *conf = start_map_conf(frame_take_fd(frame, 0), err);
 
 	if (!conf)
 		return false;
@@ -167,12 +159,9 @@ static bool take_conf(struct fetch *f, struct frame *frame, struct err *err)
 
 static bool take_peer(struct fetch *f, struct frame *frame, struct err *err)
 {
-	struct msg_PEER m;
 	struct link *link;
 
-	if (!msg_PEER_unpack(frame->bytes, &m) || m.role >= ROLE_COUNT)
-		return err_set(err, "peer makes no sense");
-	if (!link_open(&link, take_fd(frame), ROLE_FETCH, (enum role)m.role, m.number, err))
+	if (!start_take_peer(frame, ROLE_FETCH, &link, err))
 		return false;
 	meet(f, link);
 	return true;
@@ -205,7 +194,8 @@ static void on_life(void *arg, unsigned ready)
 	for (;;) {
 		switch (link_recv(f->start->life, &frame, &err)) {
 		case LINK_GOT:
-			if (take_life(f, &frame, &err))
+			if (link_lost(f->start->life, &frame) ||
+			    take_life(f, &frame, &err))
 				continue;
 			trouble(f, LOG_LINK_BROKEN, "supervisor", err.text);
 			return;

@@ -58,13 +58,15 @@ static void go_on(struct jobs *j);
 /* Of each question its own; never 0. */
 static uint64_t name_of(const struct jobs *j, const struct msg_FETCH *m)
 {
-	uint8_t mem[DOMAIN_MAX + 8];
+	uint8_t mem[TEXT_MAX + 1];
 	struct buf b;
 
 	buf_init(&b, mem, sizeof(mem));
 	buf_byte(&b, m->what);
-	buf_byte(&b, (uint8_t)m->number);
-	buf_put_lower(&b, m->name);
+	if (m->what == FETCH_STS)
+		buf_put_lower(&b, m->name);
+	else
+		buf_put(&b, m->name); /* case is part of who an issuer is */
 	return siphash(j->to.key, buf_span(&b)) | 1;
 }
 

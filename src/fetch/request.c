@@ -70,10 +70,20 @@ static bool make_introspect(const struct oauth *o, struct span text, struct requ
 	return take_address(r, o->introspect, err);
 }
 
+/* By its name: whoever asks may have another configuration for a moment, in another order. */
+static const struct oauth *find_issuer(const struct conf *conf, struct span name)
+{
+	for (uint32_t i = 0; i < conf->oauth_count; i++)
+		if (span_eq(span_str(conf->oauth[i].issuer), name))
+			return &conf->oauth[i];
+	return NULL;
+}
+
 bool request_make(const struct conf *conf, enum role from, const struct msg_FETCH *m,
 		  struct request *out, struct err *err)
 {
 	struct request r = { .within = OAUTH_FETCH_WITHIN, .pause = KEYS_PAUSE };
+	const struct oauth *issuer = NULL;
 	bool ok;
 
 	if (m->what >= FETCH_KINDS)
@@ -81,17 +91,17 @@ bool request_make(const struct conf *conf, enum role from, const struct msg_FETC
 	/* edges deliver mail; who logs in is not theirs to ask about */
 	if (from != (m->what == FETCH_STS ? ROLE_EDGE : ROLE_AUTH))
 		return err_set(err, "that is not for %s to ask", role_word[from]);
-	if (m->what != FETCH_STS && m->number >= conf->oauth_count)
+	if (m->what != FETCH_STS && !(issuer = find_issuer(conf, m->name)))
 		return err_set(err, "there is no such issuer");
 	switch ((enum fetch_kind)m->what) {
 	case FETCH_STS:
 		ok = make_sts(conf, m->name, &r, err);
 		break;
 	case FETCH_KEYS:
-		ok = take_address(&r, conf->oauth[m->number].keys, err);
+		ok = take_address(&r, issuer->keys, err);
 		break;
 	case FETCH_INTROSPECT:
-		ok = make_introspect(&conf->oauth[m->number], m->text, &r, err);
+		ok = make_introspect(issuer, m->text, &r, err);
 		break;
 	case FETCH_KINDS:
 		return false;

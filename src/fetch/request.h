@@ -27,7 +27,7 @@ struct request {
 
 /*
  * The spans point into m. False: whoever sent it may not ask for that, or the
- * configuration has nothing of that number.
+ * configuration has nothing of that name.
  */
 MUST bool request_make(const struct conf *conf, enum role from, const struct msg_FETCH *m,
 		       struct request *out, struct err *err);

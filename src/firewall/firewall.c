@@ -1,3 +1,7 @@
+/*
+ * The role that gives blocks to the kernel: whom it may block, the supervisor's orders, and
+ * what it needs before it serves.
+ */
 #include "firewall/firewall.h"
 
 #include <errno.h>
@@ -8,48 +12,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/fields.h"
-#include "base/list.h"
-#include "base/number.h"
-#include "firewall/judge.h"
-#include "firewall/own.h"
-#include "firewall/program.h"
-#include "firewall/sets.h"
-#include "io/loop.h"
+#include "firewall/inner.h"
 
 #define BEAT_EVERY  ((ms_t)250)
-#define TELL_EVERY  MS_SECOND
 #define LOOK_EVERY  (5 * MS_SECOND) /* at our addresses, and at nft itself */
 #define STOP_WITHIN (6 * MS_SECOND) /* the supervisor waits a little longer */
-#define FRAMES_ONCE 64		    /* of one link, before the others have their turn */
-#define SECONDS_MAX ((uint64_t)10 * 366 * 24 * 3600)
 
-struct firewall {
-	struct start *start;
-	struct loop *loop;
-	struct watch life;
-	struct watch talk;
-	struct link *watcher; /* the link to watch; NULL while there is none */
-	struct timer beat, tell, look;
-	struct own own;
-	struct program program;
-	char path[TEXT_MAX];
-	struct sets sets;
-	uint32_t refused;
-	bool again;		 /* watch is to send everything */
-	bool told;		 /* this, once: */
-	struct msg_BLOCKED last; /* but for its text */
-	char last_why[SETS_WHY];
-	ms_t told_at;
-	int exit_code;
-};
-
-static void log_fields(struct firewall *f, enum record kind, struct buf *fields)
+void firewall_log(struct firewall *f, enum record kind, struct buf *fields)
 {
 	pulse_log(f->start->pulse, kind, loop_wall(f->loop), NULL, buf_span(fields));
 }
 
-static void trouble(struct firewall *f, enum record kind, const char *why)
+void firewall_trouble(struct firewall *f, enum record kind, const char *why)
 {
 	uint8_t mem[640];
 	struct buf fields;
@@ -57,93 +31,12 @@ static void trouble(struct firewall *f, enum record kind, const char *why)
 	buf_init(&fields, mem, sizeof(mem));
 	field_text(&fields, "key", SPAN("firewall"));
 	field_text(&fields, "what", span_str(why));
-	log_fields(f, kind, &fields);
-}
-
-/* ---- what watch is told ------------------------------------------------------------------ */
-
-static void rearm(struct firewall *f)
-{
-	if (f->watcher)
-		watch_mask(&f->talk,
-			   WATCH_READ | (link_waiting(f->watcher) ? WATCH_WRITE : 0));
-}
-
-static struct msg_BLOCKED how_it_is(const struct firewall *f)
-{
-	const struct sets *s = &f->sets;
-
-	return (struct msg_BLOCKED){
-		.state = (uint8_t)s->state,
-		.again = f->again,
-		.held = s->made ? (uint32_t)blocks_held(&s->blocks) : 0,
-		.packets = s->packets,
-		.refused = f->refused + s->refused,
-		.why = span_str(s->why),
-	};
-}
-
-static bool is_news(const struct firewall *f, const struct msg_BLOCKED *m)
-{
-	return !f->told || m->again || m->state != f->last.state ||
-	       m->held != f->last.held || m->packets != f->last.packets ||
-	       m->refused != f->last.refused || strcmp(f->sets.why, f->last_why) != 0;
-}
-
-/* As soon as there is news, but not more often than once a second. */
-static void on_tell(void *arg)
-{
-	struct firewall *f = arg;
-	ms_t now = loop_now(f->loop);
-	struct msg_BLOCKED m = how_it_is(f);
-
-	timer_set(&f->tell, now + TELL_EVERY);
-	/* until it is known, there is nothing to tell */
-	if (!f->watcher || f->sets.state == FIREWALL_OFF || !is_news(f, &m))
-		return;
-	msg_BLOCKED_pack(&m, link_begin(f->watcher));
-	if (!link_send(f->watcher, NULL, 0))
-		return;
-	rearm(f);
-	f->last = m;
-	f->last.why = SPAN_NONE;
-	snprintf(f->last_why, sizeof(f->last_why), "%s", f->sets.why);
-	f->told = true;
-	f->again = false;
-	f->told_at = now;
-}
-
-static void tell_soon(struct firewall *f)
-{
-	timer_set(&f->tell, f->told_at + TELL_EVERY);
-}
-
-static void on_state(void *arg, const char *what)
-{
-	static const char *const words[FIREWALL_STATES] = {
-		[FIREWALL_OFF] = "off",
-		[FIREWALL_WORKS] = "works",
-		[FIREWALL_MISSING] = "missing",
-		[FIREWALL_FAILS] = "fails",
-	};
-	struct firewall *f = arg;
-	uint8_t mem[1024];
-	struct buf fields;
-
-	buf_init(&fields, mem, sizeof(mem));
-	field_text(&fields, "key", SPAN("firewall"));
-	field_text(&fields, "state", span_str(words[f->sets.state]));
-	if (what)
-		field_text(&fields, "what", span_str(what));
-	if (f->sets.why[0])
-		field_text(&fields, "why", span_str(f->sets.why));
-	log_fields(f, LOG_FIREWALL, &fields);
-	tell_soon(f);
+	firewall_log(f, kind, &fields);
 }
 
 /* ---- what may be blocked ------------------------------------------------------------------ */
 
-static struct judge judge_of(const struct firewall *f)
+struct judge firewall_judge(const struct firewall *f)
 {
 	return (struct judge){
 		.conf = f->start->conf,
@@ -155,7 +48,7 @@ static struct judge judge_of(const struct firewall *f)
 	};
 }
 
-static void refuse(struct firewall *f, const struct net *n, enum refusal why)
+void firewall_refuse(struct firewall *f, const struct net *n, enum refusal why)
 {
 	uint8_t mem[512], text_mem[80];
 	struct buf fields, text;
@@ -167,7 +60,7 @@ static void refuse(struct firewall *f, const struct net *n, enum refusal why)
 	field_text(&fields, "key", buf_span(&text));
 	field_text(&fields, "what", SPAN("not given to the kernel"));
 	field_text(&fields, "why", span_str(refusal_text[why]));
-	log_fields(f, LOG_FIREWALL, &fields);
+	firewall_log(f, LOG_FIREWALL, &fields);
 }
 
 /* How many of those that are blocked may no longer be. */
@@ -188,7 +81,7 @@ static bool may_stay(void *arg, const struct net *n)
 /* Addresses, lists or settings are others: what is there already is judged anew. */
 static void judge_all(struct firewall *f)
 {
-	struct judging j = { .judge = judge_of(f) };
+	struct judging j = { .judge = firewall_judge(f) };
 	char what[120];
 
 	blocks_judge(&f->sets.blocks, may_stay, &j);
@@ -197,19 +90,19 @@ static void judge_all(struct firewall *f)
 			 "%u taken out: lists, addresses or settings have changed",
 			 (unsigned)j.dropped);
 		f->refused += j.dropped;
-		trouble(f, LOG_FIREWALL, what);
+		firewall_trouble(f, LOG_FIREWALL, what);
 	}
 	sets_go_on(&f->sets);
 }
 
 /* Without knowing our own addresses nobody is blocked who is not yet. */
-static bool know_ourselves(struct firewall *f)
+bool firewall_know_ourselves(struct firewall *f)
 {
 	struct err err;
 	bool changed = false;
 
 	if (!own_read(&f->own, &changed, &err)) {
-		trouble(f, LOG_TROUBLE, err.text);
+		firewall_trouble(f, LOG_TROUBLE, err.text);
 		return f->own.list != NULL;
 	}
 	if (changed)
@@ -217,142 +110,11 @@ static bool know_ourselves(struct firewall *f)
 	return true;
 }
 
-/* ---- what watch asks ----------------------------------------------------------------------- */
-
-static void block(struct firewall *f, const struct judge *j, const struct net *n,
-		  uint64_t seconds)
-{
-	ms_t until = seconds ? loop_now(f->loop) + (ms_t)seconds * MS_SECOND : MS_NEVER;
-	enum refusal why = judge_net(j, n);
-
-	if (why == REFUSAL_NONE && !blocks_put(&f->sets.blocks, n, until))
-		why = REFUSAL_FULL;
-	else if (why != REFUSAL_NONE)
-		blocks_drop(&f->sets.blocks, n);
-	if (why != REFUSAL_NONE)
-		refuse(f, n, why);
-}
-
-/* Is each item what it should be? Only then is anything done. */
-static bool items_ok(struct span items, bool timed)
-{
-	struct span item;
-	struct net n;
-	uint64_t seconds;
-
-	if (!list_ok(items) || list_count(items) > FIREWALL_BATCH)
-		return false;
-	while (list_next(&items, &item)) {
-		if (!net_parse(timed ? span_cut(&item, ' ') : item, &n))
-			return false;
-		if (timed && !number_parse(item, SECONDS_MAX, &seconds))
-			return false;
-	}
-	return true;
-}
-
-static bool take_block(struct firewall *f, const struct frame *frame)
-{
-	struct msg_BLOCK m;
-	struct judge j;
-	struct span item;
-	struct net n;
-	uint64_t seconds;
-
-	if (!msg_BLOCK_unpack(frame->bytes, &m) || m.all > 1 || !items_ok(m.items, true))
-		return false;
-	if (m.all)
-		blocks_drop_all(&f->sets.blocks);
-	if (!know_ourselves(f))
-		return true;
-	j = judge_of(f);
-	while (list_next(&m.items, &item)) {
-		if (net_parse(span_cut(&item, ' '), &n) &&
-		    number_parse(item, SECONDS_MAX, &seconds))
-			block(f, &j, &n, seconds);
-	}
-	return true;
-}
-
-static bool take_unblock(struct firewall *f, const struct frame *frame)
-{
-	struct msg_UNBLOCK m;
-	struct span item;
-	struct net n;
-
-	if (!msg_UNBLOCK_unpack(frame->bytes, &m) || !items_ok(m.items, false))
-		return false;
-	while (list_next(&m.items, &item))
-		if (net_parse(item, &n))
-			blocks_drop(&f->sets.blocks, &n);
-	return true;
-}
-
-static bool take_talk(struct firewall *f, const struct frame *frame)
-{
-	if (frame->kind == MSG_BLOCK)
-		return take_block(f, frame);
-	return frame->kind == MSG_UNBLOCK && take_unblock(f, frame);
-}
-
-static void drop_watcher(struct firewall *f)
-{
-	watch_stop(&f->talk);
-	link_close(&f->watcher);
-}
-
-static void on_talk(void *arg, unsigned ready)
-{
-	struct firewall *f = arg;
-	struct frame frame;
-	struct err err = { "watch sent what makes no sense" };
-	enum link_got got = LINK_MORE;
-
-	if (ready & WATCH_WRITE)
-		(void)link_flush(f->watcher); /* if it is broken, reading says so */
-	for (int i = 0; i < FRAMES_ONCE; i++) {
-		got = link_recv(f->watcher, &frame, &err);
-		if (got != LINK_GOT)
-			break;
-		if (take_talk(f, &frame))
-			continue;
-		frame_close_fds(&frame);
-		got = LINK_BROKEN;
-		break;
-	}
-	if (got == LINK_BROKEN)
-		trouble(f, LOG_LINK_BROKEN, err.text);
-	if (got == LINK_BROKEN || got == LINK_CLOSED)
-		drop_watcher(f);
-	rearm(f);
-	sets_go_on(&f->sets);
-	tell_soon(f);
-}
-
-static void meet_watcher(struct firewall *f, struct link *link)
-{
-	drop_watcher(f);
-	f->watcher = link;
-	f->again = true;
-	f->told = false;
-	if (!watch_start(f->loop, &f->talk, link_fd(link), WATCH_READ, on_talk, f))
-		drop_watcher(f);
-	tell_soon(f);
-}
-
 /* ---- what the supervisor says -------------------------------------------------------- */
-
-static int take_fd(struct frame *f)
-{
-	int fd = f->fds[0];
-
-	f->fds[0] = -1;
-	return fd;
-}
 
 static bool take_conf(struct firewall *f, struct frame *frame, struct err *err)
 {
-	const struct conf *conf = start_map_conf(take_fd(frame), err);
+	const struct conf *conf = start_map_conf(frame_take_fd(frame, 0), err);
 
 	if (!conf)
 		return false;
@@ -367,7 +129,7 @@ static bool take_access(struct firewall *f, struct frame *frame, struct err *err
 {
 	struct start_mapping now;
 
-	if (!start_map_access(take_fd(frame), &now, err))
+	if (!start_map_access(frame_take_fd(frame, 0), &now, err))
 		return false;
 	start_unmap(&f->start->access);
 	f->start->access = now;
@@ -377,16 +139,12 @@ static bool take_access(struct firewall *f, struct frame *frame, struct err *err
 
 static bool take_peer(struct firewall *f, struct frame *frame, struct err *err)
 {
-	struct msg_PEER m;
 	struct link *link;
 
-	if (!msg_PEER_unpack(frame->bytes, &m) || m.role >= ROLE_COUNT)
-		return err_set(err, "peer makes no sense");
-	if (!link_open(&link, take_fd(frame), ROLE_FIREWALL, (enum role)m.role, m.number,
-		       err))
+	if (!start_take_peer(frame, ROLE_FIREWALL, &link, err))
 		return false;
-	if (m.role == ROLE_WATCH)
-		meet_watcher(f, link);
+	if (link_role(link) == ROLE_WATCH)
+		talk_meet(f, link);
 	else
 		link_close(&link);
 	return true;
@@ -421,14 +179,15 @@ static void on_life(void *arg, unsigned ready)
 	for (;;) {
 		switch (link_recv(f->start->life, &frame, &err)) {
 		case LINK_GOT:
-			if (take_life(f, &frame, &err))
+			if (link_lost(f->start->life, &frame) ||
+			    take_life(f, &frame, &err))
 				continue;
-			trouble(f, LOG_LINK_BROKEN, err.text);
+			firewall_trouble(f, LOG_LINK_BROKEN, err.text);
 			return;
 		case LINK_MORE:
 			return;
 		case LINK_BROKEN:
-			trouble(f, LOG_LINK_BROKEN, err.text);
+			firewall_trouble(f, LOG_LINK_BROKEN, err.text);
 			f->exit_code = 1;
 			break;
 		case LINK_CLOSED:
@@ -462,11 +221,12 @@ static void on_look(void *arg)
 
 	timer_set(&f->look, loop_now(f->loop) + LOOK_EVERY);
 	if (!f->start->alone && program_changed(&f->program)) {
-		trouble(f, LOG_FIREWALL, "there is another nft now: starting anew");
+		firewall_trouble(f, LOG_FIREWALL,
+				 "there is another nft now: starting anew");
 		loop_stop(f->loop);
 		return;
 	}
-	(void)know_ourselves(f);
+	(void)firewall_know_ourselves(f);
 }
 
 /* ---- the start -------------------------------------------------------------------------- */
@@ -516,13 +276,13 @@ static bool enter(struct firewall *f, struct err *err)
 	(void)!program_find(&f->program, f->path, &no_program);
 	box.execute = f->program.execute;
 	box.read_only = f->program.read_only;
-	f->sets.on_state = on_state;
+	f->sets.on_state = talk_on_state;
 	f->sets.on_removed = on_removed;
 	f->sets.arg = f;
 	if (!start_sandbox(s, &box, err) || !loop_open(&f->loop, err))
 		return false;
 	timer_init(&f->beat, f->loop, on_beat, f);
-	timer_init(&f->tell, f->loop, on_tell, f);
+	timer_init(&f->tell, f->loop, talk_on_tell, f);
 	timer_init(&f->look, f->loop, on_look, f);
 	if (!sets_open(&f->sets, f->loop, &s->conf->set, key, err))
 		return false;
@@ -530,7 +290,7 @@ static bool enter(struct firewall *f, struct err *err)
 		return err_set(err, "the link to the supervisor cannot be watched");
 	for (size_t i = 0; i < s->peer_count; i++)
 		if (s->peers[i].role == ROLE_WATCH)
-			meet_watcher(f, s->peers[i].link);
+			talk_meet(f, s->peers[i].link);
 	on_beat(f);
 	see_what_is_missing(f, may_change, &no_program);
 	sets_ports(&f->sets, s->conf);
@@ -554,7 +314,7 @@ int firewall_main(struct start *start)
 		f->exit_code = 1;
 	}
 	exit_code = f->exit_code;
-	drop_watcher(f);
+	talk_drop(f);
 	sets_close(&f->sets);
 	if (f->loop)
 		loop_close(&f->loop);

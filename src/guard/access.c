@@ -226,8 +226,6 @@ static bool find_v4(struct asked *q, struct access_hit *out)
 
 	if (n == 0)
 		return false;
-	/* where its value will be, if the keys are spread evenly */
-	__builtin_prefetch(values + b.from + (n * (a & 0xffff) >> 16));
 	at = keys_up_to(keys + b.from, n, (uint16_t)a);
 	if (at == 0)
 		return false;
@@ -362,6 +360,25 @@ void access_expect(const void *mem, size_t n, const struct addr *a)
 				   ((uint32_t)w.lo >> 16));
 	else
 		__builtin_prefetch(access_part(h, PART_V6_KEYS));
+}
+
+/* The keys of a bucket, and where the value will be if they are spread evenly. */
+void access_expect_keys(const void *mem, size_t n, const struct addr *a)
+{
+	const struct access_head *h = access_head_of(mem, n);
+	struct access_wide w = wide_of(a);
+	uint32_t low = (uint32_t)w.lo & 0xffff;
+	struct bucket b;
+
+	if (!h || !wide_is_v4(w))
+		return;
+	b = bucket_at(h, (uint32_t)w.lo >> 16);
+	if (b.from == b.to)
+		return;
+	__builtin_prefetch((const uint16_t *)access_part(h, PART_V4_KEYS) + b.from);
+	__builtin_prefetch((const uint16_t *)access_part(h, PART_V4_KEYS) + b.to - 1);
+	__builtin_prefetch((const uint32_t *)access_part(h, PART_V4_VALUES) + b.from +
+			   ((b.to - b.from) * low >> 16));
 }
 
 /* ---- a whole block ------------------------------------------------------------------------------ */

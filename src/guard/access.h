@@ -56,8 +56,12 @@ struct access_hit access_client(const void *mem, size_t n, const struct addr *a,
 bool access_permits_any(const void *mem, size_t n, const struct net *block, int64_t wall);
 struct access_hit access_name(const void *mem, size_t n, enum access_of of,
 			      struct span name, int64_t wall);
-/* Bring the line that access_client() will need first on its way. */
+/*
+ * Bring the line that access_client() will need first on its way; when it has come, those
+ * that it leads to.
+ */
 void access_expect(const void *mem, size_t n, const struct addr *a);
+void access_expect_keys(const void *mem, size_t n, const struct addr *a);
 
 struct access_list {
 	enum access_of of;

@@ -331,13 +331,18 @@ static uint32_t info_of(struct access_build *b, uint32_t more, struct access_inf
 	return (uint32_t)number;
 }
 
-static uint32_t until_of(const struct access_build *b, uint32_t more)
+/* One more entry, whose other end, information and time are looked up. more: of its row. */
+static void sweep(struct sweep *s, struct item *e, uint32_t more)
 {
-	return more ? b->more[more - 1].until : 0;
-}
+	struct access_build *b = s->b;
 
-static void sweep(struct sweep *s, const struct item *e)
-{
+	e->last = last_of(e->start, e->bits);
+	e->until = more ? b->more[more - 1].until : 0;
+	e->info = info_of(b, more,
+			  (struct access_info){ .line = e->line,
+						.list = e->list,
+						.bits = e->bits,
+						.answer = e->answer });
 	leave(s, &e->start);
 	enter(s, e);
 }
@@ -348,20 +353,14 @@ static void sweep_v4(struct sweep *s)
 
 	for (size_t i = 0; i < b->v4_count && !s->failed; i++) {
 		const struct access_v4 *e = &b->v4[i];
-		struct item item = { .start = { 0, (uint64_t)0xffff << 32 | e->start },
-				     .line = e->line,
-				     .bits = (uint8_t)(e->bits + 96),
-				     .list = e->list,
-				     .answer = e->answer,
-				     .until = until_of(b, e->more) };
 
-		item.last = last_of(item.start, item.bits);
-		item.info = info_of(b, e->more,
-				    (struct access_info){ .line = e->line,
-							  .list = e->list,
-							  .bits = item.bits,
-							  .answer = e->answer });
-		sweep(s, &item);
+		sweep(s,
+		      &(struct item){ .start = { 0, (uint64_t)0xffff << 32 | e->start },
+				      .line = e->line,
+				      .bits = (uint8_t)(e->bits + 96),
+				      .list = e->list,
+				      .answer = e->answer },
+		      e->more);
 	}
 	leave(s, NULL);
 	reach4(b, UINT32_MAX);
@@ -373,20 +372,14 @@ static void sweep_v6(struct sweep *s)
 
 	for (size_t i = 0; i < b->v6_count && !s->failed; i++) {
 		const struct access_v6 *e = &b->v6[i];
-		struct item item = { .start = { e->hi, e->lo },
-				     .line = e->line,
-				     .bits = e->bits,
-				     .list = e->list,
-				     .answer = e->answer,
-				     .until = until_of(b, e->more) };
 
-		item.last = last_of(item.start, item.bits);
-		item.info = info_of(b, e->more,
-				    (struct access_info){ .line = e->line,
-							  .list = e->list,
-							  .bits = e->bits,
-							  .answer = e->answer });
-		sweep(s, &item);
+		sweep(s,
+		      &(struct item){ .start = { e->hi, e->lo },
+				      .line = e->line,
+				      .bits = e->bits,
+				      .list = e->list,
+				      .answer = e->answer },
+		      e->more);
 	}
 	leave(s, NULL);
 }

@@ -262,12 +262,14 @@ void attempt_later(const struct attempt *x, struct account_verdict *v)
 	v->delay = x->known || l->observe ? 0 : l->delay;
 }
 
-static bool many_wait(const struct attempt *x)
+/* Who stood in line may have left, which nobody tells us: it counts until somebody's turn. */
+static bool many_wait(const struct attempt *x, bool busy)
 {
 	const struct accounts_limits *l = &x->a->limits;
 
 	return !x->known && !l->observe &&
-	       (x->pair->waiting >= WAIT_MOST || attempt_backlog(x) > l->delay_max);
+	       ((busy && x->pair->waiting >= WAIT_MOST) ||
+		attempt_backlog(x) > l->delay_max);
 }
 
 /* Nothing is against it: is there room? */
@@ -278,7 +280,7 @@ static void check(struct attempt *x, struct account_verdict *v)
 	v->go = GO_CHECK;
 	if (busy && x->pair->busy_secret == x->secret) {
 		v->go = GO_SAME;
-	} else if (many_wait(x)) {
+	} else if (many_wait(x, busy)) {
 		attempt_later(x, v);
 	} else if (busy) {
 		v->go = GO_WAIT;

@@ -1,3 +1,4 @@
+#include "base/attr.h"
 #include "guard/fade.h"
 #include "guard/inside.h"
 
@@ -7,6 +8,12 @@
 #define INSIDE	   31 /* the most good_inside that is kept */
 #define SIXTEENTHS 16
 
+/* Above what it says stands its rank: to compare eight rows needs no more of them. */
+#define RANK_AT 13
+#define SAYS	COLD_SAYS
+_Static_assert(SAYS == (1u << RANK_AT) - 1 && SAYS_COUNT <= RANK_AT && RANK_OPEN < 8,
+	       "both fit into sixteen bits");
+
 /* ---- one row --------------------------------------------------------------------------- */
 
 struct guard_key cold_key(const struct guard_cold *c)
@@ -15,27 +22,53 @@ struct guard_key cold_key(const struct guard_cold *c)
 				   .kind = (uint8_t)((c->kind & 7) - 1) };
 }
 
-/* Sixteen bits over the other thirty bytes: a row that was torn has others. */
-uint16_t cold_check(const struct guard_cold *c)
+/*
+ * Sixteen bits over the other thirty bytes: a row that was torn has others. None of the four
+ * products waits for another, and all is read as it was written: who reads bytes that were
+ * just written as words waits until they are in the cache.
+ */
+static inline uint16_t check_of(const struct guard_cold *c)
 {
-	uint64_t word[4], h = UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t what = (uint64_t)c->kind | (uint64_t)c->flags << 8 |
+			(uint64_t)c->rule << 16 | (uint64_t)c->level << 24 |
+			(uint64_t)c->last << 32;
+	uint64_t until = (uint64_t)c->until | (uint64_t)c->slow << 32 |
+			 (uint64_t)c->good << 48;
+	uint64_t says = (uint64_t)c->visits | (uint64_t)c->connects << 16 |
+			(uint64_t)c->says << 32;
+	uint64_t h = (c->prefix ^ UINT64_C(0x9e3779b97f4a7c15)) *
+			     UINT64_C(0xd6e8feb86659fd93) +
+		     (what ^ UINT64_C(0xc2b2ae3d27d4eb4f)) * UINT64_C(0x9fb21c651e98df25) +
+		     (until ^ UINT64_C(0x165667b19e3779f9)) * UINT64_C(0xa0761d6478bd642f) +
+		     (says ^ UINT64_C(0x27d4eb2f165667c5)) * UINT64_C(0xe7037ed1a0b428db);
 
-	_Static_assert(sizeof(word) == sizeof(*c), "a cold row is four words");
-	_Static_assert(offsetof(struct guard_cold, check) == 30,
-		       "and ends with its check");
-	memcpy(word, c, sizeof(word));
-	memset((uint8_t *)&word[3] + 6, 0, 2);
-	for (unsigned i = 0; i < 4; i++) {
-		h = (h ^ word[i]) * UINT64_C(0xd6e8feb86659fd93);
-		h ^= h >> 32;
-	}
+	h ^= h >> 32;
 	return (uint16_t)(h ^ h >> 16);
 }
 
 bool cold_ok(const struct guard_cold *c)
 {
 	return (c->kind & 7) != 0 && guard_key_ok(cold_key(c)) && c->rule < RULE_COUNT &&
-	       c->check == cold_check(c);
+	       c->check == check_of(c);
+}
+
+static enum rank rank_of(unsigned flags, bool good, bool offended)
+{
+	return flags & HOT_GOOD	    ? RANK_KNOWN_GOOD
+	       : good		    ? RANK_GOOD
+	       : offended	    ? RANK_OFFENDED
+	       : flags & HOT_PASSED ? RANK_PASSED
+				    : RANK_PASSER_BY;
+}
+
+/* What it is worth once no ban holds, and that it is whole. */
+void cold_seal(struct guard_cold *c)
+{
+	enum rank after = rank_of(c->flags, c->good || c->kind >> 3,
+				  c->slow >= SIXTEENTHS || c->level || c->visits);
+
+	c->says = (uint16_t)((c->says & SAYS) | (unsigned)after << RANK_AT);
+	c->check = check_of(c);
 }
 
 static uint16_t at_most(uint32_t n, uint32_t max)
@@ -55,19 +88,6 @@ static gsec_t later(gsec_t a, gsec_t b)
 	return a > b ? a : b;
 }
 
-/* What it did, as far as the table of events tells. */
-static uint16_t says_of(const struct guard_hot *row)
-{
-	unsigned says = row->says;
-
-	if (!(row->flags & HOT_DETAIL))
-		return (uint16_t)says;
-	for (unsigned e = 0; e < EVENT_COUNT; e++)
-		if (row->seen[e])
-			says |= 1u << event_table[e].says;
-	return (uint16_t)says;
-}
-
 static uint8_t flags_of(const struct guard_hot *row)
 {
 	unsigned step = row->ban.step >= STEP_REFUSE ? row->ban.step - STEP_REFUSE + 1 : 0;
@@ -84,8 +104,7 @@ void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold 
 {
 	gsec_t last = later(later(row->last, row->points_at), row->ban.since);
 	int64_t age = (int64_t)(last - row->points_at) * MS_SECOND;
-
-	*out = (struct guard_cold){
+	struct guard_cold c = {
 		.prefix = row->key.prefix,
 		.kind = (uint8_t)((row->key.kind + 1) | at_most(row->good_inside, INSIDE)
 								<< 3),
@@ -98,9 +117,11 @@ void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold 
 		.good = at_most(row->good, UINT16_MAX),
 		.visits = at_most(row->visits, UINT16_MAX),
 		.connects = at_most(row->connects, UINT16_MAX),
-		.says = says_of(row),
+		.says = row->says | row->did,
 	};
-	out->check = cold_check(out);
+
+	cold_seal(&c);
+	*out = c;
 }
 
 void hot_of_cold(const struct guard_cold *c, struct guard_hot *out)
@@ -109,7 +130,7 @@ void hot_of_cold(const struct guard_cold *c, struct guard_hot *out)
 
 	out->key = cold_key(c);
 	out->flags = c->flags & FLAGS;
-	out->says = c->says;
+	out->says = c->says & SAYS;
 	out->first = out->last = out->points_at = c->last;
 	out->slow = (float)c->slow / SIXTEENTHS;
 	out->good = c->good;
@@ -151,14 +172,23 @@ void hot_join(struct guard_hot *row, const struct guard_cold *c)
 		row->first = was.first;
 }
 
-/* Most are as they should be, and are not written again. */
+/* From 0 to a thousand million, told by the bits: what is negative or no number has more. */
+static unsigned untidy(const float *f)
+{
+	uint32_t bits;
+
+	_Static_assert(sizeof(bits) == sizeof(*f), "IEEE 754");
+	memcpy(&bits, f, sizeof(bits));
+	return bits >= UINT32_C(0x4e6e6b28);
+}
+
 static void tidy(float *f)
 {
-	if (!(*f >= 0 && *f < 1e9f)) /* also what is no number */
+	if (untidy(f))
 		*f = 0;
 }
 
-void hot_tidy(struct guard_hot *row)
+APART static void put_right(struct guard_hot *row)
 {
 	if (row->ban.step >= STEP_COUNT)
 		row->ban.step = STEP_NONE;
@@ -171,16 +201,19 @@ void hot_tidy(struct guard_hot *row)
 	tidy(&row->per_hour);
 }
 
-/* ---- worth ------------------------------------------------------------------------------- */
-
-static enum rank rank_of(unsigned flags, bool good, bool offended)
+/* Most are as they should be, and are not written again. */
+void hot_tidy(struct guard_hot *row)
 {
-	return flags & HOT_GOOD	    ? RANK_KNOWN_GOOD
-	       : good		    ? RANK_GOOD
-	       : offended	    ? RANK_OFFENDED
-	       : flags & HOT_PASSED ? RANK_PASSED
-				    : RANK_PASSER_BY;
+	unsigned off = (unsigned)(row->ban.step >= STEP_COUNT) |
+		       (unsigned)(row->ban.rule >= RULE_COUNT) |
+		       untidy(&row->ban.before) | untidy(&row->ban.points) |
+		       untidy(&row->fast) | untidy(&row->slow) | untidy(&row->per_hour);
+
+	if (__builtin_expect(off, 0))
+		put_right(row);
 }
+
+/* ---- worth ------------------------------------------------------------------------------- */
 
 struct brief brief_of(const struct guard_hot *row)
 {
@@ -194,7 +227,7 @@ struct brief brief_of(const struct guard_hot *row)
 		.rank = (uint8_t)(row->sessions ? RANK_OPEN
 				  : banned	? RANK_BANNED
 						: after),
-		.after = (uint8_t)(after | (row->flags & HOT_DETAIL ? DETAIL : 0)),
+		.after = (uint8_t)after,
 		.time = banned ? row->ban.until : last,
 	};
 }
@@ -216,24 +249,23 @@ uint32_t memory_worth(const struct guard_hot *row, gsec_t now)
 	return rank << 28 | in;
 }
 
-uint64_t cold_worth(const struct guard_cold *c, gsec_t now)
+/* Of a place that is free 0. */
+static inline uint64_t cold_worth(const struct guard_cold *c, gsec_t now)
 {
 	bool banned = c->until > now;
-	enum rank after = rank_of(c->flags, c->good || c->kind >> 3,
-				  c->slow >= SIXTEENTHS || c->level || c->visits);
 
-	return (uint64_t)(banned ? RANK_BANNED : after) << 32 |
+	return (uint64_t)(banned ? RANK_BANNED : c->says >> RANK_AT) << 32 |
 	       (banned ? c->until : c->last);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static struct guard_cold *bucket(const struct memory *m, const struct place *at)
+static struct guard_cold *bucket(const struct memory *m, const struct memory_place *at)
 {
-	return m->cold + (size_t)at->cold * BUCKET;
+	return m->cold + (size_t)memory_cold_bucket(m, at->bucket, at->tag) * BUCKET;
 }
 
-struct guard_cold *cold_find(const struct memory *m, const struct place *at,
+struct guard_cold *cold_find(const struct memory *m, const struct memory_place *at,
 			     struct guard_key k)
 {
 	struct guard_cold *c = bucket(m, at);
@@ -245,7 +277,7 @@ struct guard_cold *cold_find(const struct memory *m, const struct place *at,
 	return NULL;
 }
 
-void cold_drop(const struct memory *m, const struct place *at, struct guard_cold *c)
+void cold_drop(const struct memory *m, const struct memory_place *at, struct guard_cold *c)
 {
 	struct memory_shard *s = &m->shard[at->shard];
 
@@ -255,14 +287,14 @@ void cold_drop(const struct memory *m, const struct place *at, struct guard_cold
 }
 
 /* The row of the same key, or a free one, or the one that matters least. */
-static struct guard_cold *room(const struct memory *m, const struct place *at,
+static struct guard_cold *room(const struct memory *m, const struct memory_place *at,
 			       const struct guard_cold *new, gsec_t now)
 {
 	struct guard_cold *c = bucket(m, at), *least = NULL;
 	uint64_t low = cold_worth(new, now);
 
 	for (unsigned i = 0; i < BUCKET; i++) {
-		uint64_t w = c[i].kind ? cold_worth(&c[i], now) : 0;
+		uint64_t w = cold_worth(&c[i], now);
 
 		if (c[i].prefix == new->prefix && ((c[i].kind ^ new->kind) & 7) == 0)
 			return &c[i];
@@ -272,8 +304,8 @@ static struct guard_cold *room(const struct memory *m, const struct place *at,
 	return least;
 }
 
-void cold_put(const struct memory *m, const struct place *at, const struct guard_cold *c,
-	      gsec_t now)
+void cold_put(const struct memory *m, const struct memory_place *at,
+	      const struct guard_cold *c, gsec_t now)
 {
 	struct memory_shard *s = &m->shard[at->shard];
 	struct guard_cold *to = room(m, at, c, now);

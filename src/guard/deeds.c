@@ -1,3 +1,4 @@
+#include "base/attr.h"
 #include "guard/judge.h"
 
 #define SUSPECT	    5 /* what weighs less is clumsy: no matter for the history of weeks */
@@ -39,29 +40,26 @@ struct news {
 	bool recipient, name;
 };
 
-static bool is_new(struct guard_hot *row, enum guard_variety which, uint64_t hash)
+static bool is_new(struct guard_detail *of, enum guard_variety which, uint64_t hash)
 {
-	if (hash == 0)
-		return true;
-	row->flags |= HOT_DETAIL;
-	return distinct_add(&row->variety[which], hash);
+	return hash == 0 || distinct_add(&of->variety[which], hash);
 }
 
-static struct news learn(struct guard_hot *row, const struct guard_deeds *d)
+static struct news learn(struct guard_detail *of, const struct guard_deeds *d)
 {
-	struct news n = { .recipient = is_new(row, VARIETY_RECIPIENTS, d->recipient),
-			  .name = is_new(row, VARIETY_NAMES, d->name) };
+	struct news n = { .recipient = is_new(of, VARIETY_RECIPIENTS, d->recipient),
+			  .name = is_new(of, VARIETY_NAMES, d->name) };
 
-	(void)is_new(row, VARIETY_SENDERS, d->sender);
+	(void)is_new(of, VARIETY_SENDERS, d->sender);
 	return n;
 }
 
 /* How many of them count: what was tried before adds nothing. */
-static uint32_t that_count(const struct guard_hot *row, enum event e, uint32_t n,
+static uint32_t that_count(const struct guard_detail *of, enum event e, uint32_t n,
 			   const struct news *news)
 {
 	if (is_fact(e))
-		return row->seen[e] == 0;
+		return of->seen[e] == 0;
 	if (is_of_name(e))
 		return news->name && n > 0;
 	if (e == EV_UNKNOWN_USER && !news->recipient)
@@ -69,7 +67,7 @@ static uint32_t that_count(const struct guard_hot *row, enum event e, uint32_t n
 	return n;
 }
 
-static void weigh_events(const struct guard_hot *row, const struct guard_deeds *d,
+static void weigh_events(const struct guard_detail *of, const struct guard_deeds *d,
 			 const struct news *news, struct weight *w, int32_t *heaviest)
 {
 	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++) {
@@ -78,7 +76,7 @@ static void weigh_events(const struct guard_hot *row, const struct guard_deeds *
 
 		if (n == 0 || weight <= 0)
 			continue;
-		n = that_count(row, e, n, news);
+		n = that_count(of, e, n, news);
 		w->points += (double)n * weight;
 		if (n > 0 && is_for_history(e) && weight > *heaviest)
 			*heaviest = weight;
@@ -132,7 +130,7 @@ static void weigh(struct judge *j, struct guard_visit *v, const struct guard_hot
 	weigh_login(j, row, d, w);
 	if (v->allowed)
 		return;
-	weigh_events(row, d, news, w, &heaviest);
+	weigh_events(memory_detail(&j->g->memory, row), d, news, w, &heaviest);
 	w->history = heaviest - v->heaviest;
 	v->heaviest = heaviest;
 	/*
@@ -154,15 +152,22 @@ static float at_least_0(double d)
 	return d > 0 ? d < 1e9 ? (float)d : 1e9f : 0;
 }
 
+/* Of all events a step has seen few. */
+APART static void count(struct guard_hot *row, uint32_t *seen, enum event e, uint32_t n)
+{
+	seen[e] += seen[e] < UINT32_MAX - n ? n : 0;
+	row->did |= (uint16_t)(1u << event_table[e].says);
+}
+
 /* The part that is the same for a client and its prefixes. */
 static void charge(struct judge *j, struct guard_hot *row, const struct guard_deeds *d,
 		   const struct weight *w)
 {
-	row->flags |= HOT_DETAIL;
+	uint32_t *seen = judge_detail(j, row)->seen;
+
 	for (enum event e = EV_NONE + 1; e < EVENT_COUNT; e++)
 		if (d->seen[e])
-			row->seen[e] += row->seen[e] < UINT32_MAX - d->seen[e] ? d->seen[e]
-									       : 0;
+			count(row, seen, e, d->seen[e]);
 	row->fast = at_least_0((double)row->fast + w->points - w->credit);
 	row->slow = at_least_0((double)row->slow + w->history - w->credit);
 	row->good += row->good < UINT32_MAX / 2 ? w->messages : 0;
@@ -203,7 +208,7 @@ struct outcome {
 static void judge_client(struct outcome *o, struct guard_hot *row)
 {
 	const struct guard_limits *l = &o->j.g->limits;
-	enum rule rule = o->w.points > 0 ? ladder_rule(row, l, o->w.history > 0)
+	enum rule rule = o->w.points > 0 ? ladder_rule(&o->j, row, o->w.history > 0)
 					 : RULE_NONE;
 	bool shared = score_is_shared(row, l);
 
@@ -242,12 +247,14 @@ static bool hear_client(struct outcome *o, const struct guard_deeds *d)
 {
 	const struct guard_limits *l = &o->j.g->limits;
 	struct guard_hot *row = judge_open(&o->j, LEVEL_CLIENT, false);
+	struct guard_detail *detail;
 	struct news news;
 
 	if (!row)
 		return false;
 	score_fade(row, l, o->j.now);
-	news = learn(row, d);
+	detail = judge_detail(&o->j, row);
+	news = learn(detail, d);
 	weigh(&o->j, o->v, row, d, &news, &o->w);
 	charge(&o->j, row, d, &o->w);
 	if (o->w.listed > (double)row->fast)
@@ -266,24 +273,26 @@ static void hear_prefix(struct outcome *o, enum guard_level level,
 			const struct guard_deeds *d)
 {
 	struct guard_hot *row = judge_open(&o->j, level, false);
+	struct guard_detail *detail;
 	enum rule rule;
 
 	if (!row)
 		return;
 	score_fade(row, &o->j.g->limits, o->j.now);
-	(void)learn(row, d);
+	detail = judge_detail(&o->j, row);
+	(void)learn(detail, d);
 	charge(&o->j, row, d, &o->w);
 	if (o->good > 0)
 		row->good_inside++;
 	else if (o->good < 0 && row->good_inside > 0)
 		row->good_inside--;
 	if (o->w.first)
-		(void)distinct_add(&row->variety[VARIETY_CLIENTS],
+		(void)distinct_add(&detail->variety[VARIETY_CLIENTS],
 				   memory_hash(&o->j.g->memory,
 					       span_of(&o->j.key[LEVEL_CLIENT].prefix,
 						       sizeof(uint64_t))));
 	if (o->w.points > 0 && !ladder_holds(row, o->j.at)) {
-		rule = ladder_rule(row, &o->j.g->limits, o->w.history > 0);
+		rule = ladder_rule(&o->j, row, o->w.history > 0);
 		if (rule != RULE_NONE)
 			ladder_ban(&o->j, row, rule);
 	}
@@ -351,8 +360,10 @@ struct guard_mood guard_saw(struct guard *g, struct guard_visit *v,
 	bool quiet = is_quiet(deeds);
 
 	judge_begin(&o.j, g, &v->addr, now, wall);
-	if (!quiet)
-		memory_expect(&g->memory, o.j.key, LEVEL_COUNT);
+	if (!quiet) {
+		memory_expect(&g->memory, o.j.place, LEVEL_COUNT);
+		memory_expect_rows(&g->memory, o.j.place, LEVEL_COUNT);
+	}
 	if (quiet ? !look_again(&o) : !hear_client(&o, deeds))
 		return (struct guard_mood){ .known_good = v->known_good };
 	if (!quiet)

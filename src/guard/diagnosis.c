@@ -9,7 +9,8 @@ const struct diagnosis_row diagnosis_table[DIAGNOSIS_COUNT] = {
 };
 /* clang-format on */
 
-void evidence_of(const struct guard_hot *row, ms_t now, struct evidence *out)
+void evidence_of(const struct guard_hot *row, const struct guard_detail *detail, ms_t now,
+		 struct evidence *out)
 {
 	gsec_t at = memory_second(now);
 
@@ -18,17 +19,17 @@ void evidence_of(const struct guard_hot *row, ms_t now, struct evidence *out)
 		.refused = row->refused,
 		.visits = row->visits,
 		.good = row->good,
-		.null_senders = row->seen[EV_NULL_SENDER],
+		.null_senders = detail->seen[EV_NULL_SENDER],
 		.hours = at > row->first ? (double)(at - row->first) / 3600 : 0,
 		.per_hour = guard_per_hour(row, now),
 		.no_ptr = row->flags & HOT_NO_PTR,
 		.listed = row->flags & HOT_LISTED,
 		.behind = row->flags & HOT_BEHIND,
 	};
-	memcpy(out->seen, row->seen, sizeof(out->seen));
+	memcpy(out->seen, detail->seen, sizeof(out->seen));
 	for (enum guard_variety v = 0; v < VARIETY_COUNT; v++) {
-		out->variety[v] = distinct_count(&row->variety[v]);
-		out->exact[v] = distinct_is_exact(&row->variety[v]);
+		out->variety[v] = distinct_count(&detail->variety[v]);
+		out->exact[v] = distinct_is_exact(&detail->variety[v]);
 	}
 }
 

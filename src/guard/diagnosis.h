@@ -33,7 +33,8 @@ struct evidence {
 	bool no_ptr, listed, behind;
 };
 
-void evidence_of(const struct guard_hot *row, ms_t now, struct evidence *out);
+void evidence_of(const struct guard_hot *row, const struct guard_detail *detail, ms_t now,
+		 struct evidence *out);
 
 struct diagnosis {
 	enum diagnosis_kind kind;

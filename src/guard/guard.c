@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include "base/attr.h"
 #include "guard/access.h"
 #include "guard/judge.h"
 
@@ -25,8 +26,9 @@ void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t no
 	j->g = g;
 	j->now = now;
 	j->at = memory_second(now);
+	guard_keys_of(a, j->key);
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
-		j->key[l] = guard_key_of(a, l);
+		j->place[l] = memory_place(&g->memory, j->key[l]);
 		j->pardoned[l] = 0;
 	}
 	if (!g->orders || !orders_any_pardon(g->orders))
@@ -43,18 +45,26 @@ void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t no
 struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known)
 {
 	const struct memory *m = &j->g->memory;
-	struct guard_hot *row = known ? memory_open_known(m, j->key[level], j->now)
-				      : memory_open_row(m, j->key[level], j->now);
+	struct guard_hot *row = memory_open_at(m, &j->place[level], j->key[level], j->now,
+					       known);
 
 	if (!row)
 		return NULL;
 	if (j->pardoned[level])
 		ladder_pardon(j, row, j->pardoned[level]);
 	if (row->ban.step >= STEP_REFUSE) {
-		__builtin_prefetch(&row->seen[EV_CAME_AGAIN], 1);
+		__builtin_prefetch(&m->detail[row - m->hot].seen[EV_CAME_AGAIN], 1);
 		ladder_over(j, row);
 	}
 	return row;
+}
+
+struct guard_detail *judge_detail(struct judge *j, struct guard_hot *row)
+{
+	struct guard_detail *detail = memory_detail(&j->g->memory, row);
+
+	row->flags |= HOT_DETAIL;
+	return detail;
 }
 
 void judge_close(struct judge *j, struct guard_hot *row)
@@ -98,14 +108,15 @@ struct arrival {
 	struct guard_visit *v;
 	struct guard_verdict *out;
 	struct reason meant, observed; /* the first of each; RULE_NONE: there is none */
-	int64_t each;  /* microseconds between connections of a client; 0: any */
+	int64_t each; /* microseconds between connections of a client; 0: any */
+	int64_t now_us;
 	unsigned took; /* a bit for each level whose row counts it as here */
 	bool spared;   /* from bans of its prefix */
 	bool told;     /* the reason has been noted in its row */
 };
 
-static void object(struct arrival *a, enum rule rule, enum guard_level level,
-		   uint8_t step, ms_t until)
+APART static void object(struct arrival *a, enum rule rule, enum guard_level level,
+			 uint8_t step, ms_t until)
 {
 	struct reason *r = ladder_observed(a->j->g, rule) ? &a->observed : &a->meant;
 
@@ -165,7 +176,7 @@ static void ask_administrator(struct arrival *a, const struct addr *from, int64_
  * A known-good client alone may be ten times as fast. In a prefix strangers can use up
  * what is theirs, and the tenfold room of known-good clients is beyond that.
  */
-static struct pace pace_of(const struct arrival *a, enum guard_level level)
+static inline struct pace pace_of(const struct arrival *a, enum guard_level level)
 {
 	const struct guard_limits *l = &a->j->g->limits;
 	int64_t burst = (l->connect_burst > 0 ? l->connect_burst : 1) *
@@ -174,11 +185,12 @@ static struct pace pace_of(const struct arrival *a, enum guard_level level)
 	int64_t each = level == LEVEL_CLIENT ? a->each
 		       : level == LEVEL_NEAR ? a->each / 3
 					     : a->each / 9;
-	int64_t good = (each + GOOD_TIMES - 1) / GOOD_TIMES;
-	int64_t wide = level == LEVEL_CLIENT ? burst * each : burst * each * GOOD_TIMES;
+	int64_t all = burst * each;
+	int64_t wide = level == LEVEL_CLIENT ? all : all * GOOD_TIMES, good;
 
 	if (!a->v->known_good)
-		return (struct pace){ each, (burst - 1) * each, wide };
+		return (struct pace){ each, all - each, wide };
+	good = (each + GOOD_TIMES - 1) / GOOD_TIMES;
 	return (struct pace){ good, wide - good, wide };
 }
 
@@ -190,16 +202,20 @@ static int64_t interval_of(const struct guard_limits *l)
 }
 
 /* GCRA: next_connect is when the next would come if all were evenly spaced. */
-static bool too_fast(struct guard_hot *row, const struct pace *p, int64_t now_us)
+static inline bool too_fast(struct guard_hot *row, const struct pace *p, int64_t now_us)
 {
-	/* further ahead than can be: a clock has stepped back, or the limit was changed */
-	if (row->next_connect - now_us > p->most + p->each)
+	int64_t ahead = row->next_connect - now_us;
+
+	/* further than can be: a clock has stepped back, or the limit was changed */
+	if (ahead > p->most + p->each) {
 		row->next_connect = now_us;
-	return row->next_connect - now_us > p->ahead;
+		ahead = 0;
+	}
+	return ahead > p->ahead;
 }
 
-static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_level level,
-			 const struct pace *pace)
+static inline void judge_limits(struct arrival *a, struct guard_hot *row,
+				enum guard_level level, const struct pace *pace)
 {
 	const struct guard_limits *l = &a->j->g->limits;
 	int64_t most = l->per_address * guard_key_share(level) *
@@ -209,11 +225,12 @@ static void judge_limits(struct arrival *a, struct guard_hot *row, enum guard_le
 		object(a, RULE_SESSIONS, level, STEP_REFUSE, 0);
 	if (a->each == 0)
 		return;
-	if (too_fast(row, pace, a->j->now * US))
+	if (too_fast(row, pace, a->now_us))
 		object(a, RULE_RATE, level, STEP_REFUSE, 0);
 }
 
-static void judge_ban(struct arrival *a, struct guard_hot *row, enum guard_level level)
+APART static void judge_ban(struct arrival *a, struct guard_hot *row,
+			    enum guard_level level)
 {
 	ms_t left;
 
@@ -226,18 +243,16 @@ static void judge_ban(struct arrival *a, struct guard_hot *row, enum guard_level
 }
 
 /* Let it count as here, from now on: until guard_left(), or until it is refused after all. */
-static void take(struct arrival *a, struct guard_hot *row, enum guard_level level,
-		 const struct pace *pace)
+static inline void take(struct arrival *a, struct guard_hot *row, enum guard_level level,
+			const struct pace *pace)
 {
-	int64_t now_us = a->j->now * US;
+	int64_t next = row->next_connect;
 
 	row->sessions++;
 	a->took |= 1u << level;
 	if (a->v->allowed)
 		return;
-	if (row->next_connect < now_us)
-		row->next_connect = now_us;
-	row->next_connect += pace->each;
+	row->next_connect = (next < a->now_us ? a->now_us : next) + pace->each;
 }
 
 static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level level)
@@ -249,7 +264,7 @@ static void give_back(struct arrival *a, struct guard_hot *row, enum guard_level
 }
 
 /* What the client's own row says of it; whether its standing as known-good has changed. */
-static int know(struct arrival *a, struct guard_hot *row)
+static inline int know(struct arrival *a, struct guard_hot *row)
 {
 	const struct guard_limits *l = &a->j->g->limits;
 	bool was = row->flags & HOT_GOOD, good = false;
@@ -287,14 +302,17 @@ static enum event event_of(enum rule rule)
 		       : EV_NONE;
 }
 
-static void note_reason(struct arrival *a, struct guard_hot *row, enum event e)
+APART static void note_reason(struct arrival *a, struct guard_hot *row, enum event e)
 {
+	uint32_t *seen;
+
 	a->told = true;
 	a->out->worth_a_line = ladder_tells(row, &a->out->tries);
 	if (e != EV_CAME_AGAIN && e != EV_DENIED)
 		return;
-	row->flags |= HOT_DETAIL;
-	row->seen[e] += row->seen[e] < UINT32_MAX;
+	seen = &judge_detail(a->j, row)->seen[e];
+	*seen += *seen < UINT32_MAX;
+	row->did |= (uint16_t)(1u << event_table[e].says);
 }
 
 /* No other row can have a reason that comes before this one. */
@@ -303,7 +321,8 @@ static bool is_final(const struct reason *r)
 	return r->rule != RULE_NONE && rank_of[r->rule] <= rank_of[RULE_POINTS];
 }
 
-static void arrive(struct arrival *a, enum guard_level level, int *good)
+/* Its level is a constant wherever it is called: much of it can be reckoned beforehand. */
+INLINE void arrive(struct arrival *a, enum guard_level level, int *good)
 {
 	struct guard_hot *row = judge_open(a->j, level, false);
 	struct pace pace;
@@ -320,7 +339,8 @@ static void arrive(struct arrival *a, enum guard_level level, int *good)
 		change_good_inside(row, *good);
 	pace = pace_of(a, level);
 	if (!a->v->allowed) {
-		judge_ban(a, row, level);
+		if (row->ban.step >= STEP_REFUSE)
+			judge_ban(a, row, level);
 		judge_limits(a, row, level, &pace);
 	}
 	if (a->meant.rule == RULE_NONE)
@@ -395,15 +415,25 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 				int64_t wall)
 {
 	struct guard_verdict out = { 0 };
-	struct judge j;
-	struct arrival a = { .j = &j, .v = v, .out = &out, .each = interval_of(&g->limits) };
+	UNCLEARED struct judge j; /* judge_begin() writes it; to clear it takes 12 ns */
+	struct arrival a = {
+		.j = &j,
+		.v = v,
+		.out = &out,
+		.each = interval_of(&g->limits),
+		.now_us = now * US,
+	};
 	int good = 0;
 
 	*v = (struct guard_visit){ .addr = *from, .behind = behind };
 	if (g->access)
 		access_expect(g->access, g->access_n, from);
 	judge_begin(&j, g, from, now, wall);
-	memory_expect(&g->memory, j.key, LEVEL_COUNT);
+	/* what each says about where to look next comes while the others are on their way */
+	memory_expect(&g->memory, j.place, LEVEL_COUNT);
+	if (g->access)
+		access_expect_keys(g->access, g->access_n, from);
+	memory_expect_rows(&g->memory, j.place, LEVEL_COUNT);
 	ask_administrator(&a, from, wall);
 	arrive(&a, LEVEL_CLIENT, &good);
 	judge_room(&a);

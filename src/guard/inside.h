@@ -1,10 +1,11 @@
 /*
  * inside - how the guard's memory is laid out; for memory, rows, cold, notes and seats only
  *
- * Head, shards, notes, tags, hot rows, cold rows, seats; each part begins at a page. A
- * bucket of the hot table is a line of tags and eight rows, one of the cold table is eight
- * rows. A key's shard is in the low bits of both its buckets, so one lock is enough for
- * all that opening a row may have to move.
+ * Head, shards, notes, tags, hot rows, their details, cold rows, seats; each part begins at
+ * a page. A bucket of the hot table is a line of tags, eight rows and eight details, one of
+ * the cold table is eight rows. All that the rows of one hot bucket become lies side by side
+ * in cold memory, and belongs to the same shard: so one lock is enough for all that opening
+ * a row may have to move.
  */
 #ifndef GUARD_INSIDE_H
 #define GUARD_INSIDE_H
@@ -54,12 +55,12 @@ enum rank {
 struct memory_tags {
 	_Alignas(LINE) uint16_t tag[BUCKET];
 	uint8_t rank[BUCKET];
-	uint8_t after[BUCKET]; /* its rank when the ban has ended; STRAY, DETAIL */
+	uint8_t after[BUCKET]; /* its rank when the ban has ended; STRAY */
 	gsec_t time[BUCKET];
 };
 
-#define STRAY  0x80 /* it is not in its first bucket */
-#define DETAIL 0x40 /* as HOT_DETAIL: all its lines are in use */
+#define STRAY	  0x80 /* it is not in its first bucket */
+#define OPEN_TIME UINT32_MAX
 
 struct brief {
 	uint8_t rank, after;
@@ -114,29 +115,24 @@ struct seats_full seats_full_of(uint32_t seats);
 
 /* Where each part begins, and the end. */
 struct memory_plan {
-	size_t shards, notes, tags, hot, cold, seats, full, seat, end;
+	size_t shards, notes, tags, hot, detail, cold, seats, full, seat, end;
 	uint32_t shard_count;
 };
 
 MUST bool memory_plan(const struct memory_shape *shape, struct memory_plan *out);
 
-/* Where a key can be. */
-struct place {
-	uint32_t shard, bucket, cold;
-	uint16_t tag;
-};
-
 /* Its bucket, then those of the same shard that lend a place: nth up to m->beside. */
-static inline uint32_t place_bucket(const struct memory *m, const struct place *at,
+static inline uint32_t place_bucket(const struct memory *m, const struct memory_place *at,
 				    uint32_t nth)
 {
 	return at->bucket ^ nth * m->shards;
 }
 
-struct place memory_place(const struct memory *m, struct guard_key k);
 /* The cold bucket follows from the hot one and the tag: it can be had before the row is. */
 uint32_t memory_cold_bucket(const struct memory *m, uint32_t bucket, uint16_t tag);
 struct memory_shard *memory_shard_of(const struct memory *m, uint32_t bucket);
+/* The same of a cold bucket. */
+struct memory_shard *memory_shard_of_cold(const struct memory *m, uint32_t bucket);
 
 /* ---- locks ------------------------------------------------------------------------------- */
 
@@ -190,25 +186,27 @@ static inline uint8_t brief_rank(uint8_t rank, uint8_t after, gsec_t time, gsec_
 }
 
 /*
- * The larger, the more it matters to have it in detail. Whoever was quiet for a while has
- * no more of a claim than a passer-by: what matters of it is as good in cold memory, and
- * hot memory is for those who are here.
+ * Of a place that is taken: the larger, the more it matters to have it in detail. Whoever was
+ * quiet for a while has no more of a claim than a passer-by: what matters of it is as good in
+ * cold memory, and hot memory is for those who are here. Few steps, as this is reckoned for
+ * all eight of a bucket: `after` is the same as the rank but of a ban, and the time of who
+ * is here is OPEN_TIME, which never comes.
  */
-static inline uint64_t brief_order(uint8_t rank, uint8_t after, gsec_t time, gsec_t now)
+static inline uint64_t tags_order(const struct memory_tags *t, unsigned i, gsec_t now)
 {
-	uint8_t is = brief_rank(rank, after, time, now);
-	bool quiet = is < RANK_BANNED && now > time && now - time > QUIET;
+	int64_t ago = (int64_t)now - t->time[i];
+	uint64_t rank = ago >= 0 ? t->after[i] & 7u : t->rank[i];
 
-	return (uint64_t)(quiet ? RANK_PASSER_BY : is) << 32 | time;
+	rank = ago > QUIET ? RANK_PASSER_BY : rank;
+	return rank << 32 | t->time[i];
 }
 
 /* ---- cold rows ------------------------------------------------------------------------------ */
 
-uint16_t cold_check(const struct guard_cold *c);
+#define COLD_SAYS 0x1fff	      /* the bits of enum says */
+void cold_seal(struct guard_cold *c); /* when all else is written */
 bool cold_ok(const struct guard_cold *c);
 struct guard_key cold_key(const struct guard_cold *c);
-/* To be compared with that of other cold rows. */
-uint64_t cold_worth(const struct guard_cold *c, gsec_t now);
 void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold *out);
 /* Into a row of zeros. */
 void hot_of_cold(const struct guard_cold *c, struct guard_hot *out);
@@ -222,11 +220,12 @@ void hot_tidy(struct guard_hot *row);
 
 ms_t memory_half_slow(const struct memory *m);
 /* In the bucket, whose shard is locked. NULL: it is not there. */
-struct guard_cold *cold_find(const struct memory *m, const struct place *at,
+struct guard_cold *cold_find(const struct memory *m, const struct memory_place *at,
 			     struct guard_key k);
-void cold_put(const struct memory *m, const struct place *at, const struct guard_cold *c,
-	      gsec_t now);
-void cold_drop(const struct memory *m, const struct place *at, struct guard_cold *c);
+void cold_put(const struct memory *m, const struct memory_place *at,
+	      const struct guard_cold *c, gsec_t now);
+void cold_drop(const struct memory *m, const struct memory_place *at,
+	       struct guard_cold *c);
 /*
  * Take a row from a snapshot, unless cold memory has its key already. Of one that is here
  * now, what the snapshot knows more is joined to its row. True: it is a new one.

@@ -14,6 +14,7 @@
 struct judge {
 	struct guard *g;
 	struct guard_key key[LEVEL_COUNT];
+	struct memory_place place[LEVEL_COUNT];
 	ms_t now;
 	gsec_t at;		      /* the same, in guard seconds */
 	gsec_t pardoned[LEVEL_COUNT]; /* 0: never */
@@ -23,6 +24,8 @@ void judge_begin(struct judge *j, struct guard *g, const struct addr *a, ms_t no
 		 int64_t wall);
 /* NULL: it could not be locked; with `known`: or nobody knows it. */
 struct guard_hot *judge_open(struct judge *j, enum guard_level level, bool known);
+/* What an open row did, to be written to. */
+struct guard_detail *judge_detail(struct judge *j, struct guard_hot *row);
 void judge_close(struct judge *j, struct guard_hot *row);
 /* The next of many numbers that nobody can tell beforehand. */
 uint64_t judge_chance(struct guard *g);
@@ -46,8 +49,7 @@ static inline int64_t score_age(gsec_t then, gsec_t at)
 
 bool ladder_holds(const struct guard_hot *row, gsec_t at);
 /* The ban that follows from the scores of a row that has just got more of them. */
-enum rule ladder_rule(const struct guard_hot *row, const struct guard_limits *l,
-		      bool history);
+enum rule ladder_rule(const struct judge *j, const struct guard_hot *row, bool history);
 void ladder_ban(struct judge *j, struct guard_hot *row, enum rule rule);
 /* A connection while the ban holds. */
 void ladder_tried(struct judge *j, struct guard_hot *row);

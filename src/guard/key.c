@@ -25,13 +25,25 @@ static uint64_t big_endian(const uint8_t *p)
 	       (uint64_t)p[6] << 8 | p[7];
 }
 
-struct guard_key guard_key_of(const struct addr *a, enum guard_level level)
+void guard_keys_of(const struct addr *a, struct guard_key out[LEVEL_COUNT])
 {
 	bool v4 = addr_is_v4(a);
-	uint8_t kind = (uint8_t)(v4 ? level : level + LEVEL_COUNT);
 	uint64_t whole = big_endian(a->ip + (v4 ? 8 : 0));
 
-	return (struct guard_key){ .prefix = whole & key_mask[kind], .kind = kind };
+	for (unsigned level = 0; level < LEVEL_COUNT; level++) {
+		uint8_t kind = (uint8_t)(v4 ? level : level + LEVEL_COUNT);
+
+		out[level] = (struct guard_key){ .prefix = whole & key_mask[kind],
+						 .kind = kind };
+	}
+}
+
+struct guard_key guard_key_of(const struct addr *a, enum guard_level level)
+{
+	struct guard_key all[LEVEL_COUNT];
+
+	guard_keys_of(a, all);
+	return all[level];
 }
 
 struct net guard_key_net(struct guard_key k)

@@ -26,6 +26,7 @@ struct guard_key {
 };
 
 struct guard_key guard_key_of(const struct addr *a, enum guard_level level);
+void guard_keys_of(const struct addr *a, struct guard_key out[LEVEL_COUNT]);
 static inline enum guard_level guard_key_level(struct guard_key k)
 {
 	return (enum guard_level)(k.kind % LEVEL_COUNT);

@@ -29,9 +29,10 @@ bool guard_ban_holds(const struct guard_hot *row, ms_t now)
 	return ladder_holds(row, memory_second(now));
 }
 
-enum rule ladder_rule(const struct guard_hot *row, const struct guard_limits *l,
-		      bool history)
+enum rule ladder_rule(const struct judge *j, const struct guard_hot *row, bool history)
 {
+	const struct guard_limits *l = &j->g->limits;
+	const struct guard_detail *d = memory_detail(&j->g->memory, row);
 	enum guard_level level = guard_key_level(row->key);
 	double share = (double)guard_key_share(level);
 	bool fast = (double)row->fast >= share * (double)l->ban_at;
@@ -43,7 +44,7 @@ enum rule ladder_rule(const struct guard_hot *row, const struct guard_limits *l,
 		return fast ? RULE_POINTS : RULE_HISTORY;
 	/* collateral: somebody known-good lives here, or it is but a few */
 	if (row->good_inside > 0 ||
-	    distinct_count(&row->variety[VARIETY_CLIENTS]) < l->prefix_offenders)
+	    distinct_count(&d->variety[VARIETY_CLIENTS]) < l->prefix_offenders)
 		return RULE_NONE;
 	return RULE_PREFIX;
 }
@@ -163,10 +164,15 @@ void ladder_over(struct judge *j, struct guard_hot *row)
 
 void ladder_pardon(struct judge *j, struct guard_hot *row, gsec_t until)
 {
+	struct distinct *clients;
+
 	if (until == 0 || row->points_at > until)
 		return;
 	row->fast = row->slow = 0;
-	memset(&row->variety[VARIETY_CLIENTS], 0, sizeof(row->variety[VARIETY_CLIENTS]));
+	if (row->flags & HOT_DETAIL) {
+		clients = &memory_detail(&j->g->memory, row)->variety[VARIETY_CLIENTS];
+		memset(clients, 0, sizeof(*clients));
+	}
 	if (row->ban.since > until)
 		return;
 	row->ban.level = 0;

@@ -3,9 +3,12 @@
 #include "base/bug.h"
 #include "base/siphash.h"
 
-#define MAGIC	      UINT64_C(0x31796d656d666c48) /* "Hlfmemy1" */
-#define VERSION	      2
-#define PAGE	      4096
+#define MAGIC	UINT64_C(0x31796d656d666c48) /* "Hlfmemy1" */
+#define VERSION 4
+#define PAGE	4096
+#define ROW_BYTES                                                 \
+	(sizeof(struct guard_hot) + sizeof(struct guard_detail) + \
+	 sizeof(struct guard_cold))
 #define ROWS_MAX      (UINT32_C(1) << 30)
 #define SECONDS_SHIFT (INT64_C(1) << 30) /* guard seconds at the machine's start */
 
@@ -60,7 +63,8 @@ bool memory_plan(const struct memory_shape *shape, struct memory_plan *out)
 	out->notes = page_after(out->shards + shards * sizeof(struct memory_shard));
 	out->tags = page_after(out->notes + NOTES * sizeof(struct memory_note));
 	out->hot = page_after(out->tags + hot * sizeof(struct memory_tags));
-	out->cold = page_after(out->hot + s.hot * sizeof(struct guard_hot));
+	out->detail = page_after(out->hot + s.hot * sizeof(struct guard_hot));
+	out->cold = page_after(out->detail + s.hot * sizeof(struct guard_detail));
 	out->seats = page_after(out->cold + s.cold * sizeof(struct guard_cold));
 	out->full = page_after(out->seats + s.workers * sizeof(struct seats_head));
 	out->seat = page_after(out->full + s.workers * sizeof(uint64_t) *
@@ -89,7 +93,7 @@ void memory_init(void *mem, size_t n, const struct memory_shape *shape,
 	*head = (struct memory_head){
 		.magic = MAGIC,
 		.version = VERSION,
-		.row_bytes = sizeof(struct guard_hot) + sizeof(struct guard_cold),
+		.row_bytes = ROW_BYTES,
 		.bytes = n,
 		.shape = whole(shape),
 		.key = { key[0], key[1] },
@@ -108,8 +112,7 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 		return false;
 	shape = head->shape;
 	if (head->magic != MAGIC || head->version != VERSION || head->bytes != n ||
-	    head->row_bytes != sizeof(struct guard_hot) + sizeof(struct guard_cold) ||
-	    !memory_plan(&shape, &plan) || plan.end != n)
+	    head->row_bytes != ROW_BYTES || !memory_plan(&shape, &plan) || plan.end != n)
 		return false;
 	*m = (struct memory){
 		.head = head,
@@ -123,6 +126,7 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 		.notes = (struct memory_note *)(base + plan.notes),
 		.tags = (struct memory_tags *)(base + plan.tags),
 		.hot = (struct guard_hot *)(base + plan.hot),
+		.detail = (struct guard_detail *)(base + plan.detail),
 		.cold = (struct guard_cold *)(base + plan.cold),
 		.seats = (struct seats_head *)(base + plan.seats),
 		.seats_full = (uint64_t *)(base + plan.full),
@@ -130,6 +134,8 @@ bool memory_open(struct memory *m, void *mem, size_t n, unsigned worker)
 	};
 	if (m->beside > BESIDE_MAX)
 		m->beside = BESIDE_MAX;
+	while (shape.hot <= shape.cold >> (m->spread + 1))
+		m->spread++;
 	return true;
 }
 
@@ -171,27 +177,33 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+/*
+ * What is beside each other here is in the same page with the default sizes, so that whoever
+ * comes back and who makes room for it need one walk through the page tables and not two.
+ */
 uint32_t memory_cold_bucket(const struct memory *m, uint32_t bucket, uint16_t tag)
 {
-	uint64_t hot = m->shape.hot / BUCKET;
+	uint32_t which = tag & ((UINT32_C(1) << m->spread) - 1);
 
-	return (uint32_t)((tag * hot | bucket) & (m->shape.cold / BUCKET - 1));
+	return (bucket << m->spread | which) & (m->shape.cold / BUCKET - 1);
 }
 
 /* docs/decisions/0009: why not siphash here. */
-struct place memory_place(const struct memory *m, struct guard_key k)
+struct memory_place memory_place(const struct memory *m, struct guard_key k)
 {
 	uint64_t h = fold(k.prefix ^ m->key[0],
 			  m->key[1] ^
 				  (k.kind + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15));
-	struct place at;
+	struct memory_place at;
 
 	h = fold(h ^ m->key[1], m->key[0] ^ UINT64_C(0xd6e8feb86659fd93));
 	at.bucket = (uint32_t)h & (m->shape.hot / BUCKET - 1);
 	at.tag = (uint16_t)(h >> 48);
 	at.tag = (uint16_t)(at.tag + (at.tag == 0));
-	at.cold = memory_cold_bucket(m, at.bucket, at.tag);
 	at.shard = at.bucket & (m->shards - 1);
+	at.likely = at.bucket * BUCKET;
+	at.leaves = 0;
+	at.absent = false;
 	return at;
 }
 
@@ -208,6 +220,11 @@ struct seats_full seats_full_of(uint32_t seats)
 struct memory_shard *memory_shard_of(const struct memory *m, uint32_t bucket)
 {
 	return &m->shard[bucket & (m->shards - 1)];
+}
+
+struct memory_shard *memory_shard_of_cold(const struct memory *m, uint32_t bucket)
+{
+	return memory_shard_of(m, bucket >> m->spread);
 }
 
 /* ---- locks ---------------------------------------------------------------------------------- */

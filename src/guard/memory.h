@@ -5,7 +5,7 @@
  * read. It holds no pointers; every index is checked; a writer that dies in the middle
  * leaves at worst one torn row, which is found and dropped. Three parts:
  *
- *   hot    who is here now, in detail (struct guard_hot)
+ *   hot    who is here now (struct guard_hot), and apart what it did (struct guard_detail)
  *   cold   32 bytes for each key of the last weeks (struct guard_cold)
  *   seats  one for each open session (guard/seats.h)
  *
@@ -73,9 +73,13 @@ enum guard_variety {
 #define HOT_BEHIND (1u << 2) /* came through PROXY or XCLIENT, at least sometimes */
 #define HOT_NO_PTR (1u << 3)
 #define HOT_LISTED (1u << 4) /* by a DNS blocklist */
-#define HOT_DETAIL (1u << 5) /* must be set by whoever writes to `seen` or behind it */
+#define HOT_DETAIL \
+	(1u << 5) /* must be set by whoever writes to its details, once they are his */
 
-/* 512 bytes. Whoever changes it locks it: memory_open_row(). */
+/*
+ * Two lines, all that letting somebody in needs: more of them fit into the caches than if
+ * they lay among the details. Whoever changes it locks it: memory_open_row().
+ */
 struct guard_hot {
 	struct guard_key key;
 	uint8_t flags;
@@ -97,7 +101,17 @@ struct guard_hot {
 	uint64_t bytes;	      /* received */
 	uint64_t busy_us;     /* our processor time */
 	uint32_t untold;      /* refusals that the log does not have yet */
-	uint32_t seen[64];    /* by enum event: exact */
+	uint16_t did;	      /* bits, of what it did since: what `says` will have then */
+};
+
+#define EVENTS_KEPT 72 /* more than there are: so a few more make no other memory */
+
+/*
+ * Of the same row, under the same lock. Without HOT_DETAIL it is what somebody else did who
+ * had the place before: it is cleared by the first who asks, and not by whoever makes room.
+ */
+struct guard_detail {
+	uint32_t seen[EVENTS_KEPT]; /* by enum event: exact */
 	struct distinct variety[VARIETY_COUNT];
 };
 
@@ -112,13 +126,14 @@ struct guard_cold {
 	uint16_t slow;	     /* points at `last`, in sixteenths, at most 4095 */
 	uint16_t good;
 	uint16_t visits, connects; /* at most 65535 */
-	uint16_t says;		   /* what it did: a bit for each enum says */
+	uint16_t says;		   /* what it did: a bit for each enum says; its rank */
 	uint16_t check;		   /* of all the above */
 };
 
-_Static_assert(sizeof(struct guard_hot) == 512, "a row of hot memory");
+_Static_assert(sizeof(struct guard_hot) == 128, "a row of hot memory");
+_Static_assert(sizeof(struct guard_detail) == 420, "what it did");
 _Static_assert(sizeof(struct guard_cold) == 32, "a row of cold memory");
-_Static_assert(EVENT_COUNT <= 64, "events fit into a hot row");
+_Static_assert(EVENT_COUNT <= EVENTS_KEPT, "events fit into a hot row");
 
 /* How large each part is. */
 struct memory_shape {
@@ -140,11 +155,13 @@ struct memory {
 	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
 	struct memory_shape shape;
 	uint32_t shards,
-		beside; /* so many other hot buckets can take what one has no room for */
+		beside;	 /* so many other hot buckets can take what one has no room for */
+	uint32_t spread; /* two to the power of this: cold buckets for each hot one */
 	uint64_t key[2];
 	struct memory_shard *shard;
 	struct memory_tags *tags;
 	struct guard_hot *hot;
+	struct guard_detail *detail;
 	struct guard_cold *cold;
 	struct memory_note *notes;
 	struct seats_head *seats;
@@ -171,8 +188,23 @@ uint64_t memory_life(const struct memory *m);
 
 /* ---- rows, for writers ------------------------------------------------------------------- */
 
-/* Bring the lines that looking up these keys needs on their way (prefetch). */
-void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n);
+/*
+ * Where the row of a key can be. `likely` is where it was when somebody looked: no promise.
+ * It was not there? Then it is where there was room, or the row of that tag might go.
+ */
+struct memory_place {
+	uint32_t shard, bucket, likely;
+	uint16_t tag, leaves;
+	bool absent;
+};
+
+struct memory_place memory_place(const struct memory *m, struct guard_key k);
+/*
+ * Bring the lines that opening these needs on their way (prefetch): those that say where
+ * they are; then see where they are, and bring the rows.
+ */
+void memory_expect(const struct memory *m, const struct memory_place *places, size_t n);
+void memory_expect_rows(const struct memory *m, struct memory_place *places, size_t n);
 /*
  * Lock the shard and find the key's hot row; make one if there is none, from cold memory
  * if it is known there (the other way for whoever has to make room). NULL: the lock could
@@ -182,6 +214,11 @@ void memory_expect(const struct memory *m, const struct guard_key *keys, size_t 
 struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms_t now);
 /* The same, but NULL also if neither hot nor cold memory knows the key. */
 struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, ms_t now);
+/* The same for whoever has the place of the key; only_known: as memory_open_known(). */
+struct guard_hot *memory_open_at(const struct memory *m, const struct memory_place *at,
+				 struct guard_key k, ms_t now, bool only_known);
+/* What an open row did. Without HOT_DETAIL that is nothing, each time: so set it. */
+struct guard_detail *memory_detail(const struct memory *m, const struct guard_hot *row);
 void memory_close_row(const struct memory *m, struct guard_hot *row);
 
 /*
@@ -197,6 +234,9 @@ void memory_mend(const struct memory *m, unsigned dead, ms_t now);
 
 /* A copy of what is known of that key; false: nothing is, or it changes too fast. */
 MUST bool memory_peek(const struct memory *m, struct guard_key k, struct guard_hot *out);
+/* The same, with what it did in detail, which cold memory does not have. */
+MUST bool memory_peek_all(const struct memory *m, struct guard_key k,
+			  struct guard_hot *out, struct guard_detail *detail);
 
 /*
  * All rows, one after another, hot ones first; *at begins as 0. Rows that move meanwhile
@@ -210,6 +250,8 @@ MUST bool memory_next(const struct memory *m, size_t *at, struct guard_hot *out)
  */
 size_t memory_places(const struct memory *m);
 MUST bool memory_at(const struct memory *m, size_t at, struct guard_hot *out);
+MUST bool memory_all_at(const struct memory *m, size_t at, struct guard_hot *out,
+			struct guard_detail *detail);
 /*
  * Whose row that is, much faster, for whoever looks for a few among all. It may be wrong
  * about a row that is being written; memory_at() then says so.

@@ -1,11 +1,11 @@
 #include "guard/inside.h"
 
+#include "base/attr.h"
 #include "base/bug.h"
 
 /* ---- places -------------------------------------------------------------------------------- */
 
-#define NOWHERE	  UINT32_MAX
-#define HEAD_PART offsetof(struct guard_hot, seen) /* of a row: what connecting needs */
+#define NOWHERE UINT32_MAX
 
 /* Eight comparisons at once, where the processor can. */
 typedef uint16_t eight __attribute__((vector_size(16)));
@@ -47,7 +47,8 @@ static uint32_t find_in(const struct memory *m, uint32_t bucket, uint16_t tag,
 	return NOWHERE;
 }
 
-static uint32_t find(const struct memory *m, const struct place *at, struct guard_key k)
+APART static uint32_t search(const struct memory *m, const struct memory_place *at,
+			     struct guard_key k)
 {
 	uint32_t i = find_in(m, at->bucket, at->tag, k);
 
@@ -58,16 +59,29 @@ static uint32_t find(const struct memory *m, const struct place *at, struct guar
 	return i;
 }
 
+/* Mostly it is where it was a moment ago, before the shard was locked. */
+static uint32_t find(const struct memory *m, const struct memory_place *at,
+		     struct guard_key k)
+{
+	uint32_t i = at->likely;
+
+	if (m->tags[i / BUCKET].tag[i % BUCKET] == at->tag &&
+	    guard_key_eq(m->hot[i].key, k))
+		return i;
+	return search(m, at, k);
+}
+
 /* The free place, or what matters least of the bucket. */
 static unsigned least_in(const struct memory_tags *t, gsec_t now)
 {
+	unsigned at = 0, none = tagged(t, 0);
 	uint64_t low = UINT64_MAX;
-	unsigned at = 0;
 
+	if (none)
+		return lowest(none);
 	for (unsigned i = 0; i < BUCKET; i++) {
-		uint64_t w = brief_order(t->rank[i], t->after[i], t->time[i], now) + 1;
+		uint64_t w = tags_order(t, i, now);
 
-		w = t->tag[i] ? w : 0;
 		at = w < low ? i : at;
 		low = w < low ? w : low;
 	}
@@ -92,6 +106,7 @@ static uint32_t room_in(const struct memory *m, uint32_t bucket, gsec_t now)
 		if (m->hot[bucket * BUCKET + i].sessions == 0)
 			return bucket * BUCKET + i;
 		t->rank[i] = RANK_OPEN;
+		t->time[i] = OPEN_TIME;
 	}
 	return NOWHERE;
 }
@@ -113,46 +128,58 @@ static void fetch_cold(const struct memory *m, uint32_t bucket)
  * With the tags there: the row that has one's tag, or what may have it else and what will
  * make room for it. Only so many lines can be under way at once.
  */
-static void fetch_row(const struct memory *m, const struct place *at)
+static void fetch_row(const struct memory *m, struct memory_place *at)
 {
 	const struct memory_tags *t = &m->tags[at->bucket];
 	unsigned in = tagged(t, at->tag), i;
 
 	if (in) {
-		fetch(&m->hot[at->bucket * BUCKET + lowest(in)], HEAD_PART);
+		at->likely = at->bucket * BUCKET + lowest(in);
+		fetch(&m->hot[at->likely], sizeof(*m->hot));
 		return;
 	}
-	fetch_cold(m, at->cold);
+	fetch_cold(m, memory_cold_bucket(m, at->bucket, at->tag));
 	i = least_in(t, __atomic_load_n(&m->head->second, __ATOMIC_RELAXED));
+	at->absent = true;
+	at->likely = at->bucket * BUCKET + i;
+	at->leaves = t->tag[i];
 	if (t->tag[i])
 		fetch_cold(m, memory_cold_bucket(m, at->bucket, t->tag[i]));
-	fetch(&m->hot[at->bucket * BUCKET + i],
-	      t->after[i] & DETAIL ? sizeof(*m->hot) : HEAD_PART);
+	fetch(&m->hot[at->likely], sizeof(*m->hot));
 }
 
 /*
- * The rows of a bucket are one page. Finding out where that is takes as long as fetching a
- * line, so it is begun while the tags, which say which row of the page, are on their way.
+ * The rows of a bucket are in one page. Finding out where that is takes as long as fetching
+ * a line, so it is begun while the tags, which say which row of them, are on their way.
  */
-_Static_assert(BUCKET * sizeof(struct guard_hot) == 4096, "a bucket of rows is a page");
+_Static_assert(4096 % (BUCKET * sizeof(struct guard_hot)) == 0, "a bucket is in a page");
 
-void memory_expect(const struct memory *m, const struct guard_key *keys, size_t n)
+void memory_expect(const struct memory *m, const struct memory_place *places, size_t n)
 {
-	struct place at[LEVEL_COUNT];
-
-	if (n > LEVEL_COUNT)
-		n = LEVEL_COUNT;
 	for (size_t i = 0; i < n; i++) {
-		at[i] = memory_place(m, keys[i]);
-		__builtin_prefetch(&m->tags[at[i].bucket], 1);
-		__builtin_prefetch(&m->hot[at[i].bucket * BUCKET]);
-		__builtin_prefetch(&m->shard[at[i].shard], 1);
+		__builtin_prefetch(&m->tags[places[i].bucket], 1);
+		__builtin_prefetch(&m->hot[places[i].bucket * BUCKET]);
+		__builtin_prefetch(&m->shard[places[i].shard], 1);
 	}
+}
+
+void memory_expect_rows(const struct memory *m, struct memory_place *places, size_t n)
+{
 	for (size_t i = 0; i < n; i++)
-		fetch_row(m, &at[i]);
+		fetch_row(m, &places[i]);
 }
 
 /* ---- making room ---------------------------------------------------------------------------- */
+
+/* In halves: of a whole one gcc makes a string instruction, which takes long to begin. */
+static void clear(struct guard_hot *row)
+{
+	uint8_t *p = (uint8_t *)row;
+
+	_Static_assert(sizeof(*row) == 2 * LINE, "a row is two lines");
+	memset(p, 0, LINE);
+	memset(p + LINE, 0, LINE);
+}
 
 /* The row is empty from here on; what was known is in cold memory, if that has room. */
 static void empty(const struct memory *m, struct memory_shard *s, uint32_t i)
@@ -164,15 +191,14 @@ static void empty(const struct memory *m, struct memory_shard *s, uint32_t i)
 	if (s->hot_used)
 		s->hot_used--;
 	t->tag[i % BUCKET] = 0;
-	memset(&m->hot[i], 0,
-	       m->hot[i].flags & HOT_DETAIL ? sizeof(m->hot[i]) : HEAD_PART);
+	clear(&m->hot[i]);
 }
 
 static void evict(const struct memory *m, struct memory_shard *s, uint32_t i, gsec_t now)
 {
 	struct guard_hot *row = &m->hot[i];
 	struct guard_cold cold;
-	struct place at;
+	struct memory_place at;
 
 	hot_tidy(row);
 	if (guard_key_ok(row->key)) {
@@ -188,11 +214,22 @@ static void evict(const struct memory *m, struct memory_shard *s, uint32_t i, gs
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
+/* Is what was chosen beforehand still what can be had? To choose anew takes 30 ns. */
+static bool was_chosen(const struct memory *m, const struct memory_place *at)
+{
+	const struct memory_tags *t = &m->tags[at->bucket];
+	uint32_t in = at->likely % BUCKET;
+
+	return at->absent && at->likely / BUCKET == at->bucket &&
+	       t->tag[in] == at->leaves && (!at->leaves || t->rank[in] != RANK_OPEN) &&
+	       m->hot[at->likely].sessions == 0;
+}
+
 /* A place for a new row, empty and named as open, or NOWHERE. */
-static uint32_t make(const struct memory *m, const struct place *at, gsec_t now)
+static uint32_t make(const struct memory *m, const struct memory_place *at, gsec_t now)
 {
 	struct memory_shard *s = &m->shard[at->shard];
-	uint32_t i = room_in(m, at->bucket, now);
+	uint32_t i = was_chosen(m, at) ? at->likely : room_in(m, at->bucket, now);
 	bool stray = i == NOWHERE;
 	struct memory_tags *t;
 
@@ -216,31 +253,19 @@ static uint32_t make(const struct memory *m, const struct place *at, gsec_t now)
 	return i;
 }
 
-static struct guard_hot *open_row(const struct memory *m, struct guard_key k, ms_t now,
-				  bool only_known)
+/* A hot row for one who has none. The shard is locked, and free again if there is none. */
+APART static struct guard_hot *come_back(const struct memory *m,
+					 const struct memory_place *at,
+					 struct guard_key k, gsec_t now, bool only_known)
 {
-	struct place at = memory_place(m, k);
-	struct memory_shard *s = &m->shard[at.shard];
-	struct guard_cold *cold = NULL, was;
+	struct guard_cold *cold = cold_find(m, at, k), was;
 	struct guard_hot *row;
 	uint32_t i;
 
-	BUG_IF(!guard_key_ok(k) || m->worker >= m->shape.workers);
-	if (!lock_take(&s->lock, m->worker)) {
-		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
-		return NULL;
-	}
-	i = find(m, &at, k);
-	if (i != NOWHERE) {
-		__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
-		hot_tidy(&m->hot[i]);
-		return &m->hot[i];
-	}
-	cold = cold_find(m, &at, k);
 	if (cold)
 		was = *cold;
-	if ((!cold && only_known) || (i = make(m, &at, memory_second(now))) == NOWHERE) {
-		lock_free(&s->lock);
+	if ((!cold && only_known) || (i = make(m, at, now)) == NOWHERE) {
+		lock_free(&m->shard[at->shard].lock);
 		return NULL;
 	}
 	row = &m->hot[i];
@@ -248,35 +273,80 @@ static struct guard_hot *open_row(const struct memory *m, struct guard_key k, ms
 	if (cold) {
 		hot_of_cold(&was, row);
 		/* it may have been forgotten by now, for what made room */
-		if ((cold = cold_find(m, &at, k)))
-			cold_drop(m, &at, cold);
+		if ((cold = cold_find(m, at, k)))
+			cold_drop(m, at, cold);
 	}
 	return row;
 }
 
+struct guard_hot *memory_open_at(const struct memory *m, const struct memory_place *at,
+				 struct guard_key k, ms_t now, bool only_known)
+{
+	struct memory_shard *s = &m->shard[at->shard];
+	uint32_t i;
+
+	BUG_IF(m->worker >= m->shape.workers);
+	if (!lock_take(&s->lock, m->worker)) {
+		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	i = find(m, at, k);
+	if (i == NOWHERE)
+		return come_back(m, at, k, memory_second(now), only_known);
+	__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
+	hot_tidy(&m->hot[i]);
+	return &m->hot[i];
+}
+
 struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms_t now)
 {
-	return open_row(m, k, now, false);
+	struct memory_place at = memory_place(m, k);
+
+	BUG_IF(!guard_key_ok(k));
+	return memory_open_at(m, &at, k, now, false);
 }
 
 struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, ms_t now)
 {
-	return open_row(m, k, now, true);
+	struct memory_place at = memory_place(m, k);
+
+	BUG_IF(!guard_key_ok(k));
+	return memory_open_at(m, &at, k, now, true);
+}
+
+struct guard_detail *memory_detail(const struct memory *m, const struct guard_hot *row)
+{
+	size_t i = (size_t)(row - m->hot);
+
+	BUG_IF(row < m->hot || i >= m->shape.hot);
+	if (!(row->flags & HOT_DETAIL))
+		memset(&m->detail[i], 0, sizeof(m->detail[i]));
+	return &m->detail[i];
+}
+
+static void sum_up(struct memory_tags *t, size_t in, struct brief b)
+{
+	t->rank[in] = b.rank;
+	t->after[in] = (uint8_t)(b.after | (t->after[in] & STRAY));
+	t->time[in] = b.time;
 }
 
 void memory_close_row(const struct memory *m, struct guard_hot *row)
 {
 	size_t i = (size_t)(row - m->hot);
 	struct memory_tags *t = &m->tags[i / BUCKET];
-	struct brief b = brief_of(row);
 	struct memory_shard *s;
 
 	BUG_IF(row < m->hot || i >= m->shape.hot);
 	s = memory_shard_of(m, (uint32_t)i / BUCKET);
 	BUG_IF(__atomic_load_n(&s->lock.by, __ATOMIC_RELAXED) != m->worker + 1);
-	t->rank[i % BUCKET] = b.rank;
-	t->after[i % BUCKET] = (uint8_t)(b.after | (t->after[i % BUCKET] & STRAY));
-	t->time[i % BUCKET] = b.time;
+	/* what it will be worth is reckoned when the last of its sessions has gone */
+	if (row->sessions) {
+		t->rank[i % BUCKET] = RANK_OPEN;
+		t->time[i % BUCKET] = OPEN_TIME;
+	} else {
+		sum_up(t, i % BUCKET, brief_of(row));
+	}
 	__atomic_store_n(&s->open, 0, __ATOMIC_RELAXED);
 	lock_free(&s->lock);
 }
@@ -284,7 +354,7 @@ void memory_close_row(const struct memory *m, struct guard_hot *row)
 bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now)
 {
 	struct guard_key k = cold_key(c);
-	struct place at = memory_place(m, k);
+	struct memory_place at = memory_place(m, k);
 	struct memory_shard *s = &m->shard[at.shard];
 	uint32_t i;
 	bool unknown;
@@ -314,7 +384,7 @@ bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now)
 static void recount(const struct memory *m, uint32_t shard)
 {
 	struct memory_shard *s = &m->shard[shard];
-	uint32_t hot = 0, strays = 0, cold = 0;
+	uint32_t hot = 0, strays = 0, cold = 0, each = (uint32_t)BUCKET << m->spread;
 
 	for (uint32_t b = shard; b < m->shape.hot / BUCKET; b += m->shards)
 		for (uint32_t i = b * BUCKET; i < (b + 1) * BUCKET; i++) {
@@ -323,8 +393,8 @@ static void recount(const struct memory *m, uint32_t shard)
 			hot += t->tag[i % BUCKET] != 0;
 			strays += t->tag[i % BUCKET] && t->after[i % BUCKET] & STRAY;
 		}
-	for (uint32_t b = shard; b < m->shape.cold / BUCKET; b += m->shards)
-		for (uint32_t i = b * BUCKET; i < (b + 1) * BUCKET; i++) {
+	for (uint32_t b = shard; b < m->shape.cold / BUCKET >> m->spread; b += m->shards)
+		for (uint32_t i = b * each; i < (b + 1) * each; i++) {
 			if (m->cold[i].kind && !cold_ok(&m->cold[i])) {
 				m->cold[i] = (struct guard_cold){ 0 };
 				s->mended++;

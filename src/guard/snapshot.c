@@ -65,7 +65,7 @@ static void write_row(const struct guard_cold *c, gsec_t now, uint8_t row[SNAPSH
 	put(&at, c->good, 2);
 	put(&at, c->visits, 2);
 	put(&at, c->connects, 2);
-	put(&at, c->says, 2);
+	put(&at, c->says & COLD_SAYS, 2);
 	put(&at, check(row, CHECK_AT), 2);
 }
 
@@ -91,15 +91,17 @@ size_t snapshot_room(const struct memory *m)
 bool snapshot_write(const struct memory *m, ms_t now, int64_t wall, struct buf *out)
 {
 	uint8_t head[SNAPSHOT_HEAD] = { 0 };
-	size_t at = 0, begins = out->len;
+	size_t begins = out->len, places = memory_places(m);
 	struct guard_hot row;
 	uint64_t rows = 0;
 
 	buf_put(out, span_of(head, sizeof(head)));
-	while (!out->full && memory_next(m, &at, &row)) {
+	for (size_t at = 0; !out->full && at < places; at++) {
 		uint8_t bytes[SNAPSHOT_ROW];
 		struct guard_cold c;
 
+		if (!memory_at(m, at, &row))
+			continue;
 		cold_of_hot(&row, memory_half_slow(m), &c);
 		write_row(&c, memory_second(now), bytes);
 		buf_put(out, span_of(bytes, sizeof(bytes)));
@@ -142,8 +144,7 @@ static bool read_row(const uint8_t *row, gsec_t now, int64_t away, struct guard_
 	c.visits = (uint16_t)get(&at, 2);
 	c.connects = (uint16_t)get(&at, 2);
 	c.says = (uint16_t)get(&at, 2);
-	c.check = 0;
-	c.check = cold_check(&c);
+	cold_seal(&c);
 	*out = c;
 	return cold_ok(&c);
 }

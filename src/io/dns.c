@@ -245,6 +245,13 @@ static bool known(const struct dns *d, struct span host, struct dns_query *q)
 	return q->count > 0;
 }
 
+bool dns_is_known(const struct dns *d, struct span host)
+{
+	struct dns_query q = { 0 };
+
+	return known(d, host, &q);
+}
+
 static bool fail(struct dns_query *q, const char *why)
 {
 	q->why = why;

@@ -48,6 +48,8 @@ void dns_close(struct dns **d);
 /* True: the answer is in q now. False: on_answer(arg) will be called when it is. */
 MUST bool dns_address(struct dns *d, struct dns_query *q, struct span host,
 		      void (*on_answer)(void *arg), void *arg);
+/* Is that an address, localhost, or in the hosts file: does it need no query? */
+bool dns_is_known(const struct dns *d, struct span host);
 /* on_answer will not be called. One that is not under way is fine. */
 void dns_cancel(struct dns_query *q);
 

@@ -202,14 +202,18 @@ static bool take_data(const struct reader *r, size_t n, unsigned type,
 
 static void take_record(struct reader *r, unsigned type, struct dns_answer *out)
 {
+	const struct reader whose = *r;
 	struct record rec = head(r);
 
 	if (r->bad)
 		return;
 	if (rec.class == CLASS_IN)
 		note_ttl(out, rec.ttl);
-	if (rec.class == CLASS_IN && rec.type == type && take_data(r, rec.n, type, out))
+	if (rec.class == CLASS_IN && rec.type == type && take_data(r, rec.n, type, out)) {
+		if (out->result != DNS_FOUND && !take_name(whose, &out->owner))
+			out->owner.n = 0;
 		out->result = DNS_FOUND;
+	}
 	skip(r, rec.n);
 }
 
@@ -235,6 +239,7 @@ static void forget(struct dns_answer *out)
 {
 	out->result = DNS_FAILED;
 	out->authentic = false;
+	out->owner.n = 0;
 	out->count = out->name_count = out->mx_count = out->tlsa_count = out->text_count =
 		0;
 }

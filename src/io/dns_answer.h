@@ -53,6 +53,8 @@ struct dns_answer {
 	bool authentic; /* the server says that it has verified it (AD; RFC 4035, 3.2.3) */
 	uint32_t ttl; /* seconds, the shortest; of the negative answer (RFC 2308), if it is one
 			 and says so; else UINT32_MAX */
+	struct dns_name owner; /* whose the first record is: not who was asked about, behind an
+				  alias; empty: none was found */
 	size_t count;
 	struct addr addresses[DNS_ANSWER_ADDRESSES];
 	size_t name_count;

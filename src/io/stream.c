@@ -388,6 +388,11 @@ size_t stream_tls_client_name(const struct stream *s, char *out, size_t room)
 						      : 0;
 }
 
+bool stream_tls_client_chain(const struct stream *s, struct buf *list)
+{
+	return s->ssl && SSL_is_init_finished(s->ssl) && tls_client_chain(s->ssl, list);
+}
+
 size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX])
 {
 	return s->ssl && SSL_is_init_finished(s->ssl) ? tls_binding(s->ssl, out) : 0;

@@ -89,6 +89,8 @@ const char *stream_tls_trouble(const struct stream *s);
 struct tls_facts stream_tls_facts(const struct stream *s);
 /* Who a client of ours is, by its certificate (io/tls.h); 0: nobody knows. */
 size_t stream_tls_client_name(const struct stream *s, char *out, size_t room);
+/* The certificates that say so (io/tls.h). */
+MUST bool stream_tls_client_chain(const struct stream *s, struct buf *list);
 /* What SCRAM-PLUS is bound to (io/tls.h); 0: there is nothing. */
 size_t stream_tls_binding(struct stream *s, uint8_t out[TLS_BINDING_MAX]);
 
@@ -102,6 +104,12 @@ void stream_finish(struct stream *s);
 void stream_close(struct stream *s);
 /* Close it now and have the peer see a reset. */
 void stream_reset(struct stream *s);
+
+/* To be shown to another role; it stays the stream's. */
+static inline int stream_fd(const struct stream *s)
+{
+	return s->watch.fd;
+}
 
 static inline bool stream_is_open(const struct stream *s)
 {

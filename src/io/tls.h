@@ -11,15 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/span.h"
 
+struct stek;
 struct tls;
 struct ssl_st;
 
 struct tls_setup {
-	bool only_13;	     /* refuse TLS 1.2; older ones are always refused */
-	const char *ciphers; /* for TLS 1.2, in OpenSSL's notation; "": its default */
+	bool only_13;		 /* refuse TLS 1.2; older ones are always refused */
+	const char *ciphers;	 /* for TLS 1.2, in OpenSSL's notation; "": its default */
+	const struct stek *stek; /* for tickets, outlives this; NULL: keys of its own */
 };
 
 /* With no certificate yet. Held once, by the caller. */
@@ -42,6 +45,8 @@ MUST bool tls_ask_clients(struct tls *t, struct span authorities, struct err *er
  * 0: there is none, or it does not fit.
  */
 size_t tls_client_name(const struct ssl_st *ssl, char *out, size_t room);
+/* That certificate and those that came with it, in DER. False: there is none, or no room. */
+MUST bool tls_client_chain(const struct ssl_st *ssl, struct buf *list);
 
 /* How a server that we are the client of proves who it is. */
 enum tls_proof {

@@ -90,6 +90,7 @@ static void drop_first(struct link *l)
 		l->last = &l->first;
 	l->waiting -= p->n + p->fd_count * FD_COST;
 	close_all(p->fds, p->fd_count);
+	explicit_bzero(p->bytes, p->n); /* it may have held a secret */
 	free(p);
 }
 
@@ -279,7 +280,7 @@ static size_t take_fds(struct msghdr *m, int fds[FDS_TAKEN])
 	return n;
 }
 
-static bool allowed(const struct link *l, struct span bytes, size_t fd_count,
+static bool allowed(const struct link *l, struct span bytes, size_t fd_count, bool lost,
 		    struct err *err)
 {
 	enum message kind = message_kind(bytes);
@@ -294,11 +295,22 @@ static bool allowed(const struct link *l, struct span bytes, size_t fd_count,
 	if (row->to != ROLE_ANY && row->to != l->us)
 		return err_set(err, "%s %u sent %s, which %s does not take",
 			       role_word[l->them], l->number, row->word, role_word[l->us]);
-	if (fd_count < row->fds_min || fd_count > row->fds_max)
+	if ((fd_count < row->fds_min && !lost) || fd_count > row->fds_max)
 		return err_set(err, "%s %u sent %s with %zu descriptors, not %u to %u",
 			       role_word[l->them], l->number, row->word, fd_count,
 			       row->fds_min, row->fds_max);
 	return true;
+}
+
+/*
+ * The kernel drops the descriptors for which this process has no number left, and says so as
+ * if there had been too many. The message is heard all the same: that is no fault of who sent
+ * it, and costs this one and not the link.
+ */
+static bool lost_fds(const struct msghdr *m, size_t fd_count)
+{
+	return m->msg_flags & MSG_CTRUNC && !(m->msg_flags & MSG_TRUNC) &&
+	       fd_count < FDS_TAKEN;
 }
 
 static enum link_got recv_failed(const struct link *l, struct err *err)
@@ -334,14 +346,18 @@ enum link_got link_recv(struct link *l, struct frame *out, struct err *err)
 		close_all(fds, fd_count);
 		return LINK_CLOSED;
 	}
-	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+	out->lost = lost_fds(&m, fd_count);
+	if (out->lost) {
+		close_all(fds, fd_count);
+		fd_count = 0;
+	} else if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		close_all(fds, fd_count);
 		err_set(err,
 			"%s %u sent a message that is too large, or too many descriptors",
 			role_word[l->them], l->number);
 		return LINK_BROKEN;
 	}
-	if (!allowed(l, bytes, fd_count, err)) {
+	if (!allowed(l, bytes, fd_count, out->lost, err)) {
 		close_all(fds, fd_count);
 		return LINK_BROKEN;
 	}
@@ -377,6 +393,46 @@ void frame_close_fds(struct frame *f)
 	close_all(f->fds, FRAME_FDS_MAX);
 	for (size_t i = 0; i < FRAME_FDS_MAX; i++)
 		f->fds[i] = -1;
+}
+
+int frame_take_fd(struct frame *f, size_t i)
+{
+	int fd = f->fds[i];
+
+	f->fds[i] = -1;
+	return fd;
+}
+
+/* Which of several it was about. */
+static void name_lost(const struct frame *f, struct msg_LOST *out)
+{
+	struct msg_PEER peer;
+	struct msg_PULSE_OF pulse;
+
+	if (f->kind == MSG_PEER && msg_PEER_unpack(f->bytes, &peer)) {
+		out->role = peer.role;
+		out->number = peer.number;
+	} else if (f->kind == MSG_PULSE_OF && msg_PULSE_OF_unpack(f->bytes, &pulse)) {
+		out->role = pulse.role;
+		out->number = pulse.number;
+	}
+}
+
+bool link_lost(struct link *l, const struct frame *f)
+{
+	struct msg_LOST m = { .kind = (uint8_t)f->kind };
+
+	if (!frame_is_lost(f))
+		return false;
+	name_lost(f, &m);
+	msg_LOST_pack(&m, link_begin(l));
+	(void)link_send(l, NULL, 0); /* a broken link shows when it is read */
+	return true;
+}
+
+bool frame_is_lost(const struct frame *f)
+{
+	return f->lost && message_table[f->kind].fds_min > 0;
 }
 
 /* What a message needs of the socket's buffer is the least; more saves the queue work. */

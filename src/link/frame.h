@@ -20,10 +20,16 @@ struct frame {
 	enum message kind;
 	struct span bytes; /* good until the next link_recv() on this link */
 	int fds[FRAME_FDS_MAX];
+	bool lost; /* descriptors came along, and there was no number for them here: it has none */
 };
+
+/* It is nothing without the descriptors that it lost. */
+bool frame_is_lost(const struct frame *f);
 
 /* Close the descriptors of a message that nobody wants, or what is left of them. */
 void frame_close_fds(struct frame *f);
+/* Its i-th descriptor is the caller's from here on. */
+int frame_take_fd(struct frame *f, size_t i);
 
 /*
  * Takes over fd (also when it fails), makes it non-blocking and close-on-exec. us, them: which role is at
@@ -64,6 +70,12 @@ enum link_got {
 };
 
 enum link_got link_recv(struct link *l, struct frame *out, struct err *err);
+
+/*
+ * If the message is nothing without the descriptors that it lost, say LOST to who sent it:
+ * it will come again. False: it is whole.
+ */
+bool link_lost(struct link *l, const struct frame *f);
 
 /* Wait until something can be received (or for ms, -1: for ever). For start-up only. */
 enum link_got link_recv_wait(struct link *l, int ms, struct frame *out, struct err *err);

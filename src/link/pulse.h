@@ -37,6 +37,8 @@ enum gauge {
 	GAUGE_DEFERRED,	   /* deliveries that failed for now, since the start */
 	GAUGE_DEAD,	   /* deliveries that failed for good, since the start */
 	GAUGE_DRAINING,	   /* 1: this one has been replaced (edge) */
+	GAUGE_VACANT,	   /* posts whose role is not ready (supervisor) */
+	GAUGE_HELD,	   /* messages in the queue that are held (store) */
 	GAUGE_COUNT
 };
 

@@ -116,7 +116,10 @@ static bool allow_path(int rules, const char *path, uint64_t rights, struct err 
 	long rc;
 
 	if (fd < 0)
-		return err_set(err, "%s: %s", path, strerror(errno));
+		return err_set(err, "%s: %s%s", path, strerror(errno),
+			       errno == EACCES ? ": one of the directories above it does "
+						 "not let this user through (chmod o+x)"
+					       : "");
 	beneath.parent_fd = fd;
 	rc = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath,
 		     0);

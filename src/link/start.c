@@ -86,14 +86,6 @@ void start_unmap(struct start_mapping *m)
 	*m = (struct start_mapping){ 0 };
 }
 
-static int take_fd(struct frame *f, size_t i)
-{
-	int fd = f->fds[i];
-
-	f->fds[i] = -1;
-	return fd;
-}
-
 static void replace_fd(int *old, int fd)
 {
 	if (*old >= 0)
@@ -108,7 +100,7 @@ static bool nonsense(const struct frame *f, struct err *err)
 
 static bool take_conf(struct start *s, struct frame *f, struct err *err)
 {
-	const struct conf *conf = start_map_conf(take_fd(f, 0), err);
+	const struct conf *conf = start_map_conf(frame_take_fd(f, 0), err);
 
 	if (!conf)
 		return false;
@@ -129,7 +121,8 @@ static bool take_peer(struct start *s, struct frame *f, struct err *err)
 		p++;
 	if (p == s->peers + ROLES_MAX)
 		return err_set(err, "supervisor: too many peers");
-	if (!link_open(&link, take_fd(f, 0), s->role, (enum role)m.role, m.number, err))
+	if (!link_open(&link, frame_take_fd(f, 0), s->role, (enum role)m.role, m.number,
+		       err))
 		return false;
 	if (p == s->peers + s->peer_count)
 		s->peer_count++;
@@ -149,7 +142,7 @@ static bool take_listener(struct start *s, struct frame *f, struct err *err)
 	if (s->listener_count == LISTENERS_MAX)
 		return err_set(err, "supervisor: too many listeners");
 	s->listeners[s->listener_count++] = (struct start_listener){ m.number, m.id,
-								     take_fd(f, 0) };
+								     frame_take_fd(f, 0) };
 	return true;
 }
 
@@ -160,7 +153,7 @@ static bool take_pulse(struct start *s, struct frame *f, struct err *err)
 	if (!msg_PULSE_unpack(f->bytes, &m) || m.role != s->role || s->pulse)
 		return nonsense(f, err);
 	s->number = m.number;
-	return pulse_open(&s->pulse, take_fd(f, 0), take_fd(f, 1), err);
+	return pulse_open(&s->pulse, frame_take_fd(f, 0), frame_take_fd(f, 1), err);
 }
 
 static bool take_pulse_of(struct start *s, struct frame *f, struct err *err)
@@ -172,8 +165,8 @@ static bool take_pulse_of(struct start *s, struct frame *f, struct err *err)
 	if (s->pulse_count == ROLES_MAX)
 		return err_set(err, "supervisor: too many pulses");
 	s->pulses[s->pulse_count++] = (struct start_pulse){ (enum role)m.role, m.number,
-							    m.pid, take_fd(f, 0),
-							    take_fd(f, 1) };
+							    m.pid, frame_take_fd(f, 0),
+							    frame_take_fd(f, 1) };
 	return true;
 }
 
@@ -183,7 +176,7 @@ static bool take_guard(struct start *s, struct frame *f, struct err *err)
 
 	if (!msg_GUARD_unpack(f->bytes, &m))
 		return nonsense(f, err);
-	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_EDGE,
+	if (!map_shared(frame_take_fd(f, 0), SIZE_SEALS, s->role == ROLE_EDGE,
 			"the guard's memory", &s->guard, err))
 		return false;
 	s->guard.fresh = m.fresh == 1;
@@ -196,8 +189,8 @@ static bool take_orders(struct start *s, struct frame *f, struct err *err)
 
 	if (!msg_ORDERS_unpack(f->bytes, &m))
 		return nonsense(f, err);
-	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_WATCH, "the orders",
-			&s->orders, err))
+	if (!map_shared(frame_take_fd(f, 0), SIZE_SEALS, s->role == ROLE_WATCH,
+			"the orders", &s->orders, err))
 		return false;
 	s->orders.fresh = m.fresh == 1;
 	return true;
@@ -209,11 +202,21 @@ static bool take_accounts(struct start *s, struct frame *f, struct err *err)
 
 	if (!msg_ACCOUNTS_unpack(f->bytes, &m))
 		return nonsense(f, err);
-	if (!map_shared(take_fd(f, 0), SIZE_SEALS, s->role == ROLE_AUTH,
+	if (!map_shared(frame_take_fd(f, 0), SIZE_SEALS, s->role == ROLE_AUTH,
 			"the guard's memory of accounts", &s->accounts, err))
 		return false;
 	s->accounts.fresh = m.fresh == 1;
 	return true;
+}
+
+static bool take_stek(struct start *s, struct frame *f, struct err *err)
+{
+	struct msg_STEK m;
+
+	if (!msg_STEK_unpack(f->bytes, &m))
+		return nonsense(f, err);
+	return map_shared(frame_take_fd(f, 0), SIZE_SEALS, false,
+			  "the keys of TLS session tickets", &s->stek, err);
 }
 
 /* Whoever else is sent it must not have it. */
@@ -226,7 +229,8 @@ static bool take_tickets(struct start *s, struct frame *f, struct err *err)
 	if (!msg_TICKETS_unpack(f->bytes, &m) ||
 	    (s->role != ROLE_AUTH && s->role != ROLE_STORE))
 		return nonsense(f, err);
-	if (!map_shared(take_fd(f, 0), SIZE_SEALS, false, "the key of tickets", &key, err))
+	if (!map_shared(frame_take_fd(f, 0), SIZE_SEALS, false, "the key of tickets",
+			&key, err))
 		return false;
 	good = key.n == sizeof(s->ticket_key);
 	if (good)
@@ -266,16 +270,18 @@ static bool take(struct start *s, struct frame *f, struct err *err)
 		return take_orders(s, f, err);
 	if (f->kind == MSG_ACCOUNTS)
 		return take_accounts(s, f, err);
+	if (f->kind == MSG_STEK)
+		return take_stek(s, f, err);
 	if (f->kind == MSG_TICKETS)
 		return take_tickets(s, f, err);
 	if (f->kind == MSG_ACCESS)
-		return start_map_access(take_fd(f, 0), &s->access, err);
+		return start_map_access(frame_take_fd(f, 0), &s->access, err);
 	if (f->kind == MSG_GONE)
 		return take_gone(s, f, err);
-	if (f->kind == MSG_CERTS)
-		replace_fd(&s->certs_fd, take_fd(f, 0));
+	if (f->kind == MSG_CERTS && (s->role == ROLE_EDGE || s->role == ROLE_AUTH))
+		replace_fd(&s->certs_fd, frame_take_fd(f, 0));
 	else if (f->kind == MSG_TABLES)
-		replace_fd(&s->tables_fd, take_fd(f, 0));
+		replace_fd(&s->tables_fd, frame_take_fd(f, 0));
 	else
 		return err_set(err, "supervisor: %s before go",
 			       message_table[f->kind].word);
@@ -305,7 +311,9 @@ bool start_wait_on(struct start *s, int fd, enum role role, struct err *err)
 		}
 		if (f.kind == MSG_GO)
 			break;
-		taken = take(s, &f, err);
+		taken = !frame_is_lost(&f) ? take(s, &f, err)
+					   : err_set(err, "no descriptor is left for %s",
+						     message_table[f.kind].word);
 		frame_close_fds(&f);
 		if (!taken)
 			return false;
@@ -317,9 +325,13 @@ bool start_wait_on(struct start *s, int fd, enum role role, struct err *err)
 	return true;
 }
 
-bool start_wait(struct start *s, enum role role, struct err *err)
+bool start_take_peer(struct frame *f, enum role us, struct link **link, struct err *err)
 {
-	return start_wait_on(s, LINK_FD, role, err);
+	struct msg_PEER m;
+
+	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
+		return err_set(err, "peer makes no sense");
+	return link_open(link, frame_take_fd(f, 0), us, (enum role)m.role, m.number, err);
 }
 
 bool start_ready(const struct start *s, struct err *err)

@@ -46,7 +46,7 @@ struct start {
 	unsigned number;
 	struct link *life;	 /* to the supervisor */
 	const struct conf *conf; /* mapped read-only */
-	int certs_fd;		 /* edge only, else -1 */
+	int certs_fd;		 /* edge, and auth if it needs them; else -1 */
 	int tables_fd;		 /* store only, else -1 */
 	struct pulse *pulse;
 	size_t peer_count;
@@ -58,6 +58,7 @@ struct start {
 	struct start_mapping guard;	/* edge: writable; store, watch: read-only */
 	struct start_mapping orders;	/* watch: writable; edge: read-only */
 	struct start_mapping accounts;	/* auth: writable; watch: read-only */
+	struct start_mapping stek;	/* edge: read-only (io/stek.h) */
 	uint8_t ticket_key[TICKET_KEY]; /* auth and store only (crypt/ticket.h) */
 	bool has_tickets;
 	struct start_mapping access; /* edge, watch, firewall: read-only; again at reloads */
@@ -71,9 +72,10 @@ struct start {
 	unsigned sandbox; /* SANDBOX_HAS_ bits, set by start_sandbox() */
 };
 
-/* Receive until GO. After a failure s->life is there, if it could be, for start_failed(). */
-MUST bool start_wait(struct start *s, enum role role, struct err *err);
-/* The same over another descriptor than LINK_FD, which it takes over. */
+/*
+ * Receive until GO, over fd, which it takes over. After a failure s->life is there, if it could
+ * be, for start_failed().
+ */
 MUST bool start_wait_on(struct start *s, int fd, enum role role, struct err *err);
 
 /* Map a CONF descriptor; takes it over. NULL and err if it is not a good one. */
@@ -86,6 +88,10 @@ void start_unmap_conf(const struct conf **conf);
  */
 MUST bool start_map_access(int fd, struct start_mapping *out, struct err *err);
 void start_unmap(struct start_mapping *m);
+
+/* A PEER that comes after GO: the link that it brings, to whom it names. */
+MUST bool start_take_peer(struct frame *f, enum role us, struct link **link,
+			  struct err *err);
 
 /* What a role may do once closed in. Paths: NULL-terminated lists, NULL for none. */
 struct sandbox {

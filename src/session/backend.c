@@ -29,6 +29,7 @@ static const char *phase_word(enum backend_phase p)
 		[BACKEND_AT_STARTTLS] = "no answer to STARTTLS in time",
 		[BACKEND_AT_HANDSHAKE] = "no TLS in time",
 		[BACKEND_AT_CAPABILITY] = "no answer to CAPABILITY in time",
+		[BACKEND_AT_HELD] = "not wanted in time",
 		[BACKEND_AT_AUTH] = "no answer to AUTHENTICATE in time",
 		[BACKEND_AT_LOGIN] = "no answer to LOGIN in time",
 		[BACKEND_AT_USER] = "no answer to USER in time",
@@ -191,6 +192,8 @@ static void go_to_login(struct backend_talk *b, ms_t now, struct backend_out *ou
 
 	if (matters && !b->peer.told && !b->asked)
 		ask(b, BACKEND_AT_CAPABILITY, now, out);
+	else if (b->setup->hold)
+		await(b, BACKEND_AT_HELD, now);
 	else if (b->setup->pop3)
 		pop3_login(b, now, out);
 	else
@@ -280,6 +283,9 @@ static void on_good(struct backend_talk *b, ms_t now, struct backend_out *out)
 		break;
 	case BACKEND_AT_OFFER:
 		finish(b, BACKEND_GOT_YES, SPAN_NONE, out);
+		break;
+	case BACKEND_AT_HELD:
+		fail(b, BACKEND_GOT_BROKEN, "an answer before the question", out);
 		break;
 	case BACKEND_AT_HANDSHAKE:
 	case BACKEND_AT_END:
@@ -392,6 +398,16 @@ static void take_in(struct backend_talk *b, struct span bytes, ms_t now,
 	check_before_tls(b, left, out);
 }
 
+/* What has come meanwhile, of a line that is not whole yet, is no answer to what is said now. */
+static void let_go(struct backend_talk *b, struct span bytes, ms_t now,
+		   struct backend_out *out)
+{
+	if (b->phase != BACKEND_AT_HELD)
+		return;
+	go_to_login(b, now, out);
+	b->early = bytes.n;
+}
+
 void backend_init(struct backend_talk *b, const struct backend_setup *setup)
 {
 	*b = (struct backend_talk){ .setup = setup };
@@ -426,6 +442,9 @@ void backend_step(struct backend_talk *b, const struct backend_in *in, ms_t now,
 		break;
 	case BACKEND_IN_NO_TLS:
 		finish(b, BACKEND_GOT_BROKEN, in->bytes, out);
+		break;
+	case BACKEND_IN_GO:
+		let_go(b, in->bytes, now, out);
 		break;
 	}
 	out->wake = b->phase == BACKEND_AT_END ? MS_NEVER : b->by;

@@ -26,6 +26,7 @@ enum backend_in_kind {
 	BACKEND_IN_TIME,   /* out->wake has come */
 	BACKEND_IN_TLS,	   /* the answer to DO_TLS: it is inside TLS now */
 	BACKEND_IN_NO_TLS, /* the same, but it failed; bytes say why */
+	BACKEND_IN_GO,	   /* setup->hold holds no more; bytes: of a line not whole */
 };
 
 struct backend_in {
@@ -57,6 +58,7 @@ enum backend_got {
 struct backend_setup {
 	bool pop3;
 	bool probe; /* is it there? No login. */
+	bool hold;  /* not a word of who logs in before BACKEND_IN_GO */
 	enum backend_tls tls;
 	enum backend_identity identity;
 	struct mailbox_peer_client client;
@@ -74,6 +76,7 @@ enum backend_phase {
 	BACKEND_AT_STARTTLS,
 	BACKEND_AT_HANDSHAKE,
 	BACKEND_AT_CAPABILITY,
+	BACKEND_AT_HELD, /* nothing: it is ready, we are not */
 	BACKEND_AT_AUTH, /* what is to be said when it says to go on is `first` */
 	BACKEND_AT_LOGIN,
 	BACKEND_AT_USER,

@@ -163,6 +163,15 @@ static void on_dot(struct delivery *d, const struct smtp_peer_event *ev, ms_t no
 	}
 }
 
+/* False: it cannot be the answer to a chunk. */
+static bool on_chunk(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+{
+	if (d->phase == DELIVERY_TEXT)
+		d->by = now + d->setup->reply_timeout;
+	d->chunks--;
+	return smtp_peer_good(ev);
+}
+
 /* The host waits for a message that nobody would get: an end would be one, too. */
 static void leave_without_message(struct delivery *d, struct delivery_out *out)
 {
@@ -196,10 +205,26 @@ static bool on_data(struct delivery *d, const struct smtp_peer_event *ev, ms_t n
 	return true;
 }
 
+static bool on_mail(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
+{
+	if (!smtp_peer_good(ev) && !refusal(ev))
+		return false;
+	d->reused = false;
+	if (smtp_peer_good(ev)) {
+		d->phase = DELIVERY_RCPT;
+		return true;
+	}
+	answers_settle_rest(&d->answers, ev->code, ev->text);
+	delivery_take_leave(d, now);
+	return true;
+}
+
 /* A reply that was due. False: it cannot be the answer to what we said. */
 static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t now,
 		     struct delivery_out *out)
 {
+	if (d->chunks)
+		return on_chunk(d, ev, now);
 	d->due--;
 	if (d->phase < DELIVERY_QUIT)
 		d->by = now + d->setup->reply_timeout;
@@ -228,16 +253,7 @@ static bool on_reply(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		delivery_on_auth(d, ev, now);
 		return true;
 	case DELIVERY_MAIL:
-		if (!smtp_peer_good(ev) && !refusal(ev))
-			return false;
-		d->reused = false;
-		if (smtp_peer_good(ev)) {
-			d->phase = DELIVERY_RCPT;
-			return true;
-		}
-		answers_settle_rest(&d->answers, ev->code, ev->text);
-		delivery_take_leave(d, now);
-		return true;
+		return on_mail(d, ev, now);
 	case DELIVERY_RCPT:
 		if (d->data_said && !d->due)
 			return on_data(d, ev, now, out);
@@ -292,14 +308,14 @@ static void on_event(struct delivery *d, const struct smtp_peer_event *ev, ms_t 
 		give_up(d, "was answered with ", ev->text, out);
 	} else if (ev->code == 421) {
 		on_closing(d, ev, now, out);
-	} else if (d->phase == DELIVERY_TEXT && refusal(ev)) {
+	} else if ((d->phase == DELIVERY_TEXT || d->chunks) && refusal(ev)) {
 		/* it does not want the rest; an end now would be a whole message to it */
 		answers_settle_all(&d->answers, ANSWER_ACCEPTED, ev->code, ev->text);
 		answers_settle_rest(&d->answers, 0,
 				    SPAN("not asked about: the message was refused"));
 		out->orders |= DELIVERY_DO_ABORT;
 		d->phase = DELIVERY_OVER;
-	} else if (!d->due) {
+	} else if (!d->due && !d->chunks) {
 		give_up(d, "was answered before it was said: ", ev->text, out);
 	} else if (!on_reply(d, ev, now, out)) {
 		give_up(d, "was answered out of turn: ", ev->text, out);
@@ -337,12 +353,16 @@ static void on_body(struct delivery *d, struct span bytes, ms_t now,
 		return;
 	d->by = now + d->setup->reply_timeout;
 	if (in.n) {
-		smtp_dots_put(&d->dots, &in, out->peer);
+		delivery_put_text(d, &in, out);
 		out->used = bytes.n - in.n;
-		out->orders |= DELIVERY_DO_BODY;
+		if (!delivery_awaits_chunk(d))
+			out->orders |= DELIVERY_DO_BODY;
 		return;
 	}
-	smtp_dots_end(&d->dots, out->peer);
+	if (d->chunked)
+		smtp_chunks_end(&d->chunk, out->peer);
+	else
+		smtp_dots_end(&d->dots, out->peer);
 	d->phase = DELIVERY_DOT;
 	d->answering = 0;
 	d->due = d->setup->lmtp ? d->accepted : 1;
@@ -381,7 +401,6 @@ void delivery_init(struct delivery *d, const struct delivery_setup *setup, ms_t 
 	*d = (struct delivery){ .setup = setup, .due = 1 };
 	answers_init(&d->answers, setup->answers, list_count(setup->rcpts));
 	smtp_peer_init(&d->peer);
-	smtp_dots_init(&d->dots);
 	scan_init(&d->scan);
 	d->by = now + setup->reply_timeout;
 	d->all_by = now + (whole < WHOLE_MAX ? whole : WHOLE_MAX);

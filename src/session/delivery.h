@@ -16,9 +16,14 @@
  *
  * Each step has a deadline, and so has the whole: 100 minutes at most.
  *
- * Not spoken: BDAT. A message that needs BINARYMIME cannot be converted without reading
- * MIME, and fails. One of 8-bit text for a host without 8BITMIME fails, too, unless it is
- * ASCII in fact; the same holds for SMTPUTF8.
+ * The message goes by BDAT (RFC 3030) where the host offers that, and PIPELINING so that no
+ * chunk costs a round trip; else by DATA. A host that does not want a chunk is left at
+ * once: it must not take the rest of one for commands.
+ *
+ * What is binary goes to who offers BINARYMIME. It cannot be converted without reading
+ * MIME (RFC 3030, 3), and fails elsewhere, unless it is text in fact. One of 8-bit text for
+ * a host without 8BITMIME fails, too, unless it is ASCII in fact; the same holds for
+ * SMTPUTF8.
  */
 #ifndef SESSION_DELIVERY_H
 #define SESSION_DELIVERY_H
@@ -30,7 +35,7 @@
 #include "session/scan.h"
 #include "spec/limits.h"
 #include "spec/messages.h"
-#include "wire/smtp_peer.h"
+#include "wire/smtp_chunks.h"
 
 enum delivery_in_kind {
 	DELIVERY_OPENED, /* the connection is there: the first step of every delivery */
@@ -74,6 +79,7 @@ struct delivery_setup {
 	bool keep;	  /* the connection, if it can be */
 	bool not_to_self; /* a host that has our own name in its answer to EHLO is us */
 	bool secure;	  /* secrets may be said as it is: the host is this machine */
+	bool chunking;	  /* BDAT may be used */
 	enum hop_tls tls;
 	struct span user, secret; /* for AUTH; no user: none */
 	struct span plain;	  /* the same for AUTH PLAIN (RFC 4616) */
@@ -121,7 +127,10 @@ struct delivery {
 	bool scanned;
 	bool keeps; /* the end was such that the connection can be kept */
 	struct smtp_peer peer;
+	bool chunked; /* this message goes by BDAT */
+	size_t chunks; /* that are not the last, and to be answered before all that is due */
 	struct smtp_dots dots;
+	struct smtp_chunks chunk;
 	struct scan scan;
 	struct span prefix;	/* what is left to say of it */
 	struct answers answers; /* final once DO_RESULT was ordered */

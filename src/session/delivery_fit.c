@@ -9,9 +9,36 @@ static bool lacks_utf8(const struct delivery *d)
 	return d->setup->flags & MAIL_UTF8 && !(d->peer.can & SMTP_CAN_SMTPUTF8);
 }
 
+/* What BINARYMIME needs (RFC 3030, 3): NULL, or that is not there. */
+static const char *lacks_binary(const struct delivery *d)
+{
+	if (!(d->setup->flags & MAIL_BINARY))
+		return NULL;
+	if (!(d->peer.can & SMTP_CAN_BINARYMIME))
+		return "5.6.3 The message needs BINARYMIME, which the next hop does not offer";
+	if (!(d->peer.can & SMTP_CAN_CHUNKING))
+		return "5.6.3 The message needs CHUNKING, which the next hop does not offer";
+	return d->setup->chunking
+		       ? NULL
+		       : "5.6.3 The message needs BDAT, which is turned off here";
+}
+
+bool delivery_as_binary(const struct delivery *d)
+{
+	return d->setup->flags & MAIL_BINARY && !lacks_binary(d);
+}
+
+/* Without PIPELINING only what needs it: each chunk would cost a round trip. */
+bool delivery_in_chunks(const struct delivery *d)
+{
+	return d->setup->chunking && !d->setup->probe && d->peer.can & SMTP_CAN_CHUNKING &&
+	       (d->peer.can & SMTP_CAN_PIPELINING || delivery_as_binary(d));
+}
+
 static bool lacks_8bit(const struct delivery *d)
 {
-	return d->setup->flags & MAIL_8BIT && !(d->peer.can & SMTP_CAN_8BITMIME);
+	return d->setup->flags & MAIL_8BIT && !delivery_as_binary(d) &&
+	       !(d->peer.can & SMTP_CAN_8BITMIME);
 }
 
 bool delivery_in_utf8(const struct delivery *d)
@@ -39,8 +66,8 @@ const char *delivery_unfit(const struct delivery *d, int *code)
 	if (lacks_utf8(d) && (s->probe || d->scan.header || !is_ascii(s->sender)))
 		return NO_UTF8;
 	*code = 554;
-	if (s->flags & MAIL_BINARY)
-		return "5.6.3 The message needs BINARYMIME and cannot be converted";
+	if (lacks_binary(d) && scan_is_binary(&d->scan))
+		return lacks_binary(d);
 	if (lacks_8bit(d) && (d->scan.header || d->scan.body))
 		return "5.6.3 The message is 8-bit text, which the next hop does not take";
 	*code = 552;
@@ -64,7 +91,7 @@ void delivery_cannot_be_said(struct delivery *d, size_t i, struct span address)
 
 bool delivery_lacks(const struct delivery *d)
 {
-	return lacks_8bit(d) || lacks_utf8(d);
+	return lacks_8bit(d) || lacks_utf8(d) || lacks_binary(d);
 }
 
 unsigned delivery_needs(const struct delivery *d)
@@ -72,6 +99,7 @@ unsigned delivery_needs(const struct delivery *d)
 	uint32_t flags = d->setup->flags;
 
 	return (flags & MAIL_8BIT ? SMTP_PEER_8BIT : 0) |
+	       (delivery_as_binary(d) ? SMTP_PEER_BINARY : 0) |
 	       (delivery_in_utf8(d) ? SMTP_PEER_UTF8 : 0) |
 	       (flags & MAIL_RET_HDRS ? SMTP_PEER_RET_HDRS : 0) |
 	       (flags & MAIL_RET_FULL ? SMTP_PEER_RET_FULL : 0);

@@ -32,6 +32,10 @@ void delivery_said(struct delivery *d, ms_t now);
 struct span delivery_helo_name(const struct delivery *d);
 /* RCPT: as often as fits if the host takes it, else once; then DATA, if it does. */
 void delivery_ask(struct delivery *d, ms_t now, struct delivery_out *out);
+/* What fits of the message, as DATA or BDAT want it. */
+void delivery_put_text(struct delivery *d, struct span *text, struct delivery_out *out);
+/* Must a chunk be answered before more is said? */
+bool delivery_awaits_chunk(const struct delivery *d);
 /* As long as nothing is due, say what the phase asks for. */
 void delivery_talk(struct delivery *d, ms_t now, struct delivery_out *out);
 
@@ -52,6 +56,10 @@ void delivery_come_to_mail(struct delivery *d);
 bool delivery_lacks(const struct delivery *d);
 /* Is the message sent as one of SMTPUTF8? */
 bool delivery_in_utf8(const struct delivery *d);
+/* Does it go by BDAT? */
+bool delivery_in_chunks(const struct delivery *d);
+/* And is each byte sent as it is? */
+bool delivery_as_binary(const struct delivery *d);
 /* What it needs, for MAIL: SMTP_PEER_ bits. */
 unsigned delivery_needs(const struct delivery *d);
 /* What this host cannot take, or nobody can; NULL: nothing. */

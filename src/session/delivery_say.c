@@ -24,7 +24,8 @@ struct span delivery_helo_name(const struct delivery *d)
  */
 static void say_data_ahead(struct delivery *d, ms_t now, struct delivery_out *out)
 {
-	if (!(d->peer.can & SMTP_CAN_PIPELINING) || d->setup->probe || !d->asked)
+	if (!(d->peer.can & SMTP_CAN_PIPELINING) || d->setup->probe || !d->asked ||
+	    d->chunked)
 		return;
 	if (buf_room(out->peer) < DATA_ROOM) {
 		out->orders |= DELIVERY_DO_SENT;
@@ -87,6 +88,8 @@ static void say_mail(struct delivery *d, ms_t now, struct delivery_out *out)
 	d->to_ask = s->rcpts;
 	d->asking = d->answering = d->asked = d->accepted = 0;
 	d->data_said = false;
+	d->chunked = delivery_in_chunks(d);
+	d->chunks = 0;
 	d->prefix = s->prefix;
 	out->orders |= DELIVERY_DO_REWIND;
 	smtp_peer_mail(&d->peer, &mail, out->peer);
@@ -102,7 +105,10 @@ static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
 		for (size_t i = 0; i < d->answers.count; i++)
 			if (answers_get(&d->answers, i) == ANSWER_ACCEPTED)
 				answers_mark(&d->answers, i, ANSWER_SETTLED);
-	if (d->accepted && !d->setup->probe) {
+	if (d->accepted && d->chunked) {
+		d->phase = DELIVERY_TEXT;
+		smtp_chunks_init(&d->chunk, delivery_as_binary(d));
+	} else if (d->accepted && !d->setup->probe) {
 		d->phase = DELIVERY_DATA;
 		smtp_peer_data(out->peer);
 		delivery_said(d, now);
@@ -113,6 +119,22 @@ static void say_data(struct delivery *d, ms_t now, struct delivery_out *out)
 	}
 }
 
+void delivery_put_text(struct delivery *d, struct span *text, struct delivery_out *out)
+{
+	if (!d->chunked) {
+		smtp_dots_put(&d->dots, text, out->peer);
+		return;
+	}
+	smtp_chunks_put(&d->chunk, text, out->peer);
+	d->chunks++;
+}
+
+bool delivery_awaits_chunk(const struct delivery *d)
+{
+	return d->phase == DELIVERY_TEXT && d->chunks &&
+	       !(d->peer.can & SMTP_CAN_PIPELINING);
+}
+
 /* The fields in front of the message, and then the message. */
 static void say_text(struct delivery *d, struct delivery_out *out)
 {
@@ -120,7 +142,7 @@ static void say_text(struct delivery *d, struct delivery_out *out)
 		out->orders |= DELIVERY_DO_BODY;
 		return;
 	}
-	smtp_dots_put(&d->dots, &d->prefix, out->peer);
+	delivery_put_text(d, &d->prefix, out);
 	out->orders |= DELIVERY_DO_SENT;
 }
 
@@ -195,8 +217,8 @@ void delivery_talk(struct delivery *d, ms_t now, struct delivery_out *out)
 	const unsigned waits = DELIVERY_DO_SENT | DELIVERY_DO_BODY | DELIVERY_DO_TLS;
 
 	while (!d->due && !smtp_peer_in_reply(&d->peer) && d->phase != DELIVERY_OVER &&
-	       !(out->orders & waits)) {
-		/* only a host that answers before it was asked can bring us here */
+	       !(out->orders & waits) && !delivery_awaits_chunk(d)) {
+		/* a chunk is answered before the next is written; or nobody asked yet */
 		if (out->peer->len) {
 			out->orders |= DELIVERY_DO_SENT;
 			return;

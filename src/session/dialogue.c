@@ -83,12 +83,34 @@ bool session_is_terse(const struct session *s)
 	return (s->order & ~ORDER_CLOSED) >> login * ORDER_BITS == 0;
 }
 
+/* ---- beginnings -------------------------------------------------------------------- */
+
+void dialogue_listen(struct step *t)
+{
+	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+}
+
+void dialogue_start_over(struct step *t)
+{
+	login_forget(t->s);
+	t->how->start_over(t->s);
+	t->s->helo_n = 0;
+	dialogue_listen(t);
+}
+
+void dialogue_greet(struct step *t)
+{
+	dialogue_start_over(t);
+	t->s->marks |= MARK_GREETED;
+	t->how->greet(t);
+}
+
 /* ---- answers ----------------------------------------------------------------------- */
 
 void dialogue_say(struct step *t, enum reply r, struct span more)
 {
 	t->how->reply(t->s, r, more, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 }
 
 static void say_by(struct step *t, enum reply r, enum rule by)

@@ -15,9 +15,9 @@
 struct step;
 
 struct dialogue {
-	/* Be ready for commands, of a peer of whom nothing is known (after TLS), */
-	void (*start_over)(struct step *t);
-	/* and say the greeting. */
+	/* Be ready for the first command of a peer of whom nothing is known. */
+	void (*start_over)(struct session *s);
+	/* Print the greeting. */
 	void (*greet)(struct step *t);
 	/* Talk with the peer until the input is used up, a question is open or it is over. */
 	void (*talk)(struct step *t);
@@ -38,7 +38,13 @@ extern const struct dialogue mx_dialogue, imap_dialogue, pop3_dialogue;
 /* Of that service; NULL: we have none. */
 const struct dialogue *dialogue_of(enum service service);
 
-/* Print the answer; the peer has anew its time for a command. */
+/* Nothing is known of the peer (any more, after TLS), and it may speak; */
+void dialogue_start_over(struct step *t);
+/* likewise, once it has heard our greeting. */
+void dialogue_greet(struct step *t);
+/* The peer has anew its time for a command. */
+void dialogue_listen(struct step *t);
+/* Print the answer, and listen. */
 void dialogue_say(struct step *t, enum reply r, struct span more);
 /* Answer what was asked last, and count it. what: for the log. */
 void dialogue_answer(struct step *t, enum reply r, struct span what);

@@ -9,62 +9,42 @@
 
 /* ---- beginnings -------------------------------------------------------------------- */
 
-static void start_over(struct step *t)
+static void start_over(struct session *s)
 {
-	struct session *s = t->s;
-
-	login_forget(s);
 	imap_init(&s->imap, (size_t)s->conf->set.auth_line_max);
-	s->helo_n = 0;
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
-/* mechanisms: empty, with room for the names of all of them. */
-static struct imap_offers offers(const struct step *t, struct buf *mechanisms)
+/* mem: MECHANISMS_MAX */
+static struct imap_offers offers(const struct step *t, void *mem)
 {
 	const struct session *s = t->s;
 
-	sasl_print(login_mechanisms(s), mechanisms);
 	return (struct imap_offers){
 		.tls = dialogue_offers_tls(s),
 		.login = login_takes_passwords(s),
-		.mechanisms = buf_span(mechanisms),
+		.mechanisms = login_print_mechanisms(s, mem),
 		.learnt = span_head(t->in->offers, IMAP_LEARNT_MAX),
 	};
 }
 
 static void greet(struct step *t)
 {
-	uint8_t mem[128];
-	struct buf mechanisms;
-	struct imap_offers o;
+	uint8_t mem[MECHANISMS_MAX];
+	struct imap_offers o = offers(t, mem);
 
-	start_over(t);
-	t->s->marks |= MARK_GREETED;
-	buf_init(&mechanisms, mem, sizeof(mem));
-	o = offers(t, &mechanisms);
 	imap_print_greeting(&o, session_host(t->s), t->out->peer);
 }
 
 /* ---- commands ---------------------------------------------------------------------- */
 
-/* Answered; the peer has anew its time for a command. */
-static void answered(struct step *t)
-{
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
-}
-
 static void capability(struct step *t, struct span none)
 {
-	uint8_t mem[128];
-	struct buf mechanisms;
-	struct imap_offers o;
+	uint8_t mem[MECHANISMS_MAX];
+	struct imap_offers o = offers(t, mem);
 
 	(void)none;
-	buf_init(&mechanisms, mem, sizeof(mem));
-	o = offers(t, &mechanisms);
 	imap_reply_capability(&t->s->imap, &o, t->out->peer);
-	answered(t);
+	dialogue_listen(t);
 }
 
 /* Its name is for the log, for who looks for a runaway client, and to know its devices. */
@@ -82,7 +62,7 @@ static void id(struct step *t, struct span text)
 	s->helo_n = (uint8_t)name.len;
 	memcpy(s->helo, mem, name.len);
 	imap_reply_id(&s->imap, t->out->peer);
-	answered(t);
+	dialogue_listen(t);
 }
 
 /* Both go into the room, without what they are quoted with. */
@@ -202,8 +182,7 @@ static void talk(struct step *t)
 			return;
 		ev = imap_next(&s->imap, &t->left);
 		if (ev.kind == IMAP_MORE) {
-			if (s->marks & MARK_EOF)
-				session_end(t, END_HUNG_UP);
+			session_await_bytes(t);
 			return;
 		}
 		event(t, &ev);

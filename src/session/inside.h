@@ -1,7 +1,7 @@
 /*
  * inside - what the parts of an inbound session share
  *
- * session.c knows when a session begins, waits and ends; mx.c, imap.c and pop3.c what a peer
+ * session*.c know when a session begins, waits and ends; mx.c, imap.c and pop3.c what a peer
  * may say and what is answered (dialogue.h); triage.c what is thought of it; mail.c what
  * becomes of a message. Nobody else includes this.
  */
@@ -35,18 +35,18 @@
 #define MARK_LOGGED_IN	(1u << 18)
 #define MARK_LOCAL	(1u << 19) /* over a socket of this machine */
 #define MARK_ANY_SENDER (1u << 20)
-#define MARK_HOLD	(1u << 21) /* what it sends is to be held */
 #define MARK_WELCOME	(1u << 22) /* it is let in once it has heard our last words */
 /* of the message under way */
 #define MARK_FROM_DONE (1u << 23) /* the From field was judged */
 #define MARK_AT_END    (1u << 24) /* all of it is there; it goes on once that is so */
 
 /* How long we wait for another role before the peer hears that we failed. */
-#define ROLE_WAIT     (60 * MS_SECOND)
-#define PROXY_WAIT    (10 * MS_SECOND)
-#define RATE_GRACE    (30 * MS_SECOND) /* no minimum rate before this */
-#define BODY_ROOM_MIN 512	       /* with less room in the body, more is asked for */
-#define FIX_UP_MAX    400	       /* the fields that we add behind a header */
+#define ROLE_WAIT      (60 * MS_SECOND)
+#define PROXY_WAIT     (10 * MS_SECOND)
+#define RATE_GRACE     (30 * MS_SECOND) /* no minimum rate before this */
+#define BODY_ROOM_MIN  512 /* with less room in the body, more is asked for */
+#define FIX_UP_MAX     400 /* the fields that we add behind a header */
+#define MECHANISMS_MAX 128 /* the names of all of them */
 #define CHUNK_SLACK \
 	(16u << 20) /* a chunk may be so far above the limit and is swallowed */
 
@@ -70,6 +70,10 @@ void session_end(struct step *t, enum end why);
 void session_end_with(struct step *t, enum reply r, enum end why);
 /* A rule of the guard ends it. */
 void session_end_by(struct step *t, enum rule r);
+/* Can it hear now that it ends, and lose nothing by it? */
+bool session_may_end(const struct session *s);
+/* There is nothing more to read now. If nothing more will come, it has hung up. */
+void session_await_bytes(struct step *t);
 /* We wait in this phase until then. */
 void session_wait(struct step *t, enum session_phase phase, ms_t deadline);
 struct span session_host(const struct session *s);
@@ -80,8 +84,6 @@ void session_relay(struct step *t);
 
 /* Which offence is it to be answered like this? */
 enum event mx_offence(enum reply r);
-/* What the dialogue offers now. */
-unsigned mx_offers(const struct session *s);
 
 /* MAIL and RCPT, and the answers to questions about them. */
 void transaction_mail(struct step *t, const struct smtp_event *ev);
@@ -90,6 +92,8 @@ void transaction_verdict(struct step *t, enum verdict v);
 
 /* Which mechanisms may be used now; none: 0. */
 unsigned login_mechanisms(const struct session *s);
+/* Their names, as wire/sasl prints them. mem: MECHANISMS_MAX. */
+struct span login_print_mechanisms(const struct session *s, void *mem);
 /* Are plain passwords among what they take? */
 bool login_takes_passwords(const struct session *s);
 /* AUTH, AUTHENTICATE: the mechanism and, perhaps, the first message. */

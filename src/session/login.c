@@ -44,6 +44,15 @@ unsigned login_mechanisms(const struct session *s)
 	return possible(s);
 }
 
+struct span login_print_mechanisms(const struct session *s, void *mem)
+{
+	struct buf out;
+
+	buf_init(&out, mem, MECHANISMS_MAX);
+	sasl_print(login_mechanisms(s), &out);
+	return buf_span(&out);
+}
+
 bool login_takes_passwords(const struct session *s)
 {
 	return login_mechanisms(s) & PASSWORDS;
@@ -52,7 +61,7 @@ bool login_takes_passwords(const struct session *s)
 /* The exchange is over, and came to nothing. */
 static void forget(struct session *s)
 {
-	s->marks &= ~(MARK_LOGGED_IN | MARK_HOLD | MARK_WELCOME);
+	s->marks &= ~(MARK_LOGGED_IN | MARK_WELCOME);
 	sasl_end(&s->sasl);
 }
 
@@ -152,7 +161,7 @@ static void bad(struct step *t, enum sasl_fault fault)
 static void challenge(struct step *t, struct span text)
 {
 	t->how->challenge(t->s, text, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 }
 
 static void ask(struct step *t, unsigned order)
@@ -305,7 +314,7 @@ void login_authed(struct step *t)
 		return;
 	}
 	if (yes)
-		s->marks |= MARK_WELCOME | (a->held ? MARK_HOLD : 0);
+		s->marks |= MARK_WELCOME;
 	if (a->result == AUTHED_OVER)
 		over(t, a->delay);
 	else if (words)

@@ -304,10 +304,13 @@ void mail_submitted(struct step *t, enum submitted how)
 	}
 	if (how == SUBMITTED_OVER)
 		session_see(t, EV_OVER_QUOTA);
+	if (how == SUBMITTED_NOT_OWN)
+		session_see(t, EV_NOT_ITS_OWN);
 	dialogue_answer(t,
-			how == SUBMITTED_NO_ROOM ? RE_NO_ROOM
-			: how == SUBMITTED_OVER	 ? RE_OVER_QUOTA
-						 : RE_TRY_LATER,
+			how == SUBMITTED_NO_ROOM   ? RE_NO_ROOM
+			: how == SUBMITTED_OVER	   ? RE_OVER_QUOTA
+			: how == SUBMITTED_NOT_OWN ? RE_NOT_YOUR_FROM
+						   : RE_TRY_LATER,
 			SPAN_NONE);
 	mail_drop(t);
 }

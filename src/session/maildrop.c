@@ -41,7 +41,7 @@ static void bad_argument(struct step *t, const struct pop3_event *ev)
 static void say(struct step *t, const struct buf *text)
 {
 	pop3_reply_ok(&t->s->pop3, buf_span(text), t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 }
 
 /* "2 320": how many there are, and how many bytes */
@@ -181,7 +181,7 @@ void maildrop_text(struct step *t)
 
 	if (!t->in->box || !session_reads_text(t->s))
 		return;
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 	if (!t->in->box->text_gone) {
 		if (opens)
 			begin_text(t);
@@ -228,7 +228,7 @@ bool maildrop_go_on(struct step *t)
 	if (done)
 		m->says = MAILDROP_NOTHING;
 	if (t->s->phase == PHASE_TALK)
-		session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+		dialogue_listen(t);
 	return done;
 }
 

@@ -14,12 +14,14 @@ enum event mx_offence(enum reply r)
 
 /* ---- greeting ---------------------------------------------------------------------- */
 
-unsigned mx_offers(const struct session *s)
+/* What the dialogue offers now. */
+static unsigned offers(const struct session *s)
 {
 	const struct settings *set = &s->conf->set;
 	bool tls = dialogue_offers_tls(s), auth = login_mechanisms(s) != 0;
 
 	return (set->chunking ? SMTP_OFFERS_CHUNKING : 0) |
+	       (conf_takes_binary(s->conf) ? SMTP_OFFERS_BINARY : 0) |
 	       (set->utf8 ? SMTP_OFFERS_UTF8 : 0) | (tls ? SMTP_OFFERS_TLS : 0) |
 	       (s->marks & MARK_XCLIENT ? SMTP_OFFERS_XCLIENT : 0) |
 	       (auth ? SMTP_OFFERS_AUTH : 0) | (s->listener->auth ? SMTP_KNOWS_AUTH : 0) |
@@ -27,22 +29,15 @@ unsigned mx_offers(const struct session *s)
 	       (set->bare_newlines == BARE_NORMALISE ? SMTP_NORMALISES : 0);
 }
 
-static void start_over(struct step *t)
+static void start_over(struct session *s)
 {
-	struct session *s = t->s;
-
-	login_forget(s);
-	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, mx_offers(s));
+	smtp_init(&s->smtp, (size_t)s->conf->set.line_max, offers(s));
 	smtp_allow_auth(&s->smtp, (size_t)s->conf->set.auth_line_max);
-	s->helo_n = 0;
 	s->marks &= ~MARK_ESMTP;
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
 static void greet(struct step *t)
 {
-	start_over(t);
-	t->s->marks |= MARK_GREETED;
 	smtp_print_greeting(session_host(t->s), t->out->peer);
 }
 
@@ -70,8 +65,7 @@ static void hello(struct step *t, const struct smtp_event *ev)
 		.rcpt_max = (uint64_t)s->conf->set.recipients,
 		.mail_max = (uint64_t)s->conf->set.mails,
 	};
-	uint8_t mem[128];
-	struct buf mechanisms;
+	uint8_t mem[MECHANISMS_MAX];
 
 	if (!is_name(ev->text)) {
 		dialogue_refuse(t, RE_BAD_ARGUMENT, EV_BAD_ARGUMENT, ev->text);
@@ -86,11 +80,9 @@ static void hello(struct step *t, const struct smtp_event *ev)
 		return;
 	}
 	s->marks |= MARK_ESMTP;
-	buf_init(&mechanisms, mem, sizeof(mem));
-	sasl_print(login_mechanisms(s), &mechanisms);
-	ehlo.mechanisms = buf_span(&mechanisms);
+	ehlo.mechanisms = login_print_mechanisms(s, mem);
 	smtp_reply_ehlo(&s->smtp, &ehlo, t->out->peer);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 }
 
 /* A front that we trust tells who its client is; all begins anew, greeting included. */
@@ -115,7 +107,7 @@ static void xclient(struct step *t, struct span text)
 	s->marks &= ~MARK_ESMTP;
 	triage_start_over(t);
 	login_forget(s);
-	s->smtp.offers = mx_offers(s);
+	s->smtp.offers = offers(s);
 	if (x.has_helo)
 		keep_helo(s, span_of(x.helo, x.helo_n));
 	dialogue_say(t, RE_GREETING, session_host(s));
@@ -341,8 +333,7 @@ static void talk(struct step *t)
 			return;
 		}
 		if (ev.kind == SMTP_MORE) {
-			if (s->marks & MARK_EOF)
-				session_end(t, END_HUNG_UP);
+			session_await_bytes(t);
 			return;
 		}
 		event(t, &ev);

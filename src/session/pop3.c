@@ -8,22 +8,16 @@
 
 /* ---- beginnings -------------------------------------------------------------------- */
 
-static void start_over(struct step *t)
+static void start_over(struct session *s)
 {
-	struct session *s = t->s;
-
-	login_forget(s);
 	s->maildrop = (struct maildrop){ 0 };
 	pop3_init(&s->pop3, (size_t)s->conf->set.line_max,
 		  (size_t)s->conf->set.auth_line_max);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
 }
 
 /* Without a time stamp: APOP needs passwords that can be read (RFC 1939, 7). */
 static void greet(struct step *t)
 {
-	start_over(t);
-	t->s->marks |= MARK_GREETED;
 	buf_put(t->out->peer, SPAN("+OK "));
 	buf_put(t->out->peer, session_host(t->s));
 	buf_put(t->out->peer, SPAN(" ready\r\n"));
@@ -55,12 +49,9 @@ static void capa(struct step *t)
 			  (login_takes_passwords(s) ? POP3_OFFERS_USER : 0) |
 			  (offers_utf8(s) ? POP3_OFFERS_UTF8 : 0),
 	};
-	uint8_t mem[128];
-	struct buf mechanisms;
+	uint8_t mem[MECHANISMS_MAX];
 
-	buf_init(&mechanisms, mem, sizeof(mem));
-	sasl_print(login_mechanisms(s), &mechanisms);
-	c.mechanisms = buf_span(&mechanisms);
+	c.mechanisms = login_print_mechanisms(s, mem);
 	dialogue_say(t, RE_CAPABILITIES, SPAN_NONE);
 	pop3_print_capa(&c, t->out->peer);
 }
@@ -116,11 +107,6 @@ static void pass(struct step *t, struct span secret)
 	room->used = both.len;
 	login_password(t, span_of(room->mem, name_n),
 		       span_of(room->mem + name_n, both.len - name_n));
-}
-
-static void logged_in(struct step *t)
-{
-	session_ask_backend(t);
 }
 
 static void backend(struct step *t, const struct session_backend *b)
@@ -239,8 +225,7 @@ static void talk(struct step *t)
 			return;
 		ev = pop3_next(&s->pop3, &t->left);
 		if (ev.kind == POP3_MORE) {
-			if (s->marks & MARK_EOF)
-				session_end(t, END_HUNG_UP);
+			session_await_bytes(t);
 			return;
 		}
 		event(t, &ev);
@@ -274,6 +259,6 @@ const struct dialogue pop3_dialogue = {
 	.reply = reply,
 	.challenge = challenge,
 	.last_word = last_word,
-	.logged_in = logged_in,
+	.logged_in = session_ask_backend,
 	.backend = backend,
 };

@@ -82,6 +82,7 @@ enum session_in_kind {
 	IN_BACKEND,   /* the answer to DO_BACKEND: backend */
 	IN_TEXT,      /* the answer to DO_TEXT: box->text */
 	IN_REMOVED,   /* the answer to DO_REMOVE: box->left */
+	IN_KINDS
 };
 
 /* What came of an exchange; see messages.def. Texts are good for this step. */
@@ -89,7 +90,6 @@ struct session_authed {
 	enum authed result;
 	enum event event; /* what the client did with it; EV_NONE: nothing */
 	ms_t delay;	  /* before a refusal is told */
-	bool held;	  /* what it sends is to be held */
 	struct span login, text;
 };
 
@@ -147,6 +147,8 @@ struct session_in {
 	const struct session_box *box; /* NULL: none is open */
 	/* who gets mail here: a mapped rcptmap that rcptmap_ok() found good */
 	struct span recipients;
+	/* there is a newer one, which could not be had yet: whom this one does not know is 451 */
+	bool recipients_stale;
 	/* what the mailbox servers offer before a login (IMAP), if that is known */
 	struct span offers;
 	bool storage_full;
@@ -157,6 +159,11 @@ struct session_in {
 	const struct standing *standing;
 	/* A blob that access_ok() found good, for names; SPAN_NONE: there is none. */
 	struct span access;
+	/*
+	 * Put an address with its domain as the DNS has it (A-labels); or say why there is
+	 * no such domain. NULL: domains stay as they are.
+	 */
+	const char *(*in_ascii)(struct span address, struct buf *out);
 };
 
 /*

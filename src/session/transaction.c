@@ -11,8 +11,7 @@ static unsigned mail_flags(const struct session *s, const struct envelope_mail *
 	       (s->in_tls ? MAIL_TLS : 0) | (m->ret == RET_FULL ? MAIL_RET_FULL : 0) |
 	       (m->ret == RET_HDRS ? MAIL_RET_HDRS : 0) |
 	       (s->marks & MARK_LOGGED_IN ? MAIL_AUTH : 0) |
-	       (s->marks & MARK_LOCAL ? MAIL_LOCAL : 0) |
-	       (s->marks & MARK_HOLD ? MAIL_HOLD : 0);
+	       (s->marks & MARK_LOCAL ? MAIL_LOCAL : 0);
 }
 
 /* The item of the envelope: what the sender wants to be told stands behind the address. */
@@ -29,6 +28,34 @@ static void begin(struct step *t, const struct envelope_mail *m)
 	}
 	BUG_IF(item.full);
 	mail_begin(t, buf_span(&item), mail_flags(t->s, m));
+}
+
+/* Is it ASCII, and does no label of it say that it stands for something else? */
+static bool is_plain(struct span domain)
+{
+	bool plain = true;
+
+	for (size_t i = 0; i < domain.n; i++)
+		plain &= domain.p[i] < 0x80;
+	while (plain && domain.n)
+		plain = !span_starts(span_cut(&domain, '.'), SPAN("xn--"));
+	return plain;
+}
+
+/*
+ * A domain has one form, that of the DNS, whichever the client says (RFC 6531, 3.2): so it is
+ * one for recipients, lists, routes and next hops. False: it has none (RFC 5891, 5).
+ */
+static bool take_ascii(const struct step *t, struct address *a)
+{
+	uint8_t mem[ADDRESS_MAX];
+	struct buf out;
+
+	if (!t->in->in_ascii || is_plain(address_domain(a)))
+		return true;
+	buf_init(&out, mem, sizeof(mem));
+	return !t->in->in_ascii(address_span(a), &out) && !out.full &&
+	       address_parse(buf_span(&out), a);
 }
 
 void transaction_mail(struct step *t, const struct smtp_event *ev)
@@ -51,6 +78,8 @@ void transaction_mail(struct step *t, const struct smtp_event *ev)
 	r = envelope_mail_parse(ev->text, s->smtp.offers, &m);
 	if (r != RE_NONE) {
 		dialogue_refuse(t, r, mx_offence(r), ev->text);
+	} else if (!take_ascii(t, &m.from)) {
+		dialogue_refuse(t, RE_NO_DOMAIN_FROM, EV_BAD_ARGUMENT, ev->text);
 	} else if (m.requires_tls) {
 		dialogue_answer(t, RE_NO_TLS_RELAY, ev->text);
 	} else if (m.size > (uint64_t)s->conf->set.message_max) {
@@ -165,18 +194,29 @@ static enum rcpt_answer who_gets_it(const struct step *t, struct span address)
 /* The item of the envelope; mem: ITEM_MAX. */
 static struct span item_of(const struct envelope_rcpt *rcpt, struct buf *item)
 {
+	uint8_t mem[ORCPT_MAX];
+	struct buf orcpt;
+
 	buf_put(item, address_span(&rcpt->to));
 	if (rcpt->notify.n) {
 		buf_put(item, SPAN("\tNOTIFY="));
 		buf_put(item, rcpt->notify);
 	}
-	if (rcpt->orcpt.n) {
+	buf_init(&orcpt, mem, sizeof(mem));
+	envelope_orcpt_print(rcpt->orcpt, &orcpt);
+	/* one that is too long in ASCII is done without: it is only told */
+	if (rcpt->orcpt.n && !orcpt.full) {
 		buf_byte(item, rcpt->notify.n ? ' ' : '\t');
 		buf_put(item, SPAN("ORCPT="));
-		buf_put(item, rcpt->orcpt);
+		buf_put(item, buf_span(&orcpt));
 	}
 	BUG_IF(item->full);
 	return buf_span(item);
+}
+
+static bool is_no(enum rcpt_answer who)
+{
+	return who == RCPT_IS_UNKNOWN || who == RCPT_IS_FOREIGN;
 }
 
 static void judge_rcpt(struct step *t, const struct envelope_rcpt *rcpt,
@@ -190,6 +230,10 @@ static void judge_rcpt(struct step *t, const struct envelope_rcpt *rcpt,
 	if (triage_rcpt(t, address, as_said))
 		return;
 	who = who_gets_it(t, address);
+	if (t->in->recipients_stale && is_no(who)) {
+		dialogue_answer(t, RE_CANNOT_VERIFY, as_said);
+		return;
+	}
 	if (who < RCPT_IS_KNOWN || who == RCPT_IS_FULL) {
 		rcpt_refused(t, who, as_said);
 		return;
@@ -220,6 +264,8 @@ void transaction_rcpt(struct step *t, const struct smtp_event *ev)
 
 	if (r != RE_NONE) {
 		dialogue_refuse(t, r, mx_offence(r), ev->text);
+	} else if (!take_ascii(t, to)) {
+		dialogue_refuse(t, RE_NO_DOMAIN_TO, EV_BAD_ARGUMENT, ev->text);
 	} else if (t->in->recipients.n == 0) {
 		dialogue_answer(t, RE_CANNOT_VERIFY, ev->text);
 	} else if (to->kind == ADDRESS_POSTMASTER && !find_postmaster(t, to)) {

@@ -98,36 +98,10 @@ static bool refuses(struct step *t, enum rule r, enum event e, struct span what)
 	return true;
 }
 
-/*
- * Not while the store has the message, or it would come twice; not in the middle of a
- * handshake, where nobody understands a word; and not before we know who it is.
- */
 bool triage_is_over(const struct step *t)
 {
-	if (!t->standing->over || t->standing->late == RULE_NONE ||
-	    t->s->marks & MARK_LOGGED_IN)
-		return false;
-	switch (t->s->phase) {
-	case PHASE_WAIT:
-	case PHASE_TALK:
-	case PHASE_VERIFY:
-	case PHASE_ROOM:
-	case PHASE_FACTS:
-	case PHASE_DELAY:
-	case PHASE_AUTH:
-	case PHASE_SENDER:
-		return true;
-	case PHASE_OPEN:
-	case PHASE_PROXY:
-	case PHASE_TLS:
-	case PHASE_SUBMIT:
-	case PHASE_BACKEND:
-	case PHASE_BOX:
-	case PHASE_RELAY:
-	case PHASE_OVER:
-		break;
-	}
-	return false;
+	return t->standing->over && t->standing->late != RULE_NONE &&
+	       !(t->s->marks & MARK_LOGGED_IN) && session_may_end(t->s);
 }
 
 /* ---- access lists ------------------------------------------------------------------ */
@@ -195,7 +169,7 @@ void triage_waited(struct step *t, bool too_long)
 {
 	if (too_long)
 		session_see_once(t, EV_DNS_FAILED);
-	session_wait(t, PHASE_TALK, t->now + triage_command_time(t));
+	dialogue_listen(t);
 }
 
 /* Of the new client nothing is known before the next step. */

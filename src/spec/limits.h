@@ -13,11 +13,8 @@
 #define REPLY_MAX	 1024  /* one reply of ours, all its lines */
 #define OUT_MAX		 4096  /* replies waiting to be sent; reading stops before it is full */
 #define IN_MAX		 16384 /* the receive buffer that is lent while bytes are pending */
-#define PATH_MAX_SMTP	 256   /* RFC 5321, 4.5.3.1.3, with the angle brackets */
 #define ADDRESS_MAX	 254
-#define LOCAL_PART_MAX	 64
 #define DOMAIN_MAX	 255
-#define ENVELOPE_PARAM_MAX 256
 
 /* whose passwords are here: kept in memory, 16 bytes each; beyond, the database is asked */
 #define ACCOUNT_NAMES_MAX ((size_t)1 << 22)

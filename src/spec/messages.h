@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 5
+#define MESSAGES_VERSION 7
 
 /*
  * DRAIN is said to edges of other versions, too, so it stays what it has been since this
@@ -56,10 +56,14 @@ extern const struct message_row message_table[MESSAGE_COUNT];
 #define MAIL_LOCAL    (1u << 5) /* it was handed in by a program of this machine */
 #define MAIL_RET_HDRS (1u << 6) /* DSN: return headers only (RET=HDRS, RFC 3461) */
 #define MAIL_RET_FULL (1u << 7)
-#define MAIL_OURS     (1u << 8) /* made here: a DSN, a notice. Its sender gets no DSN */
-#define MAIL_HOLD \
-	(1u << 9) /* auth says so (too many places): keep it for the administrator */
-#define MAIL_TOLD (1u << 10) /* the store only: its sender knows that it waits */
+#define MAIL_OURS     (1u << 8)	 /* made here: a DSN, a notice. Its sender gets no DSN */
+#define MAIL_HOLD     (1u << 9)	 /* the store only: too many places, as auth said */
+#define MAIL_TOLD     (1u << 10) /* the store only: its sender knows that it waits */
+
+/* Those that an edge may say. */
+#define MAIL_OF_EDGES                                                              \
+	(MAIL_8BIT | MAIL_BINARY | MAIL_UTF8 | MAIL_TLS | MAIL_AUTH | MAIL_LOCAL | \
+	 MAIL_RET_HDRS | MAIL_RET_FULL)
 
 enum submitted {
 	SUBMITTED_OK,	   /* on disk */
@@ -67,6 +71,7 @@ enum submitted {
 	SUBMITTED_FAILED,  /* 451 */
 	SUBMITTED_TAKEN,   /* another message has this id: choose the next one */
 	SUBMITTED_OVER,	   /* 451 4.7.1: far above what the account may send */
+	SUBMITTED_NOT_OWN, /* 550 5.7.1: its sender, or From, is not its account's */
 	SUBMITTED_COUNT
 };
 
@@ -114,7 +119,7 @@ enum authed {
 	AUTHED_NO,    /* after `delay`: always the same text, whatever the reason */
 	AUTHED_LATER, /* 454: too much to do, or the source of passwords does not answer */
 	/* of IMAP and POP3 only: */
-	AUTHED_ASK, /* the mailbox server is the judge: ask it, say AUTH_JUDGED, and wait on */
+	AUTHED_ASK, /* the mailbox server is the judge: ask it, say AUTH_JUDGED. Unless `sure`, wait on */
 	AUTHED_OVER, /* after `delay`: more sessions of this account than it may have */
 	AUTHED_COUNT
 };
@@ -142,14 +147,15 @@ enum hop_tls {
 	HOP_TLS_MAY,	/* if it is offered, with any certificate (RFC 7435) */
 	HOP_TLS_MUST,	/* or it is not delivered */
 	HOP_TLS_VERIFY, /* with a certificate that the system's authorities vouch for */
+	HOP_TLS_DANE,	/* with one that authentic TLSA records name (RFC 7672) */
 	HOP_TLS_COUNT
 };
 
 enum fetch_kind {
-	FETCH_STS,  /* edge; name: a domain. The body: its MTA-STS policy (RFC 8461) */
-	FETCH_KEYS, /* auth; number: of conf.oauth. The body: its key set (RFC 7517) */
+	FETCH_STS, /* edge; name: a domain. The body: its MTA-STS policy (RFC 8461) */
+	FETCH_KEYS, /* auth; name: an issuer of conf.oauth. The body: its key set (RFC 7517) */
 	/*
-	 * auth; number likewise. text: a list of user, secret (both empty: no login) and
+	 * auth; name likewise. text: a list of user, secret (both empty: no login) and
 	 * token. The body: JSON (RFC 7662)
 	 */
 	FETCH_INTROSPECT,

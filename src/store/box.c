@@ -40,10 +40,10 @@ struct box {
 	size_t left;
 	struct err err;
 
+	uint8_t again[TICKET_SIZE]; /* what opens it once more */
 	uint8_t login_n;
 	uint16_t path_n;
-	uint8_t said[ADDRESS_MAX];  /* the login as the edge has it, */
-	uint8_t login[ADDRESS_MAX]; /* and in lower case, as long */
+	uint8_t login[ADDRESS_MAX]; /* in lower case */
 	uint8_t path[MAILDIR_PATH_MAX];
 };
 
@@ -64,17 +64,6 @@ static struct box **bucket_of(struct store *s, uint64_t ask)
 	return &s->boxes->buckets[ask % BUCKETS];
 }
 
-/* For whom a ticket must be. */
-static struct ticket ticket_of(const struct edge_link *e, struct span login)
-{
-	return (struct ticket){ TICKET_MAILBOX, e->number, login };
-}
-
-static struct span said_login(const struct box *b)
-{
-	return span_of(b->said, b->login_n);
-}
-
 /* ---- answers -------------------------------------------------------------------------- */
 
 static bool tell(struct store *s, struct edge_link *e, const int *fd)
@@ -92,15 +81,9 @@ static void tell_open(struct store *s, struct edge_link *e, uint64_t ask,
 {
 	struct msg_BOX_IS m = { .ask = ask, .result = (uint8_t)result };
 	bool open = result == BOX_OPEN_OK;
-	uint8_t ticket[TICKET_SIZE];
 
 	if (open) {
-		const struct ticket again = ticket_of(e, said_login(b));
-
-		/* who has it open may have it open for as long as a session lasts */
-		ticket_make(s->start->ticket_key, &again,
-			    loop_now(s->loop) + TICKET_FOR_SESSION, ticket);
-		m.ticket = span_of(ticket, sizeof(ticket));
+		m.ticket = span_of(b->again, sizeof(b->again));
 		m.count = (uint32_t)b->files.count;
 		m.bytes = b->bytes;
 	}
@@ -346,7 +329,6 @@ static struct box *new_box(struct store *s, const struct edge_link *e,
 	b->ask = m->ask;
 	b->fd = -1;
 	b->login_n = (uint8_t)login.n;
-	memcpy(b->said, m->login.p, m->login.n);
 	memcpy(b->login, login.p, login.n);
 	b->path_n = (uint16_t)path.n;
 	memcpy(b->path, path.p, path.n);
@@ -356,8 +338,33 @@ static struct box *new_box(struct store *s, const struct edge_link *e,
 	return b;
 }
 
+/* The ticket is good. */
+struct shown {
+	struct ticket t;
+	struct span text;
+};
+
+/*
+ * For one that came from auth, another, so that who has it open may have it open for as long
+ * as a session lasts; that one then stays the same, or an edge in somebody's hands would go
+ * on reading long after the last login.
+ */
+static void keep_again(const struct store *s, struct box *b, const struct shown *shown)
+{
+	struct ticket again = shown->t;
+
+	if (shown->t.purpose == TICKET_AGAIN) {
+		memcpy(b->again, shown->text.p, sizeof(b->again));
+		return;
+	}
+	again.purpose = TICKET_AGAIN;
+	ticket_make(s->start->ticket_key, &again, loop_now(s->loop) + TICKET_FOR_SESSION,
+		    b->again);
+}
+
 /* Auth has vouched for it, so somebody has logged in there. */
-static void open_for(struct store *s, struct edge_link *e, const struct msg_BOX_OPEN *m)
+static void open_for(struct store *s, struct edge_link *e, const struct msg_BOX_OPEN *m,
+		     const struct shown *shown)
 {
 	uint8_t lower[ADDRESS_MAX], mem[MAILDIR_PATH_MAX];
 	struct span login = recipients_lower(m->login, lower);
@@ -378,24 +385,38 @@ static void open_for(struct store *s, struct edge_link *e, const struct msg_BOX_
 			    BOXES_MAX);
 	else if (s->boxes)
 		b = new_box(s, e, m, login, buf_span(&path));
-	if (b)
-		begin(b, JOB_OPEN);
-	else
+	if (!b) {
 		tell_open(s, e, m->ask, BOX_FAILED, NULL);
+		return;
+	}
+	keep_again(s, b, shown);
+	begin(b, JOB_OPEN);
+}
+
+static enum ticket_says check(const struct store *s, const struct shown *shown)
+{
+	return ticket_check(s->start->ticket_key, &shown->t, loop_now(s->loop),
+			    shown->text);
 }
 
 static bool open_asked(struct store *s, struct edge_link *e, const struct frame *f,
 		       struct err *err)
 {
+	enum ticket_says says;
 	struct msg_BOX_OPEN m;
-	struct ticket t;
+	struct shown shown;
 
 	if (!msg_BOX_OPEN_unpack(f->bytes, &m) || find(s, e, m.ask))
 		return err_set(err, "edge %u opened a box that makes no sense", e->number);
-	t = ticket_of(e, m.login);
-	switch (ticket_check(s->start->ticket_key, &t, loop_now(s->loop), m.ticket)) {
+	shown = (struct shown){ { TICKET_MAILBOX, e->number, m.login }, m.ticket };
+	says = check(s, &shown);
+	if (says == TICKET_FORGED) {
+		shown.t.purpose = TICKET_AGAIN;
+		says = check(s, &shown);
+	}
+	switch (says) {
 	case TICKET_GOOD:
-		open_for(s, e, &m);
+		open_for(s, e, &m, &shown);
 		return true;
 	case TICKET_LATE: /* it has waited for us for too long */
 		tell_open(s, e, m.ask, BOX_FAILED, NULL);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/id.h"
+#include "base/list.h"
 #include "store/inner.h"
 
 /*
@@ -47,6 +49,13 @@ void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)
 	/* a broken link shows when it is read */
 	(void)link_send(s->watch, NULL, 0);
 	sent(s);
+}
+
+void control_unstored(struct store *s, uint32_t ask, enum trouble why)
+{
+	control_done(s, ask, false, "not stored: %s",
+		     why == TROUBLE_FULL ? "the disk is full"
+					 : "the database failed, see the log");
 }
 
 void control_row_now(struct store *s, uint32_t ask, const struct buf *row)
@@ -97,6 +106,27 @@ struct stream *stream_new(struct store *s, uint32_t ask)
 	t->ask = ask;
 	t->ok = true;
 	buf_init(&t->rows, mem, STREAM_ROWS);
+	return t;
+}
+
+struct stream *stream_of_message(struct store *s, uint32_t ask, struct span rest,
+				 const char *usage)
+{
+	struct stream *t;
+	struct span word;
+	uint64_t id;
+
+	if (!list_next(&rest, &word) || rest.n) {
+		control_done(s, ask, false, "usage: holdfast queue %s", usage);
+		return NULL;
+	}
+	if (!id_parse(word, &id)) {
+		control_done(s, ask, false, "\"%.*s\" is not a queue id", SPAN_ARG(word));
+		return NULL;
+	}
+	t = stream_new(s, ask);
+	if (t)
+		t->id = id;
 	return t;
 }
 

@@ -44,10 +44,15 @@ void control_pump(struct store *s);
 void control_gone(struct store *s);
 void control_done(struct store *s, uint32_t ask, bool ok, const char *fmt, ...)
 	PRINTF(4, 5);
+/* The end of an order that the database did not take. */
+void control_unstored(struct store *s, uint32_t ask, enum trouble why);
 /* One row at once, apart from any stream. */
 void control_row_now(struct store *s, uint32_t ask, const struct buf *row);
 /* NULL: out of memory, and the asker was told. */
 struct stream *stream_new(struct store *s, uint32_t ask);
+/* Likewise, about the one message whose id these words are. NULL too: they are not. */
+struct stream *stream_of_message(struct store *s, uint32_t ask, struct span words,
+				 const char *usage);
 void stream_row(struct stream *t, const struct buf *row);
 void stream_start(struct stream *t);
 

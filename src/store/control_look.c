@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/number.h"
+#include "store/condition.h"
 #include "store/control.h"
 #include "store/inner.h"
 
@@ -40,7 +41,7 @@ void control_put_state(struct buf *row, enum queue_state state, bool tried)
 {
 	static const char *const words[] = {
 		[QUEUE_OPEN] = "queued",
-		[QUEUE_HELD] = "hold",
+		[QUEUE_HELD] = "held",
 		[QUEUE_DEAD] = "dead",
 		[QUEUE_PURGED] = "purged",
 	};
@@ -108,12 +109,13 @@ static bool read_option(struct stream *t, struct buf *text, struct span word,
 
 bool control_read_options(struct stream *t, struct span words, const char *usage)
 {
-	uint8_t mem[WHERE_MAX + 1];
+	uint8_t mem[WHERE_MAX + 1], ascii_mem[WHERE_MAX + 1];
 	struct span word, value;
-	struct buf text;
+	struct buf text, ascii;
 	struct err err;
 
 	buf_init(&text, mem, sizeof(mem));
+	buf_init(&ascii, ascii_mem, sizeof(ascii_mem));
 	t->limit = INT64_MAX;
 	t->look.wall = loop_wall(t->store->loop);
 	while (list_next(&words, &word))
@@ -124,8 +126,11 @@ bool control_read_options(struct stream *t, struct span words, const char *usage
 		}
 	if (text.len == 0)
 		return true;
+	condition_put(buf_span(&text), &ascii);
 	t->look.where = &t->where;
-	if (where_parse(&t->where, buf_span(&text), &err))
+	if (ascii.full)
+		err_set(&err, "it is longer than %d bytes", WHERE_MAX);
+	else if (where_parse(&t->where, buf_span(&ascii), &err))
 		return true;
 	snprintf(t->text, sizeof(t->text), "--where: %.400s", err.text);
 	return false;
@@ -353,8 +358,8 @@ static void put_why(struct buf *row, const struct queue_message *m, const struct
 		if (y->next == MS_NEVER)
 			buf_put(&why, SPAN("It is being delivered now."));
 		else if (y->tries)
-			buf_fmt(&why, "It was tried %u times and is tried again.",
-				y->tries);
+			buf_fmt(&why, "It was tried %u time%s and is tried again.",
+				y->tries, y->tries == 1 ? "" : "s");
 		else
 			buf_put(&why, SPAN("It waits for its first try."));
 		break;
@@ -449,18 +454,10 @@ static void refill_explain(struct stream *t, struct queue_reader *r)
 
 void control_explain(struct store *s, uint32_t ask, struct span words)
 {
-	struct stream *t;
-	struct span word;
-	uint64_t id;
+	struct stream *t = stream_of_message(s, ask, words, "explain ID");
 
-	if (!list_next(&words, &word) || words.n || !id_parse(word, &id)) {
-		control_done(s, ask, false, "usage: holdfast queue explain ID");
-		return;
-	}
-	t = stream_new(s, ask);
 	if (!t)
 		return;
-	t->id = id;
 	t->refill = refill_explain;
 	t->more = true;
 	stream_start(t);

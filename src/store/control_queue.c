@@ -4,10 +4,10 @@
  * a million messages change.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/id.h"
-#include "base/number.h"
 #include "store/control.h"
 #include "store/inner.h"
 #include "store/jobs.h"
@@ -32,7 +32,7 @@ static const char *const to_word[] = {
 	[TO_WAITING] = "waiting",
 	[TO_DONE] = "delivered",
 	[TO_DEAD] = "dead",
-	[TO_HELD] = "hold",
+	[TO_HELD] = "held",
 };
 
 /* ---- show ---- */
@@ -140,18 +140,10 @@ static void refill_show(struct stream *t, struct queue_reader *r)
 
 static void show(struct store *s, uint32_t ask, struct span rest)
 {
-	struct stream *t;
-	struct span word;
-	uint64_t id;
+	struct stream *t = stream_of_message(s, ask, rest, "show ID");
 
-	if (!list_next(&rest, &word) || rest.n || !id_parse(word, &id)) {
-		control_done(s, ask, false, "usage: holdfast queue show ID");
-		return;
-	}
-	t = stream_new(s, ask);
 	if (!t)
 		return;
-	t->id = id;
 	t->number = -1;
 	t->refill = refill_show;
 	t->more = true;
@@ -196,6 +188,49 @@ static void stats(struct store *s, uint32_t ask, struct span rest)
 		return;
 	t->refill = refill_stats;
 	t->more = true;
+	stream_start(t);
+}
+
+/* ---- what is held of somebody's mail: for `explain USER` ---- */
+
+static void refill_held(struct stream *t, struct queue_reader *r)
+{
+	struct span login = span_str(t->work);
+	struct queue_held held;
+	uint8_t mem[ROW_MAX];
+	struct buf row;
+	struct err err;
+
+	t->more = false;
+	t->ok = queue_held_of(r, login, &held, &err);
+	if (!t->ok) {
+		stream_failed(t, &err);
+		return;
+	}
+	buf_init(&row, mem, sizeof(mem));
+	field_number(&row, "messages", held.messages);
+	if (held.messages)
+		field_time(&row, "oldest", held.oldest);
+	if (held.incident)
+		field_number(&row, "incident", held.incident);
+	stream_row(t, &row);
+}
+
+static void held_of(struct store *s, uint32_t ask, struct span rest)
+{
+	struct stream *t = stream_new(s, ask);
+	struct span login;
+
+	if (!t)
+		return;
+	t->more = t->ok = list_next(&rest, &login) && login.n <= ADDRESS_MAX;
+	t->work = t->ok ? calloc(1, login.n + 1) : NULL;
+	t->more = t->ok = t->work != NULL;
+	if (t->work)
+		memcpy(t->work, login.p, login.n);
+	else
+		snprintf(t->text, sizeof(t->text), "whose?");
+	t->refill = refill_held;
 	stream_start(t);
 }
 
@@ -359,6 +394,7 @@ static const struct {
 } views[] = {
 	{ "list", control_list },	{ "mailq", control_mailq }, { "show", show },
 	{ "explain", control_explain }, { "shape", control_shape }, { "stats", stats },
+	{ "held-of", held_of },
 };
 
 void control_queue(struct store *s, uint32_t ask, struct span words)

@@ -54,10 +54,16 @@ void parcel_drop(struct parcel *p)
 	batch_release(p->batch);
 }
 
-static void outcomes_of(const struct parcel *p, struct outcomes *o, struct outcome *list,
-			enum outcome_kind kind, struct span answer)
+struct outcomes parcel_outcomes(const struct parcel *p, struct outcome list[PARCEL_TO_MAX])
 {
-	*o = (struct outcomes){
+	for (size_t i = 0; i < p->count; i++)
+		list[i] = (struct outcome){
+			.number = p->rcpts[i].number,
+			.attempts = p->rcpts[i].attempts,
+			.address = p->rcpts[i].address,
+			.notify = p->rcpts[i].notify,
+		};
+	return (struct outcomes){
 		.to = p->to,
 		.id = p->id,
 		.nonce = p->nonce,
@@ -68,25 +74,19 @@ static void outcomes_of(const struct parcel *p, struct outcomes *o, struct outco
 		.count = p->count,
 		.list = list,
 	};
-	for (size_t i = 0; i < p->count; i++)
-		list[i] = (struct outcome){
-			.kind = kind,
-			.number = p->rcpts[i].number,
-			.attempts = p->rcpts[i].attempts,
-			.address = p->rcpts[i].address,
-			.notify = p->rcpts[i].notify,
-			.answer = answer,
-		};
 }
 
 void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind,
 		    struct span host, struct span answer)
 {
 	struct outcome list[PARCEL_TO_MAX];
-	struct outcomes o;
+	struct outcomes o = parcel_outcomes(p, list);
 
-	outcomes_of(p, &o, list, kind, answer);
 	o.host = host;
+	for (size_t i = 0; i < o.count; i++) {
+		list[i].kind = kind;
+		list[i].answer = answer;
+	}
 	outcomes_put(s, &o);
 }
 

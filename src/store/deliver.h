@@ -78,6 +78,9 @@ struct outcomes {
 void parcel_start(struct store *s, struct parcel *p);
 /* It cannot be started: due again. */
 void parcel_back(struct store *s, struct parcel *p);
+/* To be filled with what came of each: its kind, and the answer. */
+struct outcomes parcel_outcomes(const struct parcel *p,
+				struct outcome list[PARCEL_TO_MAX]);
 /* The same came of all its recipients. */
 void parcel_outcome(struct store *s, struct parcel *p, enum outcome_kind kind,
 		    struct span host, struct span answer);

@@ -73,6 +73,7 @@ static bool address_mail(struct maildir_job *j, const struct parcel *p, size_t i
 		.address = p->rcpts[i].address,
 		.body = p->body,
 		.spool = spool,
+		.binary = p->flags & MAIL_BINARY,
 		.again = p->again,
 	};
 	if (!maildirs_path(&j->store->maildirs, p->rcpts[i].mailbox, &path)) {
@@ -113,32 +114,16 @@ static void run_job(void *arg)
 static void settle(struct store *s, struct parcel *p)
 {
 	struct outcome list[PARCEL_TO_MAX];
-	struct outcomes o = {
-		.to = p->to,
-		.id = p->id,
-		.nonce = p->nonce,
-		.wall = p->wall,
-		.whole = p->whole,
-		.spooled = p->spooled,
-		.flags = p->flags,
-		.count = p->count,
-		.list = list,
-	};
+	struct outcomes o = parcel_outcomes(p, list);
 
-	for (size_t i = 0; i < p->count; i++) {
+	for (size_t i = 0; i < o.count; i++) {
 		const struct mail *m = &p->mails[i];
 
-		list[i] = (struct outcome){
-			.kind = m->delivered ? OUTCOME_DONE : OUTCOME_LATER,
-			.number = p->rcpts[i].number,
-			.attempts = p->rcpts[i].attempts,
-			.address = p->rcpts[i].address,
-			.notify = p->rcpts[i].notify,
-			.answer = m->delivered
-					  ? m->found ? SPAN("was in the mailbox already")
-						     : SPAN("in the mailbox")
-					  : span_str(m->why),
-		};
+		list[i].kind = m->delivered ? OUTCOME_DONE : OUTCOME_LATER;
+		list[i].answer = m->delivered
+					 ? m->found ? SPAN("was in the mailbox already")
+						    : SPAN("in the mailbox")
+					 : span_str(m->why);
 		if (m->delivered && !m->found)
 			quota_added(s, p->rcpts[i].mailbox, m->size);
 	}

@@ -281,37 +281,21 @@ static void judge(struct store *s, struct parcel *p, const struct msg_DELIVERED 
 {
 	static const struct span silence = SPAN_INIT("000 no answer");
 	struct outcome list[PARCEL_TO_MAX];
-	struct outcomes o = {
-		.to = p->to,
-		.id = p->id,
-		.nonce = p->nonce,
-		.wall = p->wall,
-		.whole = p->whole,
-		.spooled = p->spooled,
-		.flags = p->flags,
-		.told = m->dsn != 0,
-		.host = m->host,
-		.tls = m->tls,
-		.count = p->count,
-		.list = list,
-	};
+	struct outcomes o = parcel_outcomes(p, list);
 	struct span answers = m->answers;
 	bool answered = false;
 
-	for (size_t i = 0; i < p->count; i++) {
+	o.told = m->dsn != 0;
+	o.host = m->host;
+	o.tls = m->tls;
+	for (size_t i = 0; i < o.count; i++) {
 		struct span a;
 
 		if (!list_next(&answers, &a) || !is_answer(a))
 			a = silence;
 		answered = answered || a.p[0] != '0';
-		list[i] = (struct outcome){
-			.kind = kind_of(a),
-			.number = p->rcpts[i].number,
-			.attempts = p->rcpts[i].attempts,
-			.address = p->rcpts[i].address,
-			.notify = p->rcpts[i].notify,
-			.answer = a,
-		};
+		list[i].kind = kind_of(a);
+		list[i].answer = a;
 	}
 	note_destination(s, p->to, &o, answered);
 	outcomes_put(s, &o);

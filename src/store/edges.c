@@ -49,6 +49,30 @@ static bool take_leaves(struct edge_link *e, const struct frame *f, struct err *
 	return true;
 }
 
+/* It is out of descriptors: what it could not take comes again with the next tick. */
+static bool take_lost(struct store *s, struct edge_link *e, const struct frame *f,
+		      struct err *err)
+{
+	struct msg_LOST m;
+	bool good = msg_LOST_unpack(f->bytes, &m);
+	uint8_t mem[128];
+	struct buf row;
+
+	if (good && m.kind == MSG_RECIPIENTS)
+		e->owed = true;
+	else if (good && m.kind == MSG_REMEMBER)
+		remember_untaken(s->remember, e);
+	else
+		return err_set(err, "edge %u lost what it was not sent", e->number);
+	buf_init(&row, mem, sizeof(mem));
+	field_text(&row, "key", SPAN("descriptors"));
+	field_text(&row, "role", SPAN("edge"));
+	field_number(&row, "number", e->number);
+	field_text(&row, "lost", span_str(message_table[m.kind].word));
+	pulse_log(s->pulse, LOG_CAPACITY, loop_wall(s->loop), NULL, buf_span(&row));
+	return true;
+}
+
 static bool take(struct store *s, struct edge_link *e, struct frame *f, struct err *err)
 {
 	/* who drains takes nothing new: the edge says it again to our successor */
@@ -72,6 +96,8 @@ static bool take(struct store *s, struct edge_link *e, struct frame *f, struct e
 		return box_asked(s, e, f, err);
 	if (f->kind == MSG_LEAVES)
 		return take_leaves(e, f, err);
+	if (f->kind == MSG_LOST)
+		return take_lost(s, e, f, err);
 	if (f->kind == MSG_REMEMBERED)
 		return remember_told(s->remember, e, f) ||
 		       err_set(err, "edge %u remembered what it was not told", e->number);
@@ -94,7 +120,7 @@ static void drop(struct store *s, struct edge_link *e)
 	box_forget(s, e);
 	remember_lost(s->remember, e);
 	e->jobs = 0;
-	e->leaves = false;
+	e->leaves = e->owed = false;
 }
 
 static void log_broken(struct store *s, const struct err *err)
@@ -113,13 +139,15 @@ static bool hear(struct store *s, struct edge_link *e, int frames)
 {
 	struct err err;
 	struct frame f;
+	bool good;
 
 	while (frames-- > 0 && !link_full(e->link)) {
 		switch (link_recv(e->link, &f, &err)) {
 		case LINK_GOT:
-			if (take(s, e, &f, &err))
-				continue;
+			good = take(s, e, &f, &err);
 			frame_close_fds(&f);
+			if (good)
+				continue;
 			log_broken(s, &err);
 			return false;
 		case LINK_MORE:
@@ -159,7 +187,8 @@ static void tell_recipients(struct store *s, struct edge_link *e)
 	if (s->recipients.map_fd < 0)
 		return;
 	msg_RECIPIENTS_pack(&m, link_begin(e->link));
-	if (!link_send(e->link, &s->recipients.map_fd, 1))
+	e->owed = !link_send(e->link, &s->recipients.map_fd, 1);
+	if (e->owed)
 		trouble_log(s, "edge", "edge %u was not told of new recipients",
 			    e->number);
 	edges_sent(e);
@@ -187,6 +216,13 @@ void edges_tell_room(struct store *s)
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (s->edges[i].link)
 			tell_room(s, &s->edges[i]);
+}
+
+void edges_tick(struct store *s)
+{
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (s->edges[i].link && s->edges[i].owed)
+			tell_recipients(s, &s->edges[i]);
 }
 
 void edges_pace(struct store *s)

@@ -18,6 +18,7 @@ struct edge_link {
 	uint64_t generation;
 	unsigned jobs; /* deliveries and probes it has from us */
 	bool leaves;   /* it is to get no more of them */
+	bool owed;     /* it has not got the newest recipients: they are sent again */
 };
 
 /* A link to an edge, taken over; it replaces one of the same number. */
@@ -30,6 +31,8 @@ void edges_sent(struct edge_link *e);
 /* To all: who gets mail here, and whether there is room. */
 void edges_tell_recipients(struct store *s);
 void edges_tell_room(struct store *s);
+/* Once a second: what could not be had or sent before. */
+void edges_tick(struct store *s);
 /* Read no more while batches hold too much memory. */
 void edges_pace(struct store *s);
 

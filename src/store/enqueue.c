@@ -300,8 +300,8 @@ static int64_t plausible(int64_t wall, int64_t now)
 
 /*
  * An edge in a stranger's hands may say anything. That somebody logged in, auth has to say,
- * too (submit.c); that a program of this machine came over a socket, it can only claim where
- * there is one, and what it claims counts against the account that it names.
+ * too, and that it is a program of this machine, the kernel (vouch.h); and neither can be
+ * where there is no port for it.
  */
 uint32_t believable(const struct conf *conf, uint32_t flags)
 {
@@ -312,15 +312,16 @@ uint32_t believable(const struct conf *conf, uint32_t flags)
 		programs |= conf->listeners[i].path[0] != '\0';
 	}
 	if (!logins)
-		flags &= ~(uint32_t)(MAIL_AUTH | MAIL_HOLD);
+		flags &= ~(uint32_t)MAIL_AUTH;
 	if (!programs)
 		flags &= ~(uint32_t)MAIL_LOCAL;
-	return flags & ~(uint32_t)(MAIL_OURS | MAIL_TOLD);
+	return flags & MAIL_OF_EDGES;
 }
 
-static struct queue_message message_of(const struct store *s, const struct msg_SUBMIT *m)
+static struct queue_message message_of(const struct store *s, const struct msg_SUBMIT *m,
+				       bool held)
 {
-	uint32_t flags = believable(s->conf, m->flags);
+	uint32_t flags = believable(s->conf, m->flags) | (held ? MAIL_HOLD : 0);
 
 	return (struct queue_message){
 		.id = m->id,
@@ -382,7 +383,7 @@ void enqueue(struct store *s, const struct coming *c)
 		.store = s,
 		.edge = c->edge,
 		.generation = c->generation,
-		.m = message_of(s, &m),
+		.m = message_of(s, &m, c->held),
 		.refused = c->refused,
 	};
 	o->m.prefix = prefix;

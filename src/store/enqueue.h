@@ -14,6 +14,7 @@ struct coming {
 	struct span frame;
 	const struct early_rcpts *early; /* NULL: none */
 	struct span prefix;		 /* fields that go before it on its way out */
+	bool held;			 /* auth says so */
 	enum submitted refused; /* unless it is in the queue already; OK: not refused */
 };
 

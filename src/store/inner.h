@@ -80,6 +80,9 @@ struct store {
 	bool measuring;
 	int64_t room; /* free bytes; written by threads */
 	bool full;
+	int64_t held;	     /* messages that are held; written by the writer's thread */
+	bool held_owed;	     /* they were not counted after the last batch; likewise */
+	uint64_t held_since; /* when they were counted, us: of that thread */
 	bool pruning;
 	uint64_t expire_after;
 

@@ -74,10 +74,7 @@ static void done_located(struct op *op, struct batch *batch)
 
 	(void)batch;
 	if (!op->committed) {
-		control_done(s, o->ask, false, "not stored: %s",
-			     op->trouble == TROUBLE_FULL
-				     ? "the disk is full"
-				     : "the database failed, see the log");
+		control_unstored(s, o->ask, op->trouble);
 		return;
 	}
 	if (!o->backend.n) {

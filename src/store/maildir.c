@@ -235,6 +235,7 @@ struct writer {
 	size_t used;
 	int64_t total;
 	struct pop3_size size;
+	bool binary;
 	bool after_cr; /* a CR is held back: it goes if LF follows */
 	bool failed;
 	uint8_t buffer[WRITE_BUFFER];
@@ -275,6 +276,10 @@ static void put_raw(struct writer *w, struct span s)
 /* CRLF becomes LF, wherever the pieces are cut; a CR of its own stays. */
 static void put_text(struct writer *w, struct span s)
 {
+	if (w->binary) {
+		put_raw(w, s);
+		return;
+	}
 	while (s.n) {
 		size_t cr;
 
@@ -335,7 +340,7 @@ static int open_tmp(struct mail *m)
 
 static bool write_mail(struct mail *m)
 {
-	struct writer w = { 0 };
+	struct writer w = { .binary = m->binary };
 
 	pop3_size_begin(&w.size);
 	w.fd = m->fd = open_tmp(m);

@@ -6,7 +6,8 @@
  * only when its bytes and its name are on disk: written to tmp, synced, renamed to new,
  * and the directory synced.
  *
- * Lines end with LF in the file, as Maildir readers expect it. The name says how large it
+ * Lines end with LF in the file, as Maildir readers expect it; but what came as binary
+ * (BODY=BINARYMIME) keeps each byte, because its LFs and CRLFs are not the same. The name says how large it
  * is so (S=) and with CRLF (W=), as Dovecot and Courier have it: POP3 tells the latter.
  */
 #ifndef STORE_MAILDIR_H
@@ -50,6 +51,7 @@ struct mail {
 	struct span address; /* for Delivered-To */
 	struct span body;    /* inline, or */
 	int spool;	     /* a descriptor of the body, else -1; not closed */
+	bool binary;	     /* no line of it is changed */
 	bool again; /* it may have been delivered before: look for it in cur, too */
 	/* set by maildir_deliver() */
 	bool delivered;

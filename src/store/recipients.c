@@ -2,14 +2,33 @@
 
 #include "base/list.h"
 #include "base/rcptmap.h"
+#include "io/idn.h"
+
+/* One that no domain can be made of stays as it is: it is nobody's. */
+static struct span domain_in_ascii(struct span lower, uint8_t mem[ADDRESS_MAX])
+{
+	uint8_t ascii[ADDRESS_MAX];
+	struct buf out;
+
+	buf_init(&out, ascii, sizeof(ascii));
+	if (idn_address(lower, &out) || out.full)
+		return lower;
+	memcpy(mem, ascii, out.len);
+	return span_of(mem, out.len);
+}
 
 struct span recipients_lower(struct span address, uint8_t mem[ADDRESS_MAX])
 {
+	uint8_t all = 0;
+
 	if (address.n > ADDRESS_MAX)
 		return SPAN_NONE;
-	for (size_t i = 0; i < address.n; i++)
+	for (size_t i = 0; i < address.n; i++) {
 		mem[i] = byte_lower(address.p[i]);
-	return span_of(mem, address.n);
+		all |= mem[i];
+	}
+	return all < 0x80 ? span_of(mem, address.n)
+			  : domain_in_ascii(span_of(mem, address.n), mem);
 }
 
 struct user *recipients_user(const struct recipients *r, struct span address)
@@ -27,9 +46,10 @@ static const struct alias *find_alias(const struct recipients *r, struct span ad
 }
 
 /* An alias goes before a user of the same name: that is how mail is sent elsewhere. */
-static bool find_exact(const struct recipients *r, struct span address, struct found *f)
+static bool find_exact(const struct recipients *r, struct span address, bool aliases,
+		       struct found *f)
 {
-	f->alias = find_alias(r, address);
+	f->alias = aliases ? find_alias(r, address) : NULL;
 	if (f->alias) {
 		f->kind = FOUND_ALIAS;
 		return true;
@@ -55,15 +75,15 @@ static struct span without_detail(const struct recipients *r, struct span addres
 }
 
 static bool find_plain(const struct recipients *r, struct span address, size_t at,
-		       struct found *f)
+		       bool aliases, struct found *f)
 {
 	uint8_t mem[ADDRESS_MAX];
 	struct span plain = without_detail(r, address, at, mem);
 
-	return plain.n && find_exact(r, plain, f);
+	return plain.n && find_exact(r, plain, aliases, f);
 }
 
-struct found recipients_find(const struct recipients *r, struct span address)
+static struct found find(const struct recipients *r, struct span address, bool aliases)
 {
 	size_t at = span_find_last(address, '@');
 	struct found f = { .kind = FOUND_FOREIGN };
@@ -72,7 +92,7 @@ struct found recipients_find(const struct recipients *r, struct span address)
 							 span_skip(address, at + 1));
 	if (!f.domain || at >= address.n)
 		return f;
-	if (find_exact(r, address, &f) || find_plain(r, address, at, &f))
+	if (find_exact(r, address, aliases, &f) || find_plain(r, address, at, aliases, &f))
 		return f;
 	f.kind = FOUND_UNKNOWN;
 	if (f.domain->catch_all.n)
@@ -82,6 +102,11 @@ struct found recipients_find(const struct recipients *r, struct span address)
 	else if (f.domain->route && f.domain->route->verify)
 		f.kind = FOUND_ASK;
 	return f;
+}
+
+struct found recipients_find(const struct recipients *r, struct span address)
+{
+	return find(r, address, true);
 }
 
 /* ---- ways out ---- */
@@ -209,7 +234,10 @@ static bool opened(struct expansion *x, struct span name)
 
 static void expand(struct expansion *x, struct span address, struct span lower,
 		   size_t depth);
+static void follow(struct expansion *x, const struct found *f, struct span address,
+		   struct span lower, size_t depth);
 
+/* "alice: alice, bob" is her own mailbox and a copy; Postfix reads it so, too. */
 static void open_alias(struct expansion *x, const struct alias *a, size_t depth)
 {
 	struct span targets = a->targets, target;
@@ -218,8 +246,47 @@ static void open_alias(struct expansion *x, const struct alias *a, size_t depth)
 		return;
 	while (!x->failed && x->targets < ALIAS_TARGETS && list_next(&targets, &target)) {
 		uint8_t mem[ADDRESS_MAX];
+		struct span lower = recipients_lower(target, mem);
+		struct found f = find(x->r, lower, true);
 
-		expand(x, target, recipients_lower(target, mem), depth + 1);
+		if (f.kind == FOUND_ALIAS && f.alias == a)
+			f = find(x->r, lower, false);
+		if (depth < ALIAS_DEPTH)
+			follow(x, &f, target, lower, depth + 1);
+	}
+}
+
+static void follow(struct expansion *x, const struct found *f, struct span address,
+		   struct span lower, size_t depth)
+{
+	uint8_t mem[ADDRESS_MAX];
+	struct span plain;
+
+	switch (f->kind) {
+	case FOUND_FOREIGN:
+		go_out(x, address, lower, depth);
+		break;
+	case FOUND_UNKNOWN:
+		break;
+	case FOUND_USER:
+		go(x, f, address, f->user->name.text, depth);
+		break;
+	case FOUND_ALIAS:
+		open_alias(x, f->alias, depth);
+		break;
+	case FOUND_CATCH_ALL:
+		plain = recipients_lower(f->domain->catch_all, mem);
+		/* the sender's address stays: it is what the owner wants to know */
+		if (recipients_find(x->r, plain).kind == FOUND_FOREIGN)
+			address = f->domain->catch_all;
+		if (!opened(x, f->domain->name.text))
+			expand(x, address, plain, depth + 1);
+		break;
+	case FOUND_ANY:
+	case FOUND_ASK:
+		plain = without_detail(x->r, lower, span_find_last(lower, '@'), mem);
+		go(x, f, address, plain.n ? plain : lower, depth);
+		break;
 	}
 }
 
@@ -227,37 +294,9 @@ static void expand(struct expansion *x, struct span address, struct span lower,
 		   size_t depth)
 {
 	struct found f = recipients_find(x->r, lower);
-	uint8_t mem[ADDRESS_MAX];
-	struct span plain;
 
-	if (depth > ALIAS_DEPTH)
-		return;
-	switch (f.kind) {
-	case FOUND_FOREIGN:
-		go_out(x, address, lower, depth);
-		break;
-	case FOUND_UNKNOWN:
-		break;
-	case FOUND_USER:
-		go(x, &f, address, f.user->name.text, depth);
-		break;
-	case FOUND_ALIAS:
-		open_alias(x, f.alias, depth);
-		break;
-	case FOUND_CATCH_ALL:
-		plain = recipients_lower(f.domain->catch_all, mem);
-		/* the sender's address stays: it is what the owner wants to know */
-		if (recipients_find(x->r, plain).kind == FOUND_FOREIGN)
-			address = f.domain->catch_all;
-		if (!opened(x, f.domain->name.text))
-			expand(x, address, plain, depth + 1);
-		break;
-	case FOUND_ANY:
-	case FOUND_ASK:
-		plain = without_detail(x->r, lower, span_find_last(lower, '@'), mem);
-		go(x, &f, address, plain.n ? plain : lower, depth);
-		break;
-	}
+	if (depth <= ALIAS_DEPTH)
+		follow(x, &f, address, lower, depth);
 }
 
 /* <postmaster> without a domain (RFC 5321, 4.5.1): ours, or that of the first domain that has one. */

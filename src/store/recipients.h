@@ -114,7 +114,10 @@ enum expanded recipients_expand(const struct recipients *r, struct span address,
 				bool (*each)(void *arg, const struct target *t),
 				void *arg);
 
-/* In lower case (ASCII), into mem of ADDRESS_MAX bytes; empty if it is too long. */
+/*
+ * In lower case (ASCII), the domain as the DNS has it (io/idn.h), into mem of ADDRESS_MAX
+ * bytes; empty if it is too long.
+ */
 struct span recipients_lower(struct span address, uint8_t mem[ADDRESS_MAX]);
 
 #endif

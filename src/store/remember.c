@@ -148,12 +148,16 @@ static void begin(struct remember *r)
 	r->busy = work_run(s->loop, copy, on_copied, r);
 }
 
+static void tell_another(struct remember *r);
+
 void remember_tick(struct remember *r)
 {
 	ms_t now = loop_now(r->store->loop);
 
 	if (now >= r->next)
 		begin(r);
+	if (r->fd >= 0 && !r->told)
+		tell_another(r);
 	/* the interval may have become shorter */
 	if (r->next > now + r->store->conf->set.guard_snapshot)
 		r->next = now + r->store->conf->set.guard_snapshot;
@@ -255,6 +259,8 @@ static void tell(struct remember *r, struct edge_link *e)
 	msg_REMEMBER_pack(&m, link_begin(e->link));
 	if (link_send(e->link, &r->fd, 1))
 		r->told = e;
+	else
+		r->times--; /* that was no try */
 	edges_sent(e);
 }
 
@@ -281,6 +287,14 @@ void remember_lost(struct remember *r, const struct edge_link *e)
 {
 	if (r && r->told == e)
 		tell_another(r);
+}
+
+void remember_untaken(struct remember *r, const struct edge_link *e)
+{
+	if (r->told != e)
+		return;
+	r->told = NULL;
+	r->times--;
 }
 
 bool remember_told(struct remember *r, struct edge_link *e, const struct frame *f)

@@ -32,6 +32,8 @@ bool remember_busy(const struct remember *r);
 /* A new edge, and one that is gone. */
 void remember_meet(struct remember *r, struct edge_link *e);
 void remember_lost(struct remember *r, const struct edge_link *e);
+/* It had no descriptor left for what it was told: it, or another one, is told again. */
+void remember_untaken(struct remember *r, const struct edge_link *e);
 /* REMEMBERED. False: it makes no sense. */
 MUST bool remember_told(struct remember *r, struct edge_link *e, const struct frame *f);
 

@@ -23,6 +23,7 @@
 #include "base/span.h"
 #include "base/time.h"
 #include "conf/conf.h"
+#include "conf/hop.h"
 #include "store/names.h"
 #include "store/pace.h"
 
@@ -62,7 +63,7 @@ struct destination {
 	struct window window;
 	struct host *host; /* that took mail for it last; NULL: not known */
 	unsigned at_host;  /* of under_way, counted there */
-	/* where it stands; for schedule.c */
+	/* where it stands; for place.c */
 	enum destination_at at;
 	enum standing_of line, tried_as;
 	struct destination *next, *prev;
@@ -128,9 +129,6 @@ bool schedule_make_room(struct schedule *s);
 /* Visit each: as names_each(). */
 struct destination *schedule_each(const struct schedule *s, size_t *at);
 
-bool hop_is_network(enum hop hop);
-/* "maildir", "discard", "lmtp:unix:/path", "lmtp:host:24", "smtp:host:25", "mx:domain" */
-void hop_print(enum hop hop, struct span target, struct buf *out);
 void destination_print(const struct destination *d, struct buf *out);
 
 /* Something for it waits in the database until then. */

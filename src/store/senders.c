@@ -2,6 +2,7 @@
 
 #include "store/edges.h"
 #include "store/inner.h"
+#include "store/vouch.h"
 
 struct looking {
 	struct span login;
@@ -64,16 +65,26 @@ enum verdict senders_judge(const struct recipients *r, struct span login,
 
 bool senders_asked(struct store *s, struct edge_link *e, struct frame *f, struct err *err)
 {
+	struct vouched who;
 	struct msg_MAY_SEND m;
 	struct msg_VERDICT v;
+	struct claim c;
 
 	if (!msg_MAY_SEND_unpack(f->bytes, &m))
 		return err_set(err, "edge %u asked about a sender that makes no sense",
 			       e->number);
-	v = (struct msg_VERDICT){
-		.ask = m.ask,
-		.verdict = (uint8_t)senders_judge(&s->recipients, m.login, m.address),
-	};
+	c = (struct claim){ e->number, m.login, m.ticket, f->fds[0] };
+	if (f->lost) /* its socket, for which there was no number here: a failure for now */
+		who = (struct vouched){ .says = TICKET_LATE };
+	else
+		who = c.socket < 0 ? vouch_login(s, &c) : vouch_program(s, &c);
+	if (who.says == TICKET_FORGED)
+		return err_set(err,
+			       "edge %u asked about the addresses of who did not log in",
+			       e->number);
+	v = (struct msg_VERDICT){ .ask = m.ask, .verdict = VERDICT_UNKNOWN };
+	if (who.says == TICKET_GOOD)
+		v.verdict = (uint8_t)senders_judge(&s->recipients, m.login, m.address);
 	msg_VERDICT_pack(&v, link_begin(e->link));
 	if (!link_send(e->link, NULL, 0))
 		return err_set(err, "edge %u cannot be answered", e->number);

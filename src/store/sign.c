@@ -5,6 +5,7 @@
 
 #include "base/bug.h"
 #include "crypt/sha256.h"
+#include "io/idn.h"
 #include "store/auth_link.h"
 #include "store/inner.h"
 #include "store/spool.h"
@@ -281,13 +282,15 @@ static bool ask_one(struct sign *g, size_t i)
 /* True: some answer will come. */
 static bool ask_all(struct sign *g)
 {
-	uint8_t mem[DOMAIN_MAX + 1];
-	struct buf domain;
+	uint8_t mem[DOMAIN_MAX + 1], as_said_mem[DOMAIN_MAX + 1];
+	struct buf domain, as_said;
 	size_t asked = 0;
 
 	buf_init(&domain, mem, sizeof(mem));
+	buf_init(&as_said, as_said_mem, sizeof(as_said_mem));
 	if (!dkim_fields_read(&g->fields, g->header) ||
-	    !dkim_from_domain(&g->fields, &domain))
+	    !dkim_from_domain(&g->fields, &as_said) ||
+	    idn_domain(buf_span(&as_said), &domain))
 		return false;
 	choose_keys(g, buf_span(&domain));
 	for (size_t i = 0; i < g->count; i++)

@@ -1,16 +1,14 @@
+/*
+ * The store as a role: its links, its rounds, its start and end.
+ */
 #include "store/store.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "db/queue_route.h"
+#include "io/idn.h"
 #include "store/auth_link.h"
 #include "store/box.h"
 #include "store/control.h"
@@ -21,13 +19,12 @@
 #include "store/sent.h"
 #include "store/sign.h"
 #include "store/spool.h"
+#include "store/store_open.h"
 #include "store/upkeep.h"
 #include "store/verify.h"
 
-#define FRAMES_ONCE	  64
-#define DESTINATIONS_ONCE 1000
-#define DESTINATIONS_KEPT 10000		  /* that nothing goes to any more */
-#define DRAIN_WAITS	  (2 * MS_SECOND) /* for next hops, at most */
+#define FRAMES_ONCE 64
+#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 {
@@ -52,10 +49,17 @@ static void on_gone(void *arg, uint64_t id)
 	spool_remove(arg, id);
 }
 
+static void on_after(void *arg)
+{
+	upkeep_measure(arg);
+	upkeep_count_held(arg);
+}
+
 static void on_batch(void *arg, const struct err *err)
 {
 	struct store *s = arg;
 
+	pulse_gauge_set(s->pulse, GAUGE_HELD, __atomic_load_n(&s->held, __ATOMIC_RELAXED));
 	if (err && !s->broken)
 		trouble_log(s, "database", "%s", err->text);
 	s->broken = err != NULL;
@@ -160,17 +164,9 @@ static void note_hostname(struct store *s)
 		snprintf(s->hostname, sizeof(s->hostname), "localhost");
 }
 
-static int take_fd(struct frame *f)
-{
-	int fd = f->fds[0];
-
-	f->fds[0] = -1;
-	return fd;
-}
-
 static bool take_conf(struct store *s, struct frame *f, struct err *err)
 {
-	const struct conf *old = s->conf, *conf = start_map_conf(take_fd(f), err);
+	const struct conf *old = s->conf, *conf = start_map_conf(frame_take_fd(f, 0), err);
 
 	if (!conf)
 		return false;
@@ -184,26 +180,10 @@ static bool take_conf(struct store *s, struct frame *f, struct err *err)
 	return true;
 }
 
-static bool read_tables(struct store *s, int fd, struct err *err)
-{
-	struct stat st;
-	void *map;
-	bool good;
-
-	if (fstat(fd, &st) < 0 || st.st_size <= 0)
-		return err_set(err, "tables: %s", strerror(errno));
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return err_set(err, "tables: %s", strerror(errno));
-	good = recipients_give(&s->recipients, span_of(map, (size_t)st.st_size), err);
-	munmap(map, (size_t)st.st_size);
-	return good;
-}
-
 static bool take_tables(struct store *s, struct frame *f, struct err *err)
 {
-	int fd = take_fd(f);
-	bool good = read_tables(s, fd, err);
+	int fd = frame_take_fd(f, 0);
+	bool good = store_read_tables(s, fd, err);
 
 	close(fd);
 	if (good)
@@ -213,12 +193,9 @@ static bool take_tables(struct store *s, struct frame *f, struct err *err)
 
 static bool take_peer(struct store *s, struct frame *f, struct err *err)
 {
-	struct msg_PEER m;
 	struct link *link;
 
-	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
-		return err_set(err, "peer makes no sense");
-	if (!link_open(&link, take_fd(f), ROLE_STORE, (enum role)m.role, m.number, err))
+	if (!start_take_peer(f, ROLE_STORE, &link, err))
 		return false;
 	meet(s, link);
 	return true;
@@ -250,7 +227,7 @@ static void on_life(void *arg, unsigned ready)
 	for (;;) {
 		switch (link_recv(s->start->life, &f, &err)) {
 		case LINK_GOT:
-			if (!take_life(s, &f, &err))
+			if (!link_lost(s->start->life, &f) && !take_life(s, &f, &err))
 				trouble_log(s, "supervisor", "%s", err.text);
 			frame_close_fds(&f);
 			continue;
@@ -271,143 +248,6 @@ static void on_life(void *arg, unsigned ready)
 
 /* ---- the start ---- */
 
-struct loading {
-	struct store *store;
-	bool failed;
-};
-
-static void on_user(void *arg, struct span address, int64_t quota)
-{
-	struct loading *l = arg;
-
-	l->failed |= !people_put_user(&l->store->recipients.own, address, quota);
-}
-
-static void on_alias(void *arg, struct span address, struct span target)
-{
-	struct loading *l = arg;
-
-	l->failed |= !people_add_target(&l->store->recipients.own, address, target);
-}
-
-static void on_domain(void *arg, struct span name, struct span catch_all)
-{
-	struct loading *l = arg;
-
-	l->failed |= !people_put_domain(&l->store->recipients.own, name, catch_all);
-}
-
-static void on_located(void *arg, struct span login, struct span backend)
-{
-	struct loading *l = arg;
-
-	l->failed |= !people_put_located(&l->store->recipients.own, login, backend);
-}
-
-static bool load_people(struct store *s, struct err *err)
-{
-	struct loading l = { .store = s };
-
-	if (!recipients_open(&s->recipients, err) ||
-	    !state_each_user(s->state, on_user, &l, err) ||
-	    !state_each_alias(s->state, on_alias, &l, err) ||
-	    !state_each_domain(s->state, on_domain, &l, err) ||
-	    !state_each_located(s->state, on_located, &l, err))
-		return false;
-	if (l.failed)
-		return err_set(err, "out of memory for users");
-	if (s->start->tables_fd >= 0 && !read_tables(s, s->start->tables_fd, err))
-		return false;
-	return recipients_build(&s->recipients, s->conf, err);
-}
-
-static void on_destination(void *arg, const struct queue_destination *d)
-{
-	struct loading *l = arg;
-
-	l->failed |= !deliver_found(l->store, d->id, d->hop, d->target, d->due);
-}
-
-/* Those that have something waiting, as many as there is room for. */
-static bool load_destinations(struct store *s, struct loading *l, struct err *err)
-{
-	int64_t after = 0;
-
-	schedule_open(&s->schedule, s->destination_key, DESTINATIONS_MAX);
-	schedule_clock(&s->schedule, loop_now(s->loop), loop_wall(s->loop));
-	schedule_limit(&s->schedule, &s->conf->set);
-	if (!queue_prune_destinations(s->queue, DESTINATIONS_KEPT, err))
-		return false;
-	do
-		if (!queue_waiting_destinations(s->queue, &after, DESTINATIONS_ONCE,
-						on_destination, l, err))
-			return false;
-	while (after);
-	return true;
-}
-
-static bool load_queue(struct store *s, struct err *err)
-{
-	struct loading l = { .store = s };
-	int64_t counts[QUEUE_GONE], sum = 0;
-
-	if (!load_destinations(s, &l, err) ||
-	    !queue_newest(s->queue, &s->newest_at_start, err) ||
-	    !queue_count(s->queue, counts, err))
-		return false;
-	if (l.failed)
-		return err_set(err, "the queue has destinations that are not known");
-	for (size_t i = 0; i < QUEUE_PURGED; i++)
-		sum += counts[i];
-	pulse_gauge_set(s->pulse, GAUGE_QUEUE, sum);
-	pulse_gauge_set(s->pulse, GAUGE_DELIVERIES, 0);
-	return true;
-}
-
-/* They outlive restarts: addresses that were made with them come back for weeks. */
-static bool read_keys(struct store *s, struct err *err)
-{
-	uint64_t fresh[4][2];
-
-	if (getrandom(fresh, sizeof(fresh), 0) != sizeof(fresh))
-		return err_set(err, "getrandom: %s", strerror(errno));
-	memcpy(s->srs_key, fresh[0], sizeof(s->srs_key));
-	memcpy(s->batv_key, fresh[1], sizeof(s->batv_key));
-	memcpy(s->destination_key, fresh[2], sizeof(s->destination_key));
-	notices_open(&s->notices, s, fresh[3]);
-	notices_limit(&s->notices, s->conf->set.bounce_budget);
-	return state_secret(s->state, SPAN("srs"), (uint8_t *)s->srs_key,
-			    sizeof(s->srs_key), err) &&
-	       state_secret(s->state, SPAN("batv"), (uint8_t *)s->batv_key,
-			    sizeof(s->batv_key), err) &&
-	       state_secret(s->state, SPAN("destinations"), (uint8_t *)s->destination_key,
-			    sizeof(s->destination_key), err);
-}
-
-static bool open_files(struct store *s, struct err *err)
-{
-	const struct settings *set = &s->conf->set;
-	char path[2 * TEXT_MAX];
-
-	if (!maildirs_open(&s->maildirs, set->dir, set->maildirs, err))
-		return false;
-	snprintf(path, sizeof(path), "%s/queue/spool", set->dir);
-	s->spool_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->spool_dir < 0)
-		return err_set(err, "%s: %s", path, strerror(errno));
-	snprintf(path, sizeof(path), "%s/state/state.db", set->dir);
-	if (!state_open(&s->state, path, err) || !read_keys(s, err))
-		return false;
-	snprintf(path, sizeof(path), "%s/queue/queue.db", set->dir);
-	if (!queue_open(&s->queue, path, loop_wall(s->loop), err) ||
-	    !queue_reader_open(&s->reader, path, err))
-		return false;
-	upkeep_measure(s);
-	/* the log of a small disk must not be what fills it */
-	queue_limit_log(s->queue, s->room / 64);
-	return true;
-}
-
 static bool close_in(struct store *s, struct err *err)
 {
 	const char *dir = s->conf->set.dir;
@@ -417,18 +257,19 @@ static bool close_in(struct store *s, struct err *err)
 
 	snprintf(queue, sizeof(queue), "%s/queue", dir);
 	snprintf(state, sizeof(state), "%s/state", dir);
-	return start_sandbox(s->start, &box, err);
+	/* a file, which cannot be read later */
+	return idn_open(err) && start_sandbox(s->start, &box, err);
 }
 
 static bool enter(struct store *s, struct err *err)
 {
-	const struct writer_hook hook = { on_gone, upkeep_measure, on_batch, s };
+	const struct writer_hook hook = { on_gone, on_after, on_batch, s };
 
 	note_hostname(s);
-	if (!loop_open(&s->loop, err) || !open_files(s, err) || !load_people(s, err) ||
-	    !load_queue(s, err) || !sent_open(&s->sent, s, err) ||
-	    !verify_open(&s->verify, s, err) || !remember_open(&s->remember, s, err) ||
-	    !jobs_begin(s, err) ||
+	if (!loop_open(&s->loop, err) || !store_open_files(s, err) ||
+	    !store_load_people(s, err) || !store_load_queue(s, err) ||
+	    !sent_open(&s->sent, s, err) || !verify_open(&s->verify, s, err) ||
+	    !remember_open(&s->remember, s, err) || !jobs_begin(s, err) ||
 	    !writer_open(&s->writer, s->loop, s->queue, s->state, &hook, err) ||
 	    !close_in(s, err))
 		return false;

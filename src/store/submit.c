@@ -1,17 +1,19 @@
 #include "store/submit.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/id.h"
-#include "base/number.h"
-#include "crypt/ticket.h"
 #include "store/enqueue.h"
 #include "store/inner.h"
+#include "store/notify.h"
 #include "store/sign.h"
 #include "store/spool.h"
 #include "wire/address.h"
+#include "wire/dsn.h"
 
 /*
  * A message comes in: what the edge says of it is checked, its file is synced, it is signed,
@@ -20,6 +22,9 @@
 
 #define EARLY_BYTES_MAX ((size_t)64 << 20)
 #define EARLY_MAX	256 /* transactions of one edge with early recipients */
+
+/* More than smtp.header-max can be; no edge of ours takes a header that is longer. */
+#define HEADER_CEILING ((size_t)17 << 20)
 
 /* ---- what the edge says ---- */
 
@@ -46,6 +51,16 @@ static bool are_paths(struct span list)
 	return true;
 }
 
+/* It goes into the line that a next hop is told. */
+static bool is_xtext(struct span envid)
+{
+	uint8_t mem[ENVID_MAX];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	return dsn_xtext_parse(envid, &out);
+}
+
 static bool is_sane(const struct edge_link *e, const struct msg_SUBMIT *m,
 		    const struct early_rcpts *early, struct err *err)
 {
@@ -64,42 +79,86 @@ static bool is_sane(const struct edge_link *e, const struct msg_SUBMIT *m,
 			       e->number);
 	if (!is_path(m->sender, true) || !are_paths(m->rcpts))
 		return err_set(err, "edge %u submitted what is not an address", e->number);
+	if (!is_xtext(m->envid))
+		return err_set(err, "edge %u submitted what is not an ENVID", e->number);
 	return true;
 }
 
-/* "www-data@mx.example.org", "uid1234@...", as edge/ports.c prints them. */
-static bool is_program(const struct conf *conf, struct span login)
-{
-	size_t at = span_find_last(login, '@');
-	struct span name = span_head(login, at), host = span_skip(login, at + 1);
-	const char *ours = *conf->set.hostname ? conf->set.hostname : "localhost";
-	uint64_t uid;
-
-	if (at == login.n || !span_eq_nocase(host, span_str(ours)))
-		return false;
-	for (uint32_t i = 0; i < conf->local_user_count; i++)
-		if (span_eq(name, span_str(conf->local_users[i].name)))
-			return true;
-	return span_starts(name, SPAN("uid")) &&
-	       number_parse(span_skip(name, 3), UINT32_MAX, &uid);
-}
-
 /*
- * Has auth vouched for the account that it names? Who came over a socket of this machine is
- * what only the edge can say, but no account of ours; a reload may have renamed it since.
+ * Who is it, as far as it matters? Nobody vouches for strangers. Who came over a socket that
+ * a reload has closed has to come again.
  */
-static enum ticket_says vouched(const struct store *s, const struct edge_link *e,
-				const struct msg_SUBMIT *m)
+static struct vouched vouched(const struct store *s, const struct edge_link *e,
+			      const struct msg_SUBMIT *m, const struct frame *f)
 {
-	const struct ticket t = { TICKET_MAIL, e->number, m->login };
+	const struct claim c = { e->number, m->login, m->ticket, f->fds[0] };
 	uint32_t flags = believable(s->conf, m->flags);
 
+	if (f->lost) /* its socket, for which there was no number here: a failure for now */
+		return (struct vouched){ .says = TICKET_LATE };
 	if (flags & MAIL_LOCAL)
-		return !m->login.n || is_program(s->conf, m->login) ? TICKET_GOOD
-								    : TICKET_LATE;
-	if (!(flags & MAIL_AUTH))
-		return TICKET_GOOD;
-	return ticket_check(s->start->ticket_key, &t, loop_now(s->loop), m->ticket);
+		return vouch_program(s, &c);
+	if (flags & MAIL_AUTH && !(m->flags & MAIL_LOCAL))
+		return vouch_login(s, &c);
+	return (struct vouched){ .says = m->flags & MAIL_LOCAL ? TICKET_LATE
+							       : TICKET_GOOD };
+}
+
+/* ---- from whom ---- */
+
+/* Does that setting (submission.senders, .from) bind who sends this? */
+static bool binds(const struct store *s, const struct msg_SUBMIT *m,
+		  const struct vouched *v, int policy)
+{
+	return policy == SENDERS_OWN && !v->any_sender &&
+	       believable(s->conf, m->flags) & (MAIL_AUTH | MAIL_LOCAL);
+}
+
+/* The edge has asked the same, or should have: an alias may be gone since then. */
+static enum submitted judged(struct store *s, unsigned edge, const struct msg_SUBMIT *m,
+			     enum verdict v)
+{
+	if (v == VERDICT_YES)
+		return SUBMITTED_OK;
+	if (v != VERDICT_NO)
+		return SUBMITTED_FAILED;
+	trouble_log(s, "edge", "edge %u submitted mail of %.*s with an address of others",
+		    edge, SPAN_ARG(m->login));
+	return SUBMITTED_NOT_OWN;
+}
+
+static enum submitted judge_from(struct store *s, unsigned edge,
+				 const struct msg_SUBMIT *m, const struct vouch_from *from)
+{
+	const struct origin_said o = { m->login, m->sender, from };
+
+	return judged(s, edge, m, vouch_from(s, &o));
+}
+
+static enum submitted judge_body(struct store *s, unsigned edge,
+				 const struct msg_SUBMIT *m)
+{
+	struct vouch_from from;
+
+	vouch_from_init(&from);
+	vouch_from_scan(&from, m->body);
+	return judge_from(s, edge, m, &from);
+}
+
+/* What can be said at once: not From, of a body in a file. */
+static enum submitted judge_origin(struct store *s, unsigned edge,
+				   const struct msg_SUBMIT *m, const struct vouched *v)
+{
+	const struct origin_said o = { m->login, m->sender, NULL };
+	enum submitted how = SUBMITTED_OK;
+
+	if (v->says == TICKET_LATE)
+		return SUBMITTED_FAILED;
+	if (binds(s, m, v, s->conf->set.senders))
+		how = judged(s, edge, m, vouch_sender(s, &o));
+	if (how != SUBMITTED_OK || m->spooled || !binds(s, m, v, s->conf->set.from_field))
+		return how;
+	return judge_body(s, edge, m);
 }
 
 static struct early_rcpts **find_early(struct store *s, uint64_t generation, uint64_t id,
@@ -133,6 +192,36 @@ static void free_early(struct early_rcpts *e)
 
 /* ---- before the commit that promises it: its file is on disk, its signatures are made ---- */
 
+/*
+ * Is there nobody any more who could write to it? An edge of ours has closed it, and what is
+ * looked at, signed and promised from here on must stay as it is. The kernel tells by lending
+ * a lease (fcntl(2)), where its file system knows of leases.
+ */
+static bool is_closed(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+		return errno != EAGAIN;
+	return fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+}
+
+/* False: it cannot be read. A header without an end in sight names nobody. */
+static bool read_from(int fd, struct vouch_from *from)
+{
+	uint8_t mem[16384];
+	ssize_t n = 1;
+
+	for (size_t at = 0; n > 0 && from->header.at != HEADER_OVER; at += (size_t)n) {
+		if (at > HEADER_CEILING) {
+			from->text.full = true;
+			return true;
+		}
+		n = pread(fd, mem, sizeof(mem), (off_t)at);
+		if (n > 0)
+			vouch_from_scan(from, span_of(mem, (size_t)n));
+	}
+	return n >= 0;
+}
+
 static void run_sync(void *arg)
 {
 	struct syncing *y = arg;
@@ -141,8 +230,9 @@ static void run_sync(void *arg)
 	struct stat st;
 
 	y->good = fd >= 0 && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m) &&
-		  fstat(fd, &st) == 0 && (uint64_t)st.st_size == m.size &&
-		  fsync(fd) == 0 && fsync(y->store->spool_dir) == 0;
+		  is_closed(fd) && fstat(fd, &st) == 0 && (uint64_t)st.st_size == m.size &&
+		  (!y->binds_from || read_from(fd, &y->from)) && fsync(fd) == 0 &&
+		  fsync(y->store->spool_dir) == 0;
 	if (fd >= 0)
 		close(fd);
 }
@@ -157,9 +247,11 @@ static void put_at_last(struct syncing *y, struct span prefix)
 		.frame = span_of(y->frame, y->n),
 		.early = y->early,
 		.prefix = prefix,
-		.refused = !y->good  ? SUBMITTED_FAILED
-			   : s->full ? SUBMITTED_NO_ROOM
-				     : SUBMITTED_OK,
+		.held = y->held,
+		.refused = !y->good			? SUBMITTED_FAILED
+			   : y->refused != SUBMITTED_OK ? y->refused
+			   : s->full			? SUBMITTED_NO_ROOM
+							: SUBMITTED_OK,
 	};
 
 	while (*at != y)
@@ -185,13 +277,19 @@ static void sign(struct syncing *y)
 		wish.body = m.body;
 		wish.spooled = m.spooled != 0;
 	}
-	if (!y->good || !sign_start(y->store, &wish, on_signed, y))
+	if (!y->good || y->refused != SUBMITTED_OK ||
+	    !sign_start(y->store, &wish, on_signed, y))
 		put_at_last(y, SPAN_NONE);
 }
 
 static void on_synced(void *arg)
 {
-	sign(arg);
+	struct syncing *y = arg;
+	struct msg_SUBMIT m;
+
+	if (y->good && y->binds_from && msg_SUBMIT_unpack(span_of(y->frame, y->n), &m))
+		y->refused = judge_from(y->store, y->edge, &m, &y->from);
+	sign(y);
 }
 
 static bool is_signed(const struct store *s, const struct msg_SUBMIT *m)
@@ -201,7 +299,8 @@ static bool is_signed(const struct store *s, const struct msg_SUBMIT *m)
 }
 
 static void put_later(struct store *s, struct edge_link *e, const struct msg_SUBMIT *m,
-		      struct span frame, struct early_rcpts *early)
+		      struct span frame, const struct vouched *v,
+		      struct early_rcpts *early)
 {
 	struct syncing *y = malloc(sizeof(*y) + frame.n);
 
@@ -213,9 +312,12 @@ static void put_later(struct store *s, struct edge_link *e, const struct msg_SUB
 			.edge = e->number,
 			.id = m->id,
 			.good = true,
+			.held = v->held,
+			.binds_from = m->spooled && binds(s, m, v, s->conf->set.from_field),
 			.early = early,
 			.n = frame.n,
 		};
+		vouch_from_init(&y->from);
 		memcpy(y->frame, frame.p, frame.n);
 		if (!m->spooled || work_run(s->loop, run_sync, on_synced, y)) {
 			s->syncing = y;
@@ -229,41 +331,48 @@ static void put_later(struct store *s, struct edge_link *e, const struct msg_SUB
 	submit_answer(s, e->number, e->generation, m->id, m->nonce, SUBMITTED_FAILED);
 }
 
+/* It makes sense, and is who it says it is. */
+static void take(struct store *s, struct edge_link *e, const struct msg_SUBMIT *m,
+		 struct span frame, const struct vouched *v, struct early_rcpts *early)
+{
+	enum submitted refused = judge_origin(s, e->number, m, v);
+	struct coming c = {
+		.edge = e->number,
+		.generation = e->generation,
+		.frame = frame,
+		.early = early,
+		.held = v->held,
+		.refused = refused == SUBMITTED_OK && s->full ? SUBMITTED_NO_ROOM
+							      : refused,
+	};
+
+	if (refused == SUBMITTED_OK && (m->spooled || is_signed(s, m))) {
+		put_later(s, e, m, frame, v, early);
+		return;
+	}
+	enqueue(s, &c);
+	free_early(early);
+}
+
 bool submit(struct store *s, struct edge_link *e, const struct frame *f, struct err *err)
 {
 	struct early_rcpts *early;
-	enum ticket_says ticket;
+	struct vouched v;
 	struct msg_SUBMIT m;
 	bool sane;
 
 	if (!msg_SUBMIT_unpack(f->bytes, &m))
 		return err_set(err, "edge %u sent a submit that is not one", e->number);
 	early = unlink_early(s, find_early(s, e->generation, m.id, m.nonce));
-	ticket = vouched(s, e, &m);
+	v = vouched(s, e, &m, f);
 	sane = is_sane(e, &m, early, err);
-	if (sane && ticket == TICKET_FORGED)
-		sane = err_set(
-			err,
-			"edge %u submitted in a name for which auth gave it no ticket",
-			e->number);
-	if (sane && ticket == TICKET_GOOD && (m.spooled || is_signed(s, &m))) {
-		put_later(s, e, &m, f->bytes, early);
-		return true;
-	}
-	if (sane) {
-		const struct coming c = {
-			.edge = e->number,
-			.generation = e->generation,
-			.frame = f->bytes,
-			.early = early,
-			.refused = ticket == TICKET_LATE ? SUBMITTED_FAILED
-				   : s->full		 ? SUBMITTED_NO_ROOM
-							 : SUBMITTED_OK,
-		};
-
-		enqueue(s, &c);
-	}
-	free_early(early);
+	if (sane && v.says == TICKET_FORGED)
+		sane = err_set(err, "edge %u submitted in a name that nobody vouches for",
+			       e->number);
+	if (sane)
+		take(s, e, &m, f->bytes, &v, early);
+	else
+		free_early(early);
 	return sane;
 }
 

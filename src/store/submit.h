@@ -5,7 +5,7 @@
 #define STORE_SUBMIT_H
 
 #include "base/err.h"
-#include "link/frame.h"
+#include "store/vouch.h"
 
 struct store;
 struct edge_link;
@@ -27,7 +27,11 @@ struct syncing {
 	unsigned edge;
 	uint64_t id;
 	bool good;
+	bool held;
+	bool binds_from; /* who is named there has to be its account's */
+	enum submitted refused;
 	struct early_rcpts *early;
+	struct vouch_from from; /* of a file; if it binds */
 	size_t n;
 	uint8_t frame[];
 };

@@ -24,6 +24,7 @@
 #define TICK_EVERY    MS_SECOND
 #define SPACE_EVERY   (5 * MS_SECOND)
 #define PUBLISH_EVERY ((ms_t)100)
+#define PUBLISH_AGAIN MS_SECOND /* when it failed, for want of memory or descriptors */
 #define KEEP_DONE     (10 * MS_MINUTE) /* so long the same message is recognised */
 #define PRUNE_AT_ONCE 10000	       /* a second; takes 16 ms of the writer */
 #define SWEEP_AT_ONCE 500
@@ -51,11 +52,13 @@ void people_publish(struct store *s)
 		edges_tell_recipients(s);
 	} else {
 		trouble_log(s, "recipients", "%s", err.text);
+		timer_set(&s->publish, s->published_at + PUBLISH_AGAIN);
 	}
 	for (; u; u = next) {
 		next = u->next;
 		control_done(s, u->ask, built, "%s%s", u->text,
-			     built ? "" : ", but it could not be published: see the log");
+			     built ? ""
+				   : ", but it could not be published yet: see the log");
 		free(u);
 	}
 }
@@ -117,6 +120,58 @@ static void on_measured(void *arg)
 
 	s->measuring = false;
 	upkeep_judge_room(s);
+}
+
+/* ---- what is held ---- */
+
+#define COUNT_EVERY \
+	200000 /* us: a long job has many batches, and of many each count is long */
+
+/*
+ * Every batch may have changed it. One that comes too soon after a count is owed one, and
+ * the next tick sees that it gets it.
+ */
+void upkeep_count_held(struct store *s)
+{
+	uint64_t now = loop_clock_us();
+	bool owed = now - s->held_since < COUNT_EVERY;
+	struct err ignored;
+	int64_t held;
+
+	if (!owed) {
+		s->held_since = now;
+		owed = !queue_held(s->queue, &held, &ignored);
+		if (!owed)
+			__atomic_store_n(&s->held, held, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&s->held_owed, owed, __ATOMIC_RELAXED);
+}
+
+static bool run_nothing(struct op *op, struct tools *t, struct err *err)
+{
+	(void)op;
+	(void)t;
+	(void)err;
+	return true;
+}
+
+static void done_nothing(struct op *op, struct batch *batch)
+{
+	(void)op;
+	(void)batch;
+}
+
+/* A batch with nothing in it: it is counted behind it. */
+static void count_owed(struct store *s)
+{
+	struct op *op = __atomic_load_n(&s->held_owed, __ATOMIC_RELAXED)
+				? writer_take(s->writer, sizeof(*op))
+				: NULL;
+
+	if (!op)
+		return;
+	*op = (struct op){ .on = OP_QUEUE, .run = run_nothing, .done = done_nothing };
+	writer_put(s->writer, op);
 }
 
 /* ---- old things ---- */
@@ -360,11 +415,13 @@ static void on_tick(void *arg)
 	if (s->draining)
 		return;
 	remember_tick(s->remember);
+	edges_tick(s);
 	writer_rest(s->writer);
 	quota_tick(s, now);
 	pull_in(s);
 	schedule_pump(s);
 	jobs_tick(s);
+	count_owed(s);
 	if (is_time(&s->tick_space, now, SPACE_EVERY) && !s->measuring)
 		s->measuring = work_run(s->loop, upkeep_measure, on_measured, s);
 	sent_save(s);

@@ -20,5 +20,7 @@ void upkeep_judge_room(struct store *s);
 void people_changed(struct store *s, uint32_t ask, const char *text, bool now);
 /* Put together and publish who gets mail here. */
 void people_publish(struct store *s);
+/* In the writer's thread, after each batch: how much is held now? */
+void upkeep_count_held(struct store *s);
 
 #endif

@@ -348,7 +348,7 @@ bool verify_asked(struct store *s, struct edge_link *e, const struct frame *f,
 	struct span address;
 	enum verdict verdict;
 
-	if (!msg_VERIFY_unpack(f->bytes, &m) || m.address.n == 0)
+	if (!msg_VERIFY_unpack(f->bytes, &m) || m.bounce > 1 || m.address.n == 0)
 		return err_set(err, "edge %u asked about nobody", e->number);
 	if (came_back(s, &m, mem, &address, &verdict)) {
 		answer(s, e->number, e->generation, m.ask, verdict);

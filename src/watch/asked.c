@@ -3,6 +3,7 @@
 #include "base/fields.h"
 #include "base/list.h"
 #include "base/number.h"
+#include "io/idn.h"
 
 void asked_row(const struct asked *a, const struct buf *fields)
 {
@@ -108,11 +109,24 @@ static struct span own_domain(const struct conf *conf)
 	return conf->domain_count ? span_str(conf->domains[0]) : SPAN_NONE;
 }
 
+/* In the form that auth gives names; what has no such form is nobody. */
+static void put_user(struct span text, struct buf *out)
+{
+	uint8_t mem[ADDRESS_MAX];
+	struct buf ascii;
+
+	buf_init(&ascii, mem, sizeof(mem));
+	if (idn_address(text, &ascii) || ascii.full)
+		buf_put_lower(out, text);
+	else
+		buf_put_lower(out, buf_span(&ascii));
+}
+
 bool asked_user(const struct sight *s, struct span text, struct buf *out)
 {
 	struct account_state st;
 
-	buf_put_lower(out, text);
+	put_user(text, out);
 	if (span_find(text, '@') < text.n || out->full || !s->view.has_accounts)
 		return !out->full;
 	accounts_state(&s->view.accounts, buf_span(out), loop_now(s->loop),

@@ -46,7 +46,7 @@ static void put_health(struct buf *row, const char *name, const unsigned health[
 	char text[64];
 
 	if (health[BACKEND_ILL] && health[BACKEND_ILL] < edges)
-		snprintf(text, sizeof(text), "does not answer %u of %u edges",
+		snprintf(text, sizeof(text), "does not answer (%u of %u edges)",
 			 health[BACKEND_ILL], edges);
 	else
 		snprintf(text, sizeof(text), "%s",

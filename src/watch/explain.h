@@ -20,34 +20,14 @@
 #ifndef WATCH_EXPLAIN_H
 #define WATCH_EXPLAIN_H
 
-#include "watch/view.h"
-
-#define EXPLAIN_CLIENTS 10
-
-/* What is known inside a prefix, gathered row by row. */
-struct inside {
-	struct net net;
-	uint64_t clients, offenders, known_good, banned, sessions, connects, refused;
-	bool partial; /* there was no time for all rows */
-	size_t worst_count;
-	struct guard_hot worst[EXPLAIN_CLIENTS]; /* those with the most points */
-	double points[EXPLAIN_CLIENTS];
-};
-
-/* Count a client that is inside (watch/among.h finds them). */
-void inside_add(struct inside *in, const struct view *v, const struct guard_hot *row,
-		ms_t now, int64_t wall);
+#include "watch/inside.h"
+#include "watch/part.h"
 
 struct explain {
 	struct net net;		     /* an address is a net with all bits */
 	const char *code;	     /* that was asked for; NULL: none */
 	enum rule code_rule;	     /* with code */
 	const struct inside *inside; /* of a prefix; NULL: not asked */
-};
-
-struct explain_to {
-	void (*row)(void *arg, const struct buf *fields);
-	void *arg;
 };
 
 void explain(const struct view *v, const struct explain *what, ms_t now, int64_t wall,

@@ -8,6 +8,7 @@
 #include "watch/among.h"
 #include "watch/explain.h"
 #include "watch/explain_account.h"
+#include "watch/inquiry.h"
 
 #define RECENT	    8192 /* a power of two */
 #define ROWS_A_STEP 256
@@ -44,8 +45,8 @@ void recent_hear(struct recent *r, const struct view *v, const struct addr *a)
 		r->addr[hash_of(v, a) & (RECENT - 1)] = *a;
 }
 
-bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
-		 struct addr *out)
+static bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
+			struct addr *out)
 {
 	static const struct addr nobody = { { 0 } };
 	const struct addr *a = &r->addr[hash & (RECENT - 1)];
@@ -210,22 +211,46 @@ static void explain_net(struct explaining *e)
 
 /* ---- accounts ----------------------------------------------------------------------- */
 
+/* It waits for what others know of the account. */
+struct explaining_user {
+	struct sight *sight;
+	uint32_t ask;
+	struct buf name;
+	uint8_t mem[2 * USER_MAX + 2];
+};
+
+static void tell_user(void *arg, const struct account_facts *facts)
+{
+	struct explaining_user *e = arg;
+	struct sight *s = e->sight;
+	struct asked answer = { .sight = s, .ask = e->ask };
+	struct explain_to to = { .row = on_row, .arg = &answer };
+
+	explain_account(&s->view, buf_span(&e->name), facts, loop_now(s->loop),
+			loop_wall(s->loop), &to);
+	asked_done(&answer,
+		   s->view.has_accounts ? "" : "The memory of accounts is not there.");
+	free(e);
+}
+
 static void explain_user(const struct asked *a, struct span text)
 {
-	const struct sight *s = a->sight;
-	struct asked answer = { .sight = a->sight, .ask = a->ask };
-	struct explain_to to = { .row = on_row, .arg = &answer };
-	uint8_t mem[2 * USER_MAX + 2];
-	struct buf name;
+	struct sight *s = a->sight;
+	struct explaining_user *e = calloc(1, sizeof(*e));
 
-	buf_init(&name, mem, sizeof(mem));
-	if (!asked_user(s, text, &name)) {
+	if (!e) {
+		asked_refuse(a, "Out of memory.");
+		return;
+	}
+	e->sight = s;
+	e->ask = a->ask;
+	buf_init(&e->name, e->mem, sizeof(e->mem));
+	if (!asked_user(s, text, &e->name)) {
+		free(e);
 		asked_refuse(a, "That name is too long for a user.");
 		return;
 	}
-	explain_account(&s->view, buf_span(&name), loop_now(s->loop), loop_wall(s->loop),
-			&to);
-	asked_done(a, s->view.has_accounts ? "" : "The memory of accounts is not there.");
+	inquiry_begin(s->inquiries, buf_span(&e->name), tell_user, e);
 }
 
 void campaigns_say(const struct asked *a)

@@ -13,8 +13,6 @@ struct recent;
 MUST bool recent_open(struct recent **out, struct err *err);
 void recent_close(struct recent **r);
 void recent_hear(struct recent *r, const struct view *v, const struct addr *a);
-MUST bool recent_find(const struct recent *r, const struct view *v, uint32_t hash,
-		      struct addr *out);
 
 void explaining_say(const struct asked *a);
 void campaigns_say(const struct asked *a);

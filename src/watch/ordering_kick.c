@@ -67,6 +67,12 @@ static void kick_end(struct walk *w, enum walk_end how)
 	free(k);
 }
 
+/* Neither IPv4 nor IPv6 was meant. */
+static bool is_word(struct span text)
+{
+	return span_find(text, '.') == text.n && span_find(text, ':') == text.n;
+}
+
 /* A session, an address, or a user. */
 static bool find_kicked(const struct sight *s, struct span target, struct kick *out,
 			struct err *err)
@@ -76,6 +82,11 @@ static bool find_kicked(const struct sight *s, struct span target, struct kick *
 
 	if (id_parse(target, &out->session) || asked_net(target, &out->net, err))
 		return true;
+	if (!asked_is_user(target) && is_word(target))
+		return err_set(err,
+			       "\"%.*s\" is no session: `holdfast sessions` lists them; an "
+			       "address, a prefix or a user can be kicked, too",
+			       SPAN_ARG(span_head(target, 60)));
 	if (!asked_is_user(target))
 		return false;
 	buf_init(&user, mem, sizeof(mem));

@@ -43,6 +43,8 @@ static bool only_goes_up(enum gauge g)
 	case GAUGE_QUEUE:
 	case GAUGE_DELIVERIES:
 	case GAUGE_DRAINING:
+	case GAUGE_VACANT:
+	case GAUGE_HELD:
 	case GAUGE_COUNT:
 		break;
 	}

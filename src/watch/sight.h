@@ -14,6 +14,7 @@
 
 struct bans;
 struct history;
+struct inquiries;
 struct ordering;
 struct recent;
 struct trace;
@@ -45,13 +46,12 @@ struct sight {
 	struct history *history;
 	struct trace *trace;
 	struct recent *recent;
+	struct inquiries *inquiries; /* what watch itself asks others */
 	struct timer beat;
 	struct timer last; /* while draining: then it is over */
 	bool draining;
 };
 
-/* What to wait for on its link now. */
-unsigned sight_mask(const struct sight_peer *p);
 /* Send what was packed into link_begin(). False: there is no such link, or it broke. */
 bool sight_send(struct sight_peer *to);
 

@@ -36,12 +36,13 @@ void view_init(struct view *v, const struct start *start, const struct conf *con
 
 int64_t view_wall(gsec_t at, ms_t now, int64_t wall)
 {
-	int64_t ago;
+	int64_t ago, then;
 
 	if (at == 0)
 		return 0;
 	ago = (int64_t)memory_second(now) - (int64_t)at;
-	return wall - ago * MS_SECOND;
+	then = wall - now % MS_SECOND - ago * MS_SECOND;
+	return then - then % MS_SECOND; /* it is known no closer: the same whenever asked */
 }
 
 bool net_inside(const struct net *small, const struct net *large)

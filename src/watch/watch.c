@@ -9,9 +9,11 @@
 
 #include "base/fields.h"
 #include "base/number.h"
+#include "io/idn.h"
 #include "watch/bans.h"
 #include "watch/commands.h"
 #include "watch/explaining.h"
+#include "watch/inquiry.h"
 #include "watch/ordering.h"
 #include "watch/sight.h"
 #include "watch/top.h"
@@ -21,17 +23,18 @@
 #define DRAIN_WITHIN (3 * MS_SECOND) /* for the clients that are being answered */
 #define FRAMES_ONCE  64		     /* of one link, before the others have their turn */
 
+/* What to wait for on its link now. */
+static unsigned mask_of(const struct sight_peer *p)
+{
+	return (p->paused ? 0 : WATCH_READ) | (link_waiting(p->link) ? WATCH_WRITE : 0);
+}
+
 bool sight_send(struct sight_peer *to)
 {
 	if (!to->link || !link_send(to->link, NULL, 0))
 		return false;
-	watch_mask(&to->watch, sight_mask(to));
+	watch_mask(&to->watch, mask_of(to));
 	return true;
-}
-
-unsigned sight_mask(const struct sight_peer *p)
-{
-	return (p->paused ? 0 : WATCH_READ) | (link_waiting(p->link) ? WATCH_WRITE : 0);
 }
 
 static void trouble(struct sight *s, enum record kind, const char *key, const char *why)
@@ -75,12 +78,12 @@ static bool take_answer(struct sight *s, enum role by, const struct frame *f)
 	}
 	if (f->kind == MSG_CONTROL_ROW && msg_CONTROL_ROW_unpack(f->bytes, &one) &&
 	    fields_ok(one.row)) {
-		if (s->control)
+		if (!inquiry_hear(s->inquiries, one.ask, by, one.row, false) && s->control)
 			control_row(s->control, one.ask, by, one.row);
 		return true;
 	}
 	if (f->kind == MSG_CONTROL_END && msg_CONTROL_END_unpack(f->bytes, &end)) {
-		if (s->control)
+		if (!inquiry_hear(s->inquiries, end.ask, by, SPAN_NONE, true) && s->control)
 			control_end(s->control, end.ask, by, end.ok == 1, end.text);
 		return true;
 	}
@@ -116,7 +119,7 @@ static void on_peer(void *arg, unsigned ready)
 	if (!p->link)
 		return;
 	p->paused = p != &s->firewall && s->control && control_full(s->control, by);
-	watch_mask(&p->watch, sight_mask(p));
+	watch_mask(&p->watch, mask_of(p));
 }
 
 /* A client has read something, or is gone. */
@@ -131,7 +134,7 @@ static void on_room(void *arg)
 		if (!p->paused || control_full(s->control, link_role(p->link)))
 			continue;
 		p->paused = false;
-		watch_mask(&p->watch, sight_mask(p));
+		watch_mask(&p->watch, mask_of(p));
 	}
 	if (s->draining && !control_busy(s->control))
 		loop_stop(s->loop);
@@ -156,17 +159,9 @@ static void add_peer(struct sight *s, enum role role, struct link *link)
 
 /* ---- what the supervisor says ------------------------------------------------------- */
 
-static int take_fd(struct frame *f, size_t i)
-{
-	int fd = f->fds[i];
-
-	f->fds[i] = -1;
-	return fd;
-}
-
 static bool take_conf(struct sight *s, struct frame *f, struct err *err)
 {
-	const struct conf *conf = start_map_conf(take_fd(f, 0), err), *old = s->conf;
+	const struct conf *conf = start_map_conf(frame_take_fd(f, 0), err), *old = s->conf;
 
 	if (!conf)
 		return false;
@@ -184,7 +179,7 @@ static bool take_access(struct sight *s, struct frame *f, struct err *err)
 {
 	struct start_mapping fresh = { 0 };
 
-	if (!start_map_access(take_fd(f, 0), &fresh, err))
+	if (!start_map_access(frame_take_fd(f, 0), &fresh, err))
 		return false;
 	view_access(&s->view, fresh.mem, fresh.n);
 	start_unmap(&s->start->access);
@@ -194,14 +189,11 @@ static bool take_access(struct sight *s, struct frame *f, struct err *err)
 
 static bool take_peer(struct sight *s, struct frame *f, struct err *err)
 {
-	struct msg_PEER m;
 	struct link *link;
 
-	if (!msg_PEER_unpack(f->bytes, &m) || m.role >= ROLE_COUNT)
-		return err_set(err, "peer makes no sense");
-	if (!link_open(&link, take_fd(f, 0), ROLE_WATCH, (enum role)m.role, m.number, err))
+	if (!start_take_peer(f, ROLE_WATCH, &link, err))
 		return false;
-	add_peer(s, (enum role)m.role, link);
+	add_peer(s, link_role(link), link);
 	return true;
 }
 
@@ -215,8 +207,8 @@ static bool take_pulse_of(struct sight *s, struct frame *f, struct err *err)
 	pulse = (struct start_pulse){ .role = (enum role)m.role,
 				      .number = m.number,
 				      .pid = m.pid,
-				      .fd = take_fd(f, 0),
-				      .doorbell = take_fd(f, 1) };
+				      .fd = frame_take_fd(f, 0),
+				      .doorbell = frame_take_fd(f, 1) };
 	return pulses_add(s->pulses, &pulse, err);
 }
 
@@ -305,11 +297,11 @@ static void on_life(void *arg, unsigned ready)
 			loop_stop(s->loop);
 			return;
 		}
-		if (!take(s, &f, &err))
+		if (!link_lost(p->link, &f) && !take(s, &f, &err))
 			trouble(s, LOG_TROUBLE, "supervisor", err.text);
 		frame_close_fds(&f);
 	}
-	watch_mask(&p->watch, sight_mask(p));
+	watch_mask(&p->watch, mask_of(p));
 }
 
 /* ---- coming to life ------------------------------------------------------------------ */
@@ -368,7 +360,8 @@ static bool close_in(struct sight *s, const char *directory, struct err *err)
 		other[slash] = '\0';
 		paths[1] = other;
 	}
-	return start_sandbox(s->start, &box, err);
+	/* a file, which cannot be read later */
+	return idn_open(err) && start_sandbox(s->start, &box, err);
 }
 
 /*
@@ -406,6 +399,7 @@ static bool open_guard(struct sight *s, const char *directory, struct err *err)
 	view_init(&s->view, s->start, s->conf);
 	return recent_open(&s->recent, err) && trace_open(&s->trace, s, err) &&
 	       history_open(&s->history, s, err) && kernel_open(&s->kernel, s, err) &&
+	       inquiries_open(&s->inquiries, s, err) &&
 	       ordering_open(&s->ordering, s, directory, err) &&
 	       bans_open(&s->bans, s, err);
 }
@@ -474,6 +468,7 @@ static void close_eyes(struct sight *s)
 	kernel_close(&s->kernel);
 	trace_close(&s->trace);
 	recent_close(&s->recent);
+	inquiries_close(&s->inquiries);
 	journal_close(&s->journal);
 	log_close(&s->log);
 	keep_close(&s->keep);

@@ -104,16 +104,24 @@ static bool is_domain_byte(uint8_t c)
 	return c >= 0x80 || is_alnum(c) || c == '-' || c == '_' || c == '.';
 }
 
-/* Labels of 1 to 63 bytes that neither begin nor end with a hyphen. */
+/*
+ * Labels of 1 to 63 bytes that neither begin nor end with a hyphen. Those of other letters may
+ * be longer here than they are in the DNS, and are judged where they are converted.
+ */
+static bool label_ok(struct span label)
+{
+	return label.n && (label.n <= LABEL_MAX || !utf8_is_ascii(label)) &&
+	       label.p[0] != '-' && label.p[label.n - 1] != '-';
+}
+
 static bool is_domain(struct span text)
 {
 	if (text.n == 0 || text.n > DOMAIN_MAX)
 		return false;
 	while (true) {
 		size_t n = span_find(text, '.');
-		struct span label = span_head(text, n);
 
-		if (n == 0 || n > LABEL_MAX || label.p[0] == '-' || label.p[n - 1] == '-')
+		if (!label_ok(span_head(text, n)))
 			return false;
 		if (n == text.n)
 			return true;

@@ -6,7 +6,7 @@
  * lower case and without a dot at its end, the local part quoted only if it must be,
  * address literals as base/addr.h prints them. The case of the local part is kept.
  *
- * Lengths: the whole address up to ADDRESS_MAX, a label up to 63. The local part may be
+ * Lengths: the whole address up to ADDRESS_MAX, a label up to 63 if it is ASCII. The local part may be
  * longer than 64, as RFC 5321, 4.5.3.1 asks for: bounce addresses of list servers are.
  * Underscores in domains are taken, because the DNS has such names.
  */

@@ -252,8 +252,7 @@ bool dkim_from_domain(const struct dkim_fields *f, struct buf *out)
 	if (mailboxes_next(&field, &a) != MAILBOX_GOT)
 		return false;
 	domain = address_domain(&a);
-	if (domain.n == 0 || domain.p[0] == '[' || !address_is_host(domain) ||
-	    buf_room(out) < domain.n)
+	if (domain.n == 0 || domain.p[0] == '[' || buf_room(out) < domain.n)
 		return false;
 	buf_put(out, domain);
 	return true;

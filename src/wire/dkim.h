@@ -58,8 +58,8 @@ struct dkim_fields {
 MUST bool dkim_fields_read(struct dkim_fields *f, struct span header);
 
 /*
- * The domain of the first address in the From field, in lower case. False, and nothing
- * written: there is none that could have a key.
+ * The domain of the first address in the From field, in lower case (ASCII) and in the form
+ * that it has there. False, and nothing written: there is none that could have a key.
  */
 MUST bool dkim_from_domain(const struct dkim_fields *f, struct buf *out);
 

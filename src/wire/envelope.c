@@ -1,5 +1,8 @@
 #include "wire/envelope.h"
 
+#include <inttypes.h>
+
+#include "base/bug.h"
 #include "base/number.h"
 #include "base/utf8.h"
 #include "wire/smtp.h"
@@ -61,7 +64,7 @@ static enum reply take_body(const struct param *p, unsigned offers,
 		out->body = BODY_8BITMIME;
 	else if (!span_eq_nocase(p->value, SPAN("BINARYMIME")))
 		return RE_BAD_ARGUMENT;
-	else if (offers & SMTP_OFFERS_CHUNKING)
+	else if (offers & SMTP_OFFERS_BINARY)
 		out->body = BODY_BINARYMIME;
 	else
 		return RE_BAD_PARAMETER;
@@ -138,6 +141,32 @@ static enum reply take_notify(const struct param *p, struct envelope_rcpt *out)
 	return RE_NONE;
 }
 
+void envelope_orcpt_print(struct span orcpt, struct buf *out)
+{
+	while (orcpt.n) {
+		uint32_t code = 0;
+		size_t n = utf8_first(orcpt, &code);
+
+		BUG_IF(n == 0);
+		if (n == 1)
+			buf_byte(out, orcpt.p[0]);
+		else
+			buf_fmt(out, "\\x{%" PRIX32 "}", code);
+		orcpt = span_skip(orcpt, n);
+	}
+}
+
+/* Is it xtext, but for what is not ASCII? */
+static bool is_unitext(struct span text)
+{
+	uint8_t mem[3 * ORCPT_MAX];
+	struct buf ascii;
+
+	buf_init(&ascii, mem, sizeof(mem));
+	envelope_orcpt_print(text, &ascii);
+	return is_xtext(buf_span(&ascii));
+}
+
 /* A type, a semicolon, an address in xtext (4.2); of type utf-8 it may be that (RFC 6533). */
 static enum reply take_orcpt(const struct param *p, bool utf8, struct envelope_rcpt *out)
 {
@@ -148,7 +177,7 @@ static enum reply take_orcpt(const struct param *p, bool utf8, struct envelope_r
 		return RE_BAD_ARGUMENT;
 	if (high && (!utf8 || !utf8_ok(address) || !span_eq_nocase(type, SPAN("utf-8"))))
 		return RE_BAD_ARGUMENT;
-	if (!high && !is_xtext(address))
+	if (!is_unitext(address))
 		return RE_BAD_ARGUMENT;
 	out->orcpt = p->value;
 	return RE_NONE;

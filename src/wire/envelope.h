@@ -40,6 +40,12 @@ struct envelope_rcpt {
 MUST enum reply envelope_mail_parse(struct span text, unsigned offers,
 				    struct envelope_mail *out);
 
+/*
+ * An ORCPT that was taken, in ASCII: what is not becomes \x{HEX} (utf-8-addr-xtext of RFC 6533, 3),
+ * which may be said to all hosts. Sticky, as buffers are: it may be three times as long.
+ */
+void envelope_orcpt_print(struct span orcpt, struct buf *out);
+
 /* "TO:<path> params"; utf8: the MAIL had SMTPUTF8. */
 MUST enum reply envelope_rcpt_parse(struct span text, unsigned offers, bool utf8,
 				    struct envelope_rcpt *out);

@@ -20,11 +20,6 @@ static const struct rule rules[IMAP_VERB_COUNT] = {
 };
 /* clang-format on */
 
-const char *imap_verb_word(enum imap_verb v)
-{
-	return rules[v].word.n ? (const char *)rules[v].word.p : "";
-}
-
 const char *imap_state_word(enum imap_state s)
 {
 	static const char *const words[IMAP_STATE_COUNT] = {

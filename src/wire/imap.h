@@ -110,7 +110,6 @@ void imap_reply_capability(struct imap *m, const struct imap_offers *o, struct b
 void imap_reply_id(struct imap *m, struct buf *out);
 void imap_reply_logged_in(struct imap *m, struct span offers, struct buf *out);
 
-const char *imap_verb_word(enum imap_verb v);
 const char *imap_state_word(enum imap_state s);
 
 #endif

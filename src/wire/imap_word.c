@@ -108,7 +108,8 @@ static bool ends_well(struct span rest, const struct imap_word *w)
 	       w->kind == IMAP_WORD_OPEN || w->kind == IMAP_WORD_CLOSE;
 }
 
-struct imap_word imap_word_next(struct span *text)
+/* Cut the next word off. Spaces separate words; there may be more than one. */
+static struct imap_word next(struct span *text)
 {
 	struct imap_word w = { .kind = IMAP_WORD_END };
 
@@ -126,7 +127,8 @@ struct imap_word imap_word_next(struct span *text)
 	return w;
 }
 
-bool imap_word_is_string(const struct imap_word *w)
+/* Is it a string, whichever way it is written? */
+static bool is_string(const struct imap_word *w)
 {
 	return w->kind == IMAP_WORD_ATOM || w->kind == IMAP_WORD_QUOTED ||
 	       w->kind == IMAP_WORD_LITERAL;
@@ -150,10 +152,9 @@ void imap_word_put(const struct imap_word *w, struct buf *out)
 
 bool imap_login_parse(struct span text, struct imap_word *user, struct imap_word *secret)
 {
-	*user = imap_word_next(&text);
-	*secret = imap_word_next(&text);
-	return imap_word_is_string(user) && imap_word_is_string(secret) &&
-	       imap_word_next(&text).kind == IMAP_WORD_END;
+	*user = next(&text);
+	*secret = next(&text);
+	return is_string(user) && is_string(secret) && next(&text).kind == IMAP_WORD_END;
 }
 
 /* What the log and the scoreboard show: as much of it as there is room for. */
@@ -174,24 +175,24 @@ static bool says(const struct imap_word *field, struct span what)
 
 bool imap_id_parse(struct span text, struct buf *out)
 {
-	struct imap_word w = imap_word_next(&text), version = { 0 }, name = { 0 };
+	struct imap_word w = next(&text), version = { 0 }, name = { 0 };
 
 	if (w.kind == IMAP_WORD_ATOM && says(&w, SPAN("NIL")))
-		return imap_word_next(&text).kind == IMAP_WORD_END;
+		return next(&text).kind == IMAP_WORD_END;
 	if (w.kind != IMAP_WORD_OPEN)
 		return false;
 	for (int pairs = 0; pairs <= ID_PAIRS_MAX; pairs++) {
-		struct imap_word field = imap_word_next(&text), value;
+		struct imap_word field = next(&text), value;
 
 		if (field.kind == IMAP_WORD_CLOSE) {
 			put_printable(&name, out);
 			if (out->len && version.text.n && buf_room(out) > 1)
 				buf_byte(out, ' ');
 			put_printable(&version, out);
-			return imap_word_next(&text).kind == IMAP_WORD_END;
+			return next(&text).kind == IMAP_WORD_END;
 		}
-		value = imap_word_next(&text);
-		if (!imap_word_is_string(&field) || !imap_word_is_string(&value) ||
+		value = next(&text);
+		if (!is_string(&field) || !is_string(&value) ||
 		    field.text.n > ID_FIELD_MAX || value.text.n > ID_VALUE_MAX)
 			return false;
 		if (value.kind == IMAP_WORD_ATOM && says(&value, SPAN("NIL")))

@@ -24,10 +24,6 @@ struct imap_word {
 	struct span text;
 };
 
-/* Cut the next word off. Spaces separate words; there may be more than one. */
-struct imap_word imap_word_next(struct span *text);
-/* Is it a string, whichever way it is written? */
-bool imap_word_is_string(const struct imap_word *w);
 /* Put what it stands for. */
 void imap_word_put(const struct imap_word *w, struct buf *out);
 

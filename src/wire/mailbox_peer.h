@@ -24,6 +24,7 @@
 #define MAILBOX_PEER_LINE  8192 /* the longest line, with its CRLF */
 #define MAILBOX_PEER_LINES 200	/* up to the login */
 #define MAILBOX_PEER_TEXT  200	/* kept of an answer */
+#define MAILBOX_PEER_TAG   'h'	/* our tags in IMAP: this and a number */
 
 enum mailbox_peer_kind {
 	MAILBOX_PEER_MORE, /* nothing to do until there is more input */

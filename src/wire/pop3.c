@@ -40,11 +40,6 @@ static const char *const codes[REPLY_COUNT] = {
 };
 /* clang-format on */
 
-const char *pop3_verb_word(enum pop3_verb v)
-{
-	return v == POP3_NONE ? "" : (const char *)rules[v].word.p;
-}
-
 const char *pop3_state_word(enum pop3_state s)
 {
 	/* clang-format off */

@@ -96,7 +96,6 @@ void pop3_print_capa(const struct pop3_capa *c, struct buf *out);
 /* Up to two numbers with spaces between. -1: it is anything else; else how many. */
 int pop3_numbers(struct span text, uint32_t out[2]);
 
-const char *pop3_verb_word(enum pop3_verb v);
 const char *pop3_state_word(enum pop3_state s);
 
 #endif

@@ -86,7 +86,7 @@ struct smtp_event {
 };
 
 /* What a dialogue offers. The EHLO reply says it, and only what it says is taken. */
-#define SMTP_OFFERS_CHUNKING (1u << 0) /* and BINARYMIME */
+#define SMTP_OFFERS_CHUNKING (1u << 0)
 #define SMTP_OFFERS_UTF8     (1u << 1)
 #define SMTP_OFFERS_TLS	     (1u << 2)
 #define SMTP_OFFERS_XCLIENT  (1u << 3)
@@ -95,6 +95,7 @@ struct smtp_event {
 #define SMTP_OFFERS_DSN	     (1u << 6) /* RFC 3461 */
 #define SMTP_KNOWS_AUTH \
 	(1u << 7) /* MAIL may have AUTH= (RFC 4954, 5): offered, or done */
+#define SMTP_OFFERS_BINARY (1u << 8) /* BINARYMIME; CHUNKING goes with it (RFC 3030, 3) */
 
 #define SMTP_CHALLENGE_MAX \
 	720 /* of AUTH, before it is base64: one line within REPLY_MAX */

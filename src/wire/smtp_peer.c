@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "base/number.h"
+#include "wire/peer_line.h"
 
 void smtp_peer_init(struct smtp_peer *p)
 {
@@ -17,27 +18,6 @@ static struct smtp_peer_event bad(struct smtp_peer *p, struct span *in, const ch
 	p->bad = true;
 	*in = span_skip(*in, in->n);
 	return (struct smtp_peer_event){ .kind = SMTP_PEER_BAD, .text = span_str(why) };
-}
-
-enum got { GOT_LINE, GOT_MORE, GOT_LONG, GOT_ODD };
-
-/* Find the end of the line. What was looked at once is not looked at again. */
-static enum got scan(struct smtp_peer *p, struct span in)
-{
-	for (; p->seen < in.n; p->seen++) {
-		uint8_t c = in.p[p->seen];
-		bool after_cr = p->seen > 0 && in.p[p->seen - 1] == '\r';
-
-		if (p->seen == SMTP_PEER_LINE)
-			return GOT_LONG;
-		if (after_cr != (c == '\n') || c == '\0')
-			return GOT_ODD;
-		if (c == '\n') {
-			p->seen++;
-			return GOT_LINE;
-		}
-	}
-	return GOT_MORE;
 }
 
 /* The code of a line, 0 if it has none. */
@@ -111,6 +91,7 @@ static const struct capability {
 	{ SPAN_INIT("LIMITS"),     SMTP_CAN_LIMITS,     learn_limits },
 	{ SPAN_INIT("DSN"),        SMTP_CAN_DSN,        NULL },
 	{ SPAN_INIT("CHUNKING"),   SMTP_CAN_CHUNKING,   NULL },
+	{ SPAN_INIT("BINARYMIME"), SMTP_CAN_BINARYMIME, NULL },
 	{ SPAN_INIT("AUTH"),       0,                   learn_mechanisms },
 };
 /* clang-format on */
@@ -144,16 +125,17 @@ struct smtp_peer_event smtp_peer_next(struct smtp_peer *p, struct span *in)
 	if (p->bad)
 		*in = span_skip(*in, in->n);
 	while (in->n) {
-		enum got got = scan(p, *in);
-		struct span line = span_head(*in, p->seen - (got == GOT_LINE ? 2 : 0));
-		int code = code_of(line);
+		const char *why;
+		enum peer_line got = peer_line_find(&p->seen, *in, SMTP_PEER_LINE, &why);
+		struct span line;
+		int code;
 
-		if (got == GOT_MORE)
+		if (got == PEER_LINE_MORE)
 			return ev;
-		if (got == GOT_LONG)
-			return bad(p, in, "a line that is too long");
-		if (got == GOT_ODD)
-			return bad(p, in, "a bare CR, a bare LF or a NUL");
+		if (got == PEER_LINE_BAD)
+			return bad(p, in, why);
+		line = span_head(*in, p->seen - 2);
+		code = code_of(line);
 		if (!code || (p->code && code != p->code))
 			return bad(p, in, "a line that is not part of a reply");
 		if (!p->code)
@@ -214,7 +196,9 @@ void smtp_peer_mail(const struct smtp_peer *p, const struct smtp_peer_mail *m,
 	put_line(out, "MAIL FROM:<", m->sender, ">");
 	if (p->can & SMTP_CAN_SIZE && m->size)
 		buf_fmt(out, " SIZE=%" PRIu64, m->size);
-	if (p->can & SMTP_CAN_8BITMIME && m->needs & SMTP_PEER_8BIT)
+	if (p->can & SMTP_CAN_BINARYMIME && m->needs & SMTP_PEER_BINARY)
+		buf_put(out, SPAN(" BODY=BINARYMIME"));
+	else if (p->can & SMTP_CAN_8BITMIME && m->needs & SMTP_PEER_8BIT)
 		buf_put(out, SPAN(" BODY=8BITMIME"));
 	if (p->can & SMTP_CAN_SMTPUTF8 && m->needs & SMTP_PEER_UTF8)
 		buf_put(out, SPAN(" SMTPUTF8"));
@@ -345,7 +329,7 @@ void smtp_dots_put(struct smtp_dots *d, struct span *in, struct buf *out)
 			finish_line(d, in, out);
 			continue;
 		}
-		if (d->at_bol && in->p[0] == '.')
+		if (d->at_bol && in->p[0] == '.' && !d->undotted)
 			buf_byte(out, '.');
 		run = text_run(span_head(*in, buf_room(out)));
 		if (run) {
@@ -370,5 +354,6 @@ void smtp_dots_end(struct smtp_dots *d, struct buf *out)
 		buf_byte(out, '\r');
 	if (!d->at_bol || d->after_cr)
 		finish_line(d, &nothing, out);
-	buf_put(out, SPAN(".\r\n"));
+	if (!d->undotted)
+		buf_put(out, SPAN(".\r\n"));
 }

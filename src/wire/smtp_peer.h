@@ -47,6 +47,7 @@ struct smtp_peer_event {
 #define SMTP_CAN_CHUNKING   (1u << 7)
 #define SMTP_CAN_AUTH_PLAIN (1u << 8) /* AUTH PLAIN, AUTH LOGIN (RFC 4954) */
 #define SMTP_CAN_AUTH_LOGIN (1u << 9)
+#define SMTP_CAN_BINARYMIME (1u << 10)
 
 struct smtp_peer {
 	/* for the caller to read */
@@ -79,6 +80,7 @@ void smtp_peer_hello(struct smtp_peer *p, enum smtp_peer_hello how, struct span 
 #define SMTP_PEER_UTF8	   (1u << 1) /* SMTPUTF8 */
 #define SMTP_PEER_RET_HDRS (1u << 2) /* RET=HDRS (RFC 3461) */
 #define SMTP_PEER_RET_FULL (1u << 3)
+#define SMTP_PEER_BINARY   (1u << 4) /* BODY=BINARYMIME (RFC 3030), whatever 8BIT says */
 
 struct smtp_peer_mail {
 	struct span sender;
@@ -114,11 +116,12 @@ bool smtp_peer_name_ok(struct span name);
 bool smtp_peer_params_ok(struct span params);
 
 /*
- * A message on its way out. Dots at the start of lines are doubled, and only CRLF ends a
- * line: a CR or LF that stands alone becomes one, so that no next hop can read an end of
- * message into it. The result does not depend on how the message is cut into pieces.
+ * A message on its way out, by DATA. Dots at the start of lines are doubled, and only CRLF
+ * ends a line: a CR or LF that stands alone becomes one, so that no next hop can read an
+ * end of message into it. The result does not depend on how the message is cut into pieces.
  */
 struct smtp_dots {
+	bool undotted; /* by BDAT (wire/smtp_chunks.h): no dot is doubled, none ends it */
 	bool at_bol;
 	bool after_cr;
 };

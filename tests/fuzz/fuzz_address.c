@@ -32,10 +32,12 @@ static void check(const struct address *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span in = span_of(data, size), left = in;
-	const unsigned offers = SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8 |
-				SMTP_OFFERS_DSN | SMTP_KNOWS_AUTH;
+	const unsigned offers = SMTP_OFFERS_CHUNKING | SMTP_OFFERS_BINARY |
+				SMTP_OFFERS_UTF8 | SMTP_OFFERS_DSN | SMTP_KNOWS_AUTH;
 	struct envelope_mail mail;
 	struct envelope_rcpt rcpt;
+	uint8_t mem[3 * ORCPT_MAX];
+	struct buf orcpt;
 	struct address a;
 
 	if (address_next(&left, &a)) {
@@ -55,6 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&rcpt.to);
 		BUG_IF(rcpt.orcpt.n > ORCPT_MAX ||
 		       rcpt.notify.n > sizeof("SUCCESS,FAILURE,DELAY"));
+		buf_init(&orcpt, mem, sizeof(mem));
+		envelope_orcpt_print(rcpt.orcpt, &orcpt);
+		BUG_IF(orcpt.full || !utf8_is_ascii(buf_span(&orcpt)));
 	}
 	while (mailboxes_next(&left, &a) == MAILBOX_GOT)
 		check(&a);

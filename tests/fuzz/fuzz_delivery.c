@@ -147,7 +147,7 @@ static void check_answers(struct stage *s, const struct delivery_setup *setup)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t peer_mem[OUT_MAX], answers[LIST_FRAME_MAX], rcpt_mem[8192];
-	const struct smtp_peer host = { .can = SMTP_CAN_PIPELINING };
+	struct smtp_peer host = { .can = SMTP_CAN_PIPELINING };
 	struct delivery_setup setup = { 0 };
 	struct stage s = { 0 };
 	struct buf rcpts;
@@ -173,7 +173,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (data[2] & 4)
 		setup.prefix = SPAN("DKIM-Signature: v=1;\r\n\tb=x\r\n");
-	setup.flags = (data[0] & 4 ? MAIL_8BIT : 0) | (data[0] & 8 ? MAIL_UTF8 : 0);
+	setup.chunking = !(data[2] & 16);
+	if (data[2] & 128)
+		host.can |= SMTP_CAN_CHUNKING | SMTP_CAN_BINARYMIME;
+	setup.flags = (data[0] & 4 ? MAIL_8BIT : 0) | (data[0] & 8 ? MAIL_UTF8 : 0) |
+		      (data[2] & 32 ? MAIL_BINARY : 0);
 	setup.helo = SPAN("me.example");
 	setup.rcpts = buf_span(&rcpts);
 	setup.size = 100;

@@ -35,8 +35,9 @@ static void header(struct span text)
 	buf_init(&out, one_mem, sizeof(one_mem));
 	if (dkim_from_domain(&f, &out))
 		for (size_t i = 0; i < out.len; i++)
+			/* in whichever letters it was written: it is converted behind this */
 			BUG_IF(out.mem[i] <= ' ' || out.mem[i] == '/' ||
-			       out.mem[i] >= 0x7f);
+			       out.mem[i] == 0x7f);
 	buf_reset(&out);
 	dkim_signed_put(&f, SPAN("DKIM-Signature: b="), put, &out);
 	for (size_t i = 0; i < out.len; i++) {

@@ -36,6 +36,7 @@ static void row_ok(const struct guard_hot *row)
 /* Every row of it, and those of some keys. */
 static size_t walk(const struct memory *m)
 {
+	struct guard_detail did;
 	struct guard_hot row;
 	size_t at = 0, n = 0;
 
@@ -45,8 +46,12 @@ static size_t walk(const struct memory *m)
 		struct addr a = addr_v4(192, 0, 2, i);
 
 		for (int l = 0; l < LEVEL_COUNT; l++)
-			if (memory_peek(m, guard_key_of(&a, (enum guard_level)l), &row))
+			if (memory_peek_all(m, guard_key_of(&a, (enum guard_level)l),
+					    &row, &did)) {
 				row_ok(&row);
+				for (int v = 0; v < VARIETY_COUNT; v++)
+					(void)distinct_count(&did.variety[v]);
+			}
 	}
 	return n;
 }
@@ -84,7 +89,7 @@ static void write(const struct memory *m)
 		if (!row)
 			continue;
 		for (int v = 0; v < VARIETY_COUNT; v++)
-			(void)distinct_add(&row->variety[v], i);
+			(void)distinct_add(&memory_detail(m, row)->variety[v], i);
 		memory_close_row(m, row);
 	}
 	BUG_IF(!memory_handshake(m, INT64_MAX, NOW) && !memory_handshake(m, INT64_MAX, 0));

@@ -6,7 +6,7 @@
 
 #include "base/bug.h"
 #include "spec/messages.h"
-#include "store/notices.h"
+#include "store/notify.h"
 #include "store/sent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,8 +41,8 @@ static void try_notify(struct span text)
 	for (size_t i = 0; i < n.orcpt.n; i++)
 		BUG_IF(n.orcpt.p[i] <= ' ' || n.orcpt.p[i] >= 0x7f);
 	for (enum dsn_action a = DSN_FAILED; a < DSN_ACTIONS; a++)
-		BUG_IF(notices_owed(0, SPAN("a@b.example"), text, a) ||
-		       notices_owed(MAIL_OURS | MAIL_AUTH, SPAN("a@b.example"), text, a));
+		BUG_IF(notify_owed(0, SPAN("a@b.example"), text, a) ||
+		       notify_owed(MAIL_OURS | MAIL_AUTH, SPAN("a@b.example"), text, a));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -199,7 +199,6 @@ static void answer_login(struct stage_peer *p, uint8_t how)
 	if (pop3 && !(how & 128))
 		g->backend = BACKEND_BOX;
 	g->box.left = how & 64 ? STAGE_NO_ANSWER : how % 2;
-	g->auth_held = how & 128;
 	stage_answer(p);
 }
 
@@ -278,6 +277,7 @@ static void setup(struct stage *g, const uint8_t *how)
 	set->greet_delay = how[0] & 64 ? 5000 : 0;
 	set->bare_newlines = how[0] >> 7;
 	set->chunking = !(how[1] & 1);
+	set->binary = BINARY_YES;
 	set->utf8 = !(how[1] & 2);
 	set->recipients = how[1] & 4 ? 3 : 1000;
 	set->message_max = how[1] & 8 ? 1000 : 65536;

@@ -104,6 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	offers = data[1] & (SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8 | SMTP_NORMALISES |
 			    SMTP_OFFERS_AUTH);
+	if (offers & SMTP_OFFERS_CHUNKING)
+		offers |= SMTP_OFFERS_BINARY;
 	buf_init(&whole, mem[0], sizeof(mem[0]));
 	buf_init(&chopped, mem[1], sizeof(mem[1]));
 	transcript(span_of(data + 2, size - 2), WINDOW - LINE_CAP, offers, &whole);

@@ -1,13 +1,14 @@
 /*
  * What a next hop says is read the same however it is cut into pieces; and a message that
- * we send ends once, at its end, however it is cut.
+ * we send ends once, at its end, however it is cut; in chunks, too.
  *
  * Input: one byte that says how to cut, then what the host says, or the message.
  */
 #include <stdlib.h>
 
 #include "base/bug.h"
-#include "wire/smtp_peer.h"
+#include "base/number.h"
+#include "wire/smtp_chunks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -94,8 +95,48 @@ static void stuff(struct span all, uint32_t dice, size_t max, struct buf *joined
 	buf_put(joined, buf_span(&out));
 }
 
-/* Only CRLF ends lines, and only the last one is a dot alone. */
-static void check_message(struct span all)
+/* One chunk, as somebody reads it who believes its size. */
+static void read_chunk(struct span said, bool last, struct buf *joined)
+{
+	size_t end = span_find(said, '\n');
+	struct span head = span_head(said, end);
+	const struct span tail = last ? SPAN(" LAST\r") : SPAN("\r");
+	uint64_t n;
+
+	BUG_IF(end == said.n || !span_starts(head, SPAN("BDAT ")) || head.n < 5 + tail.n);
+	BUG_IF(!span_eq(span_skip(head, head.n - tail.n), tail));
+	head = span_skip(span_head(head, head.n - tail.n), 5);
+	said = span_skip(said, end + 1);
+	BUG_IF(!number_parse(head, said.n, &n) || n != said.n);
+	buf_put(joined, said);
+}
+
+static void chunk(struct span all, bool binary, uint32_t dice, size_t max,
+		  struct buf *joined)
+{
+	uint8_t mem[SMTP_CHUNK_HEAD + 64];
+	struct smtp_chunks c;
+	struct buf out;
+
+	smtp_chunks_init(&c, binary);
+	while (all.n) {
+		struct span in = span_head(all, next_piece(&dice, max));
+		size_t offered = in.n;
+
+		buf_init(&out, mem, SMTP_CHUNK_HEAD + 4 + next_piece(&dice, max) % 60);
+		smtp_chunks_put(&c, &in, &out);
+		BUG_IF(out.full || !out.len);
+		all = span_skip(all, offered - in.n);
+		read_chunk(buf_span(&out), false, joined);
+	}
+	buf_init(&out, mem, SMTP_CHUNK_HEAD + 4);
+	smtp_chunks_end(&c, &out);
+	BUG_IF(out.full);
+	read_chunk(buf_span(&out), true, joined);
+}
+
+/* Only CRLF ends lines; dotted: and only the last one is a dot alone. */
+static void check_lines(struct span all, bool dotted)
 {
 	while (all.n) {
 		size_t end = span_find(all, '\n');
@@ -104,8 +145,21 @@ static void check_message(struct span all)
 		BUG_IF(end == all.n || !line.n || line.p[line.n - 1] != '\r');
 		BUG_IF(span_find(line, '\r') != line.n - 1);
 		all = span_skip(all, end + 1);
-		BUG_IF(span_eq(line, SPAN(".\r")) != (all.n == 0));
+		BUG_IF(dotted && span_eq(line, SPAN(".\r")) != (all.n == 0));
 	}
+}
+
+static void check_chunks(struct span in, uint8_t dice, struct buf *whole, struct buf *cut)
+{
+	buf_reset(whole);
+	buf_reset(cut);
+	chunk(in, false, 1, 1u << 20, whole);
+	chunk(in, false, dice, 1 + dice % 16, cut);
+	BUG_IF(!span_eq(buf_span(whole), buf_span(cut)) || whole->full);
+	check_lines(buf_span(whole), false);
+	buf_reset(cut);
+	chunk(in, true, dice, 1 + dice % 16, cut);
+	BUG_IF(!span_eq(buf_span(cut), in));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -126,6 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stuff(in, 1, 1u << 20, &whole);
 	stuff(in, data[0], 1 + data[0] % 16, &cut);
 	BUG_IF(!span_eq(buf_span(&whole), buf_span(&cut)) || whole.full);
-	check_message(buf_span(&whole));
+	check_lines(buf_span(&whole), true);
+	check_chunks(in, data[0], &whole, &cut);
 	return 0;
 }

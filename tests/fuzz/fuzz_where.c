@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/utf8.h"
 #include "db/where.h"
+#include "store/condition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,6 +57,22 @@ static int parameters(const struct where *w)
 	return n;
 }
 
+/* In ASCII nothing is changed, and what was changed is not changed again. */
+static void check_letters(struct span text)
+{
+	uint8_t mem[2 * WHERE_MAX], again_mem[2 * WHERE_MAX];
+	struct buf out, again;
+
+	buf_init(&out, mem, sizeof(mem));
+	buf_init(&again, again_mem, sizeof(again_mem));
+	condition_put(span_head(text, WHERE_MAX), &out);
+	if (out.full)
+		return;
+	BUG_IF(utf8_is_ascii(text) && !span_eq(buf_span(&out), span_head(text, WHERE_MAX)));
+	condition_put(buf_span(&out), &again);
+	BUG_IF(!again.full && !span_eq(buf_span(&again), buf_span(&out)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char head[] = "select 1 from message m where m.id > ?1 and m.id <= ?2";
@@ -64,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf sql;
 	sqlite3_stmt *st = NULL;
 
+	check_letters(span_of(data, size));
 	if (!where_parse(&w, span_of(data, size), &err)) {
 		BUG_IF(*err.text == '\0');
 		return 0;

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import free_port, wait_for
+from conftest import PATIENCE, free_port, wait_for
 
 
 # What can be done instead of an answer. Afterwards the connection is closed.
@@ -98,15 +98,16 @@ class Dialogue(socketserver.StreamRequestHandler):
     def converse(self):
         hop = self.hop
         self.answer("greeting", "220 hop.example")
-        sender, rcpts = None, []
+        sender, rcpts, chunks, refused = None, [], b"", False
         while line := self.rfile.readline():
             verb, text = line[:4].upper().decode(), line.decode().strip()
             with hop.lock:
                 hop.commands.append(text)
             if verb in ("EHLO", "LHLO"):
-                self.answer("hello", "250-hop.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250 SMTPUTF8")
+                offers = "".join(f"250-{word}\r\n" for word in hop.offers)
+                self.answer("hello", f"250-hop.example\r\n250-SIZE\r\n250-8BITMIME\r\n{offers}250 SMTPUTF8")
             elif verb == "MAIL":
-                sender, rcpts = text[10:].split(">")[0].lstrip("<"), []
+                sender, rcpts, chunks, refused = text[10:].split(">")[0].lstrip("<"), [], b"", False
                 self.answer("MAIL", "250 2.1.0 ok")
             elif verb == "RCPT":
                 rcpt = text[8:].strip("<>")
@@ -117,6 +118,19 @@ class Dialogue(socketserver.StreamRequestHandler):
             elif verb == "DATA":
                 self.answer("DATA", "354 go on")
                 self.take(sender, rcpts)
+            elif verb == "BDAT":
+                chunks += self.chunk(int(text.split()[1]))
+                if refused:  # RFC 3030, 2: nothing more of it counts
+                    self.say("503 5.5.1 not after that")
+                    continue
+                refused = hop.chunk_answer()
+                if refused:
+                    self.say(refused)
+                elif text.endswith(" LAST"):
+                    self.turn("dot")
+                    self.keep(sender, rcpts, chunks)
+                else:
+                    self.say("250 2.0.0 octets")
             elif verb == "QUIT":
                 self.answer("QUIT", "221 2.0.0 bye")
                 return
@@ -132,6 +146,19 @@ class Dialogue(socketserver.StreamRequestHandler):
                 self.turn("message")
             body += line[1:] if line.startswith(b".") else line
         self.turn("dot")
+        self.keep(sender, rcpts, body)
+
+    def chunk(self, size):
+        self.turn("BDAT")
+        got = self.rfile.read(size)
+        if len(got) < size:
+            raise EOFError
+        self.turn("chunk")
+        with self.hop.lock:
+            self.hop.chunks.append(size)
+        return got
+
+    def keep(self, sender, rcpts, body):
         answers = [self.hop.dot_answer(r) for r in rcpts] if self.hop.lmtp else ["250 2.0.0 kept"]
         for rcpt, said in zip(rcpts, answers if self.hop.lmtp else answers * len(rcpts)):
             if said.startswith("2"):
@@ -147,13 +174,14 @@ class Dialogue(socketserver.StreamRequestHandler):
 class Hop:
     """A next hop that misbehaves at one point of the dialogue until it is healed."""
 
-    def __init__(self, at=None, do=None, lmtp=True, path=None, port=None):
-        self.at, self.do, self.lmtp = at, do, lmtp
+    def __init__(self, at=None, do=None, lmtp=True, path=None, port=None, offers=("PIPELINING",)):
+        self.at, self.do, self.lmtp, self.offers = at, do, lmtp, offers
         self.ill = at is not None
         self.misdeeds = 0
         self.taken, self.commands = [], []  # (sender, recipient, message)
         self.times = []  # when each of those was taken
         self.refuse_rcpt, self.refuse_dot = {}, {}  # recipient: answers to give, one each time
+        self.refuse_chunk, self.chunks = [], []  # "": take it; the sizes of those that came
         self.lock, self.stop = threading.Lock(), threading.Event()
         kind = socketserver.ThreadingUnixStreamServer if path else socketserver.ThreadingTCPServer
         kind.allow_reuse_address = kind.daemon_threads = True
@@ -176,6 +204,10 @@ class Hop:
 
     def dot_answer(self, rcpt):
         return self.next_of(self.refuse_dot, rcpt, f"250 2.0.0 <{rcpt}> kept")
+
+    def chunk_answer(self):
+        with self.lock:
+            return self.refuse_chunk.pop(0) if self.refuse_chunk else ""
 
     def got(self, rcpt):
         with self.lock:
@@ -220,6 +252,7 @@ userdb {{
   args = {top}/users
 }}
 protocol lmtp {{
+  {rawlog}
   postmaster_address = postmaster@dovecot.example
 }}
 service lmtp {{
@@ -247,8 +280,9 @@ needs_dovecot = pytest.mark.skipif(
 class Dovecot:
     """Dovecot's LMTP on a port and a socket of its own, with Maildirs for the users."""
 
-    def __init__(self, directory, users):
+    def __init__(self, directory, users, rawlog=False):
         self.top, self.users, self.port = pathlib.Path(directory), users, free_port()
+        self.raw = self.top / "raw" if rawlog else None
         self.path = self.top / "lmtp.sock"
 
     def __enter__(self):
@@ -259,7 +293,11 @@ class Dovecot:
         os.chown(self.top / "mail", owner.pw_uid, owner.pw_gid)
         (self.top / "users").write_text("".join(
             f"{u}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{self.top}/mail/{u}::\n" for u in self.users))
-        (self.top / "conf").write_text(DOVECOT.format(top=self.top, port=self.port))
+        if self.raw:
+            self.raw.mkdir()
+            self.raw.chmod(0o777)
+        rawlog = f"lmtp_rawlog_dir = {self.raw}" if self.raw else ""
+        (self.top / "conf").write_text(DOVECOT.format(top=self.top, port=self.port, rawlog=rawlog))
         self.process = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(self.top / "stderr", "wb"))
@@ -276,6 +314,10 @@ class Dovecot:
         log = self.top / "log"
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def heard(self):
+        """All that was said to it."""
+        return b"".join(f.read_bytes() for f in sorted(self.raw.glob("*.in")))
+
     def messages(self, address):
         user, domain = address.split("@")
         found = []
@@ -286,5 +328,5 @@ class Dovecot:
 
     def __exit__(self, *unused):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         shutil.rmtree(self.top, ignore_errors=True)

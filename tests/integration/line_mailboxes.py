@@ -17,8 +17,14 @@ class Talk(socketserver.StreamRequestHandler):
             with mailboxes.here(self.request):
                 mailboxes.greets.wait()
                 self.say("* OK here")
+                lines = mailboxes.talk()
                 while line := self.rfile.readline().decode("latin-1").strip():
+                    lines.append(line)
                     self.answer(mailboxes, line)
+                    if mailboxes.leaves(line):
+                        self.request.shutdown(socket.SHUT_WR)
+                        self.rfile.read()  # until they have seen it
+                        break
 
     def answer(self, mailboxes, line):
         tag, verb, *rest = line.split(" ", 2)
@@ -30,6 +36,9 @@ class Talk(socketserver.StreamRequestHandler):
             if not mailboxes.lets_in(" ".join(rest)):
                 self.say(f"{tag} NO [AUTHENTICATIONFAILED] no")
                 return
+        elif verb.upper() == "FETCH":
+            self.say(mailboxes.fetched)
+            return
         self.say(f"{tag} OK done")
 
 
@@ -39,6 +48,9 @@ class Mailboxes:
         self.greets, self.answers = threading.Event(), threading.Event()
         self.greets.set()
         self.answers.set()
+        self.leaves = lambda line: False  # behind its answer to that
+        self.talks = []  # the lines of each connection
+        self.fetched = ""  # what is said to FETCH, and nothing more
         self.said = []  # what was said to log in, in the order in which it came
         self.there = set()
 
@@ -57,6 +69,11 @@ class Mailboxes:
     def note(self, said):
         with self.lock:
             self.said.append(said)
+
+    def talk(self):
+        with self.lock:
+            self.talks.append([])
+            return self.talks[-1]
 
     @contextlib.contextmanager
     def here(self, connection):

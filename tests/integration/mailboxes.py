@@ -15,12 +15,14 @@ import tempfile
 
 import pytest
 
-from conftest import Server, free_port, self_signed, wait_for
+from conftest import PATIENCE, Server, free_port, self_signed, wait_for, with_defaults
 
 DIRECT = bool(os.environ.get("HOLDFAST_READ_DIRECT"))
 HOST = "localhost"  # what the certificate is for
 SERVICES = ("imap", "imaps", "pop3", "pop3s")
 MODULES = pathlib.Path("/usr/lib/dovecot")
+# A mailbox server that has to wait for its turn has not gone; tests of one that has set their own.
+PATIENT = {"mailbox": {"connect-timeout": '"60s"', "reply-timeout": '"60s"'}}
 
 needs_mailboxes = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("dovecot") or not (MODULES / "imap").exists()
@@ -158,7 +160,7 @@ class Dovecot:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     def __exit__(self, *unused):
         self.stop()
@@ -188,7 +190,7 @@ def make_front(home, cert, backends, users=(), sources='( { kind = "backend"; } 
         listen=f'listen = ( {{ address = "127.0.0.1:{smtp}"; service = "smtp"; }}{listeners(ports)} );',
         settings=f'tls: {{ certificates = ( {{ cert = "{cert[0]}"; key = "{cert[1]}"; }} ); }};\n'
                  f'backends = ( {", ".join(backends)} );\n'
-                 f'auth: {{ sources = {sources}; {auth} }};\n' + settings)
+                 f'auth: {{ sources = {sources}; {auth} }};\n' + with_defaults(settings, PATIENT))
     server.port, server.ports, server.cert = smtp, {"smtp": smtp, **ports}, cert[0]
     return server
 

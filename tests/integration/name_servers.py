@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 
-from conftest import free_port, wait_for
+from conftest import PATIENCE, free_port, wait_for
 
 NOBODY = "rbldns"
 
@@ -56,7 +56,7 @@ class Rbldnsd:
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
         self.process.stderr.close()
 
 

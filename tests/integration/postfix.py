@@ -85,7 +85,7 @@ class Postfix:
 
     def postfix(self, verb):
         got = subprocess.run(["postfix", "-c", self.conf, verb], capture_output=True, text=True, timeout=60)
-        assert got.returncode == 0, got.stdout + got.stderr
+        assert got.returncode == 0, got.stdout + got.stderr + (self.log() if (self.top / "maillog").exists() else "")
 
     def listening(self):
         try:

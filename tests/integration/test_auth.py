@@ -52,7 +52,7 @@ def hash_of(scheme, password=PASSWORD):
                           check=True, capture_output=True, text=True).stdout.strip()
 
 
-needs_doveadm = pytest.mark.skipif(not shutil.which("doveadm"), reason="no Dovecot")
+needs_doveadm = pytest.mark.skipif(not shutil.which("doveadm"), reason="dovecot-core is not installed: doveadm")
 
 
 # ---- a passwd-file ----
@@ -132,15 +132,17 @@ service auth {{
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         with contextlib.suppress(FileNotFoundError):
             self.socket.unlink()
 
 
 @pytest.fixture
 def dovecot(home):
-    if not shutil.which("dovecot") or os.geteuid() != 0:
-        pytest.skip("no Dovecot, or not root")
+    if os.geteuid() != 0:
+        pytest.skip("only root can start Dovecot")
+    if not shutil.which("dovecot"):
+        pytest.skip("dovecot-core is not installed")
     server = Dovecot(home)
     server.users.write_text(f"dora@example.test:{hash_of('SHA512-CRYPT')}\n"
                             f"erik@example.test:{hash_of('PLAIN')}::::::nologin\n")
@@ -172,6 +174,8 @@ def test_who_is_disabled_here_cannot_log_in_with_dovecots_password(make_submissi
     server = make_submission(f'sources = ( {{ kind = "dovecot"; path = "{dovecot.socket}"; }} );')
     assert log_in(server, "dora", PASSWORD) == 235
     server.cli("user", "disable", "dora@example.test")
+    assert re.search(r"dora@example.test +true", server.cli("user", "passwords"))
+    assert re.search(r"alice@example.test +argon2id .* false", server.cli("user", "passwords"))
     assert log_in(server, "dora", PASSWORD) == 535
     server.cli("user", "enable", "dora@example.test")
     assert log_in(server, "dora", PASSWORD) == 235
@@ -247,7 +251,7 @@ def log_of_failures(make_submission, home):
     return path, lines
 
 
-@pytest.mark.skipif(not shutil.which("fail2ban-regex"), reason="no fail2ban")
+@pytest.mark.skipif(not shutil.which("fail2ban-regex"), reason="fail2ban is not installed")
 def test_the_fail2ban_filter_counts_what_it_should(log_of_failures):
     path, lines = log_of_failures
     assert len(lines) == 4

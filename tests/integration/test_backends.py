@@ -3,13 +3,15 @@ import contextlib
 import imaplib
 import json
 import shutil
+import socket
 import ssl
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, wait_for
+from conftest import PATIENCE, free_port, wait_for
+from line_mailboxes import Mailboxes
 from mailboxes import Dovecot, backend, certificate, make_front, needs_mailboxes
 
 pytestmark = needs_mailboxes
@@ -182,8 +184,8 @@ def answer(server, user):
 def test_the_list_says_who_does_not_answer_and_others_take_over(front, cellars):
     server = front()
     on_b = next(u for u in USERS if where(server, u) == "b")
-    row = backends(server)["b"]
-    assert row["imap"] == "well" and row["logins"] >= 1 and row["weight"] == 1
+    row = wait_for("his login to be counted", lambda: (r := backends(server)["b"])["logins"] >= 1 and r)
+    assert row["imap"] == "well" and row["weight"] == 1
     cellars[1]["b"].stop()
     try:
         assert where(server, on_b) == "a"
@@ -193,3 +195,40 @@ def test_the_list_says_who_does_not_answer_and_others_take_over(front, cellars):
         cellars[1]["b"].start()
     wait_for("it to be well", lambda: backends(server)["b"]["imap"] == "well")
     wait_for("him to be where he was", lambda: where(server, on_b) == "b")
+
+
+def rename(server, name):
+    """A reload, until the edge has it."""
+    server.config.write_text(server.config.read_text().replace('hostname = "', f'hostname = "{name}.', 1))
+    server.cli("reload")
+
+    def greeted():
+        with contextlib.closing(server.talk()) as talk:
+            return talk.reply().startswith(f"220 {name}.".encode())
+    wait_for("the new name", greeted)
+
+
+def test_a_login_that_looks_for_another_server_outlives_two_reloads(home, cellars):
+    ports = free_port(), free_port()
+    rows = [f'{{ name = "{p}"; imap = "127.0.0.1:{p}"; }}' for p in ports]
+    server = make_front(home, cellars[0], rows, auth="without-tls = true;",
+                        settings='run: { edges = 1; };\nmailbox: { connect-timeout = "60s"; };\n')
+    with contextlib.ExitStack() as stack:
+        both = [stack.enter_context(Mailboxes(port)) for port in ports]
+        for one in both:
+            one.greets.clear()
+        server.start()
+        stack.callback(server.stop)
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", server.ports["imap"]), PATIENCE))
+        lines = stack.enter_context(client.makefile("rb"))
+        lines.readline()
+        client.sendall(b"a LOGIN user1@example.test anything\r\n")
+        first = wait_for("a server to be asked", lambda: next((m for m in both if m.there), None))
+        second = both[first is both[0]]
+        rename(server, "one")
+        first.cut()
+        wait_for("the other one to be asked", lambda: second.there)
+        rename(server, "two")
+        second.greets.set()
+        assert lines.readline().startswith(b"a OK ")
+        assert "log=role-ended" not in server.log()

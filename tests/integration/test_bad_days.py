@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import smtplib
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from conftest import PATIENCE, wait_for
 from test_clients import MESSAGE
+from test_powercut import PowerFs, needs_powerfs
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
@@ -120,11 +122,84 @@ def test_the_descriptor_limit_costs_a_refusal_and_not_the_service(make_server):
     wait_for("service again", lambda: serves(server))
 
 
+def test_large_mail_from_many_takes_no_descriptor_that_the_roles_need(make_server):
+    server = make_server(settings="run: { edges = 1; };", under=["prlimit", "--nofile=256:256"])
+    edges = server.pids("edge")
+    with contextlib.ExitStack() as stack:
+        talks = [server.talk() for _ in range(170)]
+        for talk in talks:
+            stack.callback(talk.close)
+            talk.hello().envelope("alice")
+            assert talk.ask("DATA").startswith(b"354")
+        # all of them are in the middle of a body that no memory holds
+        for talk in talks:
+            talk.send("Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 1500)
+        for talk in talks:
+            talk.send(".\r\n")
+        answers = [talk.reply()[:3] for talk in talks]
+    assert set(answers) == {b"250", b"452"}, answers
+    # the store may have run out of them in its turn, and deliver later
+    wait_for("what was taken to be delivered, or to wait", lambda: answers.count(b"250") == len(
+        server.messages("alice")) + len(server.cli("queue", "list", "--json").splitlines()))
+    assert server.pids("edge") == edges
+    assert "cut off" not in server.log() and "log=link-broken" not in server.log()
+    deliver(server)
+
+
 def serves(server):
     with contextlib.suppress(OSError, smtplib.SMTPException):
         deliver(server)
         return True
     return False
+
+
+@needs_powerfs
+def test_what_a_broken_disk_did_not_take_is_not_acknowledged(make_server, home):
+    disk = PowerFs(home, 2)
+    server = make_server(dir=disk.mount / "data")
+    try:
+        deliver(server)
+        server.wait_messages("alice", 1)
+        talk = server.talk().hello().envelope("alice")
+        assert talk.ask("DATA").startswith(b"354")
+        disk.cut()
+        assert talk.ask(MESSAGE + b".\r\n").startswith(b"4")
+        # nor is another, once that is known
+        with pytest.raises(smtplib.SMTPResponseException) as refused:
+            deliver(server)
+        assert 400 <= refused.value.smtp_code < 500
+    finally:
+        server.kill_everything()
+        disk.close()
+
+
+@needs_powerfs
+def test_an_order_does_not_wait_for_a_disk_that_hangs(make_server, home):
+    disk = PowerFs(home, 1)
+    try:
+        server = make_server(dir=disk.mount / "data")
+        orders = server.dir / "log" / "orders.state"
+        hangs = "It is not on disk yet: the disk is slow."
+        # a slow disk may say so now and then, and one that is well does not always
+        wait_for("an answer of a disk that does not hang", lambda: hangs not in server.cli("ban", "192.0.2.1"))
+        before = orders.read_text()
+        os.kill(disk.process.pid, signal.SIGSTOP)
+        try:
+            # more than one: the first is being written, the others wait for that
+            for last in (2, 3, 4):
+                assert hangs in server.cli("ban", f"192.0.2.{last}")
+            listed = server.cli("bans")
+            assert all(f"192.0.2.{last}" in listed for last in (1, 2, 3, 4)), listed
+        finally:
+            os.kill(disk.process.pid, signal.SIGCONT)
+        assert "192.0.2.1 " in before and "192.0.2.2 " not in before
+        wait_for("the orders to be on disk", lambda: "192.0.2.4" in orders.read_text())
+        server.cli("unban", "192.0.2.4")
+        wait_for("an answer of a disk that goes on", lambda: hangs not in server.cli("ban", "192.0.2.5"))
+        assert "192.0.2.3" in orders.read_text() and "192.0.2.4" not in orders.read_text()
+        assert server.stop() == 0
+    finally:
+        disk.close()
 
 
 def test_a_clock_that_is_stepped_breaks_nothing(make_server, home):
@@ -188,7 +263,7 @@ def test_queue_commands_hold_release_and_delete(make_server):
     first = rows[0]["id"]
     assert first in server.cli("queue", "show", first)
     server.cli("queue", "hold", first)
-    assert "hold" in server.cli("queue", "show", first)
+    assert "held" in server.cli("queue", "show", first)
     server.cli("queue", "release", first)
     server.cli("queue", "delete", first)
     assert len(server.cli("queue", "list", "--json").splitlines()) == 2

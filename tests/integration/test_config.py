@@ -7,12 +7,12 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, HOLDFAST, ROLE_IDS, TOP, self_signed
+from conftest import BUILD, HOLDFAST, PATIENCE, ROLE_IDS, TOP, self_signed
 
 
 def config(*words):
     return subprocess.run([HOLDFAST, "config", *map(str, words)], capture_output=True, text=True,
-                          timeout=30)
+                          timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -84,13 +84,16 @@ def test_doc_explains_each_key_that_defaults_lists():
         assert got.returncode == 0 and got.stdout.startswith(key)
     got = config("doc", "smtp.hop")
     assert got.returncode == 1
-    assert got.stderr == 'there is no setting "smtp.hop"; did you mean "smtp.hops"?\n'
+    assert got.stderr == 'holdfast: there is no setting "smtp.hop"; did you mean "smtp.hops"?\n'
 
 
 def test_a_missing_file_is_named():
     got = config("check", "--config", "/nonexistent/holdfast.conf")
     assert got.returncode == 1
     assert "/nonexistent/holdfast.conf: cannot be read: No such file or directory" in got.stdout
+    got = subprocess.run([HOLDFAST, "run", "--config", "/nonexistent/holdfast.conf"],
+                         capture_output=True, text=True, timeout=PATIENCE)
+    assert got.returncode == 78 and "holdfast demo" in got.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["chekc"], ["check", "--nonsense"], ["check", "--config"]])
@@ -116,7 +119,7 @@ def test_the_complete_example_is_good(tmp_path):
         assert got.stdout == f"{tmp_path}/{name}.conf: good\n", got.stdout + got.stderr
 
 
-@pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd is not installed")
+@pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd is not installed: systemd-sysusers")
 def test_systemd_makes_the_users_of_the_roles(tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "usr/lib/sysusers.d").mkdir(parents=True)

@@ -272,7 +272,7 @@ def test_one_that_is_silent_is_given_up(authority, tmp_path):
     with socket.create_server((HOST, 0)) as silent:
         settings = ('auth: { mechanisms = "oauthbearer"; oauth = ( { issuer = "i"; audience = "a";\n'
                     f'  keys = "https://{HOST}:{silent.getsockname()[1]}/keys"; }} ); }};\n')
-        ok, _, body = fetch(tmp_path, authority, "keys", 0, settings=settings)[1]
+        ok, _, body = fetch(tmp_path, authority, "keys", "i", settings=settings)[1]
     assert not ok and "timed out" in body.lower()
 
 
@@ -291,13 +291,13 @@ def issuer_settings(issuer, login=""):
 
 def test_keys_are_fetched_from_the_configured_address_and_kept_as_they_say(issuer, authority, tmp_path):
     issuer.page(HOST, "/keys", '{"keys":[]}', kind="application/json", Cache_Control="public, max-age=1800")
-    got = fetch(tmp_path, authority, "keys", 0, "keys", 1, settings=issuer_settings(issuer), private=False)
+    got = fetch(tmp_path, authority, "keys", "i", "keys", "j", settings=issuer_settings(issuer), private=False)
     assert got == {1: (True, 1800, '{"keys":[]}'), 2: (False, 0, "there is no such issuer")}
 
 
 def test_a_token_is_shown_with_a_login(issuer, authority, tmp_path):
     issuer.page("id.test", "/ask?x=1", json.dumps({"active": True}), kind="application/json")
-    got = fetch(tmp_path, authority, "introspect", 0, "mail", "s3cret", "a+b/c=&d", hosts=f"{HOST} id.test\n",
+    got = fetch(tmp_path, authority, "introspect", "i", "mail", "s3cret", "a+b/c=&d", hosts=f"{HOST} id.test\n",
                 settings=issuer_settings(issuer), private=False)
     assert got == {1: (True, 0, '{"active": true}')}
     method, _, _, fields, body = issuer.asked[0]
@@ -310,6 +310,7 @@ def test_a_token_is_shown_with_a_login(issuer, authority, tmp_path):
 def test_the_role_is_there_closed_in_and_comes_back(make_server):
     server = make_server()
     pid, = wait_for("the fetch role", lambda: server.pids("fetch"))
+    server.wait_log("log=role-started .*key=fetch")
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     if os.geteuid() == 0:

@@ -179,12 +179,12 @@ def test_of_ipv6_a_whole_64_is_dropped_and_its_neighbours_are_not(net, make_wall
 def test_the_role_has_one_capability_and_its_own_user(net, make_walled):
     server = make_walled()
     wait_blocked(net, "made_by_holdfast")
-    for pid in server.pids("firewall"):
-        told = pathlib.Path(f"/proc/{pid}/status").read_text()
-        assert re.search(rf"^Uid:\s+{ROLE_IDS['firewall']}\s", told, re.M)
-        for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
-            assert re.search(rf"^Cap{kind}:\s+0000000000001000$", told, re.M), told
-        assert re.search(r"^NoNewPrivs:\s+1$", told, re.M)
+    pid, = server.pids("firewall")
+    told = pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert re.search(rf"^Uid:\s+{ROLE_IDS['firewall']}\s", told, re.M)
+    for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
+        assert re.search(rf"^Cap{kind}:\s+0000000000001000$", told, re.M), told
+    assert re.search(r"^NoNewPrivs:\s+1$", told, re.M)
 
 
 def test_stopping_takes_the_table_away_and_no_other(net, make_walled):
@@ -272,7 +272,7 @@ def test_nft_that_comes_later_is_used(net, make_walled, home):
 
 def test_without_the_capability_mail_is_served(net, make_walled):
     if not shutil.which("setpriv"):
-        pytest.skip("no setpriv")
+        pytest.skip("util-linux has no setpriv here")
     server = make_walled(start=False)
     server.under += ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
     server.start()

@@ -187,7 +187,9 @@ def test_sessions_of_one_address_are_counted_over_all_edges(make_server):
 
 
 def test_a_full_server_has_room_for_a_client_known_good(make_server):
-    server = make_server(settings=ENFORCE + "sessions: { max = 10; reserved = 20; };\n")
+    # of two workers one may have all the strangers, and then the other has nobody who could leave
+    server = make_server(settings='run: { edges = 1; };\nguard: { mode = "enforce"; known-good-after = 2; };\n'
+                         "sessions: { max = 10; reserved = 20; };\n")
     befriend(server, FRIEND)
     wait_for("nobody to be here", lambda: not server.cli("sessions", "--json").strip())
     held = [server.talk(f"127.4.{i}.1") for i in range(8)]
@@ -196,13 +198,11 @@ def test_a_full_server_has_room_for_a_client_known_good(make_server):
     friends = [server.talk(FRIEND) for _ in range(2)]
     assert all(t.reply().startswith(b"220") for t in friends)
     # the reserve is used up, too: a stranger has to leave for one more
-    for offender in held:  # each edge has some of them, or the one that gets the connection may not
+    for offender in held:
         assert offender.ask("EHLO x.example").startswith(b"250")
         assert offender.ask("BOGUS").startswith(b"500")
-    for _ in range(8):
-        friends.append(server.talk(FRIEND))
-    said = [t.reply() for t in friends[2:]]
-    assert any(line.startswith(b"220") for line in said), said
+    friends.append(server.talk(FRIEND))
+    assert friends[-1].reply().startswith(b"220")
     for t in held + friends:
         t.close()
 
@@ -223,7 +223,7 @@ def test_lockdown_lets_in_known_good_clients_only(guarded):
 
 
 def test_too_many_connections_are_told_to_come_later(make_server):
-    server = make_server(settings='guard: { mode = "enforce"; connect-rate = 60; connect-burst = 5; };\n')
+    server = make_server(users=(), settings='guard: { mode = "enforce"; connect-rate = 1; connect-burst = 5; };\n')
     said = [greeting(server, BOT) for _ in range(12)]
     assert said[0].startswith(b"220")
     assert any(refusal(b"R", b"421").match(line) for line in said)
@@ -240,7 +240,8 @@ def test_the_memory_survives_a_restart_of_everything(make_server):
     wait_for("the ban to be back", lambda: refusal(b"H").match(greeting(server, BOT)))
 
 
-def test_an_edge_that_stops_answering_leaves_the_bans_to_the_others(guarded):
+def test_an_edge_that_stops_answering_leaves_the_bans_to_the_others(make_server):
+    guarded = make_server(settings=ENFORCE, run_args=["--set", "run.silence=2s"])
     ask_for_relaying(guarded, BOT)
     victim = next(iter(guarded.pids("edge")))
     os.kill(victim, signal.SIGSTOP)
@@ -249,7 +250,8 @@ def test_an_edge_that_stops_answering_leaves_the_bans_to_the_others(guarded):
 
 
 def test_strangers_share_a_budget_of_handshakes(make_server):
-    server = make_server(start=False, tls=True, settings='guard: { mode = "enforce"; known-good-after = 2; };\n')
+    server = make_server(start=False, tls=True,
+                         settings='guard: { mode = "enforce"; known-good-after = 2; connect-rate = 0; };\n')
     text = server.config.read_text()
     server.config.write_text(text.replace("tls: { certificates", "tls: { handshakes = 1; certificates", 1))
     server.start()

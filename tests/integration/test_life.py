@@ -1,5 +1,7 @@
 """Life: roles come and go, configurations and programs change, and the server stays."""
 import contextlib
+import datetime
+import json
 import os
 import pathlib
 import re
@@ -78,7 +80,7 @@ def test_a_role_that_falls_silent_is_killed_and_replaced(make_server, role):
 
 
 def test_all_edges_may_be_stuck_and_no_connection_is_lost(make_server):
-    server = make_server(run_args=["--set", "run.silence=1s"])
+    server = make_server(run_args=["--set", "run.silence=3s"])
     for pid in server.pids("edge"):
         os.kill(pid, signal.SIGSTOP)
     waiting = [Talk(server.port) for _ in range(20)]
@@ -101,7 +103,7 @@ def test_a_session_outlives_a_restart_of_the_store(server):
 def test_a_role_that_keeps_dying_is_started_ever_more_slowly(server):
     births = []
     end = time.monotonic() + 4
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(births) < 4:  # however long a start takes here
         for pid in server.pids("auth"):
             births.append(time.monotonic())
             with contextlib.suppress(ProcessLookupError):
@@ -127,6 +129,9 @@ def test_roles_leave_when_the_supervisor_is_killed(server):
 
 @root_only
 def test_each_role_has_its_own_user_and_is_closed_in(server):
+    closes_in = "built with sanitizers" not in server.log() and os.path.exists("/proc/sys/kernel/seccomp")
+    assert not closes_in or "seccomp=true" in server.log()
+    assert all(server.pids(role) for role in ROLES)
     for role in ROLES:
         for pid in server.pids(role):
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -135,7 +140,7 @@ def test_each_role_has_its_own_user_and_is_closed_in(server):
             assert re.search(r"^CapEff:\s+0+$", status, re.M)
             assert re.search(r"^CapPrm:\s+0+$", status, re.M)
             assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
-            if "seccomp=true" in server.log():
+            if closes_in:
                 assert re.search(r"^Seccomp:\s+2$", status, re.M)
 
 
@@ -165,6 +170,7 @@ def remembers(pid, key):
 def test_the_key_of_tickets_is_with_auth_and_the_store_and_stays_the_same(server):
     key = ticket_key(server)
     assert len(key) == 32 and any(key)
+    assert all(server.pids(role) for role in ROLES)
     for again in range(2):
         for role in ROLES:
             for pid in server.pids(role):
@@ -194,6 +200,7 @@ def test_watch_has_a_session_of_its_own_and_goes_before_the_others(server):
 @root_only
 def test_roles_that_do_not_fetch_carry_no_code_that_does(server):
     for role in ROLES:
+        assert server.pids(role)
         for pid in server.pids(role):
             libraries = pathlib.Path(f"/proc/{pid}/maps").read_text()
             assert "libcrypto" in libraries
@@ -207,6 +214,20 @@ def test_one_process_serves_too(make_server):
     deliver(server)
     server.wait_messages("alice", 1)
     assert server.stop() == 0
+
+
+def test_it_is_called_serving_when_all_its_roles_are_ready(make_server):
+    server = make_server(start=False)
+    for _ in range(3):
+        server.errors.write_text("")
+        server.start(wait=False)
+        server.wait_ready()
+        by = datetime.datetime.now(datetime.timezone.utc)
+        assert "takes over" in server.cli("upgrade")  # which is refused before
+        ready = {role: server.wait_log(rf'^time=(\S+) .*log=role-started .*key="?{role}')[1] for role in (*ROLES, "edge 1")}
+        assert all(datetime.datetime.fromisoformat(t.replace("Z", "+00:00")) <= by for t in ready.values()), (by, ready)
+        server.wait_log(r"roles have all ended")
+        assert server.stop() == 0
 
 
 # ---- configurations change -----------------------------------------------------------------
@@ -269,6 +290,7 @@ def test_what_needs_a_restart_is_said_and_not_done(server):
     configure(server, lambda text: text.replace(str(server.dir), str(server.dir) + "2"))
     reload(server)
     server.wait_log(r"log=config-doubt.*dir has changed, which needs a restart")
+    assert "in force, but for dir, which needs a restart" in server.cli("reload")
     gone = server.kill_role("store")
     wait_for("the store to be replaced", lambda: replaced(server, "store", gone))
     server.wait_known("alice@example.test")
@@ -315,10 +337,33 @@ def test_a_user_that_does_not_exist_stops_the_start_with_the_command_for_it(make
     assert "run.user-edge" in server.log() and "useradd" in server.log()
 
 
+@root_only
+@pytest.mark.parametrize("name", ["root", "0", "0:61190"])
+def test_a_role_that_would_be_root_stops_the_start(make_server, name):
+    server = make_server(start=False)
+    configure(server, lambda text: text.replace(f'user-edge = "{ROLE_IDS["edge"]}"', f'user-edge = "{name}"'))
+    server.start(wait=False)
+    assert server.process.wait(PATIENCE) != 0
+    assert f'run.user-edge: "{name}" is root' in server.log()
+    got = server.cli("config", "check", check=False)
+    assert got.returncode == 1 and "run.user-edge" in got.stdout
+
+
+@root_only
+def test_two_roles_with_one_user_serve_but_not_silently(make_server):
+    server = make_server(start=False)
+    configure(server, lambda text: text.replace(f'user-auth = "{ROLE_IDS["auth"]}"',
+                                                f'user-auth = "{ROLE_IDS["store"]}"'))
+    server.start()
+    assert re.search(r"note: .*: run.user-auth is the same user as run.user-store", server.log())
+    deliver(server)
+
+
 # ---- stopping --------------------------------------------------------------------------------
 
 
-def test_a_stop_lets_sessions_finish(server):
+def test_a_stop_lets_sessions_finish(make_server):
+    server = make_server(run_args=["--set", "run.drain=60s"])
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     server.process.send_signal(signal.SIGTERM)
@@ -336,10 +381,11 @@ def test_a_stop_ends_in_time_whatever_sessions_do(make_server):
     start = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE) == 0
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
 
 
-def test_a_second_signal_ends_it_at_once(server):
+def test_a_second_signal_ends_it_at_once(make_server):
+    server = make_server(run_args=["--set", "run.drain=60s"])
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     server.process.send_signal(signal.SIGINT)
@@ -347,7 +393,7 @@ def test_a_second_signal_ends_it_at_once(server):
     start = time.monotonic()
     server.process.send_signal(signal.SIGINT)
     server.process.wait(PATIENCE)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 # ---- programs change -------------------------------------------------------------------------
@@ -360,7 +406,7 @@ def upgradable(make_server, home, monkeypatch):
     shutil.copy(conftest.HOLDFAST, program)
     program.chmod(0o755)
     monkeypatch.setattr(conftest, "HOLDFAST", program)
-    server = make_server()
+    server = make_server(run_args=["--set", "run.drain=30s"])  # a test may need a while for its part
     server.program = program
     server.original = pathlib.Path(conftest.BUILD) / "holdfast"
     return server
@@ -427,6 +473,25 @@ def test_no_connection_is_refused_during_an_upgrade(upgradable):
             assert talk.reply().startswith(b"220")
             talk.ask("QUIT")
             answered += 1
+
+
+def numbers_of_edges(server):
+    rows = map(json.loads, server.cli("roles", "--json").splitlines())
+    return {row["number"] for row in rows if row["role"] == "edge" and not row["drains"]}
+
+
+def test_the_number_of_an_edge_that_died_rests_over_an_upgrade(upgradable):
+    server = upgradable
+    before, victim = numbers_of_edges(server), max(server.pids("edge"))
+    os.kill(victim, signal.SIGKILL)
+    wait_for("another edge", lambda: len(now := numbers_of_edges(server)) == len(before) and now != before)
+    dead, = before - numbers_of_edges(server)
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_log(r"roles have all ended")
+    server.wait_ready()
+    after = numbers_of_edges(server)
+    # others may still have to hear of its death, and would take away what the next of that number holds
+    assert len(after) == len(before) and dead not in after, (before, dead, after)
 
 
 @pytest.mark.parametrize("content", [b"#!/bin/sh\nexit 3\n", b"nonsense"])

@@ -129,13 +129,12 @@ def test_a_token_goes_through_tls_to_the_mailbox_server(front, dovecot):
 
 
 def test_what_arrives_there_is_what_the_client_gave_and_a_wrong_one_arrives_once(front):
-    port = free_port()
-    server = front(f'{{ name = "far"; imap = "127.0.0.1:{port}"; }}')
-    long = "x" * 3000
+    port, long = free_port(), "x" * 3000
     right = [words("OAUTHBEARER", t) for t in ("right", long)] + [words("XOAUTH2", "right")]
     accepted = {base64.b64encode(w).decode() for w in right}
     with Mailboxes(port, lets_in=lambda said: said.split()[1] in accepted,
                    offers="AUTH=OAUTHBEARER AUTH=XOAUTH2") as far:
+        server = front(f'{{ name = "far"; imap = "127.0.0.1:{port}"; }}')
         for mechanism, of in ("OAUTHBEARER", "right"), ("OAUTHBEARER", long), ("XOAUTH2", "right"):
             m = imap(server, mechanism, of)
             assert not isinstance(m, str), m
@@ -149,8 +148,8 @@ def test_what_arrives_there_is_what_the_client_gave_and_a_wrong_one_arrives_once
 
 def test_a_server_that_knows_no_tokens_is_told_none_and_the_user_hears_later(front):
     port = free_port()
-    server = front(f'{{ name = "far"; imap = "127.0.0.1:{port}"; }}')
     with Mailboxes(port, offers="AUTH=PLAIN") as far:
+        server = front(f'{{ name = "far"; imap = "127.0.0.1:{port}"; }}')
         assert "[UNAVAILABLE]" in imap(server, "OAUTHBEARER", "a-token")
         assert not far.said
         wait_for("it to be told", lambda: "AUTH=OAUTHBEARER is not offered there" in server.log())

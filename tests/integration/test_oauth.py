@@ -1,8 +1,12 @@
 """Logging in with tokens: made by another implementation (PyJWT), keys from a real issuer."""
 import base64
+import concurrent.futures
 import json
 import os
+import re
+import signal
 import smtplib
+import subprocess
 import time
 
 import pytest
@@ -196,3 +200,44 @@ def test_a_token_that_says_nothing_is_shown_to_its_issuer_with_our_login(make_oa
     assert base64.b64decode(fields["Authorization"].split()[1]) == b"mail:s3cret"
     issuer.web.page(ISSUER_AT, "/ask", json.dumps({"active": False}), kind="application/json")
     assert bearer(server, "opaque-2")[0] == 535
+
+
+def test_a_reload_that_reorders_issuers_shows_no_token_to_another(make_submission, with_authority, issuer):  # noqa: F811
+    """Also while fetch has not heard of it: which of the two orders it knows must not matter."""
+    other = "https://other.example.test"
+    entries = [f'{{ issuer = "{name}"; audience = "mail"; introspect = "{issuer.at}/ask-{path}"; }}'
+               for name, path in ((ISSUER, "id"), (other, "other"))]
+
+    def order(*entries):
+        return f'oauth = ( {", ".join(entries)} );'
+
+    server = make_submission(f'mechanisms = "oauthbearer"; {order(*entries)}')
+    text = server.config.read_text()
+    server.config.write_text(text.replace('silence = "30s"', 'silence = "60s"'))
+    server.cli("reload")
+    for path in ("id", "other"):
+        issuer.web.page(ISSUER_AT, f"/ask-{path}", json.dumps({"active": True, "aud": "mail", "email": USER}),
+                        kind="application/json")
+    tokens = {"id": issuer.token(iss=ISSUER), "other": issuer.token(iss=other)}
+    for name, token in tokens.items():
+        assert bearer(server, token) == (235, None), name
+    pid, = server.pids("fetch")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            server.config.write_text(server.config.read_text().replace(order(*entries), order(*reversed(entries))))
+            server.cli("reload")
+            answers = [pool.submit(bearer, server, token) for token in tokens.values()]
+            # the supervisor's news and auth's question both wait for it
+            wait_for("auth to have asked", lambda: unread_links(pid) >= 2)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert [a.result(PATIENCE) for a in answers] == [(235, None)] * 2
+    shown = [(a[2], next(n for n, t in tokens.items() if t in a[4])) for a in issuer.web.asked]
+    assert sorted(shown) == sorted([("/ask-id", "id"), ("/ask-other", "other")] * 2)
+
+
+def unread_links(pid):
+    """On how many sockets something waits to be read by that process."""
+    lines = subprocess.run(["ss", "-xpH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sum(f"pid={pid}," in line and int(line.split()[2]) > 0 for line in lines)

@@ -9,16 +9,19 @@ import re
 import shutil
 import socket
 import ssl
+import zlib
 
 import pytest
 
 import conftest
-from conftest import PATIENCE, wait_for
+from conftest import PATIENCE, free_port, wait_for
+from line_mailboxes import Mailboxes
 from mailboxes import backend, dovecot_for_a_file, make_front, needs_mailboxes
 from test_clients import MESSAGE
 from test_pop3 import make_server as make_maildirs
 
 PASSWORD = "correct horse battery"
+BYE = b"* BYE [UNAVAILABLE] Service is stopping, try again\r\n"
 USERS = [f"user{n}@example.test" for n in range(1, 9)]
 
 
@@ -69,38 +72,50 @@ def maildirs(home, program):
         yield run(server)
 
 
-# A program that takes the old one's roles for those of another version.
+# A program that does something with the state that the old one has left for it.
 STRANGER = """#!/usr/bin/python3
 import os, re, sys
 if "--resume" in sys.argv:
     fd = int(sys.argv[sys.argv.index("--resume") + 1])
     state = os.pread(fd, 1 << 16, 0)
-    state = re.sub(rb"(?m)^(child(?: \\S+){{6}}) \\d+", rb"\\1 {version}", state)
+    {does}
     os.ftruncate(fd, 0)
     os.pwrite(fd, state, 0)
 os.execv("{original}", sys.argv)
 """
 
 
+def takes_roles_for(version):
+    return rf'state = re.sub(rb"(?m)^(child(?: \S+){{6}}) \d+", rb"\1 {version}", state)'
+
+
+def finds_another_layout_of(memory):
+    """Of a memory that all see; the old edges keep the one that they have."""
+    return f"""its = int(re.search(rb"(?m)^{memory} (\\d+)", state)[1])
+    other = os.memfd_create("of another version")
+    os.truncate(other, os.fstat(its).st_size)
+    os.pwrite(other, b"another layout", 0)
+    os.dup2(other, its)"""
+
+
 def settled(server):
     return len(re.findall(r"the old program's roles have", server.log()))
 
 
-def upgrade(server, takes_for=None):
+def upgrade(server, does=None):
     """Until all that is left of the old program is edges with readers."""
     before = settled(server)
     path = pathlib.Path(conftest.HOLDFAST)
     fresh = path.with_suffix(".new")
     shutil.copy(path, fresh)
-    if takes_for:
+    if does:
         fresh.rename(path.with_suffix(".real"))
-        fresh.write_text(STRANGER.format(version=takes_for, original=path.with_suffix(".real")))
+        fresh.write_text(STRANGER.format(does=does, original=path.with_suffix(".real")))
         fresh.chmod(0o755)
     fresh.rename(path)
-    wait_for("the last start to be over", lambda: "not finished" not in (got := server.cli("upgrade", check=False)).stderr
-             and "takes over" in got.stdout)
+    assert "takes over" in server.cli("upgrade")
     wait_for("the upgrade", lambda: settled(server) > before)
-    if takes_for:
+    if does:
         path.with_suffix(".real").rename(path)  # for commands
     server.wait_ready()
 
@@ -189,7 +204,7 @@ def test_idle_goes_on_through_two_upgrades_and_a_reload(front, cellar):
     assert "in force" in server.cli("reload")
     upgrade(server)
     assert kept <= set(server.pids("edge"))
-    assert status(server, "old-edges") == "1"
+    wait_for("status to say so", lambda: status(server, "old-edges") == "1")
     assert re.fullmatch(r"edge \d+: 1", status(server, "old-edges-sessions"))
     append(server, USERS[0])
     reader.until(rb"\* \d+ EXISTS")
@@ -256,9 +271,9 @@ def test_the_oldest_edges_leave_first_when_there_are_too_many(front):
     for n in range(3):
         readers.append(Reader(server, USERS[4]).idle())
         upgrade(server)
-    assert readers[0].has_ended().endswith(b"* BYE [UNAVAILABLE] Service is stopping, try again\r\n")
+    assert readers[0].has_ended().endswith(BYE)
     wait_for("the oldest to end", lambda: len(server.pids("edge")) == 3)
-    assert status(server, "old-edges") == "2"
+    wait_for("status to say so", lambda: status(server, "old-edges") == "2")
     append(server, USERS[4])
     for reader in readers[1:]:
         reader.until(rb"\* \d+ EXISTS")
@@ -284,7 +299,7 @@ def test_a_stop_waits_for_no_reader(front):
     reader = Reader(server, USERS[6]).idle()
     upgrade(server)
     roles = server.pids()
-    assert status(server, "old-edges") == "1"
+    wait_for("status to say so", lambda: status(server, "old-edges") == "1")
     assert server.stop() == 0
     reader.has_ended()
     assert not [pid for pid in roles if os.path.exists(f"/proc/{pid}")]
@@ -293,12 +308,12 @@ def test_a_stop_waits_for_no_reader(front):
 
 @needs_mailboxes
 def test_an_old_edge_that_hangs_is_found_and_ended(front):
-    server = front("run.edges=1")
+    server = front("run.edges=1", "run.silence=2s")
     reader = Reader(server, USERS[7]).idle()
     old, = server.pids("edge")
     upgrade(server)
     os.kill(old, 19)  # SIGSTOP
-    wait_for("the old edge to be killed", lambda: old not in server.pids("edge"), 60)
+    wait_for("the old edge to be killed", lambda: old not in server.pids("edge"))
     server.wait_log(r"log=role-ended.*silent")
     reader.has_ended()
     reader.close()
@@ -319,7 +334,7 @@ def test_a_program_of_another_version_keeps_those_who_understand_it(front, versi
     server = front()
     reader = Reader(server, USERS[0]).idle()
     before = set(server.pids("edge"))
-    upgrade(server, takes_for=version)
+    upgrade(server, takes_roles_for(version))
     if stays:
         append(server, USERS[0])
         reader.until(rb"\* \d+ EXISTS")
@@ -328,6 +343,101 @@ def test_a_program_of_another_version_keeps_those_who_understand_it(front, versi
     reader.has_ended()
     wait_for("the old edges to end", lambda: not before & set(server.pids("edge")))
     reader.close()
+
+
+# Without the guard's memory, or the orders, in common nobody could see them, or kick them.
+@needs_mailboxes
+@pytest.mark.parametrize("memory, stays", [("guard", False), ("orders", False), ("accounts", True)])
+def test_a_memory_of_another_layout_ends_old_edges_early(front, cellar, memory, stays):
+    server = front()
+    readers = [Reader(server, USERS[1]).idle()]
+    upgrade(server)
+    readers.append(Reader(server, USERS[1]).idle())
+    before = set(server.pids("edge"))  # one that is kept already, and those of now
+    upgrade(server, finds_another_layout_of(memory))
+    server.wait_log(rf"log=memory .*key={memory} .*of another version: made anew")
+    if stays:
+        assert len(before & set(server.pids("edge"))) == 2
+        wait_for("status to say so", lambda: status(server, "old-edges") == "2")
+        append(server, USERS[1])
+    for reader in readers:
+        if stays:
+            reader.until(rb"\* \d+ EXISTS")
+            reader.done()
+            assert reader.ask("LOGOUT").startswith(b"a OK")
+        else:
+            assert reader.has_ended().endswith(BYE)
+        reader.close()
+    wait_for("the old edges to end", lambda: not before & set(server.pids("edge")))
+    # who comes now is on a new one, with memories that are whole
+    again = Reader(server, USERS[1]).idle()
+    assert edge_pid(server, edge_of(server, USERS[1])) not in before
+    again.close()
+    server.cli("ban", "192.0.2.1")
+    assert "192.0.2.1" in server.cli("bans")
+
+
+# ---- what IMAP hears when it cannot be kept
+
+def give_up(server, user):
+    """Its edge is to end now, whoever is there."""
+    number = edge_of(server, user)
+    assert "replaced" in server.cli("restart", "edge", number)
+    assert "now it ends" in server.cli("restart", "edge", number)
+
+
+@needs_mailboxes
+def test_who_has_compression_gets_nothing_but_compressed_bytes(front):
+    server = front()
+    reader = Reader(server, USERS[2])
+    assert reader.ask("COMPRESS DEFLATE").startswith(b"a OK")
+    up, down = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+    reader.sock.sendall(up.compress(b"b SELECT INBOX\r\nc IDLE\r\n") + up.flush(zlib.Z_SYNC_FLUSH))
+    heard = b""
+    while b"\r\n+ " not in heard:
+        heard += down.decompress(reader.file.read1())
+    assert b"b OK" in heard
+    give_up(server, USERS[2])
+    more = down.decompress(reader.has_ended())
+    assert down.unused_data == b"" and b"BYE" not in heard + more
+    reader.close()
+
+
+@needs_mailboxes
+def test_who_has_asked_for_compression_only_hears_no_plain_words(front):
+    server = front()
+    reader = Reader(server, USERS[3])
+    assert reader.ask("COMPRESS DEFLATE").startswith(b"a OK")
+    give_up(server, USERS[3])
+    assert reader.has_ended() == b""
+    reader.close()
+
+
+@needs_mailboxes
+def test_who_is_between_answers_hears_bye_even_if_the_last_one_was_now(front):
+    server = front()
+    reader = Reader(server, USERS[6])
+    assert reader.ask("NOOP").startswith(b"a OK")
+    give_up(server, USERS[6])
+    assert reader.has_ended() == BYE
+    reader.close()
+
+
+@needs_mailboxes
+def test_a_server_that_hangs_inside_a_literal_is_not_continued_by_us(cellar, home, program):
+    port = free_port()
+    with Mailboxes(port) as stuck:
+        server = make_front(home, cellar.certificate, [f'{{ name = "a"; imap = "127.0.0.1:{port}"; }}'])
+        with judged(server):
+            run(server)
+            reader = Reader(server, USERS[0])
+            stuck.fetched = "* 1 FETCH (BODY[] {100}\r\nSubject: the rest does not come"
+            reader.sock.sendall(b"b FETCH 1 BODY[]\r\n")
+            assert reader.line() == b"* 1 FETCH (BODY[] {100}\r\n"
+            assert reader.line().startswith(b"Subject")
+            give_up(server, USERS[0])
+            assert reader.has_ended() == b""
+            reader.close()
 
 
 # ---- POP3 from the Maildirs
@@ -377,7 +487,7 @@ def test_a_mailbox_of_ours_hears_it_when_the_new_store_speaks_another_version(ma
     client.user("alice@example.test")
     client.pass_(server.password)
     before = set(server.pids("edge"))
-    upgrade(server, takes_for=99)
+    upgrade(server, takes_roles_for(99))
     assert len(before & set(server.pids("edge"))) == 1
     assert client.dele(1).startswith(b"+OK")
     assert client.rset().startswith(b"+OK")
@@ -399,4 +509,4 @@ def test_with_as_many_edges_as_there_are_numbers_an_upgrade_comes_first(home, pr
         upgrade(server)
         assert client.file.readline().startswith(b"-ERR [SYS/TEMP]")
         assert len(server.pids("edge")) == 16 and not before & set(server.pids("edge"))
-        assert status(server, "old-edges") == "0"
+        wait_for("status to say so", lambda: status(server, "old-edges") == "0")

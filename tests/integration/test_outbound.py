@@ -113,7 +113,7 @@ def test_mail_comes_from_the_address_that_is_configured(home):
     with Space(), Dns(home / "dns", {"plain.test": MX}), \
             FarPostfix(home / "postfix", ["bob@plain.test"]) as postfix:
         assert delivered(send("plain.test", source=f"2001:db8::7, {US}"))
-        assert f"[{US}]" in postfix.log()
+        wait_for("Postfix to tell", lambda: f"[{US}]" in postfix.log())
         assert failed_for_now(send("plain.test", source="192.0.2.7"))
 
 
@@ -124,7 +124,7 @@ def test_one_connection_serves_for_several_messages(home):
         assert all(delivered(r) for r in results), [r.answers for r in results]
         assert [r.tls for r in results] == ["TLSv1.3 verified=no"] * 5
         wait_for("five messages", lambda: len(postfix.messages("bob@plain.test")) == 5)
-        wait_for("the connection to end", lambda: "mail=5 rcpt=5 data=5 quit=1" in postfix.log())
+        wait_for("the connection to end", lambda: "mail=5 rcpt=5 bdat=10 quit=1" in postfix.log())
 
 
 # ---- TLS
@@ -166,6 +166,79 @@ def test_dane_is_obeyed_where_dnssec_vouches_for_it(home):
                 assert failed_for_now(send(domain)), domain
             assert delivered(send("unsigned.test"))
             assert not bare.messages("bob@dane.test")
+
+
+SMART = {"hop": "smtp", "rcpt": "bob@far.test"}
+
+
+def test_dane_is_obeyed_for_a_host_that_is_configured(home):
+    """RFC 7672, 2.2.2: no MX records; the records of its port, behind an alias or of the alias itself."""
+    cert = self_signed(home, "good.smart.test")
+    good = tlsa(cert[0])
+    zones = {
+        "smart.test": f"good A {POSTFIX}\nbad A {POSTFIX}\nplain A {POSTFIX}\n"
+                      f"_25._tcp.good TLSA {good}\n_25._tcp.bad TLSA {WRONG}\n_26._tcp.plain TLSA {WRONG}\n"
+                      f"useless A {POSTFIX}\n_25._tcp.useless TLSA {tlsa(cert[0], usage=1)}\n"
+                      # what is behind an alias counts first
+                      f"alias CNAME good\n_25._tcp.alias TLSA {WRONG}\nbadalias CNAME bad\n"
+                      f"own CNAME plain\n_25._tcp.own TLSA {good}\nbadown CNAME plain\n_25._tcp.badown TLSA {WRONG}\n"
+                      f"far CNAME host.unsigned.test.\n_25._tcp.far TLSA {WRONG}\n",
+        "unsigned.test": f"host A {POSTFIX}\n_25._tcp.host TLSA {WRONG}\n",
+    }
+    with Space(), Dns(home / "dns", zones, signed=("smart.test",)):
+        with FarPostfix(home / "postfix", ["bob@far.test"], cert) as postfix:
+            for host, how in {"good": "dane", "alias": "dane", "own": "dane", "plain": "no", "useless": "no",
+                              "far": "no", "host.unsigned.test": "no"}.items():
+                target = f"{host if '.' in host else f'{host}.smart.test'}:25"
+                result = send(target, **SMART)
+                assert delivered(result), (host, result.answers)
+                assert result.tls == f"TLSv1.3 verified={how}", host
+                assert result.host.startswith(f"{target} ")
+            there = wait_for("all of them", lambda: len(postfix.messages("bob@far.test")) == 7)
+            for host in ("bad", "badalias", "badown"):
+                result = send(f"{host}.smart.test:25", **SMART)
+                assert failed_for_now(result) and "TLSA" in result.answers[0], (host, result.answers)
+            # where only DANE will do
+            for host, ends in {"good": delivered, "alias": delivered, "plain": failed_for_now,
+                               "useless": failed_for_now, "bad": failed_for_now}.items():
+                result = send(f"{host}.smart.test:25", tls="dane", **SMART)
+                assert ends(result), (host, result.answers)
+            for target in ("host.unsigned.test:25", f"{POSTFIX}:25"):
+                result = send(target, tls="dane", **SMART)
+                assert failed_for_now(result) and "has no TLSA records that count" in result.answers[0], target
+            # what somebody has decided not to encrypt at all is not looked at
+            assert send("bad.smart.test:25", tls="none", **SMART).tls == ""
+            assert wait_for("the rest", lambda: len(postfix.messages("bob@far.test")) == 10), there
+        with FarPostfix(home / "bare", ["bob@far.test"]) as bare:
+            assert failed_for_now(send("good.smart.test:25", **SMART))
+            assert delivered(send("host.unsigned.test:25", **SMART))
+            assert len(bare.messages("bob@far.test")) <= 1
+
+
+def test_a_configured_host_may_have_a_certificate_for_its_alias(home):
+    """DANE-TA: for the name behind the alias, or for the one that is configured, and no other."""
+    authority = Authority(home)
+    record = tlsa(authority.cert, usage=2)
+    zones = {"smart.test": f"real A {POSTFIX}\nalias CNAME real\nother CNAME real\n_25._tcp.real TLSA {record}\n"}
+    cert, key = authority.vouch("alias.smart.test")
+    cert.write_bytes(cert.read_bytes() + authority.cert.read_bytes())
+    with Space(), Dns(home / "dns", zones, signed=("smart.test",)), \
+            FarPostfix(home / "postfix", ["bob@far.test"], (cert, key)):
+        assert send("alias.smart.test:25", **SMART).tls == "TLSv1.3 verified=dane"
+        for host in ("real", "other"):
+            result = send(f"{host}.smart.test:25", **SMART)
+            assert failed_for_now(result) and "TLS" in result.answers[0], result.answers
+
+
+def test_only_dane_will_do_for_a_domain_where_that_is_wanted(home):
+    cert = self_signed(home, "mx.dane.test")
+    zones = {"dane.test": MX + f"_25._tcp.mx TLSA {tlsa(cert[0])}\n", "signed.test": MX, "unsigned.test": MX}
+    with Space(), Dns(home / "dns", zones, signed=("dane.test", "signed.test")), \
+            FarPostfix(home / "postfix", [f"bob@{z}" for z in zones], cert):
+        assert send("dane.test", tls="dane").tls == "TLSv1.3 verified=dane"
+        for domain in ("signed.test", "unsigned.test", f"[{POSTFIX}]"):
+            result = send(domain, tls="dane", rcpt="bob@signed.test")
+            assert failed_for_now(result) and "has no TLSA records that count" in result.answers[0], domain
 
 
 def test_a_zone_whose_signatures_are_broken_gets_nothing(home):
@@ -221,6 +294,7 @@ def test_a_host_must_prove_who_it_is_where_that_is_wanted(home):
         assert failed_for_now(send("other.test", tls="verify", authorities=authority.cert))
         assert failed_for_now(send("known.test", tls="verify"))
         assert delivered(send("other.test", tls="must", authorities=authority.cert))
+        wait_for("the message", lambda: postfix.messages("bob@known.test"))
         assert len(postfix.messages("bob@known.test")) == 1
 
 
@@ -280,7 +354,7 @@ def test_a_whole_server_fetches_policies_and_obeys_them(home):
             # the same Postfix has no certificate for this one's host
             server.wait_log(r"log=deferred.*strict.*TLS")
             assert not postfix.messages("bob@strict.test")
-            assert f"[{US}]" in postfix.log()
+            wait_for("Postfix to tell", lambda: f"[{US}]" in postfix.log())
         finally:
             server.stop()
             web.stop()
@@ -344,7 +418,7 @@ class Passwords:
 
     def __exit__(self, *unused):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
 
 @hops.needs_dovecot
@@ -356,7 +430,7 @@ def test_a_smarthost_gets_a_login_inside_tls(home, mechanisms):
         target, how = f"{POSTFIX}:25", {"hop": "smtp", "rcpt": "bob@far.test", "tls": "must"}
         good = send(target, login="relay@us.test:open sesame", times=1, **how)
         assert delivered(good) and good.tls.startswith("TLSv1.") and good.dsn
-        assert "sasl_username=relay@us.test" in postfix.log()
+        wait_for("Postfix to tell", lambda: "sasl_username=relay@us.test" in postfix.log())
         wrong = send(target, login="relay@us.test:guess", **how)
         assert failed_for_now(wrong) and "AUTH was answered with 535" in wrong.answers[0]
         assert send(target, **how).answers[0].startswith("554 ")

@@ -93,6 +93,23 @@ def test_an_order_is_undone_after_a_restart(queue):
     assert count(queue, "all") == 7
 
 
+def test_an_order_that_fits_nothing_says_so_and_one_that_is_confirmed_is_a_sentence(queue):
+    send(queue, "bob@client.example", "who@dead.test")
+    assert queue.cli("queue", "purge", "--where", "sender=no@such.test").endswith(
+        "\nNo message fits. Nothing has changed.\n")
+    job = re.search(r"queue confirm (\d+)", queue.cli("queue", "hold", "--where", "all"))[1]
+    assert queue.cli("queue", "confirm", job).startswith(f"Job {job} is in force")
+    # what was under way when it came into force ends its attempt first
+    wait_for("all to be held", lambda: {r["state"] for r in rows(queue, "list")} == {"held"})
+    assert queue.cli("queue", "undo", job).startswith(f"Job {job} is not in force")
+
+
+def test_the_header_of_a_message_is_shown_with_room_for_its_tabs(queue):
+    send(queue, "bob@client.example", "who@dead.test")
+    shown = queue.cli("queue", "show", rows(queue, "list")[0]["id"])
+    assert re.search(r"^ +for <", shown, re.M) and "\\x09" not in shown
+
+
 def test_who_asks_wrongly_is_told_where(queue):
     for words, says in [
         (("purge", "--where", "colour=red"), 'at 1: there is no "colour"'),
@@ -106,7 +123,8 @@ def test_who_asks_wrongly_is_told_where(queue):
         (("shape", "--by", "colour"), "usage: holdfast queue shape"),
     ]:
         got = queue.cli("queue", *words, check=False)
-        assert got.returncode == 1 and says in got.stderr, (words, got.stderr)
+        code = 2 if says.startswith("usage:") else 1
+        assert got.returncode == code and says in got.stderr, (words, got.stderr)
 
 
 def test_the_shape_counts_by_destination_age_and_sender(queue):

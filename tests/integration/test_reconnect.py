@@ -158,7 +158,7 @@ def test_who_hangs_up_before_the_answer_again_and_again_is_a_guesser(make):
 
 
 def test_who_is_silent_for_too_long_is_let_go_and_who_is_not_stays(make):
-    server = make(settings='mailbox: { idle-timeout = "5s"; };\n')
+    server = make(settings='mailbox: { idle-timeout = "15s"; };\n')
     with Mailboxes(server.imap), contextlib.closing(Talk(server, "ann@example.test")) as still, \
             contextlib.closing(Talk(server, "ben@example.test")) as busy:
         for one in still, busy:

@@ -20,7 +20,7 @@ id = "T1"; title = "a few"; about = "few"; ends = "refused";
 phases = { quiet = "1s"; attack = "2s"; after = "1s"; };
 attackers = ( {
     name = "bots"; title = "bots"; from = { addresses = 10; };
-    rate = 20.0; parallel = 50; patience = "10s";
+    rate = 20.0; parallel = 100; patience = "30s";
     dialogue = [ "expect 220", "send EHLO a.example", "expect 250", "send MAIL FROM:<a@b.example>",
         "expect 250", "send RCPT TO:<x@elsewhere.example>", "never 250", "close" ];
 } );
@@ -232,7 +232,7 @@ def test_ctrl_c_ends_it_cleanly_with_what_is_known(canned, tmp_path, small):
 def test_the_ceiling_is_beside_the_figure(canned, tmp_path):
     _, port = canned()
     path = tmp_path / "fast.conf"
-    path.write_text(SMALL.replace("rate = 20.0;", "").replace("parallel = 50", "parallel = 5"))
+    path.write_text(SMALL.replace("rate = 20.0;", "").replace("parallel = 100", "parallel = 5"))
     got, result = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
                        "--ceiling", "1s", path)
     assert got.returncode == 0, got.stderr
@@ -276,7 +276,7 @@ def test_ipv6_is_played_in_a_namespace_of_its_own(tmp_path, small):
 
 RENEGOTIATION = """
 id = "T2"; title = "again"; about = "again"; ends = "refused";
-phases = { warm = "0s"; quiet = "0s"; attack = "1s"; after = "0s"; };
+phases = { warm = "0s"; quiet = "0s"; attack = "4s"; after = "0s"; };
 attackers = ( {
     name = "again"; title = "again"; service = "%s"; parallel = 1; pause = "200ms"; patience = "10s";
     dialogue = [ %s "tls", "done", "close" ];

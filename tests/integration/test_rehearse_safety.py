@@ -84,7 +84,7 @@ class Sniffer(threading.Thread):
         super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0003))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
-        self.seen = []
+        self.seen, self.more = [], threading.Condition()
         self.start()
 
     def run(self):
@@ -102,20 +102,23 @@ class Sniffer(threading.Thread):
             return
         port = struct.unpack("!H", rest[2:4])[0]
         if kind == TCP and rest[13] & 0x12 == 0x02:
-            self.seen.append((to, port))
+            self.note(to, port)
         elif kind == UDP and not to.startswith("127."):
-            self.seen.append((to, port))
+            self.note(to, port)
+
+    def note(self, *one):
+        with self.more:
+            self.seen.append(one)
+            self.more.notify()
 
     def all(self):
         """All that was sent before this call: a packet of our own is the last one."""
         mark = ("127.9.9.9", 9)
         with contextlib.suppress(OSError):
             socket.create_connection(mark, timeout=1).close()
-        end = time.monotonic() + 20
-        while mark not in self.seen:
-            assert time.monotonic() < end, "the sniffer does not see its own mark"
-            time.sleep(0.005)
-        seen, self.seen = self.seen, []
+        with self.more:
+            assert self.more.wait_for(lambda: mark in self.seen, 60), "the sniffer does not see its own mark"
+            seen, self.seen = self.seen, []
         return [s for s in seen if s != mark]
 
 
@@ -271,7 +274,7 @@ class Inside:
             return self.run(*words)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
     def scenario_with(self, name, setting, inside_actor):
         text = SCENARIO.read_text()
@@ -289,7 +292,7 @@ class Inside:
         services = re.findall(r"--([a-z0-9-]+) HOST:PORT", help_text["out"])
         found["services"] = [self.run(f"--{service}", f"{OTHER4}:{PORT}", *SHORT, SCENARIO)
                              for service in services]
-        found["canned"] = [self.run("canned", "--address", address, "--port", PORT + 100, patience=5)
+        found["canned"] = [self.run("canned", "--address", address, "--port", PORT + 100)
                            for address in (OTHER4, "0.0.0.0", "::", OTHER6, "localhost", "::ffff:127.0.0.1",
                                            "198.18.0.1")]
         found["rebind"] = self.with_canned("--to", f"rebind.example.test:{CANNED_PORT}", *SHORT, SCENARIO)
@@ -354,7 +357,7 @@ def test_what_is_not_loopback_is_refused_without_a_single_packet(found, i):
     assert run["words"][1] == REFUSED[i]
     assert run["status"] == 2, run["err"]
     assert run["seen"] == [] and run["came"] == 0
-    assert run["took"] < 10
+    assert run["took"] < 30
     assert run["err"].startswith("holdfast-rehearse: ") and run["err"].count("\n") == 1, run["err"]
     if "nowhere" not in REFUSED[i]:
         assert "127.0.0.0/8" in run["err"] and "::1" in run["err"], run["err"]
@@ -403,7 +406,7 @@ def test_a_namespace_permits_its_own_nets_and_no_others(found):
         assert run["status"] == 2, run["err"]
         assert run["seen"] == [] and run["came"] == 0, run
         assert "198.18.0.0/15" in run["err"], run["err"]
-        assert run["took"] < 10
+        assert run["took"] < 30
 
 
 def test_the_server_with_fixed_answers_listens_on_the_loopback_only(found):

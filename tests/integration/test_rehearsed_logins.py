@@ -187,7 +187,7 @@ def test_an_owner_reads_which_device_has_an_old_password(server):
     def told():
         assert log_in(server, HOME, "last-year", "phone.example") == 535
         return notices(server, subject)
-    [notice] = wait_for("a notice", told, 150)
+    [notice] = wait_for("a notice", told, 120 + 2 * PATIENCE)
     assert HOME in notice and "phone.example" in notice
     assert parts(server, ALICE)["diagnosis"]["is"] == "stale-password"
     # once a day

@@ -88,7 +88,7 @@ def test_a_user_is_told_whom_postfix_refused_and_only_about_those(world):
     assert rcpt["Final-Recipient"] == "rfc822; nobody@far.test"
     assert rcpt["Action"] == "failed" and rcpt["Status"] == "5.1.1"
     assert "a body to be returned" in returned.as_string()
-    assert world.postfix.messages("bob@far.test")
+    wait_for("the message", lambda: world.postfix.messages("bob@far.test"))
 
 
 @needs_postfix
@@ -148,6 +148,7 @@ def test_an_account_that_is_stolen_is_braked_and_nothing_is_lost(make_server):
             with hop.lock:
                 return {rcpt for _, rcpt, _ in hop.taken}
         wait_for("some to be sent", lambda: len(out()) >= 140)
+        server.wait_log(r"log=brake .*")
         [brake] = re.findall(r"log=brake .*", server.log())
         assert "login=alice@example.test" in brake and "what=new-recipients" in brake
         incident = re.search(r"incident=(\d+)", brake)[1]
@@ -157,7 +158,8 @@ def test_an_account_that_is_stolen_is_braked_and_nothing_is_lost(make_server):
         [mail] = server.wait_messages("alice", 1)
         assert incident.encode() in mail
         # what it did is known after a crash, too
-        server.kill_role("store")
+        gone = server.kill_role("store")
+        wait_for("another store", lambda: set(server.pids("store")) - set(gone))
         server.wait_ready()
         submit(server, "n1000@far.test")
         assert "n1000@far.test" not in out()

@@ -4,7 +4,7 @@ import smtplib
 
 import pytest
 
-from conftest import wait_for
+from conftest import PATIENCE, wait_for
 from test_clients import MESSAGE
 
 
@@ -72,7 +72,7 @@ def test_a_missing_file_stops_the_start_and_is_named(make_server, files, home):
     (home / "users").unlink()
     server = make_server(start=False, settings=files)
     server.start(wait=False)
-    assert server.process.wait(60) == 78
+    assert server.process.wait(PATIENCE) == 78
     assert f"{home}/users" in server.log()
 
 

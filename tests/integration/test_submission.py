@@ -41,7 +41,7 @@ def mail():
     server = Server(
         home, tls=True, listen=listeners(p, home / "submit.sock"),
         settings='send-as = ( { login = "alice@example.test"; address = "info@example.test"; } );\n'
-                 'auth: { delay = "0s"; };\n')
+                 'auth: { delay = "0s"; };\n', run_args=["--set", "run.drain=30s"])
     server.port, server.ports, server.submit = p["smtp"], p, home / "submit.sock"
     try:
         server.start()
@@ -236,7 +236,7 @@ def run(*words, input=None, user=None, env=None, code=0):
 
 def needs(program):
     if not shutil.which(program):
-        pytest.skip(f"no {program} here")
+        pytest.skip(f"{program} is not installed")
 
 
 @pytest.mark.parametrize("implicit", [False, True])
@@ -381,6 +381,21 @@ def client_certificate(home, address):
     return home / f"{address}.crt", home / f"{address}.key"
 
 
+def certificate_of_another(home, address, name):
+    """An authority below the one that client_certificate() has made there, and one of its clients."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=home)
+    for who, also in ("between", "basicConstraints=critical,CA:TRUE"), (name, f"subjectAltName=email:{address}"):
+        by = "ca" if who == "between" else "between"
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-subj", f"/CN={who}", "-addext", also, "-keyout", f"{who}.key", "-out", f"{who}.csr")
+        openssl("x509", "-req", "-in", f"{who}.csr", "-CA", f"{by}.crt", "-CAkey", f"{by}.key",
+                "-CAcreateserial", "-days", "30", "-copy_extensions", "copy", "-out", f"{who}.crt")
+    chain = home / f"{name}.chain"
+    chain.write_text((home / f"{name}.crt").read_text() + (home / "between.crt").read_text())
+    return chain, home / f"{name}.key"
+
+
 @pytest.fixture(scope="module")
 def other():
     """A server with all mechanisms."""
@@ -393,6 +408,7 @@ def other():
         settings='auth: { mechanisms = "plain scram-sha-256 scram-sha-256-plus external"; delay = "0s";\n'
                  f'client-authorities = "{home / "ca.crt"}"; }};\n')
     server.port, server.ports, server.client = p["smtp"], p, cert
+    server.far_client = certificate_of_another(home, "alice@example.test", "far")
     try:
         server.start()
         yield server
@@ -422,6 +438,29 @@ def test_a_client_certificate_is_a_login(other):
         assert "EXTERNAL" not in s.esmtp_features["auth"]
         assert s.docmd("AUTH", "EXTERNAL =")[0] == 504
         assert s.login("alice@example.test", other.password)[0] == 235
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_brings_the_certificates_in_between_along(other, version):
+    with over_tls(other, other.far_client, version) as s:
+        assert s.sock.version() == version.name.replace("_", ".")
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 235
+        assert s.mail("alice@example.test")[0] == 250
+
+
+def test_who_came_with_a_certificate_gets_no_ticket_to_come_back_with(other):
+    """It would hold the certificate, and not those in between, which auth wants to see."""
+    context = trusting(other)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(*other.far_client)
+    with smtplib.SMTP_SSL(HOST, other.ports["submissions"], timeout=PATIENCE, context=context) as s:
+        s.ehlo("laptop.example")
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 235
+        assert not s.sock.session.has_ticket
+    context = trusting(other)
+    with smtplib.SMTP_SSL(HOST, other.ports["submissions"], timeout=PATIENCE, context=context) as s:
+        s.ehlo("laptop.example")
+        assert s.sock.session.has_ticket
 
 
 def test_a_certificate_of_another_authority_is_none(other, tmp_path):

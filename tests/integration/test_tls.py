@@ -122,8 +122,10 @@ def test_a_handshake_may_come_one_byte_at_a_time(tls_port):
                 incoming.write(raw.recv(65536))
 
 
-def test_a_session_is_resumed_by_its_ticket(tls_port):
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_whichever_edge_answers_resumes_a_session_by_its_ticket(tls_port, version):
     context = anything()
+    context.minimum_version = context.maximum_version = version
 
     def talk(session):
         raw = socket.create_connection(("127.0.0.1", tls_port.tls_port), PATIENCE)
@@ -132,10 +134,22 @@ def test_a_session_is_resumed_by_its_ticket(tls_port):
             s.sendall(b"QUIT\r\n")
             assert s.recv(100).startswith(b"221")
             return s.session, s.session_reused
+
+    def all_are_new(old):
+        now = tls_port.pids("edge")
+        return len(now) >= len(old) and not now.keys() & old.keys()
     session, reused = talk(None)
     assert not reused
-    # each edge has ticket keys of its own: sooner or later the same one answers
-    wait_for("a resumed session", lambda: talk(session)[1])
+    assert talk(session)[1]
+    tls_port.cli("reload")
+    assert talk(session)[1]
+    old = tls_port.kill_role("edge")
+    wait_for("new edges", lambda: all_are_new(old))
+    assert talk(session)[1]
+    old = tls_port.pids("edge")
+    tls_port.cli("upgrade")
+    wait_for("the new program's edges", lambda: all_are_new(old))
+    assert talk(session)[1]
 
 
 def test_a_silent_handshake_ends_in_time(make_server):

@@ -29,6 +29,8 @@ def name_servers(home):
 
 def guarded(make_server, servers, dnsbl="", more="", guard="", **options):
     """A server that asks these name servers, and means it."""
+    if "lookup-wait" not in guard:
+        guard += ' lookup-wait = "60s";'
     ports = ", ".join(f"127.0.0.1:{s if isinstance(s, int) else s.port}" for s in servers)
     return make_server(settings=(
         f'dns: {{ servers = "{ports}"; }};\n'

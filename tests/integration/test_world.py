@@ -101,6 +101,8 @@ def zones(cert, records):
         "ours.example": f"@ MX 10 mx\nmx A {US}\n",
         "tlsa.example": f"@ MX 10 mx\nmx A {POSTFIX}\n_25._tcp.mx TLSA 3 1 1 {tlsa(cert)}\n",
         "badtlsa.example": f"@ MX 10 mx\nmx A {POSTFIX}\n_25._tcp.mx TLSA 3 1 1 {'00' * 32}\n",
+        "smart.example": f"good A {POSTFIX}\nbad A {POSTFIX}\n_25._tcp.good TLSA 3 1 1 {tlsa(cert)}\n"
+                         f"_25._tcp.bad TLSA 3 1 1 {'00' * 32}\n",
     }
 
 
@@ -128,7 +130,7 @@ def world():
         rows = [json.loads(line) for line in w.server.cli("dkim", "show", "--json").splitlines()]
         w.keys = {row["name"]: row["record"] for row in rows}
         w.dns = stack.enter_context(Dns(home / "dns", zones(w.cert[0], w.keys),
-                                        signed=("tlsa.example", "badtlsa.example")))
+                                        signed=("tlsa.example", "badtlsa.example", "smart.example")))
         boxes = [f"{user}@{domain}" for user in ("bob", "carol", "dave") for domain in
                  (POST, *(f"{name}.example" for name in ALIASES))]
         w.postfix = stack.enter_context(FarPostfix(home / "postfix", boxes, cert=w.cert))
@@ -203,7 +205,7 @@ def test_postfix_takes_mail_over_tls(world):
     for user in ("bob", "carol"):
         message = wait_box(postfix_box(world, f"{user}@{POST}"), "to-postfix")
         assert b"using TLSv1.3" in message
-    assert not queue(world.server, f"bob@{POST}")
+    wait_for("the queue to know", lambda: not queue(world.server, f"bob@{POST}"))
 
 
 def test_the_next_mx_is_asked_when_the_best_are_not_there(world):
@@ -316,6 +318,19 @@ def test_a_smarthost_wants_a_password_and_gets_it(world, other, home):
         server.submit(f"bob@{POST}", text="by-smarthost")
         message = wait_box(lambda: far.messages(f"bob@{POST}"), "by-smarthost")
         assert b"Authenticated sender: holdfast" in message
+
+
+def test_a_smarthost_must_be_the_one_that_its_records_name(world, other):
+    server = other(delivery='relay = "smtp:bad.smart.example:25";',
+                   more='relays = ( { domain = "direct.example"; to = "smtp:good.smart.example:25"; tls = "dane"; } );')
+    server.submit("carol@direct.example", text="good-smarthost")
+    server.submit(f"carol@{POST}", text="bad-smarthost")
+    wait_box(postfix_box(world, "carol@direct.example"), "good-smarthost")
+    server.wait_log(r"log=delivered.*good\.smart\.example:25.*verified=dane")
+    server.wait_log(r"log=deferred.*bad\.smart\.example:25.*TLSA")
+    [row] = queue(server, f"carol@{POST}")
+    assert "TLSA" in server.cli("queue", "show", json.loads(row)["id"])
+    assert not [m for m in world.postfix.messages(f"carol@{POST}") if b"bad-smarthost" in m]
 
 
 def test_postfix_uses_us_as_its_smarthost(world, home):

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from conftest import TOP, self_signed, wait_for
+from conftest import PATIENCE, TOP, self_signed, wait_for
 from postfix import Postfix
 
 sys.path.insert(0, str(TOP / "bench" / "tools"))
@@ -172,7 +172,7 @@ class Dns:
         for process in self.running:
             process.terminate()
         for process in self.running:
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 # ---- mail servers at the far end
@@ -226,7 +226,7 @@ class Unpacked:
 
     def __exit__(self, *unused):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         shutil.rmtree(self.top, ignore_errors=True)
 
 
@@ -367,7 +367,7 @@ class SmarthostPostfix(Postfix):
 
     def __exit__(self, *unused):
         self.dovecot.terminate()
-        self.dovecot.wait(30)
+        self.dovecot.wait(PATIENCE)
         super().__exit__()
 
 

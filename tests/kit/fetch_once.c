@@ -59,13 +59,11 @@ static void on_failed(void *arg, const char *what, const char *why)
 	fprintf(stderr, "failed: %s: %s\n", what, why);
 }
 
-static uint16_t number_of(const char *text)
+static struct span name_of(const char *text)
 {
-	uint64_t n = 0;
-
-	if (!text || !number_parse(span_str(text), UINT16_MAX, &n))
-		die("a number is missing");
-	return (uint16_t)n;
+	if (!text)
+		die("a name is missing");
+	return span_str(text);
 }
 
 /* The arguments of one question, and how many they were. */
@@ -84,10 +82,10 @@ static int ask(struct asked *a, uint64_t number, char **argv)
 		role = ROLE_EDGE;
 	} else if (strcmp(argv[0], "keys") == 0) {
 		m.what = FETCH_KEYS;
-		m.number = number_of(argv[1]);
+		m.name = name_of(argv[1]);
 	} else if (strcmp(argv[0], "introspect") == 0) {
 		m.what = FETCH_INTROSPECT;
-		m.number = number_of(argv[1]);
+		m.name = name_of(argv[1]);
 		for (; used < 5 && argv[used]; used++)
 			list_put(&text, span_str(argv[used]));
 		m.text = buf_span(&text);

@@ -6,12 +6,13 @@
  * For tests with real servers. Prints what DELIVERED says, one line per message:
  * host, tls and dsn, then the answers, all separated by tabs.
  *
- *   hop         mx, smtp or lmtp            tls      none, may, must or verify
+ *   hop         mx, smtp or lmtp            tls      none, may, must, verify, dane
  *   target      a domain, or host:port      login    USER:SECRET
  *   rcpt        any number of them          from     the sender
  *   helo        our name                    times    how often, one after the other
  *   dns         name servers                reuse    how long to keep a connection, in ms
  *   source      where from                  flags    MAIL_ bits, as a number
+ *   chunking    yes or no: is BDAT used?
  *   authorities a file                      prefix   put before the message, without CRLF
  *   policy      a file: what the fetch role would get for MTA-STS
  */
@@ -177,7 +178,7 @@ static void take(struct sender *s, const char *arg)
 	static const char *const hops[] = {
 		[HOP_LMTP] = "lmtp", [HOP_SMTP] = "smtp", [HOP_MX] = "mx"
 	};
-	static const char *const tls[] = { "none", "may", "must", "verify" };
+	static const char *const tls[] = { "none", "may", "must", "verify", "dane" };
 	struct span value = span_str(arg), name = span_cut(&value, '=');
 	struct buf prefix;
 
@@ -197,6 +198,8 @@ static void take(struct sender *s, const char *arg)
 		s->times = number(value);
 	else if (span_eq(name, SPAN("flags")))
 		s->m.flags = (uint32_t)number(value);
+	else if (span_eq(name, SPAN("chunking")))
+		s->conf.set.hop_chunking = span_eq(value, SPAN("yes"));
 	else if (span_eq(name, SPAN("reuse")))
 		s->conf.set.reuse = (ms_t)number(value);
 	else if (span_eq(name, SPAN("source")))
@@ -266,7 +269,7 @@ int main(int argc, char **argv)
 	s->conf.set.connect_timeout = 20 * MS_SECOND;
 	s->conf.set.reply_timeout = 20 * MS_SECOND;
 	s->conf.set.deliveries = 10;
-	s->conf.set.dane = s->conf.set.mta_sts = true;
+	s->conf.set.dane = s->conf.set.mta_sts = s->conf.set.hop_chunking = true;
 	for (int i = 1; i < argc; i++)
 		take(s, argv[i]);
 	s->body_n = fread(s->body, 1, sizeof(s->body), stdin);

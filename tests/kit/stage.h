@@ -53,7 +53,7 @@ struct stage {
 	ms_t now;
 	int64_t wall;
 	uint64_t next_id;
-	bool tls_ready, storage_full, no_letters;
+	bool tls_ready, storage_full, no_letters, map_stale;
 	struct standing standing; /* of all peers */
 	bool no_guard;		  /* no standing at all */
 	struct span access;	  /* borrowed */
@@ -69,7 +69,6 @@ struct stage {
 	enum event auth_event;
 	ms_t auth_delay;
 	char login[ADDRESS_MAX + 1], last_words[128];
-	bool auth_held;
 	/* the mailbox server: an enum session_backend_result, or STAGE_NO_ANSWER; and what it
 	   offers after the login, and before */
 	int backend;

@@ -546,9 +546,9 @@ static const struct {
 } wrong[] = {
 	/* steps */
 	{ SPEAKS_SMTP, "hear|except 250", "step 2: there is no step \"except\"; there are expect, expect-text, hear, "
-	  "never, none, send, raw, drip, fill, body, wait, hold, tls, tls12, done, repeat, again, close, reset, stage" },
+	  "never, none, send, raw, drip, fill, body, wait, hold, tls, tls12, begin, done, repeat, again, close, reset, stage" },
 	{ SPEAKS_SMTP, "", "step 1: there is no step \"\"; there are expect, expect-text, hear, "
-	  "never, none, send, raw, drip, fill, body, wait, hold, tls, tls12, done, repeat, again, close, reset, stage" },
+	  "never, none, send, raw, drip, fill, body, wait, hold, tls, tls12, begin, done, repeat, again, close, reset, stage" },
 	{ SPEAKS_SMTP, "hear 250", "step 1: hear: it takes nothing" },
 	{ SPEAKS_SMTP, "hold 3s", "step 1: hold: it takes nothing" },
 	{ SPEAKS_SMTP, "stage rcpt|close now", "step 2: close: it takes nothing" },

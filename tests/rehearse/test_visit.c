@@ -87,6 +87,8 @@ static void note_step(struct play *p, const struct visit_out *out)
 		     said[out->heard.end], out->heard.breach ? "!" : "");
 	if (out->breach[0])
 		memcpy(p->breach, out->breach, sizeof(p->breach));
+	if (out->begins)
+		note(p, false, "(begin)");
 	if (out->became_done)
 		note(p, false, "(done)");
 	note_sent(p, buf_span(out->out));
@@ -238,6 +240,9 @@ static const struct row {
 	  SPEAKS_SMTP, "raw a\\r\\nb|expect 220", "", ">a^b" },
 	{ "each `done` is told",
 	  SPEAKS_SMTP, "done|expect 220|done", "220 hi", "(done) connect:yes (done) =done at connect" },
+	{ "`begin` is told",
+	  SPEAKS_SMTP, "expect 220|begin|send NOOP|expect 250|done", "220 hi|250 ok",
+	  "connect:yes (begin) >NOOP^ connect:yes (done) =done at connect" },
 	{ "`stage` says where it is, whatever was sent",
 	  SPEAKS_SMTP, "expect 220|send DATA|stage other|expect 354", "220 hi|554 no",
 	  "connect:yes >DATA^ other:no =refused at other" },

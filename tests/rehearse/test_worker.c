@@ -428,6 +428,23 @@ static void the_time_of_a_visit_runs_from_when_it_was_due(void **state)
 	stop(&s);
 }
 
+static void or_from_where_its_dialogue_says_that_it_begins(void **state)
+{
+	static const char *const patient[] = { "expect 220", "wait 300ms", "begin",
+					       "done" };
+	struct server s = start(GREETS);
+	struct actor a = twenty();
+	struct rehearsal *r;
+
+	(void)state;
+	r = prepare(s.port, &a, patient, COUNT_OF(patient));
+	rehearse(r);
+	assert_int_equal(r->sum.done, 20);
+	assert_true(r->sum.latency_most < 300);
+	release(r);
+	stop(&s);
+}
+
 static void dialogues_with_tls_come_through(void **state)
 {
 	static const char *const starttls[] = {
@@ -513,6 +530,7 @@ int main(void)
 		cmocka_unit_test(what_no_descriptor_is_left_for_is_counted_as_that),
 		cmocka_unit_test(honest_visits_are_kept_one_by_one),
 		cmocka_unit_test(the_time_of_a_visit_runs_from_when_it_was_due),
+		cmocka_unit_test(or_from_where_its_dialogue_says_that_it_begins),
 		cmocka_unit_test(dialogues_with_tls_come_through),
 		cmocka_unit_test(no_tls_where_tls_was_asked_for_is_a_fault),
 		cmocka_unit_test(a_worker_that_is_told_to_stop_does_not_begin),

@@ -257,7 +257,7 @@ struct told {
 	enum authed result;
 	enum event event;
 	uint32_t delay;
-	bool known, held;
+	bool known, sure;
 	uint64_t tag;
 	size_t ticket_n;
 	uint8_t ticket[TICKET_SIZE];
@@ -278,7 +278,7 @@ static inline struct told edge_hear(struct rig *r, unsigned edge)
 	t.event = (enum event)m.event;
 	t.delay = m.delay;
 	t.known = m.known_device;
-	t.held = m.held;
+	t.sure = m.sure;
 	t.tag = m.tag;
 	t.ticket_n = m.ticket.n;
 	if (m.ticket.n)

@@ -11,6 +11,35 @@ static const struct addr away = { { [10] = 0xff, 0xff, 203, 0, 113, 9 } };
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+static enum account_go comes(struct site *s, const struct login *l, struct account_try *t)
+{
+	*t = site_try(s, l);
+	return accounts_came(&s->a, t, s->now, s->wall).go;
+}
+
+/* Nobody tells the guard that somebody in line has hung up. */
+static void who_stood_in_line_and_left_is_in_nobodys_way(void **state)
+{
+	struct site *s = *state;
+	struct login l = LOGIN(home, "alice", "slow", "client");
+	struct account_try slow, t;
+	char secret[32];
+	size_t waiting = 0;
+
+	site_user(s, "alice", "right");
+	expect_number("the first", comes(s, &l, &slow), GO_CHECK);
+	l.secret = secret;
+	for (size_t i = 0; i < 40; i++) {
+		snprintf(secret, sizeof(secret), "wrong %zu", i);
+		waiting += comes(s, &l, &t) == GO_WAIT;
+	}
+	assert_in_range(waiting, 1, 39);
+	(void)accounts_done(&s->a, &slow, ACCOUNT_WRONG, s->now, s->wall);
+	site_wait(s, MS_MINUTE);
+	l.secret = "right";
+	expect_number("its turn", comes(s, &l, &t), GO_CHECK);
+}
+
 static void refusals_wait_longer_each_time_and_less_after_a_pause(void **state)
 {
 	static const ms_t want[] = { 2000, 4000, 8000, 15000, 15000 };
@@ -689,6 +718,7 @@ static void a_known_device_is_refused_unseen_only_for_what_it_gave_before(void *
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		site_test(who_stood_in_line_and_left_is_in_nobodys_way),
 		site_test(refusals_wait_longer_each_time_and_less_after_a_pause),
 		site_test(the_timer_is_of_the_pair_and_not_of_the_connection),
 		site_test(a_right_password_never_waits),

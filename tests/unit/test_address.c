@@ -60,6 +60,7 @@ static const struct row rows[] = {
 	{ "a long local part",          "<" SIXTY TEN TEN "@b>",       SIXTY TEN TEN "@b" },
 	{ "a label of 63",              "<a@" SIXTY "abc.d>",          "a@" SIXTY "abc.d" },
 	{ "a label of 64",              "<a@" SIXTY "abcd.e>",         NULL },
+	{ "one of other letters",       "<a@" SIXTY "ab\u00fc.e>",     "a@" SIXTY "ab\u00fc.e" },
 	{ "254 bytes",                  "<" SIXTY SIXTY SIXTY SIXTY TEN "a@b>.",  NULL },
 	{ "254 bytes, closed",          "<" SIXTY SIXTY SIXTY SIXTY TEN "a@bc>", SIXTY SIXTY SIXTY SIXTY TEN "a@bc" },
 	{ "255 bytes",                  "<" SIXTY SIXTY SIXTY SIXTY TEN "a@bcd>", NULL },

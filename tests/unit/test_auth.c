@@ -3,12 +3,14 @@
  * are really hashed, the database is real, and the sandbox is closed.
  */
 #include "auth_rig.h"
+#include "cert_maker.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <time.h>
 
 #include "base/base64.h"
+#include "conf/certs.h"
 
 #define ALICE "alice@example.test"
 #define HOME  addr_v4(192, 0, 2, 7)
@@ -25,7 +27,6 @@ static void a_right_password_is_let_in_and_a_wrong_one_is_not(void **state)
 	assert_int_equal(t.result, AUTHED_YES);
 	assert_int_equal(t.event, EV_AUTH_OK);
 	assert_string_equal(t.login, ALICE);
-	assert_false(t.held);
 	l.secret = "wrong";
 	t = edge_try(r, &l);
 	assert_int_equal(t.result, AUTHED_NO);
@@ -206,6 +207,7 @@ static void a_login_at_a_next_hop_is_told_to_edges_and_listed_without_its_secret
 	struct answer a;
 	struct frame f;
 
+	snprintf(r->conf.set.relay_login, TEXT_MAX, "smart");
 	rig_start(r);
 	assert_true(WATCH_SAYS(r, "relay", "passwd", "smart", "us@hop", "s3cret").ok);
 	a = WATCH_SAYS(r, "relay", "list");
@@ -222,6 +224,50 @@ static void a_login_at_a_next_hop_is_told_to_edges_and_listed_without_its_secret
 		expect_span("secret", is.secret, i == 0 ? SPAN("s3cret") : SPAN_NONE);
 		if (i == 0)
 			assert_true(WATCH_SAYS(r, "relay", "remove", "smart").ok);
+	}
+}
+
+static const struct named {
+	const char *name;
+	int ok;
+} named[] = {
+	{ "relayed", 1 }, { "master", 1 },    { "own/u", 1 }, { "issuer", 0 },
+	{ "own", 0 },	  { "owner/u", 0 },   { "same", 0 },  { "master/u", 0 },
+	{ "", 0 },	  { "forgotten", 0 },
+};
+
+/* What we ask about tokens with is a secret of ours, and lies beside what edges need. */
+static void an_edge_gets_only_what_it_logs_in_with_somewhere(void **state)
+{
+	struct rig *r = *state;
+
+	r->conf.relay_count = 1;
+	r->conf.relays[0] = (struct relay){ .hop = HOP_MX, .login = "relayed" };
+	r->conf.backend_count = 3;
+	r->conf.backends[0] = (struct backend){ .login = BACKEND_MASTER,
+						.credential = "master" };
+	r->conf.backends[1] = (struct backend){ .login = BACKEND_OWN,
+						.credential = "own" };
+	r->conf.backends[2] = (struct backend){ .login = BACKEND_SAME,
+						.credential = "same" };
+	rig_start(r);
+	for (size_t i = 0; i < COUNT_OF(named); i++) {
+		const struct msg_CREDENTIAL m = { .ask = i,
+						  .name = span_str(named[i].name) };
+		struct msg_CREDENTIAL_IS is;
+		struct frame f;
+
+		if (m.name.n)
+			assert_true(WATCH_SAYS(r, "relay", "passwd", named[i].name, "us",
+					       "s3cret")
+					    .ok);
+		msg_CREDENTIAL_pack(&m, link_begin(r->edges[0]));
+		edge_send(r->edges[0]);
+		assert_int_equal(link_recv_wait(r->edges[0], PATIENCE, &f, &err),
+				 LINK_GOT);
+		assert_true(msg_CREDENTIAL_IS_unpack(f.bytes, &is));
+		expect_number(named[i].name, is.ok, named[i].ok);
+		assert_int_equal(is.secret.n, is.ok ? 6 : 0);
 	}
 }
 
@@ -445,6 +491,38 @@ static struct told scram_try(struct rig *r, const char *name, const char *passwo
 	return edge_hear(r, 0);
 }
 
+/* A question costs who is asked nothing, and nobody need answer it. */
+static void who_leaves_our_challenges_without_an_answer_keeps_nobody_out(void **state)
+{
+	const struct login alice = { ALICE, "pencil", HOME, 1 };
+	struct rig *r = *state;
+	struct frame f = { .kind = MSG_AUTH_CHALLENGE };
+	size_t open = 0;
+
+	r->conf.mechanisms = 1u << SASL_SCRAM_SHA_256 | 1u << SASL_PLAIN;
+	rig_put(r, ALICE, "pencil");
+	rig_start(r);
+	while (f.kind == MSG_AUTH_CHALLENGE && open < 100000) {
+		struct msg_AUTH m = {
+			.ask = ++r->asks,
+			.mechanism = SASL_SCRAM_SHA_256,
+			.service = SERVICE_SUBMISSION,
+			.flags = AUTH_TLS,
+			.peer = { addr_v4(203, 0, 113, 9), 1 },
+			.secret = SPAN("n,,n=nobody,r=0123456789abcdef"),
+		};
+
+		msg_AUTH_pack(&m, link_begin(r->edges[0]));
+		edge_send(r->edges[0]);
+		assert_int_equal(link_recv_wait(r->edges[0], PATIENCE, &f, &err),
+				 LINK_GOT);
+		open++;
+	}
+	assert_int_equal(f.kind, MSG_AUTHED);
+	assert_true(open > 1000);
+	assert_int_equal(edge_try(r, &alice).result, AUTHED_YES);
+}
+
 static void a_password_set_while_scram_is_named_has_keys(void **state)
 {
 	struct rig *r = *state;
@@ -470,31 +548,6 @@ static void a_password_set_while_scram_is_named_has_keys(void **state)
 
 /* ---- other mechanisms and sources ---------------------------------------------------------------- */
 
-/* What TLS has verified has to be over TLS, and nothing else makes up for a password. */
-static void only_a_certificate_over_tls_is_as_good_as_a_password(void **state)
-{
-	struct rig *r = *state;
-	struct msg_AUTH m = {
-		.mechanism = SASL_EXTERNAL,
-		.service = SERVICE_SUBMISSION,
-		.peer = { addr_v4(127, 0, 0, 1), 0 },
-		.user = SPAN("alice"),
-	};
-
-	r->conf.mechanisms |= 1u << SASL_EXTERNAL;
-	rig_put(r, ALICE, "right");
-	rig_start(r);
-	for (m.flags = 0; m.flags < 8; m.flags++) {
-		m.ask = ++r->asks;
-		msg_AUTH_pack(&m, link_begin(r->edges[0]));
-		edge_send(r->edges[0]);
-		expect_number("flags", edge_hear(r, 0).result,
-			      m.flags & AUTH_TLS ? AUTHED_YES : AUTHED_NO);
-	}
-}
-
-/* ---- tickets --------------------------------------------------------------------------------- */
-
 static enum ticket_says ticket_says(const struct told *t, unsigned edge,
 				    enum ticket_purpose purpose, ms_t later)
 {
@@ -506,6 +559,110 @@ static enum ticket_says ticket_says(const struct told *t, unsigned edge,
 			    span_of(t->ticket, t->ticket_n));
 }
 
+/* As the supervisor hands them on: a certificate of ours with its key, and the authorities. */
+static void tell_authorities(struct rig *r, const struct made_cert *ours)
+{
+	struct msg_CERTS m = { 0 };
+	BUF(pem, 4096);
+	BUF(blob, 8192);
+	struct cert c = { .name = SPAN("mx"), .chain = SPAN("x"), .key = SPAN("y") };
+	int fd;
+
+	certs_begin(&blob);
+	certs_put(&blob, &c);
+	if (ours) {
+		cert_put_pem(ours, &pem);
+		c = (struct cert){ .name = SPAN("ca"), .chain = buf_span(&pem) };
+		certs_put(&blob, &c);
+	}
+	assert_false(blob.full);
+	fd = rig_memfd(buf_span(&blob));
+	msg_CERTS_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, &fd, 1));
+	close(fd);
+}
+
+/* What an edge says was shown to it; NULL: nothing. */
+static struct told show(struct rig *r, const char *user, const struct made_cert *cert,
+			uint32_t flags)
+{
+	BUF(list, 4096);
+	struct msg_AUTH m = {
+		.mechanism = SASL_EXTERNAL,
+		.service = SERVICE_SUBMISSION,
+		.flags = flags,
+		.peer = { addr_v4(127, 0, 0, 1), 0 },
+		.user = span_str(user),
+	};
+
+	if (cert)
+		cert_put_der(cert, &list);
+	m.secret = buf_span(&list);
+	m.ask = ++r->asks;
+	msg_AUTH_pack(&m, link_begin(r->edges[0]));
+	edge_send(r->edges[0]);
+	return edge_hear(r, 0);
+}
+
+/* What TLS has verified has to be over TLS, and nothing else makes up for a password. */
+static void only_a_certificate_over_tls_is_as_good_as_a_password(void **state)
+{
+	struct rig *r = *state;
+	struct made_cert ours = cert_make(NULL, "ours", true, NULL, 10);
+	struct made_cert alice = cert_make(&ours, "alice", false, "email:" ALICE, 10);
+
+	r->conf.mechanisms |= 1u << SASL_EXTERNAL;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	tell_authorities(r, &ours);
+	(void)WATCH_SAYS(r, "passwd", "list"); /* it has them by now */
+	for (uint32_t flags = 0; flags < 8; flags++)
+		expect_number("flags", show(r, "alice", &alice, flags).result,
+			      flags & AUTH_TLS ? AUTHED_YES : AUTHED_NO);
+	cert_free(&alice);
+	cert_free(&ours);
+}
+
+/* An edge in somebody's hands may say that anybody was there: it has to have the proof. */
+static void an_edge_cannot_make_up_a_certificate(void **state)
+{
+	struct rig *r = *state;
+	struct made_cert ours = cert_make(NULL, "ours", true, NULL, 10);
+	struct made_cert others = cert_make(NULL, "ours", true, NULL, 10);
+	struct made_cert alice = cert_make(&ours, "alice", false, "email:" ALICE, 10);
+	struct made_cert made_up = cert_make(&others, "bob", false,
+					     "email:bob@example.test", 10);
+	struct told t;
+
+	r->conf.mechanisms |= 1u << SASL_EXTERNAL;
+	rig_put(r, ALICE, "right");
+	rig_put(r, "bob@example.test", "right");
+	rig_start(r);
+	expect_number("before", show(r, ALICE, &alice, AUTH_TLS).result, AUTHED_NO);
+	tell_authorities(r, &ours);
+	(void)WATCH_SAYS(r, "passwd", "list");
+	expect_number("none", show(r, "bob", NULL, AUTH_TLS).result, AUTHED_NO);
+	t = show(r, "bob", &made_up, AUTH_TLS);
+	expect_number("of another authority", t.result, AUTHED_NO);
+	assert_string_equal(t.reason, "external");
+	assert_int_equal(t.ticket_n, 0);
+	/* another name than the certificate has is only said */
+	t = show(r, "bob", &alice, AUTH_TLS);
+	expect_number("of somebody else", t.result, AUTHED_YES);
+	assert_string_equal(t.login, ALICE);
+	assert_int_equal(ticket_says(&t, 0, TICKET_MAIL, 0), TICKET_GOOD);
+	/* a reload without authorities */
+	tell_authorities(r, NULL);
+	(void)WATCH_SAYS(r, "passwd", "list");
+	expect_number("after", show(r, ALICE, &alice, AUTH_TLS).result, AUTHED_NO);
+	cert_free(&made_up);
+	cert_free(&alice);
+	cert_free(&others);
+	cert_free(&ours);
+}
+
+/* ---- tickets --------------------------------------------------------------------------------- */
+
 static struct told log_in_to(struct rig *r, unsigned edge, const char *secret,
 			     enum service service)
 {
@@ -513,6 +670,27 @@ static struct told log_in_to(struct rig *r, unsigned edge, const char *secret,
 
 	edge_ask_for(r, edge, &l, service);
 	return edge_hear(r, edge);
+}
+
+/* Only auth counts places, and no edge can leave out what it says of them. */
+static void the_ticket_of_who_came_from_too_many_places_says_that_it_is_held(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "right", HOME, 1 };
+	struct told t;
+
+	r->conf.set.quota_places = 1;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	t = edge_try(r, &l);
+	assert_int_equal(t.result, AUTHED_YES);
+	assert_int_equal(ticket_says(&t, 0, TICKET_MAIL, 0), TICKET_GOOD);
+	assert_int_equal(ticket_says(&t, 0, TICKET_HELD, 0), TICKET_FORGED);
+	l.from = addr_v4(198, 51, 100, 9);
+	t = edge_try(r, &l);
+	assert_int_equal(t.result, AUTHED_YES);
+	assert_int_equal(ticket_says(&t, 0, TICKET_HELD, 0), TICKET_GOOD);
+	assert_int_equal(ticket_says(&t, 0, TICKET_MAIL, 0), TICKET_FORGED);
 }
 
 static void who_is_let_in_gets_a_ticket_for_what_they_came_for(void **state)
@@ -736,6 +914,7 @@ int main(void)
 		TEST(the_history_keeps_so_many_rows_of_each_account),
 		TEST(who_is_disabled_is_not_let_in_until_enabled),
 		TEST(a_login_at_a_next_hop_is_told_to_edges_and_listed_without_its_secret),
+		TEST(an_edge_gets_only_what_it_logs_in_with_somewhere),
 		TEST(an_edge_that_says_what_none_would_is_cut_off_and_others_are_served),
 		TEST(a_second_attempt_with_the_same_number_is_nonsense),
 		TEST(many_at_once_with_the_same_secret_all_get_the_same_answer),
@@ -743,9 +922,12 @@ int main(void)
 		TEST(who_leaves_is_forgotten),
 		TEST(no_secret_is_in_any_file),
 		TEST(an_unknown_user_of_scram_gets_a_challenge_that_is_always_the_same),
+		TEST(who_leaves_our_challenges_without_an_answer_keeps_nobody_out),
 		TEST(a_password_set_while_scram_is_named_has_keys),
 		TEST(only_a_certificate_over_tls_is_as_good_as_a_password),
+		TEST(an_edge_cannot_make_up_a_certificate),
 		TEST(who_is_let_in_gets_a_ticket_for_what_they_came_for),
+		TEST(the_ticket_of_who_came_from_too_many_places_says_that_it_is_held),
 		TEST(a_passwd_file_is_read_and_read_again_when_it_has_changed),
 		TEST(a_reload_is_in_force_for_the_next_attempt),
 		TEST(unknown_wrong_and_disabled_take_the_same_time),

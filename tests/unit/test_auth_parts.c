@@ -7,6 +7,7 @@
 #include "auth/names.h"
 #include "auth/passwd_line.h"
 #include "crypt/password.h"
+#include "spec/limits.h"
 
 static void a_name_has_one_form(void **state)
 {
@@ -25,6 +26,11 @@ static void a_name_has_one_form(void **state)
 		  "",
 		  "b\xc3\x96"
 		  "b@x" },
+		{ "a domain of other letters", "Bob@B\u00fccher.example", "",
+		  "bob@xn--bcher-kva.example" },
+		{ "the same", "bob@XN--bcher-KVA.example", "",
+		  "bob@xn--bcher-kva.example" },
+		{ "no domain of this world", "bob@\u2603.example", "", NULL },
 		{ "not UTF-8", "b\xd6@x", "", NULL },
 		{ "overlong", "b\xc0\xaf@x", "", NULL },
 		{ "turns the text around", "b\xe2\x80\xaeob", "x", NULL },
@@ -252,6 +258,31 @@ static void sessions_are_counted_as_they_come_and_go_and_with_their_edge(void **
 	logins_close(&l);
 }
 
+/* Nor can it make auth forget those of the others, or take all of its memory. */
+static void an_edge_is_counted_no_more_sessions_than_it_has_seats(void **state)
+{
+	struct logins *l = logins_open();
+	struct login_id id = { 1, 7, 0 };
+
+	(void)state;
+	assert_non_null(l);
+	for (; id.ask < SEATS_MAX; id.ask++)
+		assert_true(logins_take(l, &id, 5, 1000 + id.ask));
+	assert_false(logins_take(l, &id, 5, 1000 + id.ask));
+	assert_int_equal(logins_count(l, 5), SEATS_MAX);
+	id.edge = EDGES_MAX;
+	assert_false(logins_take(l, &id, 5, 6));
+	id.edge = 2;
+	assert_true(logins_take(l, &id, 5, 6));
+	id = (struct login_id){ 1, 7, 9 };
+	logins_give(l, &id);
+	assert_true(logins_take(l, &id, 5, 6));
+	logins_lost(l, 1, 7);
+	assert_int_equal(logins_count(l, 5), 1);
+	assert_true(logins_take(l, &id, 5, 6));
+	logins_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +293,7 @@ int main(void)
 		cmocka_unit_test(however_many_are_wrong_what_was_right_last_is_known),
 		cmocka_unit_test(a_line_of_a_passwd_file_says_who_and_with_what),
 		cmocka_unit_test(a_line_of_dovecot_is_understood_or_left_alone),
+		cmocka_unit_test(an_edge_is_counted_no_more_sessions_than_it_has_seats),
 		cmocka_unit_test(
 			sessions_are_counted_as_they_come_and_go_and_with_their_edge),
 	};

@@ -143,21 +143,26 @@ static void judge_is_backend(struct rig *r)
 	r->conf.password_sources[1].kind = PASSWORDS_BACKEND;
 }
 
-static uint64_t asked(struct rig *r, unsigned edge, const struct login *l)
+static struct told asked(struct rig *r, unsigned edge, const struct login *l)
 {
 	struct told t = edge_read(r, edge, l);
 
 	assert_int_equal(t.result, AUTHED_ASK);
-	return t.ask;
+	return t;
 }
 
-static struct told judged(struct rig *r, unsigned edge, uint64_t ask, enum judged how)
+/* Yes is the last word, if auth was sure. */
+static struct told judged(struct rig *r, unsigned edge, struct told a, enum judged how)
 {
 	struct told t;
 
-	edge_judged(r, edge, ask, how);
+	edge_judged(r, edge, a.ask, how);
+	if (a.sure && how == JUDGED_YES) {
+		a.result = AUTHED_YES;
+		return a;
+	}
 	t = edge_hear(r, edge);
-	assert_int_equal(t.ask, ask);
+	assert_int_equal(t.ask, a.ask);
 	return t;
 }
 
@@ -175,7 +180,7 @@ static void the_mailbox_server_is_asked_and_its_word_holds(void **state)
 	assert_string_equal(t.login, "bob@example.test");
 	/* that is what an edge says: no reason to vouch for it */
 	edge_ask_for(r, 0, &l, SERVICE_POP3);
-	t = judged(r, 0, edge_hear(r, 0).ask, JUDGED_YES);
+	t = judged(r, 0, edge_hear(r, 0), JUDGED_YES);
 	assert_int_equal(t.result, AUTHED_YES);
 	assert_int_equal(t.ticket_n, 0);
 	/* each time: who lets in is who is logged in to */
@@ -214,8 +219,8 @@ static void one_of_a_user_and_network_is_asked_about_and_others_wait(void **stat
 {
 	struct rig *r = *state;
 	struct login l = { "bob", "his", HOME, 1 }, other = { "bob", "guess", HOME, 2 };
-	uint64_t first, same, next;
-	struct told t;
+	uint64_t same, next;
+	struct told first, t;
 
 	judge_is_backend(r);
 	rig_start(r);
@@ -250,7 +255,7 @@ static void an_edge_that_dies_while_it_asks_leaves_nobody_waiting(void **state)
 	assert_int_equal(t.result, AUTHED_ASK);
 	/* a word about what is no more, or never was, does no harm */
 	edge_judged(r, 0, 4711, JUDGED_YES);
-	assert_int_equal(judged(r, 0, waits, JUDGED_NO).result, AUTHED_NO);
+	assert_int_equal(judged(r, 0, t, JUDGED_NO).result, AUTHED_NO);
 }
 
 static void who_has_left_is_asked_about_no_more(void **state)
@@ -262,11 +267,73 @@ static void who_has_left_is_asked_about_no_more(void **state)
 	judge_is_backend(r);
 	rig_start(r);
 	for (int i = 0; i < 50; i++) {
-		m.ask = asked(r, 0, &l);
+		m.ask = asked(r, 0, &l).ask;
 		msg_AUTH_OVER_pack(&m, link_begin(r->edges[0]));
 		edge_send(r->edges[0]);
 	}
 	assert_int_equal(judged(r, 0, asked(r, 0, &l), JUDGED_YES).result, AUTHED_YES);
+}
+
+/* The place of its session is kept meanwhile: it is no session over the limit afterwards. */
+static void of_a_device_that_is_known_yes_is_the_last_word(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { "bob", "his", HOME, 1 }, new = { "bob", "his", HOME, 2 };
+	struct told one, two;
+
+	judge_is_backend(r);
+	r->conf.set.mailbox_network = 3;
+	rig_start(r);
+	one = asked(r, 0, &l);
+	assert_false(one.sure);
+	(void)judged(r, 0, one, JUDGED_YES);
+	assert_false(asked(r, 0, &new).sure);
+	rig_other_edge(r, 0);
+	one = asked(r, 0, &l);
+	assert_true(one.sure);
+	edge_judged(r, 0, one.ask, JUDGED_YES);
+	/* heard in its turn, and nothing before it */
+	two = asked(r, 0, &l);
+	assert_true(two.sure);
+	assert_int_equal(judged(r, 0, two, JUDGED_NO).result, AUTHED_NO);
+	l.secret = "his new one";
+	(void)judged(r, 0, asked(r, 0, &l), JUDGED_YES);
+	two = asked(r, 0, &l);
+	assert_true(two.sure);
+	(void)judged(r, 0, two, JUDGED_YES);
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
+	edge_left(r, 0, one.ask);
+	assert_true(asked(r, 0, &l).sure);
+}
+
+static void a_place_that_was_kept_is_free_when_nobody_comes(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { "bob", "his", HOME, 1 };
+	struct msg_AUTH_OVER m;
+	struct told t;
+
+	judge_is_backend(r);
+	r->conf.set.mailbox_network = 2;
+	rig_start(r);
+	t = judged(r, 0, asked(r, 0, &l), JUDGED_YES);
+	edge_left(r, 0, t.ask);
+	/* nor is anybody over the limit if an edge says that it ended before it began */
+	t = asked(r, 0, &l);
+	edge_left(r, 0, t.ask);
+	(void)judged(r, 0, t, JUDGED_YES);
+	for (int i = 0; i < 5; i++) {
+		t = asked(r, 0, &l);
+		assert_true(t.sure);
+		m.ask = t.ask;
+		msg_AUTH_OVER_pack(&m, link_begin(r->edges[0]));
+		edge_send(r->edges[0]);
+		t = asked(r, 0, &l);
+		assert_true(t.sure);
+		assert_int_equal(judged(r, 0, t, JUDGED_NOT).result, AUTHED_LATER);
+	}
+	(void)judged(r, 0, asked(r, 0, &l), JUDGED_YES);
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_OVER);
 }
 
 static void over_the_limit_the_mailbox_server_is_left_alone(void **state)
@@ -318,7 +385,7 @@ static void a_word_that_no_edge_of_ours_says_cuts_it_off(void **state)
 
 	judge_is_backend(r);
 	rig_start(r);
-	edge_judged(r, 1, asked(r, 1, &l), JUDGED_COUNT);
+	edge_judged(r, 1, asked(r, 1, &l).ask, JUDGED_COUNT);
 	assert_int_equal(link_recv_wait(r->edges[1], PATIENCE, &f, &err), LINK_CLOSED);
 }
 
@@ -371,6 +438,8 @@ int main(void)
 		TEST(one_of_a_user_and_network_is_asked_about_and_others_wait),
 		TEST(an_edge_that_dies_while_it_asks_leaves_nobody_waiting),
 		TEST(who_has_left_is_asked_about_no_more),
+		TEST(of_a_device_that_is_known_yes_is_the_last_word),
+		TEST(a_place_that_was_kept_is_free_when_nobody_comes),
 		TEST(over_the_limit_the_mailbox_server_is_left_alone),
 		TEST(when_all_come_back_known_devices_are_asked_about_first),
 		TEST(a_word_that_no_edge_of_ours_says_cuts_it_off),

@@ -10,7 +10,7 @@
 
 /*
  * ">" the server says this line, "<" we say it, "T" hands are shaken, "E" the server hangs up,
- * "W" nothing comes for the reply-timeout, "=" the result and why, "+" what it offers.
+ * "W" nothing comes for the reply-timeout, "G" we hold no more, "=" the result and why, "+" what it offers.
  */
 struct script {
 	const char *why;
@@ -28,6 +28,7 @@ enum {
 	MASTER = 1 << 6, /* with an authorization identity */
 	ODD = 1 << 7,	 /* name and password need literals */
 	TOKEN = 1 << 8,	 /* OAUTHBEARER */
+	HOLD = 1 << 9,
 };
 
 /* "\0"-separated alice, m, s3cret in base64, and for ODD nothing */
@@ -51,6 +52,22 @@ static const struct script scripts[] = {
 	{ "who cannot tell what it can lets in all the same", 0, {
 		">* OK hello", "<h1 CAPABILITY", ">h1 BAD what?",
 		"<h2 LOGIN \"al\\\"ice\" \"s3 c\\\\ret\"", ">h2 OK in", "<h3 CAPABILITY", ">h3 BAD what?", "+", "=yes" } },
+	{ "who is held asks what it can, and says nothing of a login", HOLD, {
+		">* OK hello", "<h1 CAPABILITY", ">* CAPABILITY IMAP4rev1", ">h1 OK done", "G",
+		"<h2 LOGIN \"al\\\"ice\" \"s3 c\\\\ret\"", ">h2 OK [CAPABILITY IMAP4rev1] in", "=yes" } },
+	{ "who is let go before the greeting is not held by it", HOLD, {
+		"G", ">* OK [CAPABILITY IMAP4rev1] hello",
+		"<h1 LOGIN \"al\\\"ice\" \"s3 c\\\\ret\"", ">h1 OK [CAPABILITY IMAP4rev1] in", "=yes" } },
+	{ "also on POP3, behind TLS", HOLD | POP3 | START, {
+		">+OK hello", "<STLS", ">+OK begin", "T", "G", "<USER al\"ice", ">+OK", "<PASS s3 c\\ret", ">+OK in", "=yes" } },
+	{ "what a server says meanwhile that nobody asked for ends it", HOLD, {
+		">* OK [CAPABILITY IMAP4rev1] hello", ">h1 OK in", "=broken a line that answers nothing" } },
+	{ "on POP3, too", HOLD | POP3, {
+		">+OK hello", ">+OK in", "=broken an answer before the question" } },
+	{ "it may say goodbye", HOLD, {
+		">* OK [CAPABILITY IMAP4rev1] hello", ">* BYE idle", "=later idle" } },
+	{ "nobody is held for ever", HOLD, {
+		">* OK [CAPABILITY IMAP4rev1] hello", "W", "=broken not wanted in time" } },
 	{ "literals wait for the server", ODD, {
 		">* OK [CAPABILITY IMAP4rev1] hello", "<h1 LOGIN {5}", ">+ go",
 		"<b\xc3\xb6" "b\x01 {3}", ">+", "<a\nb", ">h1 OK [CAPABILITY IMAP4rev1] in", "=yes" } },
@@ -249,6 +266,10 @@ static void play_line(struct player *p, const char *line)
 		p->now = p->wake;
 		step(p, BACKEND_IN_TIME, SPAN_NONE);
 		break;
+	case 'G':
+		p->setup.hold = false;
+		step(p, BACKEND_IN_GO, span_of(p->in_mem, p->in_n));
+		break;
 	case '+':
 		expect_span(p->script->why, mailbox_peer_capability(&p->talk.peer),
 			    span_str(line + 1));
@@ -266,6 +287,7 @@ static void set_up(struct player *p)
 	p->setup = (struct backend_setup){
 		.pop3 = how & POP3,
 		.probe = how & PROBE,
+		.hold = how & HOLD,
 		.tls = how & START	? BACKEND_TLS_START
 		       : how & IMPLICIT ? BACKEND_TLS_IMPLICIT
 					: BACKEND_TLS_NONE,
@@ -386,6 +408,27 @@ static void nor_is_one_that_had_begun_before_it(void **state)
 	assert_int_equal(p.talk.phase, BACKEND_AT_END);
 }
 
+static void nor_is_one_that_had_begun_while_it_was_held(void **state)
+{
+	static const struct script held = { "held", HOLD, { 0 } };
+	struct player p = { .script = &held, .piece = 1000 };
+
+	(void)state;
+	set_up(&p);
+	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
+	backend_init(&p.talk, &p.setup);
+	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	hear(&p, "* OK [CAPABILITY A] hi");
+	memcpy(p.in_mem, "h1 O", 4);
+	p.in_n = 4;
+	step(&p, BACKEND_IN_BYTES, span_of(p.in_mem, p.in_n));
+	assert_int_equal(p.talk.phase, BACKEND_AT_HELD);
+	play_line(&p, "G");
+	expect_said(&p, "h1 LOGIN \"al\\\"ice\" \"s3 c\\\\ret\"");
+	hear(&p, "K in");
+	expect_result(&p, "broken an answer before the question");
+}
+
 static void a_failed_handshake_says_why(void **state)
 {
 	static const struct script implicit = { "no handshake", IMPLICIT, { 0 } };
@@ -425,6 +468,7 @@ int main(void)
 		cmocka_unit_test(nothing_may_come_behind_the_answer_to_starttls),
 		cmocka_unit_test(an_answer_that_came_before_the_question_is_none),
 		cmocka_unit_test(nor_is_one_that_had_begun_before_it),
+		cmocka_unit_test(nor_is_one_that_had_begun_while_it_was_held),
 		cmocka_unit_test(a_failed_handshake_says_why),
 		cmocka_unit_test(what_cannot_be_said_is_not_tried),
 	};

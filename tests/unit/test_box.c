@@ -613,6 +613,17 @@ static void a_ticket_for_another_user_opens_no_box(void **state)
 	expect_cut_off(*state);
 }
 
+static void what_opens_a_box_again_runs_out_too(void **state)
+{
+	struct rig *r = *state;
+	struct made_ticket t = ticket_for(TICKET_AGAIN, EDGE, SPAN("u@here.example"), 0);
+	struct msg_BOX_IS m;
+
+	ask_box_with(r, 1, "u@here.example", span_of(t.mem, sizeof(t.mem)));
+	assert_int_equal(box_is(r, 1, &m, NULL), BOX_FAILED);
+	assert_int_equal(m.ticket.n, 0);
+}
+
 static void a_ticket_for_mail_opens_no_box(void **state)
 {
 	struct made_ticket t = ticket_for(TICKET_MAIL, EDGE, SPAN("u@here.example"),
@@ -648,7 +659,7 @@ static void who_comes_too_late_is_told_and_not_cut_off(void **state)
 static void who_has_a_box_open_may_open_it_again_and_no_other(void **state)
 {
 	struct rig *r = *state;
-	const struct ticket its = { TICKET_MAILBOX, EDGE, SPAN("U@here.example") };
+	const struct ticket its = { TICKET_AGAIN, EDGE, SPAN("U@here.example") };
 	uint8_t ticket[TICKET_SIZE];
 	struct msg_BOX_IS m;
 	struct timespec now;
@@ -665,6 +676,8 @@ static void who_has_a_box_open_may_open_it_again_and_no_other(void **state)
 	start_store(r);
 	ask_box_with(r, 1, "U@here.example", span_of(ticket, TICKET_SIZE));
 	assert_int_equal(box_is(r, 1, &m, NULL), BOX_OPEN_OK);
+	/* it stays the same: who opens it once a day would read for ever */
+	expect_span("ticket", m.ticket, span_of(ticket, TICKET_SIZE));
 	ask_box_with(r, 2, "v@here.example", span_of(ticket, TICKET_SIZE));
 	expect_cut_off(r);
 }
@@ -729,6 +742,8 @@ int main(void)
 			an_edge_without_a_ticket_gets_no_box_and_is_cut_off, set_up_pop3,
 			tear_down),
 		cmocka_unit_test_setup_teardown(a_ticket_for_another_user_opens_no_box,
+						set_up_pop3, tear_down),
+		cmocka_unit_test_setup_teardown(what_opens_a_box_again_runs_out_too,
 						set_up_pop3, tear_down),
 		cmocka_unit_test_setup_teardown(a_ticket_for_mail_opens_no_box,
 						set_up_pop3, tear_down),

@@ -688,9 +688,14 @@ static const struct zone_row {
 	ROW("own.test", 1, "\x7f\0\0\1"),
 	ROW("mx.host.test", 1, "\x7f\0\0\1"),
 	ROW("dead.host.test", 1, "\x7f\0\0\2"),
+	ROW("plain.smart.test", 1, "\x7f\0\0\1"),
+	ROW("broken.smart.test", 1, "\x7f\0\0\1"),
+	ROW("useless.smart.test", 1, "\x7f\0\0\1"),
+	ROW("useless.smart.test", 52, "\1\1\1xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
 #undef ROW
 	{ "gone.test", 15, 3, "", 0 },
 	{ "broken.test", 15, 2, "", 0 },
+	{ "broken.smart.test", 52, 2, "", 0 },
 };
 
 struct name_server {
@@ -710,7 +715,7 @@ static void put_answer(const struct zone_row *row, struct buf *out)
 
 static void answer_question(struct span q, struct buf *out)
 {
-	char name[256] = "";
+	char name[256] = "", *host = name;
 	size_t at = 12, n = 0, found = 0;
 	int type, code = 0;
 
@@ -722,11 +727,13 @@ static void answer_question(struct span q, struct buf *out)
 		at += 1u + q.p[at];
 	}
 	type = q.p[at + 2];
+	if (type == 52) /* whatever the port is */
+		host = strstr(name, "._tcp.") + 6;
 	buf_put(out, span_head(q, 2));
 	buf_put(out, span_of("\x81\x80\0\1\0\0\0\0\0\0", 10));
 	buf_put(out, span_of(q.p + 12, at + 5 - 12));
 	for (size_t i = 0; i < COUNT_OF(zone); i++) {
-		if (strcmp(zone[i].name, name) != 0 || zone[i].type != type)
+		if (strcmp(zone[i].name, host) != 0 || zone[i].type != type)
 			continue;
 		code = zone[i].code;
 		if (!code) {
@@ -734,7 +741,7 @@ static void answer_question(struct span q, struct buf *out)
 			found++;
 		}
 	}
-	out->mem[3] = (uint8_t)(0x80 | code);
+	out->mem[3] = (uint8_t)(0xa0 | code); /* all of it is authentic */
 	out->mem[7] = (uint8_t)found;
 }
 
@@ -821,6 +828,55 @@ static void mail_for_a_domain_goes_where_the_dns_says(void **state)
 	close_names(&ns);
 }
 
+static void a_configured_host_is_met_as_its_records_say(void **state)
+{
+	static const struct {
+		const char *host;
+		enum hop_tls tls;
+		const char *want;
+	} rows[] = {
+		{ "plain.smart.test", HOP_TLS_MAY, "250 kept|550 5.1.1 no|" },
+		{ "plain.smart.test", HOP_TLS_DANE,
+		  "000 4.7.5 plain.smart.test has no TLSA records that count|"
+		  "000 4.7.5 plain.smart.test has no TLSA records that count|" },
+		{ "broken.smart.test", HOP_TLS_NONE, "250 kept|550 5.1.1 no|" },
+		{ "broken.smart.test", HOP_TLS_MAY,
+		  "000 4.7.5 the TLSA records of broken.smart.test cannot be looked up now|"
+		  "000 4.7.5 the TLSA records of broken.smart.test cannot be looked up now|" },
+		{ "useless.smart.test", HOP_TLS_MAY,
+		  "000 TLS is needed, and STARTTLS is not offered|"
+		  "000 TLS is needed, and STARTTLS is not offered|" },
+		{ "127.0.0.1", HOP_TLS_DANE,
+		  "000 4.7.5 127.0.0.1 has no TLSA records that count|"
+		  "000 4.7.5 127.0.0.1 has no TLSA records that count|" },
+	};
+	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	struct name_server ns;
+	struct stage s;
+
+	(void)state;
+	open_names(&ns);
+	open_hop(&h, false);
+	open_stage_with(&s, ns.at, 0);
+	s.conf->set.connect_timeout = 20 * MS_SECOND;
+	s.conf->set.dane = true;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct manner how = { .tls = rows[i].tls, .credential = "" };
+		char target[100];
+
+		snprintf(target, sizeof(target), "%s%s", rows[i].host,
+			 strchr(h.target, ':'));
+		deliver_so(&s, i, HOP_SMTP, target, SPAN("x\r\n"), -1, 3, &how);
+		if (deliveries_count(s.all))
+			loop_run(s.loop);
+		assert_delivered(&s, i, rows[i].want);
+	}
+	close_hop(&h);
+	assert_int_equal(h.talks, 3);
+	close_stage(&s);
+	close_names(&ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -841,6 +897,7 @@ int main(void)
 		cmocka_unit_test(a_result_waits_until_the_store_can_take_it),
 		cmocka_unit_test(a_result_that_nobody_waits_for_any_more_is_dropped),
 		cmocka_unit_test(mail_for_a_domain_goes_where_the_dns_says),
+		cmocka_unit_test(a_configured_host_is_met_as_its_records_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

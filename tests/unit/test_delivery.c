@@ -17,6 +17,9 @@
  * have been asked for), "no tls". "| x" is an answer at the end, "elsewhere" says that
  * another host may be asked.
  */
+#define CHUNKED	     (1u << 17) /* what the host of REUSED can do, too */
+#define NO_CHUNKING  (1u << 18)
+#define ODD	     (1u << 19) /* the body cannot go by DATA as it is */
 #define LATIN	     (1u << 20) /* the body holds a byte above 127 */
 #define LATIN_HEADER (1u << 21)
 #define PREFIX	     (1u << 22) /* a field goes before the message */
@@ -29,7 +32,7 @@
 #define REUSED	     (1u << 29)
 #define LMTP	     (1u << 30)
 #define PROBE	     (1u << 31)
-#define OURS	     (~((1u << 20) - 1))
+#define OURS	     (~((1u << 17) - 1))
 
 struct talk {
 	uint32_t how; /* MAIL_ bits and those above */
@@ -173,6 +176,8 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 
 static struct span body_of(uint32_t how)
 {
+	if (how & ODD)
+		return SPAN("Subject: x\r\n\r\na\n.\n");
 	if (how & LATIN)
 		return SPAN("Subject: x\r\n\r\n.d\xf6t\r\n");
 	return how & LATIN_HEADER ? SPAN("Subject: \xc3\xb6\r\n\r\n.dot\r\n")
@@ -181,7 +186,8 @@ static struct span body_of(uint32_t how)
 
 static void play(const struct talk *t)
 {
-	const struct smtp_peer host = { .can = SMTP_CAN_PIPELINING };
+	const unsigned chunked = t->how & CHUNKED ? SMTP_CAN_CHUNKING : 0;
+	const struct smtp_peer host = { .can = SMTP_CAN_PIPELINING | chunked };
 	struct stage *s = calloc(1, sizeof(*s));
 	struct span script = span_str(t->lines), names = span_str(t->rcpts);
 
@@ -200,6 +206,7 @@ static void play(const struct talk *t)
 					    .rcpts = buf_span(&s->rcpts),
 					    .flags = t->how & ~OURS,
 					    .keep = t->how & KEEP,
+					    .chunking = !(t->how & NO_CHUNKING),
 					    .not_to_self = t->how & MX,
 					    .secure = t->how & SECURE,
 					    .envid = SPAN("e1"),
@@ -258,8 +265,6 @@ static const struct talk smtp_talks[] = {
 	  PLAIN BYE "| 554 5.6.3 The message is 8-bit text, which the next hop does not take\n" },
 	{ 0, "a host that refuses EHLO is asked with HELO", "a@b.c",
 	  HELLO "< 502 what\n> HELO me.example\n< 250 you\n" MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
-	{ MAIL_BINARY, "binary text cannot be converted", "a@b.c",
-	  PLAIN BYE "| 554 5.6.3 The message needs BINARYMIME and cannot be converted\n" },
 	{ MAIL_UTF8, "a message that was announced as SMTPUTF8 and is ASCII goes where it is not offered", "a@b.c",
 	  PLAIN MAIL "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" DATA "< 250 kept\n" BYE "| 250 kept\n" },
 	{ MAIL_UTF8, "but not to an address that is not", "\xc3\xb6@b.c d@e.f",
@@ -362,6 +367,77 @@ static const struct talk mx_talks[] = {
 	{ MAIL_RET_HDRS, "to who offers it", "a@b.c\tNOTIFY=NEVER", PLAIN SEND BYE "| 250 kept\n" },
 };
 
+#define OFFERS(x)  HELLO "< 250-you\\250-PIPELINING\\250 " x "\n"
+#define CHUNKS     OFFERS("CHUNKING")
+#define BOTH       HELLO "< 250-you\\250-PIPELINING\\250-BINARYMIME\\250 CHUNKING\n"
+#define SLOW(x)    HELLO "< 250-you\\250-" x "\\250 CHUNKING\n" /* each chunk is answered before the next */
+#define ONE_CHUNK  "> BDAT 20\n> Subject: x\n> \n> .dot\n"
+#define LAST_CHUNK "> BDAT 0 LAST\n"
+#define ODD_CHUNK  "> BDAT 18\n> Subject: x\n> \n> a\n> .\n"
+#define BINARY     "> MAIL FROM:<s@x.example> BODY=BINARYMIME\n"
+
+static const struct talk chunk_talks[] = {
+	{ 0, "a host that offers it gets the message in chunks, without a question before", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "silent\n< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "silent\n< 250 20 octets\\250 kept\n" BYE "| 250 kept\n" },
+	{ 0, "which it may answer at once", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK "< 250 20 octets\n" LAST_CHUNK "silent\n< 250 kept\n" BYE "| 250 kept\n" },
+	{ NO_CHUNKING, "or not, if that is turned off", "a@b.c", CHUNKS MAIL RCPT("a@b.c") "> DATA\n< 250 ok\\250 ok\n" TEXT "< 250 kept\n" BYE "| 250 kept\n" },
+	{ 0, "nor if each would cost a round trip", "a@b.c", SLOW("HELP") SEND BYE "| 250 kept\n" },
+	{ PREFIX, "what goes before the message is a chunk of its own", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n> BDAT 21\n> DKIM-Signature: v=1\n" ONE_CHUNK LAST_CHUNK
+	  "< 250 ok\\250 ok\\250 kept\n" BYE "| 250 kept\n" },
+	{ ODD, "of text all ends of lines are CRLF, as in DATA", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n> BDAT 20\n> Subject: x\n> \n> a\n> .\n" LAST_CHUNK "< 250 ok\\250 kept\n" BYE "| 250 kept\n" },
+	{ KEEP, "the connection is good for another", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 250 ok\\250 kept\nkept\n| 250 kept\n" },
+	{ KEEP | REUSED | CHUNKED, "and the other goes in chunks, too", "a@b.c",
+	  MAIL RCPT("a@b.c") "silent\n< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 250 ok\\250 kept\nkept\n| 250 kept\n" },
+	{ 0, "a message that nobody may get is not sent", "a@b.c", CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\550 no\n" BYE "| 550 no\n" },
+	{ 0, "a second transaction takes those the first had no room for", "a@b.c d@e.f",
+	  HELLO "< 250-you\\250-PIPELINING\\250-CHUNKING\\250 LIMITS RCPTMAX=1\n" MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK
+	  "< 250 ok\\250 kept\n" MAIL RCPT("d@e.f") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 250 ok\\250 kept too\n" BYE "| 250 kept\n| 250 kept too\n" },
+	{ LMTP, "LMTP answers once for a chunk, and for each recipient behind the last", "a@b.c d@e.f g@h.i",
+	  LHELLO "< 250-you\\250-PIPELINING\\250 CHUNKING\n" MAIL RCPT("a@b.c") RCPT("d@e.f") RCPT("g@h.i") "< 250 ok\\250 ok\\550 no\\250 ok\n"
+	  ONE_CHUNK LAST_CHUNK "< 250 octets\\250 kept\nsilent\n< 452 over quota\n" BYE "| 250 kept\n| 550 no\n| 452 over quota\n" },
+	{ 0, "a host that does not want a chunk gets no more, and no command", "a@b.c d@e.f",
+	  CHUNKS MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\550 no\n> BDAT 20\n< 451 no room\nclosed\n| 451 no room\n| 550 no\n" },
+	{ KEEP, "also if it says so when all is sent, whatever it says of the rest", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 552 too big\\250 kept\nclosed\n| 552 too big\n" },
+	{ LMTP, "in LMTP that is the answer for all", "a@b.c d@e.f",
+	  LHELLO "< 250-you\\250-PIPELINING\\250 CHUNKING\n" MAIL RCPT("a@b.c") RCPT("d@e.f") "< 250 ok\\250 ok\\250 ok\n"
+	  ONE_CHUNK LAST_CHUNK "< 452 no\\503 what\nclosed\n| 452 no\n| 452 no\n" },
+	{ 0, "the answer to the last chunk is that of the message", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 250 ok\\554 spam\n" BYE "| 554 spam\n" },
+	{ 0, "and is not believed before that was said", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n> BDAT 20\n< 250 ok\\250 kept\nclosed\n| 000 the message was answered before it was said: kept\n" },
+	{ 0, "354 is no answer to a chunk", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK "< 354 go\nclosed\n| 000 the message was answered out of turn: go\n" },
+	{ 0, "421 between chunks", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK LAST_CHUNK "< 250 ok\\421 dying\nclosed\n| 421 dying\n" },
+	{ 0, "a connection that is lost between chunks", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK "hangup\nclosed\n| 000 the message was not answered: the host hung up\n" },
+	{ 0, "no end is sent of a message that cannot be read", "a@b.c",
+	  CHUNKS MAIL RCPT("a@b.c") "< 250 ok\\250 ok\n" ONE_CHUNK "unreadable\nclosed\nsilent\n| 000 the message was not sent: it cannot be read\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD, "what is binary goes as it is to who offers BINARYMIME", "a@b.c",
+	  BOTH BINARY RCPT("a@b.c") "< 250 ok\\250 ok\n" ODD_CHUNK LAST_CHUNK "< 250 ok\\250 kept\n" BYE "| 250 kept\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD, "also if each chunk costs a round trip", "a@b.c",
+	  SLOW("BINARYMIME") BINARY "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" ODD_CHUNK "silent\n< 250 ok\n" LAST_CHUNK "silent\n< 250 kept\n" BYE "| 250 kept\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD | PREFIX, "and something goes before it", "a@b.c",
+	  SLOW("BINARYMIME") BINARY "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n> BDAT 21\n> DKIM-Signature: v=1\nsilent\n< 250 ok\n" ODD_CHUNK
+	  "silent\n< 250 ok\n" LAST_CHUNK "< 250 kept\n" BYE "| 250 kept\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD, "a host that never answers a chunk is left", "a@b.c",
+	  SLOW("BINARYMIME") BINARY "< 250 ok\n" RCPT("a@b.c") "< 250 ok\n" ODD_CHUNK "wait 300\nclosed\n| 000 the message was not answered in time\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD, "what is binary is not converted", "a@b.c",
+	  CHUNKS BYE "| 554 5.6.3 The message needs BINARYMIME, which the next hop does not offer\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD, "and BINARYMIME is nothing without CHUNKING", "a@b.c",
+	  OFFERS("BINARYMIME") BYE "| 554 5.6.3 The message needs CHUNKING, which the next hop does not offer\n" },
+	{ MAIL_BINARY | MAIL_8BIT | ODD | NO_CHUNKING, "here or there", "a@b.c",
+	  BOTH BYE "| 554 5.6.3 The message needs BDAT, which is turned off here\n" },
+	{ MAIL_BINARY | MAIL_8BIT, "what was announced as binary and is text goes anywhere", "a@b.c", PLAIN SEND BYE "| 250 kept\n" },
+	{ MAIL_BINARY | MAIL_8BIT | LATIN, "unless it is 8-bit text, which is not for all", "a@b.c",
+	  PLAIN BYE "| 554 5.6.3 The message is 8-bit text, which the next hop does not take\n" },
+};
+
 static const struct talk kept_talks[] = {
 	{ KEEP, "after a message that was taken the connection can be kept", "a@b.c", PLAIN SEND "kept\n| 250 kept\n" },
 	{ KEEP, "but not after one that was not", "a@b.c",
@@ -458,6 +534,12 @@ static void a_message_goes_to_the_host_of_a_domain(void **state)
 {
 	(void)state;
 	play_all(mx_talks, COUNT_OF(mx_talks));
+}
+
+static void a_message_goes_in_chunks(void **state)
+{
+	(void)state;
+	play_all(chunk_talks, COUNT_OF(chunk_talks));
 }
 
 static void a_connection_serves_for_more_than_one_message(void **state)
@@ -563,6 +645,7 @@ int main(void)
 		cmocka_unit_test(a_message_goes_to_an_smtp_host),
 		cmocka_unit_test(tls_and_login_come_before_the_message),
 		cmocka_unit_test(a_message_goes_to_the_host_of_a_domain),
+		cmocka_unit_test(a_message_goes_in_chunks),
 		cmocka_unit_test(a_connection_serves_for_more_than_one_message),
 		cmocka_unit_test(a_message_goes_to_an_lmtp_host),
 		cmocka_unit_test(a_probe_asks_and_sends_nothing),

@@ -107,6 +107,9 @@ static const struct labelled cases[] = {
 	{ DIAGNOSIS_CLEAN, "an office that mistypes", { { EV_AUTH_OK, 900 }, { EV_AUTH_FAILED, 30 }, { EV_AUTH_UNKNOWN, 4 } }, 0, 950, 900, false, 20, 0, 0 },
 	{ DIAGNOSIS_CLEAN, "somebody logs in, and sends", { { EV_AUTH_OK, 3 }, { EV_RECIPIENT_OK, 3 }, { EV_MESSAGE_OK, 3 } }, 0, 3, 8, false, 0, 0, 0 },
 
+	{ DIAGNOSIS_CLEAN, "a telephone on a train", { { EV_AUTH_OK, 60 }, { EV_AUTH_ABORTED, 20 } }, 0, 80, 60, false, 8, 1, 10 },
+	{ DIAGNOSIS_NOTHING, "a telephone that never gets in", { { EV_AUTH_ABORTED, 4 } }, 0, 4, 0, false, 0, 0, 0 },
+
 	{ DIAGNOSIS_RUNAWAY, "A2, refused over the limit", { { EV_AUTH_OK, 20 }, { EV_LOGIN_OVER, 9000 } }, 0, 9020, 20, false, 9000, 1, 0.1 },
 	{ DIAGNOSIS_RUNAWAY, "and two colleagues at its address", { { EV_AUTH_OK, 40 }, { EV_LOGIN_OVER, 90000 } }, 0, 90040, 40, false, 40000, 3, 2 },
 
@@ -126,6 +129,7 @@ static const struct labelled cases[] = {
 	/* flooders */
 	{ DIAGNOSIS_FLOODER, "connections", { { EV_TOO_FAST, 90 } }, 0, 130, 0, false, 0, 0, 0 },
 	{ DIAGNOSIS_FLOODER, "held sessions", { { EV_TIMEOUT, 50 }, { EV_TOO_MANY, 40 } }, 0, 90, 0, false, 0, 0, 0 },
+	{ DIAGNOSIS_FLOODER, "logins, and hung up before the answer", { { EV_AUTH_ABORTED, 60 } }, 0, 60, 0, false, 0, 0, 0 },
 	{ DIAGNOSIS_FLOODER, "slow bodies", { { EV_TOO_SLOW, 12 }, { EV_RECIPIENT_OK, 12 } }, 0, 12, 0, false, 0, 0, 0 },
 	{ DIAGNOSIS_FLOODER, "handshakes", { { EV_HANDSHAKE_OVER, 300 }, { EV_TOO_FAST, 20 }, { EV_TLS_FAILED, 40 } }, 0, 400, 0, false, 0, 0, 0 },
 };
@@ -268,6 +272,7 @@ static void a_rows_evidence_is_what_it_holds(void **unused)
 	struct guard_hot row = { .connects = 7,
 				 .good = 3,
 				 .flags = HOT_LISTED | HOT_BEHIND };
+	struct guard_detail did = { 0 };
 	ms_t now = MS_DAY;
 	struct evidence e;
 
@@ -275,10 +280,10 @@ static void a_rows_evidence_is_what_it_holds(void **unused)
 	row.first = memory_second(now - 2 * MS_HOUR);
 	row.last = memory_second(now);
 	row.per_hour = 4;
-	row.seen[EV_NULL_SENDER] = 5;
+	did.seen[EV_NULL_SENDER] = 5;
 	for (uint64_t i = 1; i <= 3; i++)
-		(void)distinct_add(&row.variety[VARIETY_RECIPIENTS], i << 20);
-	evidence_of(&row, now, &e);
+		(void)distinct_add(&did.variety[VARIETY_RECIPIENTS], i << 20);
+	evidence_of(&row, &did, now, &e);
 	expect_number("connects", e.connects, 7);
 	expect_number("good", e.good, 3);
 	expect_number("null senders", e.null_senders, 5);

@@ -186,7 +186,8 @@ static const struct from_row froms[] = {
 	{ "bob@[192.0.2.1]", NULL },
 	{ "bob@b\xc3\xbc"
 	  "cher.example",
-	  NULL },
+	  "b\xc3\xbc"
+	  "cher.example" },
 	{ "\"never closed <a@x.example>", NULL },
 	{ "(never closed <a@x.example>", NULL },
 };

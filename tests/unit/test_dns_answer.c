@@ -63,6 +63,30 @@ static void addresses_come_with_the_shortest_ttl(void **unused)
 	assert_true(addr_eq(&a.addresses[1], &second));
 }
 
+static void the_owner_is_whom_an_alias_stands_for(void **unused)
+{
+	static const char far[] = "\4Real\4host\0";
+	struct packet p;
+	struct dns_answer a;
+
+	(void)unused;
+	begin(&p, 0, 2, 0);
+	record(&p, 5, 300, span_of(far, sizeof(far) - 1));
+	/* of the name that is the data of the record before */
+	buf_put(&p.buf, span_of("\xc0", 1));
+	buf_byte(&p.buf, (uint8_t)(p.buf.len - sizeof(far)));
+	buf_put(&p.buf, span_of("\0\1\0\1\0\0\0\7\0\4\177\0\0\1", 14));
+	a = parse(&p, DNS_A);
+	assert_int_equal(a.result, DNS_FOUND);
+	expect_span("owner", span_of(a.owner.text, a.owner.n), SPAN("real.host"));
+	begin(&p, 0, 1, 0);
+	record(&p, 1, 300, SPAN("\177\0\0\1"));
+	a = parse(&p, DNS_A);
+	expect_span("no alias", span_of(a.owner.text, a.owner.n), SPAN("q.test"));
+	begin(&p, 0, 0, 0);
+	assert_int_equal(parse(&p, DNS_A).owner.n, 0);
+}
+
 static void only_so_many_are_kept(void **unused)
 {
 	struct packet p;
@@ -287,6 +311,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_come_with_the_shortest_ttl),
+		cmocka_unit_test(the_owner_is_whom_an_alias_stands_for),
 		cmocka_unit_test(only_so_many_are_kept),
 		cmocka_unit_test(
 			nothing_found_is_told_from_no_such_name_and_from_a_failure),

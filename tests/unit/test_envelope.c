@@ -3,7 +3,7 @@
 #include "wire/envelope.h"
 #include "wire/smtp.h"
 
-#define ALL   (SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8)
+#define ALL   (SMTP_OFFERS_CHUNKING | SMTP_OFFERS_BINARY | SMTP_OFFERS_UTF8)
 #define FIFTY "12345678901234567890123456789012345678901234567890"
 #define DSN   SMTP_OFFERS_DSN
 #define AUTH  SMTP_KNOWS_AUTH
@@ -26,6 +26,7 @@ static const struct {
 	{ "postmaster sends nothing", "FROM:<postmaster>",                   0,   RE_BAD_SENDER },
 	{ "all of them",              "FROM:<a@b> SIZE=9 BODY=BINARYMIME SMTPUTF8", ALL, RE_NONE },
 	{ "binary, not offered",      "FROM:<a@b> BODY=BINARYMIME",          0,   RE_BAD_PARAMETER },
+	{ "nor with chunks alone",    "FROM:<a@b> BODY=BINARYMIME",          SMTP_OFFERS_CHUNKING, RE_BAD_PARAMETER },
 	{ "UTF-8, not offered",       "FROM:<a@b> SMTPUTF8",                 0,   RE_BAD_PARAMETER },
 	{ "UTF-8, not asked for",     "FROM:<\xc3\xbc@b>",                   ALL, RE_UTF8_NEEDED },
 	{ "UTF-8",                    "FROM:<\xc3\xbc@b> SMTPUTF8",          ALL, RE_NONE },
@@ -128,6 +129,7 @@ static const struct {
 	{ "hexadecimal in lower case", "TO:<a@b> ORCPT=rfc822;c+2b@e",             DSN, false, RE_BAD_ARGUMENT },
 	{ "cut off",                   "TO:<a@b> ORCPT=rfc822;c+2",                DSN, false, RE_BAD_ARGUMENT },
 	{ "UTF-8 without SMTPUTF8",    "TO:<a@b> ORCPT=utf-8;\xc3\xbc@e",          DSN, false, RE_BAD_ARGUMENT },
+	{ "UTF-8 and a bare plus",     "TO:<a@b> ORCPT=utf-8;\xc3\xbc+zz@e",       DSN, true,  RE_BAD_ARGUMENT },
 	{ "UTF-8 with it",             "TO:<a@b> ORCPT=utf-8;\xc3\xbc@e",          DSN, true,  RE_NONE },
 	{ "UTF-8 of another type",     "TO:<a@b> ORCPT=rfc822;\xc3\xbc@e",         DSN, true,  RE_BAD_ARGUMENT },
 	/* clang-format on */

@@ -159,7 +159,8 @@ static void ban(struct bench *b, const char *text, enum rule rule, enum guard_st
 	row->connects = 31;
 	row->refused = 25;
 	row->visits = 3;
-	row->seen[EV_RELAY_DENIED] = 14;
+	row->flags |= HOT_DETAIL;
+	memory_detail(&b->writer, row)->seen[EV_RELAY_DENIED] = 14;
 	row->ban = (struct guard_ban){ .since = ago(2 * MS_HOUR),
 				       .until = ago(-10 * MS_MINUTE),
 				       .step = (uint8_t)step,
@@ -332,7 +333,7 @@ static void what_is_inside_a_prefix_is_counted_and_the_worst_are_named(void **st
 	assert_int_equal(in.clients, 21);
 	assert_int_equal(in.banned, 1);
 	assert_int_equal(in.connects, 20 * 2 + 31);
-	assert_int_equal(in.worst_count, EXPLAIN_CLIENTS);
+	assert_int_equal(in.worst_count, INSIDE_WORST);
 	for (size_t i = 1; i < in.worst_count; i++)
 		assert_true(in.points[i] <= in.points[i - 1]);
 	text = explained(b, &what);

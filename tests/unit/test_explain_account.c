@@ -42,12 +42,21 @@ static void look(struct site *s)
 	buf_init(&bench.out, bench.mem, sizeof(bench.mem) - 1);
 }
 
-static const char *explained(struct site *s, const char *user)
+static const char *explained_with(struct site *s, const char *user,
+				  const struct account_facts *facts)
 {
 	look(s);
-	explain_account(&bench.view, span_str(user), s->now, s->wall, &to);
+	explain_account(&bench.view, span_str(user), facts, s->now, s->wall, &to);
 	bench.mem[bench.out.len] = '\0';
 	return (const char *)bench.mem;
+}
+
+static const char *explained(struct site *s, const char *user)
+{
+	static const struct account_facts plain = { .auth_says = true,
+						    .store_says = true };
+
+	return explained_with(s, user, &plain);
 }
 
 static void has(const char *text, const char *part)
@@ -192,6 +201,40 @@ static void campaigns_are_listed(void **state)
 
 #define site_test(f) cmocka_unit_test_setup_teardown(f, site_set_up, site_tear_down)
 
+static void a_disabled_account_whose_mail_is_held_says_so_and_what_lifts_it(void **state)
+{
+	struct site *s = *state;
+	const struct account_facts facts = { .auth_says = true,
+					     .store_says = true,
+					     .disabled = true,
+					     .disabled_since = INT64_C(1700000000000),
+					     .held = 12,
+					     .held_since = INT64_C(1700000060000),
+					     .incident = 17 };
+	const char *text = explained_with(s, "bob@example.org", &facts);
+
+	has(text, "state=\"disabled: nobody is let in");
+	has(text, "disabled=true");
+	has(text, "part=disabled");
+	has(text, "since=2023-11-14T22:13:20.000Z lift=\"holdfast user enable "
+		  "bob@example.org\"");
+	has(text, "part=held-mail");
+	has(text, "messages=12 since=2023-11-14T22:14:20.000Z incident=17 lift=\"holdfast "
+		  "queue release --where 'state=held account=bob@example.org'\"");
+	has_not(text, "part=unknown");
+}
+
+static void what_nobody_could_say_in_time_is_told_to_be_unknown(void **state)
+{
+	static const struct account_facts nothing;
+	const char *text = explained_with(*state, "bob@example.org", &nothing);
+
+	has(text, "state=\"let in\"");
+	has_not(text, "disabled=false");
+	has(text, "part=unknown disabled=\"auth did not answer");
+	has(text, "held-mail=\"the store did not answer");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +243,8 @@ int main(void)
 		site_test(a_device_with_an_old_password_is_told_with_place_and_time),
 		site_test(a_storm_is_told_in_one_sentence_with_what_it_is_from),
 		site_test(a_thief_is_seen_by_the_places),
+		site_test(a_disabled_account_whose_mail_is_held_says_so_and_what_lifts_it),
+		site_test(what_nobody_could_say_in_time_is_told_to_be_unknown),
 		site_test(campaigns_are_listed),
 	};
 

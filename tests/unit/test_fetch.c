@@ -53,22 +53,24 @@ static void an_address_is_https_a_host_and_perhaps_a_port(void **unused)
 	}
 }
 
+#define ISSUER "https://id.example"
+
 static struct conf conf;
 
 static const struct conf *a_conf(void)
 {
 	conf = (struct conf){ .oauth_count = 1 };
 	settings_init(&conf.set);
+	snprintf(conf.oauth[0].issuer, TEXT_MAX, ISSUER);
 	snprintf(conf.oauth[0].keys, TEXT_MAX, "https://id.example/keys");
 	snprintf(conf.oauth[0].introspect, TEXT_MAX, "https://id.example:8443/ask");
 	return &conf;
 }
 
-static bool make(enum role from, enum fetch_kind what, unsigned number, const char *name,
-		 struct span text, struct request *out)
+static bool make(enum role from, enum fetch_kind what, const char *name, struct span text,
+		 struct request *out)
 {
 	struct msg_FETCH m = { .what = (uint8_t)what,
-			       .number = (uint16_t)number,
 			       .name = span_str(name),
 			       .text = text };
 	struct err err;
@@ -93,19 +95,19 @@ static void a_policy_is_asked_for_by_the_name_of_a_domain_alone(void **unused)
 	struct request r;
 
 	(void)unused;
-	assert_true(make(ROLE_EDGE, FETCH_STS, 0, "Example.ORG", SPAN_NONE, &r));
+	assert_true(make(ROLE_EDGE, FETCH_STS, "Example.ORG", SPAN_NONE, &r));
 	assert_string_equal(r.url, "https://mta-sts.example.org/.well-known/mta-sts.txt");
 	assert_string_equal(r.host, "mta-sts.example.org");
 	assert_int_equal(r.port, 443);
 	assert_true(r.public_only);
 	assert_string_equal(r.type, "text/plain");
 	for (size_t i = 0; i < COUNT_OF(bad); i++)
-		expect_false(bad[i], make(ROLE_EDGE, FETCH_STS, 0, bad[i], SPAN_NONE, &r));
+		expect_false(bad[i], make(ROLE_EDGE, FETCH_STS, bad[i], SPAN_NONE, &r));
 	memset(long_name, 'a', sizeof(long_name));
 	for (size_t i = 60; i < sizeof(long_name); i += 60)
 		long_name[i] = '.';
 	long_name[250] = '\0';
-	expect_false("too long", make(ROLE_EDGE, FETCH_STS, 0, long_name, SPAN_NONE, &r));
+	expect_false("too long", make(ROLE_EDGE, FETCH_STS, long_name, SPAN_NONE, &r));
 }
 
 static void each_role_may_ask_for_its_own_only(void **unused)
@@ -117,30 +119,62 @@ static void each_role_may_ask_for_its_own_only(void **unused)
 	list_put(&text, SPAN("mail"));
 	list_put(&text, SPAN("s3cret"));
 	list_put(&text, SPAN("token"));
-	assert_true(make(ROLE_AUTH, FETCH_KEYS, 0, "", SPAN_NONE, &r));
+	assert_true(make(ROLE_AUTH, FETCH_KEYS, ISSUER, SPAN_NONE, &r));
 	assert_string_equal(r.url, "https://id.example/keys");
 	assert_false(r.public_only);
-	assert_true(make(ROLE_AUTH, FETCH_INTROSPECT, 0, "", buf_span(&text), &r));
+	assert_true(make(ROLE_AUTH, FETCH_INTROSPECT, ISSUER, buf_span(&text), &r));
 	assert_string_equal(r.url, "https://id.example:8443/ask");
 	expect_span("user", r.user, SPAN("mail"));
 	expect_span("token", r.token, SPAN("token"));
-	assert_false(make(ROLE_EDGE, FETCH_KEYS, 0, "", SPAN_NONE, &r));
-	assert_false(make(ROLE_EDGE, FETCH_INTROSPECT, 0, "", buf_span(&text), &r));
-	assert_false(make(ROLE_AUTH, FETCH_STS, 0, "example.org", SPAN_NONE, &r));
-	assert_false(make(ROLE_STORE, FETCH_STS, 0, "example.org", SPAN_NONE, &r));
-	assert_false(make(ROLE_AUTH, FETCH_KEYS, 1, "", SPAN_NONE, &r));
-	assert_false(make(ROLE_AUTH, FETCH_KINDS, 0, "", SPAN_NONE, &r));
-	expect_false("cut", make(ROLE_AUTH, FETCH_INTROSPECT, 0, "",
+	assert_false(make(ROLE_EDGE, FETCH_KEYS, ISSUER, SPAN_NONE, &r));
+	assert_false(make(ROLE_EDGE, FETCH_INTROSPECT, ISSUER, buf_span(&text), &r));
+	assert_false(make(ROLE_AUTH, FETCH_STS, "example.org", SPAN_NONE, &r));
+	assert_false(make(ROLE_STORE, FETCH_STS, "example.org", SPAN_NONE, &r));
+	assert_false(make(ROLE_AUTH, FETCH_KEYS, "https://ID.example", SPAN_NONE, &r));
+	assert_false(make(ROLE_AUTH, FETCH_KEYS, "", SPAN_NONE, &r));
+	assert_false(make(ROLE_AUTH, FETCH_KINDS, ISSUER, SPAN_NONE, &r));
+	expect_false("cut", make(ROLE_AUTH, FETCH_INTROSPECT, ISSUER,
 				 span_head(buf_span(&text), text.len - 1), &r));
 	list_put(&text, SPAN("more"));
 	expect_false("four",
-		     make(ROLE_AUTH, FETCH_INTROSPECT, 0, "", buf_span(&text), &r));
+		     make(ROLE_AUTH, FETCH_INTROSPECT, ISSUER, buf_span(&text), &r));
 	buf_reset(&text);
 	list_put(&text, SPAN("a:b"));
 	list_put(&text, SPAN("s"));
 	list_put(&text, SPAN("t"));
 	expect_false("RFC 7617, 2",
-		     make(ROLE_AUTH, FETCH_INTROSPECT, 0, "", buf_span(&text), &r));
+		     make(ROLE_AUTH, FETCH_INTROSPECT, ISSUER, buf_span(&text), &r));
+}
+
+/* Who asks may have heard of a reload that we have not, or the other way round. */
+static void an_issuer_is_the_same_wherever_it_stands(void **unused)
+{
+	static const char *const orders[][3] = { { "a", "b", "c" }, { "c", "a", "" } };
+	struct request r;
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(orders); i++)
+		for (size_t j = 0; j < 3; j++) {
+			struct msg_FETCH m = { .what = FETCH_KEYS,
+					       .name = span_str(orders[0][j]) };
+			struct err err;
+			bool is_there = j != 1 || i == 0;
+
+			conf = (struct conf){ .oauth_count = i == 0 ? 3 : 2 };
+			for (size_t k = 0; k < conf.oauth_count; k++) {
+				struct oauth *o = &conf.oauth[k];
+
+				snprintf(o->issuer, TEXT_MAX, "%s", orders[i][k]);
+				snprintf(o->keys, TEXT_MAX, "https://%s.example/k",
+					 orders[i][k]);
+			}
+			assert_int_equal(request_make(&conf, ROLE_AUTH, &m, &r, &err),
+					 is_there);
+			if (is_there)
+				assert_int_equal(r.host[0], *orders[0][j]);
+			else
+				assert_string_equal(err.text, "there is no such issuer");
+		}
 }
 
 /* clang-format off */
@@ -251,6 +285,7 @@ int main(void)
 		cmocka_unit_test(an_address_is_https_a_host_and_perhaps_a_port),
 		cmocka_unit_test(a_policy_is_asked_for_by_the_name_of_a_domain_alone),
 		cmocka_unit_test(each_role_may_ask_for_its_own_only),
+		cmocka_unit_test(an_issuer_is_the_same_wherever_it_stands),
 		cmocka_unit_test(the_networks_of_ones_own_are_private),
 		cmocka_unit_test(
 			the_type_of_an_answer_is_what_stands_before_its_parameters),

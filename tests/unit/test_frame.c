@@ -1,7 +1,10 @@
 /* link/frame: what one role says, the other hears, and nothing else. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -276,6 +279,109 @@ static void a_closed_link_forgets_what_waited(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* In what the allocator gives out again; it hands back first what was freed last. */
+static bool is_left_in_memory(struct span secret)
+{
+	bool found = false;
+
+	for (size_t n = 32; n < 1024; n += 16) {
+		uint8_t *volatile mem = malloc(n);
+
+		assert_non_null(mem);
+		found |= memmem(mem, malloc_usable_size(mem), secret.p, secret.n) != NULL;
+		free(mem);
+	}
+	return found;
+}
+
+static void what_waited_may_have_been_a_password_and_is_wiped(void **state)
+{
+	struct pair p = open_pair(ROLE_EDGE, ROLE_AUTH);
+	struct msg_AUTH m = { .ask = 1,
+			      .user = SPAN("ann"),
+			      .secret = SPAN("open sesame") };
+
+	(void)state;
+	while (!link_waiting(p.edge)) {
+		msg_AUTH_pack(&m, link_begin(p.edge));
+		assert_true(link_send(p.edge, NULL, 0));
+	}
+	link_close(&p.edge);
+	assert_false(is_left_in_memory(m.secret));
+	link_close(&p.store);
+}
+
+/* As many as are open already. */
+static struct rlimit allow_no_more_fds(void)
+{
+	struct rlimit had, now;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	now = had;
+	for (int fd = 0; fd < 1024; fd++)
+		if (fcntl(fd, F_GETFD) < 0) {
+			now.rlim_cur = (rlim_t)fd;
+			break;
+		}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return had;
+}
+
+static void for_want_of_a_number_a_descriptor_is_lost_and_the_link_goes_on(void **state)
+{
+	struct pair p = open_pair(ROLE_STORE, ROLE_EDGE);
+	struct msg_SPOOL m = { .id = 1 }, heard;
+	struct rlimit had;
+	struct frame f;
+	struct err err;
+	int zero = 0;
+
+	(void)state;
+	msg_SPOOL_pack(&m, link_begin(p.edge));
+	assert_true(link_send(p.edge, &zero, 1));
+	msg_SPOOL_pack(&m, link_begin(p.edge));
+	assert_true(link_send(p.edge, &zero, 1));
+	had = allow_no_more_fds();
+	assert_int_equal(link_recv(p.store, &f, &err), LINK_GOT);
+	assert_true(f.lost);
+	assert_int_equal(f.fds[0], -1);
+	assert_true(msg_SPOOL_unpack(f.bytes, &heard));
+	assert_int_equal(heard.id, 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	assert_int_equal(link_recv(p.store, &f, &err), LINK_GOT);
+	assert_false(f.lost);
+	assert_true(f.fds[0] >= 0);
+	frame_close_fds(&f);
+	assert_false(link_lost(p.store, &f));
+	close_pair(&p);
+}
+
+static void what_is_nothing_without_its_descriptor_is_asked_for_again(void **state)
+{
+	struct pair p = open_pair(ROLE_SUPERVISOR, ROLE_EDGE);
+	struct msg_PEER m = { .role = ROLE_STORE, .number = 7 };
+	struct msg_LOST lost;
+	struct rlimit had;
+	struct frame f;
+	struct err err;
+	int zero = 0;
+
+	(void)state;
+	msg_PEER_pack(&m, link_begin(p.edge));
+	assert_true(link_send(p.edge, &zero, 1));
+	had = allow_no_more_fds();
+	assert_int_equal(link_recv(p.store, &f, &err), LINK_GOT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	assert_true(link_lost(p.store, &f));
+	assert_int_equal(f.fds[0], -1);
+	assert_int_equal(link_recv(p.edge, &f, &err), LINK_GOT);
+	assert_true(msg_LOST_unpack(f.bytes, &lost));
+	assert_int_equal(lost.kind, MSG_PEER);
+	assert_int_equal(lost.role, ROLE_STORE);
+	assert_int_equal(lost.number, 7);
+	close_pair(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +394,10 @@ int main(void)
 			what_the_other_side_cannot_take_waits_in_order_up_to_a_ceiling),
 		cmocka_unit_test(a_descriptor_that_waits_may_be_closed_by_its_sender),
 		cmocka_unit_test(a_closed_link_forgets_what_waited),
+		cmocka_unit_test(what_waited_may_have_been_a_password_and_is_wiped),
+		cmocka_unit_test(
+			for_want_of_a_number_a_descriptor_is_lost_and_the_link_goes_on),
+		cmocka_unit_test(what_is_nothing_without_its_descriptor_is_asked_for_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

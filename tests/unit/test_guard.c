@@ -110,7 +110,7 @@ static void a_ban_is_refused_then_dropped_then_for_the_firewall(void **unused)
 		yard_wait(&y, MS_SECOND);
 	}
 	expect_number("tries", row_of(&y, a, LEVEL_CLIENT).ban.tries, 60);
-	expect_number("counted", row_of(&y, a, LEVEL_CLIENT).seen[EV_CAME_AGAIN], 60);
+	expect_number("counted", seen_of(&y, a, LEVEL_CLIENT, EV_CAME_AGAIN), 60);
 	expect_number("refused", row_of(&y, a, LEVEL_WIDE).refused, 60);
 }
 
@@ -150,6 +150,26 @@ static void a_ban_ends_and_the_next_is_twice_as_long(void **unused)
 		let_in("over", visit(&y, a, EV_NONE, 0));
 		was = length;
 	}
+}
+
+static void each_half_life_of_the_history_takes_one_ban_off(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_ban ban;
+
+	(void)unused;
+	for (unsigned i = 0; i < 4; i++) {
+		visit(&y, a, EV_TLS_PIPELINED, 1);
+		ban = row_of(&y, a, LEVEL_CLIENT).ban;
+		expect_number("so many", ban.level, i + 1);
+		yard_wait(&y, (ms_t)(ban.until - ban.since + 1) * MS_SECOND);
+	}
+	yard_wait(&y, 2 * y.g.limits.half_slow);
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	expect_number("two less and one more", row_of(&y, a, LEVEL_CLIENT).ban.level, 3);
+	yard_wait(&y, 9 * y.g.limits.half_slow);
+	visit(&y, a, EV_TLS_PIPELINED, 1);
+	expect_number("as if it were the first", row_of(&y, a, LEVEL_CLIENT).ban.level, 1);
 }
 
 static void a_ban_is_never_longer_than_the_longest_and_a_fifth(void **unused)
@@ -293,7 +313,7 @@ static void tried_again_is_not_tried_anew(void **unused)
 		yard_wait(&y, MS_MINUTE);
 	}
 	expect_number("counted all the same",
-		      row_of(&y, a, LEVEL_CLIENT).seen[EV_UNKNOWN_USER], 7 * 24 * 60);
+		      seen_of(&y, a, LEVEL_CLIENT, EV_UNKNOWN_USER), 7 * 24 * 60);
 }
 
 static void many_different_names_are_refused_soon(void **unused)
@@ -442,6 +462,39 @@ static void who_mistypes_and_gets_in_is_forgiven(void **unused)
 	}
 }
 
+/* On a train: all its five connections at once, six times an hour, and it never gets in. */
+static void a_telephone_that_loses_its_network_is_never_refused(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v;
+
+	(void)unused;
+	for (int tunnel = 0; tunnel < 7 * 24 * 6; tunnel++) {
+		for (int i = 0; i < 5; i++) {
+			let_in("the telephone", come(&y, &v, a));
+			expect_true("is heard",
+				    did(&y, &v, EV_AUTH_ABORTED, 1).step < STEP_LATE);
+			leave(&y, &v);
+			yard_wait(&y, MS_SECOND);
+		}
+		yard_wait(&y, 10 * MS_MINUTE - 5 * MS_SECOND);
+	}
+}
+
+static void who_hangs_up_on_its_logins_fifty_times_a_minute_is_refused(void **unused)
+{
+	struct addr a = at("203.0.113.7");
+	int times = 0;
+
+	(void)unused;
+	while (in(visit(&y, a, EV_AUTH_ABORTED, 1)) && times++ < 500)
+		yard_wait(&y, MS_MINUTE / 50);
+	expect_true("within two minutes", times >= 20 && times <= 100);
+	expect_number("for its points", row_of(&y, a, LEVEL_CLIENT).ban.rule, RULE_POINTS);
+	expect_number("all are counted", seen_of(&y, a, LEVEL_CLIENT, EV_AUTH_ABORTED),
+		      times);
+}
+
 static void one_member_of_a_campaign_is_banned_at_once(void **unused)
 {
 	struct addr a = at("203.0.113.7");
@@ -560,6 +613,31 @@ static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
 	refused("the others", visit(&y, at("192.0.2.60"), EV_NONE, 0), RULE_PREFIX);
 }
 
+/* The firewall could not spare whoever is known-good by now. */
+static void only_a_prefix_where_nobody_good_lives_is_for_the_firewall(void **unused)
+{
+	struct guard_key near;
+	struct guard_hot *row;
+
+	(void)unused;
+	offend_from(1, 10, EV_RELAY_DENIED, 4);
+	near = row_of(&y, at("192.0.2.60"), LEVEL_NEAR).key;
+	row = memory_open_row(&y.g.memory, near, y.now);
+	row->good = 1; /* its mail: without any, nobody is believed to be in there */
+	row->good_inside = 1;
+	memory_close_row(&y.g.memory, row);
+	for (unsigned i = 0; i < 200; i++)
+		visit(&y, at("192.0.2.60"), EV_NONE, 0);
+	expect_number("dropped", row_of(&y, at("192.0.2.60"), LEVEL_NEAR).ban.step,
+		      STEP_DROP);
+	row = memory_open_row(&y.g.memory, near, y.now);
+	row->good_inside = 0;
+	memory_close_row(&y.g.memory, row);
+	visit(&y, at("192.0.2.60"), EV_NONE, 0);
+	expect_number("blocked", row_of(&y, at("192.0.2.60"), LEVEL_NEAR).ban.step,
+		      STEP_KERNEL);
+}
+
 static void all_of_an_ipv6_subscriber_is_one_client(void **unused)
 {
 	(void)unused;
@@ -600,7 +678,7 @@ static void an_order_to_allow_wins_over_everything(void **unused)
 		expect_number("whatever it does", did(&y, &v, EV_TLS_PIPELINED, 3).step,
 			      STEP_NONE);
 	}
-	expect_number("it is counted", row_of(&y, a, LEVEL_CLIENT).seen[EV_TLS_PIPELINED],
+	expect_number("it is counted", seen_of(&y, a, LEVEL_CLIENT, EV_TLS_PIPELINED),
 		      301);
 	expect_true("and adds no points", row_of(&y, a, LEVEL_CLIENT).fast < 101);
 }
@@ -718,8 +796,8 @@ static void one_address_may_come_so_often_and_no_more(void **unused)
 	yard_wait(&y, MS_SECOND / 2);
 	let_in("two a second", visit(&y, at("192.0.2.7"), EV_NONE, 0));
 	refused("no more", visit(&y, at("192.0.2.7"), EV_NONE, 0), RULE_RATE);
-	expect_number("counted",
-		      row_of(&y, at("192.0.2.7"), LEVEL_CLIENT).seen[EV_TOO_FAST], 26);
+	expect_number("counted", seen_of(&y, at("192.0.2.7"), LEVEL_CLIENT, EV_TOO_FAST),
+		      26);
 }
 
 static void a_prefix_may_come_three_times_as_often(void **unused)
@@ -742,8 +820,7 @@ static void a_quiet_neighbour_is_not_charged_for_its_prefix(void **unused)
 	for (unsigned i = 0; i < 150; i++)
 		refused("its prefix is too fast", visit(&y, a, EV_NONE, 0), RULE_RATE);
 	expect_number("no points", (int64_t)row_of(&y, a, LEVEL_CLIENT).fast, 0);
-	expect_number("the prefix has them", row_of(&y, a, LEVEL_NEAR).seen[EV_TOO_FAST],
-		      150);
+	expect_number("the prefix has them", seen_of(&y, a, LEVEL_NEAR, EV_TOO_FAST), 150);
 	yard_wait(&y, MS_MINUTE);
 	let_in("when it is quiet", visit(&y, a, EV_NONE, 0));
 }
@@ -778,8 +855,8 @@ static void one_address_may_have_so_many_sessions(void **unused)
 	refused("full", come(&y, &v[59], at("192.0.2.7")), RULE_SESSIONS);
 	leave(&y, &v[0]);
 	let_in("one has left", come(&y, &v[0], at("192.0.2.7")));
-	expect_number("counted",
-		      row_of(&y, at("192.0.2.7"), LEVEL_CLIENT).seen[EV_TOO_MANY], 11);
+	expect_number("counted", seen_of(&y, at("192.0.2.7"), LEVEL_CLIENT, EV_TOO_MANY),
+		      11);
 	expect_number("not more are here",
 		      row_of(&y, at("192.0.2.7"), LEVEL_WIDE).sessions, 50);
 }
@@ -1007,6 +1084,7 @@ int main(void)
 		T(a_ban_is_refused_then_dropped_then_for_the_firewall),
 		T(who_came_through_a_front_is_never_for_the_firewall),
 		T(a_ban_ends_and_the_next_is_twice_as_long),
+		T(each_half_life_of_the_history_takes_one_ban_off),
 		T(a_ban_is_never_longer_than_the_longest_and_a_fifth),
 		T(a_ban_lasts_four_of_the_clients_own_pauses),
 		T(notes_tell_a_bans_beginning_its_steps_and_its_end),
@@ -1024,6 +1102,8 @@ int main(void)
 		T(a_login_makes_a_client_known_good),
 		T(repeated_passwords_weigh_nothing_and_different_ones_ban),
 		T(who_mistypes_and_gets_in_is_forgiven),
+		T(a_telephone_that_loses_its_network_is_never_refused),
+		T(who_hangs_up_on_its_logins_fifty_times_a_minute_is_refused),
 		T(one_member_of_a_campaign_is_banned_at_once),
 		T(a_known_good_gateway_is_not_banned_for_one_of_many),
 		T(a_gateway_that_turned_bad_altogether_is_banned),
@@ -1031,6 +1111,7 @@ int main(void)
 		T(a_few_offenders_do_not_make_a_prefix),
 		T(a_prefix_where_somebody_good_lives_is_not_banned),
 		T(a_known_good_client_is_not_banned_with_its_prefix),
+		T(only_a_prefix_where_nobody_good_lives_is_for_the_firewall),
 		T(all_of_an_ipv6_subscriber_is_one_client),
 		T(an_order_to_ban_refuses),
 		T(an_order_to_allow_wins_over_everything),

@@ -196,7 +196,7 @@ static void all_addresses_of_an_ipv6_subscriber_are_one_row(void **unused)
 	remember_close(&r);
 }
 
-static void fill_row(struct guard_hot *row, ms_t now)
+static void fill_row(struct guard_hot *row, struct guard_detail *did, ms_t now)
 {
 	row->flags = HOT_GOOD | HOT_LISTED | HOT_DETAIL;
 	row->first = memory_second(now - MS_DAY);
@@ -206,8 +206,9 @@ static void fill_row(struct guard_hot *row, ms_t now)
 	row->good_inside = 2;
 	row->visits = 9;
 	row->connects = 1234;
-	row->seen[EV_UNKNOWN_USER] = 3;
-	row->seen[EV_RELAY_DENIED] = 1;
+	did->seen[EV_UNKNOWN_USER] = 3;
+	did->seen[EV_RELAY_DENIED] = 1;
+	row->did = 1 << SAYS_HARVEST | 1 << SAYS_RELAY;
 	row->ban = (struct guard_ban){ .since = memory_second(now),
 				       .until = memory_second(now + MS_HOUR),
 				       .step = STEP_DROP,
@@ -243,6 +244,118 @@ static bool is_hot(const struct remember *r, struct guard_key k)
 	return false;
 }
 
+static void a_place_that_is_out_of_date_shows_nobody_elses_row(void **unused)
+{
+	struct guard_key k = key_of("192.0.2.7");
+	struct memory_place at;
+	struct guard_hot *row;
+	struct remember r;
+
+	(void)unused;
+	remember_open(&r, one_bucket);
+	row = memory_open_row(&r.m, k, NOW);
+	fill_row(row, memory_detail(&r.m, row), NOW);
+	memory_close_row(&r.m, row);
+	at = memory_place(&r.m, k);
+	memory_expect(&r.m, &at, 1);
+	memory_expect_rows(&r.m, &at, 1);
+	assert_true(guard_key_eq(r.m.hot[at.likely].key, k));
+	crowd(&r, 1000, 20, NOW);
+	assert_false(guard_key_eq(r.m.hot[at.likely].key, k));
+	row = memory_open_at(&r.m, &at, k, NOW, true);
+	assert_non_null(row);
+	assert_true(guard_key_eq(row->key, k));
+	assert_int_equal(row->connects, 1234);
+	memory_close_row(&r.m, row);
+	/* and of one who was never here there is none */
+	at = memory_place(&r.m, key_of("192.0.2.8"));
+	memory_expect(&r.m, &at, 1);
+	memory_expect_rows(&r.m, &at, 1);
+	assert_null(memory_open_at(&r.m, &at, key_of("192.0.2.8"), NOW, true));
+	remember_close(&r);
+}
+
+static uint32_t rows_that_are_there(const struct remember *r)
+{
+	struct guard_hot row;
+	uint32_t n = 0;
+	size_t at = 0;
+
+	while (memory_next(&r->m, &at, &row))
+		n++;
+	return n;
+}
+
+static void who_was_to_make_room_and_came_back_stays(void **unused)
+{
+	struct guard_key new = key_of("192.0.2.9");
+	struct memory_place at;
+	struct guard_hot *row;
+	struct remember r;
+
+	(void)unused;
+	remember_open(&r, one_bucket);
+	for (uint32_t i = 0; i < 8; i++) {
+		row = memory_open_row(&r.m, nth_key(i), NOW);
+		row->last = memory_second(NOW) + i;
+		memory_close_row(&r.m, row);
+	}
+	at = memory_place(&r.m, new);
+	memory_expect(&r.m, &at, 1);
+	memory_expect_rows(&r.m, &at, 1);
+	assert_true(guard_key_eq(r.m.hot[at.likely].key, nth_key(0)));
+	row = memory_open_row(&r.m, nth_key(0), NOW);
+	row->sessions = 1;
+	memory_close_row(&r.m, row);
+	row = memory_open_at(&r.m, &at, new, NOW, false);
+	assert_non_null(row);
+	memory_close_row(&r.m, row);
+	assert_true(is_hot(&r, nth_key(0)));
+	assert_true(is_hot(&r, new));
+	assert_false(is_hot(&r, nth_key(1)));
+	/* and whoever stands there now instead of the one that was to go stays, too */
+	at = memory_place(&r.m, key_of("192.0.2.10"));
+	memory_expect(&r.m, &at, 1);
+	memory_expect_rows(&r.m, &at, 1);
+	assert_true(guard_key_eq(r.m.hot[at.likely].key, new));
+	crowd(&r, 5000, 1, NOW + MS_HOUR);
+	assert_true(guard_key_eq(r.m.hot[at.likely].key, nth_key(5000)));
+	row = memory_open_at(&r.m, &at, key_of("192.0.2.10"), NOW + MS_HOUR, false);
+	assert_non_null(row);
+	memory_close_row(&r.m, row);
+	assert_true(is_hot(&r, nth_key(5000)));
+	remember_close(&r);
+}
+
+/* Cold memory may have more buckets than hot memory, or fewer. */
+static void mending_counts_as_many_as_there_were(void **unused)
+{
+	static const struct memory_shape shapes[] = { { 64, 4096, 2, 8 },
+						      { 1024, 64, 2, 8 },
+						      { 64, 64, 2, 8 } };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+		struct memory_counts was, is;
+		struct memory dead;
+		struct remember r;
+
+		remember_open(&r, shapes[i]);
+		crowd(&r, 1, 3000, NOW);
+		memory_counts(&r.m, &was);
+		assert_true(was.cold_used > shapes[i].cold / 2);
+		dead = remember_as(&r, 1);
+		for (uint32_t n = 0; n < 200; n++) {
+			assert_non_null(memory_open_row(&dead, nth_key(3000 - n), NOW));
+			memory_mend(&r.m, 1, NOW);
+		}
+		memory_counts(&r.m, &is);
+		assert_int_equal(is.mended, 200);
+		assert_int_equal(is.hot_used + is.cold_used, rows_that_are_there(&r));
+		remember_close(&r);
+	}
+}
+
 static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 {
 	struct guard_key k = key_of("192.0.2.7");
@@ -252,7 +365,7 @@ static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 	(void)unused;
 	remember_open(&r, one_bucket);
 	row = memory_open_row(&r.m, k, NOW);
-	fill_row(row, NOW);
+	fill_row(row, memory_detail(&r.m, row), NOW);
 	memory_close_row(&r.m, row);
 	for (int round = 0; round < 3; round++) {
 		crowd(&r, 1000, 20, NOW);
@@ -272,7 +385,7 @@ static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 		assert_int_equal(row->visits, 9);
 		assert_int_equal(row->connects, 1234);
 		assert_int_equal(row->says, 1 << SAYS_HARVEST | 1 << SAYS_RELAY);
-		assert_int_equal(row->seen[EV_UNKNOWN_USER], 0);
+		assert_int_equal(memory_detail(&r.m, row)->seen[EV_UNKNOWN_USER], 0);
 		assert_int_equal(row->ban.since, memory_second(NOW));
 		assert_int_equal(row->ban.until, memory_second(NOW + MS_HOUR));
 		assert_int_equal(row->ban.step, STEP_DROP);
@@ -293,7 +406,7 @@ static void a_ban_that_goes_cold_looks_no_older_than_it_is(void **unused)
 	(void)unused;
 	remember_open(&r, one_bucket);
 	row = memory_open_row(&r.m, k, NOW);
-	fill_row(row, NOW);
+	fill_row(row, memory_detail(&r.m, row), NOW);
 	row->last = memory_second(NOW - MS_MINUTE); /* banned a minute into its session */
 	memory_close_row(&r.m, row);
 	crowd(&r, 1000, 20, NOW);
@@ -328,6 +441,7 @@ static void the_slow_score_fades_to_when_the_client_was_last_here(void **unused)
 
 static void a_row_shows_nothing_of_who_had_its_place_before(void **unused)
 {
+	static const struct guard_detail nothing;
 	static const struct guard_hot zero;
 	struct remember r;
 
@@ -335,13 +449,16 @@ static void a_row_shows_nothing_of_who_had_its_place_before(void **unused)
 	remember_open(&r, one_bucket);
 	for (uint32_t i = 0; i < 1000; i++) {
 		struct guard_hot *row = memory_open_row(&r.m, nth_key(i), NOW), was;
+		struct guard_detail *did = memory_detail(&r.m, row);
 
 		assert_non_null(row);
 		was = *row;
 		was.key = zero.key;
 		assert_memory_equal(&was, &zero, sizeof(zero));
+		assert_memory_equal(did, &nothing, sizeof(nothing));
 		memset((uint8_t *)row + sizeof(row->key), (int)(i % 2 ? 0x55 : 0),
 		       sizeof(*row) - sizeof(row->key));
+		memset(did, i % 2 ? 0x55 : 0, sizeof(*did));
 		row->sessions = 0;
 		row->flags = i % 2 ? HOT_DETAIL : 0;
 		memory_close_row(&r.m, row);
@@ -682,19 +799,22 @@ static void a_row_that_somebody_broke_is_bounded_when_it_is_read(void **unused)
 {
 	struct guard_key k = key_of("192.0.2.7");
 	struct guard_hot *row, out;
+	struct guard_detail did;
 	struct remember r;
 
 	(void)unused;
 	remember_open(&r, small);
 	row = memory_open_row(&r.m, k, NOW);
+	memset(memory_detail(&r.m, row), 0xff, sizeof(did));
 	memset((uint8_t *)row + sizeof(row->key), 0xff, sizeof(*row) - sizeof(row->key));
 	memory_close_row(&r.m, row);
-	assert_true(memory_peek(&r.m, k, &out));
+	assert_true(memory_peek_all(&r.m, k, &out, &did));
+	assert_int_equal(did.seen[0], UINT32_MAX);
 	assert_true(out.ban.step < STEP_COUNT && out.ban.rule < RULE_COUNT);
 	assert_true(out.fast == 0 && out.slow == 0 && out.per_hour == 0);
 	assert_true(out.ban.before == 0 && out.ban.points == 0);
 	for (int v = 0; v < VARIETY_COUNT; v++)
-		(void)distinct_count(&out.variety[v]);
+		(void)distinct_count(&did.variety[v]);
 	row = memory_open_row(&r.m, k, NOW);
 	assert_true(row->ban.step < STEP_COUNT && row->slow == 0);
 	memory_close_row(&r.m, row);
@@ -816,6 +936,9 @@ int main(void)
 		cmocka_unit_test(seconds_can_be_told_from_before_the_start),
 		cmocka_unit_test(what_was_written_is_there_when_it_is_opened_again),
 		cmocka_unit_test(all_addresses_of_an_ipv6_subscriber_are_one_row),
+		cmocka_unit_test(a_place_that_is_out_of_date_shows_nobody_elses_row),
+		cmocka_unit_test(who_was_to_make_room_and_came_back_stays),
+		cmocka_unit_test(mending_counts_as_many_as_there_were),
 		cmocka_unit_test(what_went_cold_comes_back_with_all_that_counts),
 		cmocka_unit_test(a_ban_that_goes_cold_looks_no_older_than_it_is),
 		cmocka_unit_test(the_slow_score_fades_to_when_the_client_was_last_here),

@@ -68,11 +68,13 @@ static void dies_with_a_row_open(const struct memory *m, struct board *b)
 	if (!row)
 		_exit(1);
 	memset(&row->ban, 0xff, sizeof(row->ban)); /* half of something */
+	memset(memory_detail(m, row), 0xff, sizeof(struct guard_detail));
 	stop_here(b);
 }
 
 static void a_row_that_was_torn_is_found_and_dropped(void **unused)
 {
+	static const struct guard_detail nothing;
 	struct board *b = shared_pages(sizeof(*b));
 	struct memory_counts counts;
 	struct guard_hot *row, out;
@@ -107,6 +109,7 @@ static void a_row_that_was_torn_is_found_and_dropped(void **unused)
 	row = memory_open_row(&r.m, nth_key(7), NOW);
 	assert_non_null(row);
 	assert_int_equal(row->ban.until, 0);
+	assert_memory_equal(memory_detail(&r.m, row), &nothing, sizeof(nothing));
 	memory_close_row(&r.m, row);
 	memory_mend(&r.m, 1, NOW); /* twice does no harm */
 	memory_counts(&r.m, &counts);
@@ -246,8 +249,9 @@ static void all_equal(const struct memory *m, struct board *b)
 		struct guard_hot *row = memory_open_row(m, nth_key(i % 3), NOW);
 
 		if (row) {
-			row->connects = row->refused = row->visits = row->seen[63] = i;
+			row->connects = row->refused = row->visits = i;
 			row->flags |= HOT_DETAIL;
+			memory_detail(m, row)->seen[63] = i;
 			row->bytes = row->busy_us = i;
 			memory_close_row(m, row);
 		}
@@ -258,6 +262,7 @@ static void all_equal(const struct memory *m, struct board *b)
 static void a_reader_never_sees_half_a_row(void **unused)
 {
 	struct board *b = shared_pages(sizeof(*b));
+	struct guard_detail did;
 	struct guard_hot row;
 	struct remember r;
 	size_t seen = 0;
@@ -268,13 +273,13 @@ static void a_reader_never_sees_half_a_row(void **unused)
 	pid = child(all_equal, &r, 1, b);
 	await(&b->begun, 1);
 	for (int i = 0; i < 100000; i++) {
-		if (!memory_peek(&r.m, nth_key((uint32_t)i % 3), &row))
+		if (!memory_peek_all(&r.m, nth_key((uint32_t)i % 3), &row, &did))
 			continue;
 		seen++;
 		if (row.connects != row.refused || row.connects != row.visits ||
-		    row.connects != row.seen[63] || row.connects != row.bytes ||
+		    row.connects != did.seen[63] || row.connects != row.bytes ||
 		    row.connects != row.busy_us)
-			fail_msg("%u, %u", row.connects, row.seen[63]);
+			fail_msg("%u, %u", row.connects, did.seen[63]);
 	}
 	__atomic_store_n(&b->over, 1, __ATOMIC_RELEASE);
 	assert_int_equal(ended(pid), 0);

@@ -8,6 +8,7 @@
 #include "app/loader.h"
 #include "base/list.h"
 #include "conf/certs.h"
+#include "conf/sections.h"
 #include "conf/tables.h"
 
 static char home[] = "/tmp/holdfast-test-loader-XXXXXX";
@@ -89,12 +90,19 @@ static const struct {
 	{ "greet-delay = \"1s\";",                  "a.conf:1: there is no setting \"greet-delay\"; did you mean \"smtp.greet-delay\"?\n" },
 	{ "domain = [ \"a.example\" ];",            "a.conf:1: there is no setting \"domain\"; did you mean \"domains\"?\n" },
 	{ "certificates = ();",                     "a.conf:1: there is no setting \"certificates\"; did you mean \"tls.certificates\"?\n" },
-	{ "a = 1;\na = 2;",                         "a.conf:2: duplicate setting name\n" },
-	{ "a = ;",                                  "a.conf:1: syntax error\n" },
+	{ "a = 1;\na = 2;",                         "a.conf:2: this name stands twice in one group: put what both say into one\n" },
+	{ "a = ;",                                  "a.conf:1: syntax error, here or at the end of the line before: a ; or a bracket too few or too many?\n" },
+	{ "\n  smtp.hops = 50;",                      "a.conf:2: a name has no dot here: write smtp: { hops = ...; };\n" },
+	{ "smtp.hop = 50;",                           "a.conf:1: syntax error, here or at the end of the line before: a ; or a bracket too few or too many?\n" },
+	{ "guard.observe = [ \"dnsbl\" ];",          "a.conf:1: a name has no dot here: write guard: { observe = ...; };\n" },
 	{ "@include \"b.conf\"",                    "a.conf:1: cannot open include file\n" },
 	{ "domains = \"a.example\";",               "a.conf:1: domains: this is a text, but wanted is a list: domains = [ \"example.org\" ];\n" },
 	{ "domains = [ 5 ];",                       "a.conf:1: domains: this is a number, but wanted is a text, in quotes\n" },
 	{ "domains = [ \"a..example\" ];",          "a.conf:1: \"a..example\" is not a domain\n" },
+	{ "\ndomains = [ \"\u2603.example\" ];",   "a.conf:2: \"\u2603.example\" is not a domain: it has characters, or an order of them, that domains may not have\n" },
+	{ "domains = [ \"xn--99999999.example\" ];", "a.conf:1: \"xn--99999999.example\" is not a domain: what begins with xn-- is no A-label\n" },
+	{ "relays = ( { domain = \"b\u00fccher.example\"; },\n{ domain = \"xn--bcher-kva.example\"; to = \"none\"; } );", "a.conf:2: relays: xn--bcher-kva.example has two entries\n" },
+	{ "send-as = ( { login = \"bob@\u2603.example\"; address = \"@a.example\"; } );", "a.conf:1: send-as: login: \"bob@\u2603.example\" has no domain: it has characters, or an order of them, that domains may not have\n" },
 	{ "listen = ( \"*:25\" );",                 "a.conf:1: listen: this is a text, but wanted is a group: listen = ( { address = \"*:25\"; } );\n" },
 	{ "listen = ( { address = \"25\"; } );",    "a.conf:1: listen: \"25\" is none of 192.0.2.7:25, [2001:db8::1]:25, *:25, unix:/path\n" },
 	{ "listen = ( { adress = \"*:25\"; } );",   "a.conf:1: listen: there is no \"adress\" in it; did you mean \"address\"?\na.conf:1: listen: \"address\" is missing\n" },
@@ -182,6 +190,14 @@ static const struct {
 	  "a.conf:3: auth.sources: kind = \"backend\" must be the last: it cannot say whether it knows a user, and those behind it were never asked\n" },
 	{ "auth: { sources = ( { kind = \"backend\"; } ); };",
 	  "a.conf:1: auth.sources: kind = \"backend\" needs a server among backends\n" },
+	{ "hostname = \"\u2603.example\";",          "a.conf:1: hostname: \"\u2603.example\" names no host: it has characters, or an order of them, that domains may not have\n" },
+	{ "delivery: { to = \"smtp:\u2603.example:25\"; };", "a.conf:1: delivery.to: \"smtp:\u2603.example:25\" names no host: it has characters, or an order of them, that domains may not have\n" },
+	{ "relays = ( { domain = \"a.example\"; to = \"smtp:\u05d0a.example:25\"; } );", "a.conf:1: relays: \"smtp:\u05d0a.example:25\" names no host: letters of both directions are mixed (RFC 5893)\n" },
+	{ "routes = ( { domain = \"a.example\"; to = \"lmtp:xn--99999999.example:24\"; } );", "a.conf:1: routes: \"lmtp:xn--99999999.example:24\" names no host: what begins with xn-- is no A-label\n" },
+	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; pop3 = \"\u2603:110\"; } );",
+	  "a.conf:2: backends: \"\u2603:110\" names no host: it has characters, or an order of them, that domains may not have\na.conf:1: listen: imap 127.0.0.1:143: there is no server behind it: none of backends has \"imap\"\n" },
+	{ "run: { user-edge = \"root\"; };",         "a.conf:1: run.user-edge: \"root\" is root, who may do everything, and no role may: name a user of its own, as \"systemd-sysusers holdfast.conf\" makes them\n" },
+	{ "run: { user-watch = \"0:61190\"; };",     "a.conf:1: run.user-watch: \"0:61190\" is root, who may do everything, and no role may: name a user of its own, as \"systemd-sysusers holdfast.conf\" makes them\n" },
 	{ "hostname = \"a\x1b[2Jb\";",              "a.conf:1: hostname: the text holds control characters or is not UTF-8\n" },
 };
 /* clang-format on */
@@ -214,6 +230,107 @@ static void all_mistakes_are_reported_at_once(void **unused)
 			 "a.conf:3: smtp.errors: 0 is outside 1 to 10000\n"
 			 "a.conf:4: \"-\" is not a domain\n"));
 	loader_close(&l);
+}
+
+/* clang-format off */
+static const struct {
+	const char *set, *says;
+} not_set[] = {
+	{ "guard.observe=x", "--set: guard.observe is a list, which only the file can hold: guard: { observe = [ \"dnsbl\" ]; };\n" },
+	{ "listen=x",        "--set: listen is a list, which only the file can hold: listen = ( { address = \"*:25\"; } );\n" },
+	{ "smtp=x",          "--set: smtp is a group: name one setting in it, as `holdfast config defaults` lists them\n" },
+	{ "smtp.hop=x",      "--set: there is no setting \"smtp.hop\"; did you mean \"smtp.hops\"?\n" },
+	{ "hops=x",          "--set: there is no setting \"hops\"; did you mean \"smtp.hops\"?\n" },
+	{ "nothing-near=x",  "--set: there is no setting \"nothing-near\"\n" },
+	{ "=x",              "--set: there is no setting \"\"\n" },
+	{ "smtp.hops",       "--set: \"smtp.hops\" is not KEY=VALUE\n" },
+};
+/* clang-format on */
+
+static struct loaded *load_set(const char *set)
+{
+	struct loader_request r = {
+		.set = &set, .set_count = 1, .conf_only = true, .on_problem = on_problem
+	};
+	struct loaded *l;
+
+	*said = '\0';
+	(void)!loader_load(&r, &l);
+	assert_non_null(l);
+	return l;
+}
+
+static void what_set_cannot_set_is_told_why(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(not_set); i++) {
+		struct loaded *l = load_set(not_set[i].set);
+
+		expect_number(not_set[i].set, l->fatal, 1);
+		expect_span(not_set[i].set, span_str(said), span_str(not_set[i].says));
+		loader_close(&l);
+	}
+}
+
+static const char *key_at(size_t i)
+{
+	return i < SETTINGS_COUNT ? setting_table[i].key
+				  : section_table[i - SETTINGS_COUNT].key;
+}
+
+/* Cut at the front or the back, in it or not at all: what is near to a key, or is one. */
+static void a_hint_is_never_refused_itself(void **unused)
+{
+	size_t hints = 0;
+
+	(void)unused;
+	for (size_t i = 0; i < 4 * (SETTINGS_COUNT + SECTION_COUNT); i++) {
+		struct span key = span_str(key_at(i / 4));
+		size_t dot = span_find(key, '.');
+		const struct span part[] = { key, span_head(key, key.n - 1),
+					     span_skip(key, 1),
+					     span_skip(key, dot < key.n ? dot + 1 : 0) };
+		const char *all = key_suggest(part[i % 4], SUGGEST_ALL);
+		const char *one = key_suggest(part[i % 4], SUGGEST_SETTINGS);
+
+		hints += all != NULL;
+		if (all)
+			expect_true(all,
+				    setting_find(span_str(all)) ||
+					    section_find(span_str(all)) != SECTION_COUNT);
+		if (one)
+			expect_true(one, setting_find(span_str(one)) != NULL);
+	}
+	assert_true(hints > 4 * SETTINGS_COUNT);
+}
+
+/* Said through --set itself: each key of the tables, and what its hint then leads to. */
+static void the_hint_of_set_can_be_set(void **unused)
+{
+	static const char mark[] = "did you mean \"";
+	char set[200], hint[100];
+
+	(void)unused;
+	for (size_t i = 0; i < SETTINGS_COUNT + SECTION_COUNT; i++) {
+		struct loaded *l;
+		const char *at;
+
+		snprintf(set, sizeof(set), "%s=%s", key_at(i),
+			 i < SETTINGS_COUNT ? setting_table[i].def : "x");
+		l = load_set(set);
+		expect_true(set, strstr(said, "did you mean") == NULL);
+		loader_close(&l);
+		snprintf(set, sizeof(set), "%sx=x", key_at(i));
+		l = load_set(set);
+		at = strstr(said, mark);
+		if (at) {
+			snprintf(hint, sizeof(hint), "%.*s",
+				 (int)strcspn(at + sizeof(mark) - 1, "\""),
+				 at + sizeof(mark) - 1);
+			expect_true(hint, setting_find(span_str(hint)) != NULL);
+		}
+		loader_close(&l);
+	}
 }
 
 static void an_empty_file_is_a_working_server(void **unused)
@@ -277,6 +394,32 @@ static void values_reach_the_struct(void **unused)
 	loader_close(&l);
 }
 
+static void binary_mail_is_taken_where_nobody_behind_us_refuses_it(void **state)
+{
+#define LMTP "routes = ( { domain = \"a.example\"; to = \"lmtp:[::1]:24\"; } ); "
+	static const struct {
+		const char *text;
+		bool taken;
+	} rows[] = {
+		{ "", true },
+		{ "delivery: { to = \"discard\"; };", true },
+		{ "delivery: { to = \"smtp:[::1]:25\"; };", false },
+		{ LMTP, false },
+		{ LMTP "smtp: { binary = \"yes\"; };", true },
+		{ "smtp: { binary = \"no\"; };", false },
+		{ "smtp: { binary = \"yes\"; chunking = false; };", false },
+		{ "smtp: { chunking = false; };", false },
+	};
+	struct loaded *l;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		expect_true(rows[i].text, load_with(rows[i].text, NULL, 0, &l));
+		expect_true(rows[i].text, conf_takes_binary(&l->conf) == rows[i].taken);
+		loader_close(&l);
+	}
+}
+
 /* clang-format off */
 static const struct {
 	const char *text, *says;
@@ -290,6 +433,11 @@ static const struct {
 	{ "delivery: { relay-login = \"isp\"; };", "warning: a.conf:1: delivery.relay-login is not used unless delivery.relay is smtp:host:port\n" },
 	{ "delivery: { relay-login = \"isp\"; relay = \"smtp:isp.example:25\"; };", "warning: a.conf:1: delivery.relay-login: without delivery.tls = \"must\" or \"verify\" others on the way may get the password\n" },
 	{ "delivery: { relay-login = \"isp\"; relay = \"smtp:isp.example:25\"; tls = \"verify\"; };", "" },
+	{ "delivery: { relay = \"smtp:isp.example:25\"; tls = \"dane\"; relay-login = \"isp\"; };", "" },
+	{ "delivery: { relay = \"smtp:[2001:db8::1]:25\"; tls = \"dane\"; };", "warning: a.conf:1: delivery.tls = \"dane\" needs a name in delivery.relay: an address has no TLSA records\n" },
+	{ "delivery: { tls = \"dane\"; };", "warning: a.conf:1: delivery.tls = \"dane\": mail to domains without TLSA records will only wait\n" },
+	{ "relays = ( { domain = \"a.example\"; tls = \"dane\"; } );", "" },
+	{ "relays = ( { domain = \"a.example\"; to = \"smtp:192.0.2.1:25\"; tls = \"dane\"; } );", "warning: a.conf:1: relays: a.example: tls = \"dane\" needs a name: an address has no TLSA records\n" },
 	{ "relays = ( { domain = \"a.example\"; to = \"mx\"; login = \"b\"; } );", "warning: a.conf:1: relays: a.example: \"login\" is not used unless \"to\" is smtp:host:port\n" },
 	{ "domains = [ \"a.example\" ]; relays = ( { domain = \"a.example\"; } );", "warning: a.conf:1: relays: a.example is ours, and its mail goes where routes and delivery.to say\n" },
 	{ "domains = [ \"a.example\" ];\ndkim = ( { domain = \"b.example\"; selector = \"s\"; } );", "warning: a.conf:2: dkim: b.example, which is not among domains: it must have been made with `holdfast domain add`\n" },
@@ -325,6 +473,9 @@ static const struct {
 	  "warning: a.conf:2: backends: a logs in with the user's own password (login = \"same\"), so IMAP and POP3 offer of auth.mechanisms only plain, login and tokens\n" },
 	{ "listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\nbackends = ( { name = \"a\"; imap = \"127.0.0.1:1143\"; login = \"own\"; credential = \"c\"; } );\nauth: { mechanisms = \"plain scram-sha-256\"; };",
 	  "" },
+	{ "run: { user-edge = \"61190\"; user-store = \"61191\";\nuser-auth = \"61190:61192\"; user-watch = \"61193\"; user-firewall = \"61194\"; };",
+	  "warning: a.conf:2: run.user-auth is the same user as run.user-edge (61190:61192): whoever breaks into one of the two roles has what the other may touch, as far as the sandbox lets him; give each a user of its own\n" },
+	{ "run: { user-edge = \"61190\"; user-firewall = \"61190\"; };\nfirewall: { enabled = false; };", "" },
 };
 /* clang-format on */
 
@@ -362,6 +513,40 @@ static const char users[] =
 	"           { domain = \"c.example\"; to = \"smtp:c.example:25\"; },\n"
 	"           { domain = \"d.example\"; },\n"
 	"           { domain = \"e.example\"; to = \"none\"; } );\n";
+
+/* As what they are asked for in the DNS, and what their certificates have (RFC 5890, 2.3.2.1). */
+static void hosts_in_other_letters_are_known_by_their_a_labels(void **unused)
+{
+	static const char text[] =
+		"hostname = \"MX.B\u00fccher.example\";\n"
+		"domains = [ \"b\u00fccher.example\" ];\n"
+		"delivery: { to = \"lmtp:B\u00dcCHER.example:24\";\n"
+		"            relay = \"smtp:b\u00fccher.example:587\";\n"
+		"            srs-domain = \"b\u00fccher.example\"; };\n"
+		"routes = ( { domain = \"a.example\"; to = \"smtp:xn--bcher-kva.example:25\"; },\n"
+		"           { domain = \"b.example\"; to = \"lmtp:unix:/run/b\u00fccher\"; } );\n"
+		"relays = ( { domain = \"c.example\"; to = \"smtp:b\u00fccher.example:26\"; } );\n"
+		"listen = ( { address = \"127.0.0.1:143\"; service = \"imap\"; } );\n"
+		"backends = ( { name = \"a\"; imap = \"b\u00fccher.example:143\"; pop3 = \"[::1]:110\";\n"
+		"               tls = \"starttls\"; } );\n";
+	const struct conf *c;
+	struct loaded *l;
+
+	(void)unused;
+	expect_true(said, load_with(text, NULL, 0, &l));
+	assert_string_equal(said, "");
+	c = &l->conf;
+	assert_string_equal(c->set.hostname, "mx.xn--bcher-kva.example");
+	assert_string_equal(c->deliver_target, "xn--bcher-kva.example:24");
+	assert_string_equal(c->relay_target, "xn--bcher-kva.example:587");
+	assert_string_equal(c->set.srs_domain, "xn--bcher-kva.example");
+	assert_string_equal(c->routes[0].target, "xn--bcher-kva.example:25");
+	assert_string_equal(c->routes[1].target, "/run/b\u00fccher");
+	assert_string_equal(c->relays[0].target, "xn--bcher-kva.example:26");
+	assert_string_equal(c->backends[0].imap, "xn--bcher-kva.example:143");
+	assert_string_equal(c->backends[0].pop3, "[::1]:110");
+	loader_close(&l);
+}
 
 static void mailbox_servers_reach_the_struct(void **unused)
 {
@@ -558,6 +743,14 @@ static const struct {
 	  "a@x.example b@x.example\n", "", "source:1: one entry per line, but behind \"a@x.example\" is more\n" },
 	{ "domains", "kind = \"domains\"",
 	  "Example.org\n.example.net\n", "D example.org\n", "source:2: \".example.net\" is not a domain\n" },
+	{ "domains of other letters", "kind = \"domains\"",
+	  "B\u00dccher.example\nxn--bcher-kva.Example\n\u2603.example\n", "D xn--bcher-kva.example\nD xn--bcher-kva.example\n",
+	  "source:3: \"\u2603.example\" is not a domain: it has characters, or an order of them, that domains may not have\n" },
+	{ "addresses in them", "kind = \"addresses\"",
+	  "B\u00d6b@b\u00fccher.example\n@b\u00fccher.example\nbob@\u2603.example\n", "A b\u00d6b@xn--bcher-kva.example\nA @xn--bcher-kva.example\n",
+	  "source:3: \"bob@\u2603.example\" is not an address: it has characters, or an order of them, that domains may not have\n" },
+	{ "aliases in them", "kind = \"aliases\"; domain = \"b\u00fccher.example\"",
+	  "list: bob, eve@gr\u00fcn.example\n", "L list@xn--bcher-kva.example bob@xn--bcher-kva.example eve@xn--grn-ioa.example\n", "" },
 	{ "an alias file", "kind = \"aliases\"; domain = \"example.org\"",
 	  "postmaster: alice, Bob@Example.NET\n# c\nlist:\n  alice,\n# not the end\n\tbob\nroot:alice\n",
 	  "L postmaster@example.org alice@example.org Bob@example.net\n"
@@ -705,9 +898,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_mistake_is_named_with_its_place),
 		cmocka_unit_test(all_mistakes_are_reported_at_once),
+		cmocka_unit_test(what_set_cannot_set_is_told_why),
+		cmocka_unit_test(a_hint_is_never_refused_itself),
+		cmocka_unit_test(the_hint_of_set_can_be_set),
 		cmocka_unit_test(an_empty_file_is_a_working_server),
 		cmocka_unit_test(values_reach_the_struct),
 		cmocka_unit_test(what_will_hardly_work_is_a_warning),
+		cmocka_unit_test(binary_mail_is_taken_where_nobody_behind_us_refuses_it),
+		cmocka_unit_test(hosts_in_other_letters_are_known_by_their_a_labels),
 		cmocka_unit_test(mailbox_servers_reach_the_struct),
 		cmocka_unit_test(what_tls_a_listener_speaks_follows_from_its_port),
 		cmocka_unit_test(users_and_their_mail_reach_the_struct),

@@ -188,6 +188,27 @@ static void a_mail_is_one_file_with_its_size_in_its_name(void **state)
 	expect_span("bytes", span_of(bytes, (size_t)n), span_str(expected));
 }
 
+static void what_is_binary_keeps_each_byte(void **state)
+{
+	static const char expected[] =
+		"Return-Path: <a@b>\nDelivered-To: u+d@e\nSubject: x\r\n\r\none\n\r\r\n";
+	struct place *p = *state;
+	struct mail m = mail_for("e/u");
+	char name[512], bytes[256];
+	ssize_t n;
+	int fd;
+
+	m.binary = true;
+	m.body = SPAN("Subject: x\r\n\r\none\n\r\r\n");
+	deliver(p, &m);
+	assert_true(m.delivered);
+	assert_int_equal(files_in(p, "e/u/new", name, sizeof(name)), 1);
+	fd = open(name, O_RDONLY);
+	n = read(fd, bytes, sizeof(bytes));
+	close(fd);
+	expect_span("bytes", span_of(bytes, (size_t)n), span_str(expected));
+}
+
 static void a_repeated_delivery_finds_its_file(void **state)
 {
 	struct place *p = *state;
@@ -325,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_pattern_must_vary_and_be_absolute),
 		cmocka_unit_test(the_name_comes_from_the_queue_id),
 		TEST(a_mail_is_one_file_with_its_size_in_its_name),
+		TEST(what_is_binary_keeps_each_byte),
 		TEST(a_repeated_delivery_finds_its_file),
 		TEST(what_a_predecessor_left_in_tmp_is_no_obstacle),
 		TEST(a_body_in_a_file_is_the_same_wherever_it_is_cut),

@@ -189,7 +189,7 @@ static void keys_are_fetched_once_and_kept(void **unused)
 	ask(s, token(old_key, "a", "i"), 0);
 	assert_int_equal(s->answers, 0);
 	assert_int_equal(s->last.what, FETCH_KEYS);
-	assert_int_equal(s->last.number, 0);
+	expect_span("whose", s->last.name, SPAN("i"));
 	come(s, true, key_set(old_key, "a"), 10);
 	expect_result("when they are there", s, OAUTH_RIGHT, "right");
 	ask(s, token(old_key, "a", "i"), 20);
@@ -307,7 +307,7 @@ static void a_token_that_says_nothing_is_shown_to_who_may_know_it(void **unused)
 	open_it(s);
 	ask(s, SPAN("ya29.opaque"), 0);
 	assert_int_equal(s->last.what, FETCH_INTROSPECT);
-	assert_int_equal(s->last.number, 1);
+	expect_span("whose", s->last.name, SPAN("b"));
 	text = s->last.text;
 	for (size_t i = 0; i < 3; i++)
 		assert_true(list_next(&text, &item[i]));
@@ -317,7 +317,7 @@ static void a_token_that_says_nothing_is_shown_to_who_may_know_it(void **unused)
 	expect_span("token", item[2], SPAN("ya29.opaque"));
 	come(s, true, SPAN("{\"active\":false}"), 1);
 	assert_int_equal(s->answers, 0);
-	assert_int_equal(s->last.number, 2);
+	expect_span("whose", s->last.name, SPAN("c"));
 	come(s, true,
 	     SPAN("{\"active\":true,\"aud\":\"mail\",\"email\":\"Ann@example.org\"}"), 2);
 	expect_result("the second knows it", s, OAUTH_RIGHT, "right");

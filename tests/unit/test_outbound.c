@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-#include "store/notices.h"
+#include "store/notify.h"
 
 #define LOGIN "alice@here.example"
 
@@ -295,44 +295,6 @@ static void an_edge_cannot_send_for_who_logged_in_to_another(void **state)
 	claims(*state, &(struct mail_in){ .ticket = &t });
 }
 
-static const struct program {
-	const char *login;
-	enum submitted result;
-} programs[] = {
-	{ "www-data@mx.here.example", SUBMITTED_OK },
-	{ "uid1234@mx.here.example", SUBMITTED_OK },
-	{ "www-data@MX.here.example", SUBMITTED_OK },
-	{ LOGIN, SUBMITTED_FAILED },
-	{ "www-data@here.example", SUBMITTED_FAILED },
-	{ "alice@mx.here.example", SUBMITTED_FAILED },
-	{ "uid@mx.here.example", SUBMITTED_FAILED },
-	{ "uid1a@mx.here.example", SUBMITTED_FAILED },
-	{ "www-data", SUBMITTED_FAILED },
-};
-
-static void a_program_of_this_machine_is_never_an_account(void **state)
-{
-	struct rig *r = *state;
-
-	r->conf.listeners[1].service = SERVICE_SUBMISSION;
-	snprintf(r->conf.listeners[1].path, sizeof(r->conf.listeners[1].path), "/run/x");
-	r->conf.listener_count = 2;
-	r->conf.local_user_count = 1;
-	r->conf.local_users[0].uid = 33;
-	snprintf(r->conf.local_users[0].name, sizeof(r->conf.local_users[0].name),
-		 "www-data");
-	again(r);
-	for (size_t i = 0; i < COUNT_OF(programs); i++) {
-		uint64_t id = send_in(r,
-				      &(struct mail_in){ .sender = LOGIN,
-							 .rcpts = "bob@here.example",
-							 .flags = MAIL_AUTH | MAIL_LOCAL,
-							 .login = programs[i].login });
-
-		expect_number(programs[i].login, answer_for(r, id), programs[i].result);
-	}
-}
-
 static void a_session_that_lasted_too_long_has_to_log_in_again(void **state)
 {
 	struct made_ticket late = ticket_for(TICKET_MAIL, EDGE, SPAN(LOGIN), 0);
@@ -531,8 +493,8 @@ static void who_is_told_and_who_never(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if (notices_owed(rows[i].flags, span_str(rows[i].sender),
-				 span_str(rows[i].params), rows[i].action) != rows[i].told)
+		if (notify_owed(rows[i].flags, span_str(rows[i].sender),
+				span_str(rows[i].params), rows[i].action) != rows[i].told)
 			fail_msg("%s", rows[i].who);
 }
 
@@ -585,6 +547,8 @@ static void a_failure_is_never_told_to_somebody_elsewhere(void **state)
 	struct frame f;
 	int dead = 0;
 
+	r->conf.set.senders = SENDERS_ANY;
+	again(r);
 	sent(r, "victim@away.example", "x@far.example", MAIL_AUTH, NULL);
 	deliver_answer(r, job_given(r, &m, &f), "550 no");
 	for (int i = 0; i < PATIENCE / 10 && dead < 2; i++) {
@@ -637,6 +601,8 @@ static void a_notice_that_fails_is_the_end(void **state)
 	struct frame f;
 
 	/* alice's mail goes to a next hop that refuses it */
+	r->conf.set.senders = SENDERS_ANY;
+	again(r);
 	add(r, "alias add out@here.example out@hop.example");
 	sent(r, "out@here.example", "gone@far.example", MAIL_AUTH, NULL);
 	deliver_answer(r, job_given(r, &m, &f), "550 no");
@@ -999,16 +965,6 @@ static void far_above_a_limit_nothing_more_is_taken(void **state)
 	assert_int_equal(out, 3);
 }
 
-static void what_auth_says_is_to_be_held_is(void **state)
-{
-	struct rig *r = *state;
-
-	sent(r, LOGIN, "x@far.example", MAIL_AUTH | MAIL_HOLD, NULL);
-	do_command(r, "queue list --state hold");
-	assert_int_equal(r->row_count, 1);
-	assert_int_equal(delivered_now(r), 0);
-}
-
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up_out, tear_down)
 
 int main(void)
@@ -1020,7 +976,6 @@ int main(void)
 		WITH(an_edge_cannot_send_in_another_name_than_was_vouched_for),
 		WITH(an_edge_cannot_send_for_who_came_to_read),
 		WITH(an_edge_cannot_send_for_who_logged_in_to_another),
-		WITH(a_program_of_this_machine_is_never_an_account),
 		WITH(a_session_that_lasted_too_long_has_to_log_in_again),
 		WITH(what_waits_goes_elsewhere_after_a_reload),
 		WITH(what_was_held_over_a_restart_is_found_when_it_is_released),
@@ -1043,7 +998,6 @@ int main(void)
 		WITH(a_crash_while_a_notice_is_signed_does_not_lose_it),
 		WITH(an_account_that_writes_to_many_new_people_is_braked),
 		WITH(far_above_a_limit_nothing_more_is_taken),
-		WITH(what_auth_says_is_to_be_held_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

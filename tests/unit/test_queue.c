@@ -315,6 +315,49 @@ static void what_is_held_is_not_taken_until_it_is_released(void **state)
 	assert_int_equal(take(p, p->local, 1).messages, 1);
 }
 
+static int64_t held(struct place *p)
+{
+	int64_t n = -1;
+
+	assert_true(queue_held(p->q, &n, &err));
+	return n;
+}
+
+static void what_is_held_is_counted_and_told_of_each_account(void **state)
+{
+	struct place *p = *state;
+	struct queue_reader *r;
+	struct queue_held of;
+
+	assert_int_equal(held(p), 0);
+	for (uint64_t id = 5; id < 9; id++) {
+		struct queue_message m = message(id);
+
+		m.login = id < 8 ? SPAN("Ann@example.org") : SPAN("ben@example.org");
+		m.state = id == 5 ? QUEUE_OPEN : QUEUE_HELD;
+		m.wall = NOW + (int64_t)id;
+		m.incident = 17;
+		put(p, &m, 1, NOW);
+	}
+	assert_int_equal(held(p), 3);
+	assert_true(queue_reader_open(&r, p->path, &err));
+	assert_true(queue_held_of(r, SPAN("ann@example.org"), &of, &err));
+	assert_int_equal(of.messages, 2);
+	assert_int_equal(of.oldest, NOW + 6);
+	assert_int_equal(of.incident, 17);
+	assert_true(queue_held_of(r, SPAN("nobody@example.org"), &of, &err));
+	assert_int_equal(of.messages, 0);
+	assert_int_equal(order(p, QUEUE_RELEASE, 6), 1);
+	assert_int_equal(order(p, QUEUE_HOLD, 5), 1);
+	assert_int_equal(held(p), 3);
+	assert_int_equal(order(p, QUEUE_DELETE, 7), 1);
+	assert_int_equal(held(p), 2);
+	assert_true(queue_held_of(r, SPAN("ann@example.org"), &of, &err));
+	assert_int_equal(of.messages, 1);
+	assert_int_equal(of.oldest, NOW + 5);
+	queue_reader_close(&r);
+}
+
 static void what_fails_while_it_is_being_held_is_held_then(void **state)
 {
 	struct place *p = *state;
@@ -703,6 +746,7 @@ int main(void)
 		TEST(a_recipient_that_failed_for_good_keeps_the_message),
 		TEST(a_dead_message_gets_a_new_life),
 		TEST(what_is_held_is_not_taken_until_it_is_released),
+		TEST(what_is_held_is_counted_and_told_of_each_account),
 		TEST(what_fails_while_it_is_being_held_is_held_then),
 		TEST(what_was_deleted_meanwhile_takes_no_answer),
 		TEST(a_whole_queue_changes_in_windows),

@@ -74,6 +74,13 @@ static int set_up(void **state)
 	user(p, "alice@here.example");
 	user(p, "bob@here.example");
 	user(p, "one@some.example");
+	user(p, "cleo@here.example");
+	alias(p, "cleo@here.example", "Cleo@Here.example");
+	alias(p, "cleo@here.example", "bob@here.example");
+	user(p, "dan@here.example");
+	alias(p, "dan@here.example", "dan+kept@here.example");
+	alias(p, "self@here.example", "self@here.example");
+	alias(p, "self@ask.example", "self@ask.example");
 	alias(p, "all@here.example", "alice@here.example");
 	alias(p, "all@here.example", "bob@here.example");
 	alias(p, "nested@here.example", "all@here.example");
@@ -136,6 +143,19 @@ static void an_address_leads_to_its_mailbox(void **state)
 	leads_to(*state, "", "");
 }
 
+static void a_domain_is_one_in_whichever_letters(void **state)
+{
+	struct place *p = *state;
+
+	assert_true(people_put_domain(&p->r.own, SPAN("xn--bcher-kva.example"),
+				      SPAN("bob@here.example")));
+	rebuild(p);
+	leads_to(p, "x@xn--bcher-kva.example", "bob@here.example ");
+	leads_to(p, "x@b\u00fccher.example", "bob@here.example ");
+	leads_to(p, "x@B\u00dcCHER.Example", "bob@here.example ");
+	leads_to(p, "x@\u2603.example", "");
+}
+
 static void may_send(struct place *p, const char *login, const char *address,
 		     enum verdict expected)
 {
@@ -156,6 +176,8 @@ static void senders_are_own_and_what_leads_there(void **state)
 	may_send(p, "alice@here.example", "loop@here.example", VERDICT_YES);
 	may_send(p, "bob@here.example", "whoever@caught.example", VERDICT_YES);
 	may_send(p, "alice@here.example", "whoever@caught.example", VERDICT_NO);
+	may_send(p, "eve@xn--bcher-kva.example", "Eve@b\u00fccher.example", VERDICT_YES);
+	may_send(p, "eve@xn--bcher-kva.example", "Eve@b\u00fccer.example", VERDICT_NO);
 	may_send(p, "alice@here.example", "bob@here.example", VERDICT_NO);
 	may_send(p, "bob@here.example", "bobby@here.example", VERDICT_NO);
 	may_send(p, "bob@here.example", "loop@here.example", VERDICT_NO);
@@ -199,6 +221,15 @@ static void an_alias_leads_to_all_its_targets(void **state)
 static void an_alias_loop_ends(void **state)
 {
 	leads_to(*state, "loop@here.example", "alice@here.example ");
+}
+
+static void an_alias_that_names_itself_means_the_mailbox_behind_it(void **state)
+{
+	leads_to(*state, "cleo@here.example", "cleo@here.example bob@here.example ");
+	leads_to(*state, "cleo+x@here.example", "cleo@here.example bob@here.example ");
+	leads_to(*state, "dan@here.example", "dan@here.example ");
+	leads_to(*state, "self@ask.example", "self@ask.example->in:25 ");
+	leads_to(*state, "self@here.example", "");
 }
 
 static void an_alias_that_reaches_nobody_is_nobody(void **state)
@@ -358,10 +389,12 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(an_address_leads_to_its_mailbox),
+		TEST(a_domain_is_one_in_whichever_letters),
 		TEST(senders_are_own_and_what_leads_there),
 		TEST(the_address_is_kept_as_it_was_written),
 		TEST(an_alias_leads_to_all_its_targets),
 		TEST(an_alias_loop_ends),
+		TEST(an_alias_that_names_itself_means_the_mailbox_behind_it),
 		TEST(an_alias_that_reaches_nobody_is_nobody),
 		TEST(a_routed_domain_goes_to_its_next_hop),
 		TEST(postmaster_alone_is_the_first_there_is),

@@ -34,6 +34,7 @@ struct rig {
 	struct stream client; /* the relay's end of it */
 	bool client_shaken, server_shaken, begun;
 	enum relay_result result;
+	uint64_t most;	     /* that it has moved to the client before it came back */
 	struct end them, it; /* the client, the server */
 	uint8_t scratch[RELAY_BLOCK];
 };
@@ -74,6 +75,7 @@ static bool shake(struct stream *s, bool *shaken)
 static void relay_on(void *arg)
 {
 	struct rig *r = arg;
+	uint64_t was;
 	bool ready = shake(&r->client, &r->client_shaken);
 
 	ready = shake(&r->relay.server, &r->server_shaken) && ready;
@@ -85,7 +87,10 @@ static void relay_on(void *arg)
 					SPAN("from the client: "),
 					SPAN("from the server: ")));
 	}
+	was = r->relay.down.bytes;
 	r->result = relay_go_on(&r->relay);
+	if (r->relay.down.bytes - was > r->most)
+		r->most = r->relay.down.bytes - was;
 	if (r->result == RELAY_MORE)
 		timer_set(&r->again, loop_now(r->loop));
 }
@@ -289,6 +294,48 @@ static void what_a_client_does_not_take_is_not_read_from_the_server(void **state
 	check_deaf(true);
 }
 
+static void a_pipe_with_bytes_of_one_session_in_it_is_lent_to_no_other(void **state)
+{
+	struct rig *r = set_up(false, false);
+	uint8_t *down = make_bulk(7);
+
+	(void)state;
+	r->them.deaf = true;
+	r->it.to_say = span_of(down, BULK);
+	RUN_UNTIL(r, r->result == RELAY_WAITS && r->relay.down.in_pipe > 0);
+	assert_int_equal(r->all.pipes, 1);
+	relay_end(&r->relay);
+	assert_int_equal(r->all.pipes, 0);
+	tear_down(r);
+	free(down);
+}
+
+/* Room for all of it in the sockets, which only root may have: nothing makes the relay wait. */
+static void after_a_megabyte_at_once_others_have_their_turn(void **state)
+{
+	enum { MUCH = 3 * RELAY_AT_ONCE, ROOM = 32 << 20 };
+	struct rig *r = set_up(false, false);
+	uint8_t *down = make_bulk(8);
+	const int room = ROOM;
+	bool allowed = setsockopt(r->client.watch.fd, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+				  sizeof(room)) == 0 &&
+		       setsockopt(r->it.s.watch.fd, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+				  sizeof(room)) == 0;
+
+	(void)state;
+	r->them.deaf = true;
+	if (allowed) {
+		r->it.to_say = span_of(down, MUCH);
+		RUN_UNTIL(r, r->relay.down.bytes == MUCH);
+		assert_true(r->most >= RELAY_AT_ONCE);
+		assert_true(r->most <= RELAY_AT_ONCE + RELAY_PIPE);
+	}
+	tear_down(r);
+	free(down);
+	if (!allowed)
+		skip();
+}
+
 /* ---- ends ---------------------------------------------------------------------------------- */
 
 static void check_ends(bool tls)
@@ -333,22 +380,61 @@ static void when_the_server_ends_it_the_client_hears_all_and_has_to_close(void *
 	free(down);
 }
 
-static void between_lines_is_when_the_server_has_ended_one_and_it_was_passed_on(void **state)
+static void between_answers_is_when_imap_has_ended_one_and_it_was_passed_on(void **state)
 {
 	struct rig *r = set_up(false, false);
 
 	(void)state;
+	r->relay.imap = true;
 	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: "));
-	assert_false(relay_between_lines(&r->relay));
+	assert_false(relay_between_answers(&r->relay));
 	r->it.to_say = SPAN("* 3 EXISTS\r");
 	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: * 3 EXISTS\r"));
-	assert_false(relay_between_lines(&r->relay));
+	assert_false(relay_between_answers(&r->relay));
 	r->it.to_say = SPAN("\n");
-	RUN_UNTIL(r, relay_between_lines(&r->relay));
+	RUN_UNTIL(r, relay_between_answers(&r->relay));
 	r->it.to_say = SPAN("* 4");
 	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: * 3 EXISTS\r\n* 4"));
-	assert_false(relay_between_lines(&r->relay));
+	assert_false(relay_between_answers(&r->relay));
+	r->it.to_say = SPAN(" FETCH (A {4}\r\nab\r\n");
+	RUN_UNTIL(
+		r,
+		r->them.heard_n ==
+			strlen("from the server: * 3 EXISTS\r\n* 4 FETCH (A {4}\r\nab\r\n"));
+	assert_false(relay_between_answers(&r->relay));
+	r->it.to_say = SPAN(")\r\n");
+	RUN_UNTIL(r, relay_between_answers(&r->relay));
+	r->them.to_say = SPAN("a COMPRESS DEFLATE\r\n");
+	RUN_UNTIL(r, r->it.heard_n == strlen("from the client: a COMPRESS DEFLATE\r\n"));
+	assert_false(relay_between_answers(&r->relay));
+	r->it.to_say = SPAN("a OK\r\n");
+	RUN_UNTIL(r, !r->it.to_say.n && r->result == RELAY_WAITS);
+	assert_false(relay_between_answers(&r->relay));
 	tear_down(r);
+}
+
+static void in_pop3_and_behind_what_the_kernel_has_moved_it_is_never_between_answers(
+	void **state)
+{
+	struct rig *r = set_up(false, false);
+	uint8_t *much = make_bulk(3);
+
+	(void)state;
+	r->it.to_say = SPAN("+OK\r\n");
+	RUN_UNTIL(r, r->them.heard_n == strlen("from the server: +OK\r\n"));
+	assert_false(relay_between_answers(&r->relay));
+	tear_down(r);
+
+	r = set_up(false, false);
+	r->relay.imap = true;
+	r->it.to_say = SPAN("\r\n");
+	RUN_UNTIL(r, relay_between_answers(&r->relay));
+	r->them.to_say = span_of(much, 3000000);
+	RUN_UNTIL(r, r->it.heard_n == strlen("from the client: ") + 3000000);
+	assert_true(r->all.pipes > 0);
+	assert_false(relay_between_answers(&r->relay));
+	tear_down(r);
+	free(much);
 }
 
 static void a_client_that_breaks_off_ends_it(void **state)
@@ -363,6 +449,21 @@ static void a_client_that_breaks_off_ends_it(void **state)
 	RUN_UNTIL(r, r->result == RELAY_OVER || r->it.last == STREAM_EOF);
 	r->it.finish = true;
 	RUN_UNTIL(r, r->result == RELAY_OVER);
+	tear_down(r);
+}
+
+static void a_client_that_resets_ends_it_though_the_server_is_silent(void **state)
+{
+	struct rig *r = set_up(false, false);
+
+	(void)state;
+	RUN_UNTIL(r, r->it.heard_n > 0 && r->them.heard_n > 0);
+	r->them.deaf = true;
+	r->it.to_say = SPAN("are you there?");
+	RUN_UNTIL(r, r->it.to_say.n == 0 && r->relay.down.bytes == 14);
+	stream_close(&r->them.s); /* with bytes unread: that is a reset */
+	RUN_UNTIL(r, r->result == RELAY_OVER);
+	assert_true(r->relay.reset);
 	tear_down(r);
 }
 
@@ -428,12 +529,18 @@ int main(void)
 		cmocka_unit_test(so_they_do_with_tls_on_one_side_or_both),
 		cmocka_unit_test(plain_bulk_goes_through_a_pipe_and_gives_it_back),
 		cmocka_unit_test(what_a_client_does_not_take_is_not_read_from_the_server),
+		cmocka_unit_test(
+			a_pipe_with_bytes_of_one_session_in_it_is_lent_to_no_other),
+		cmocka_unit_test(after_a_megabyte_at_once_others_have_their_turn),
 		cmocka_unit_test(an_end_is_passed_on_and_the_other_way_goes_on),
 		cmocka_unit_test(
 			when_the_server_ends_it_the_client_hears_all_and_has_to_close),
 		cmocka_unit_test(
-			between_lines_is_when_the_server_has_ended_one_and_it_was_passed_on),
+			between_answers_is_when_imap_has_ended_one_and_it_was_passed_on),
+		cmocka_unit_test(
+			in_pop3_and_behind_what_the_kernel_has_moved_it_is_never_between_answers),
 		cmocka_unit_test(a_client_that_breaks_off_ends_it),
+		cmocka_unit_test(a_client_that_resets_ends_it_though_the_server_is_silent),
 		cmocka_unit_test(what_a_server_said_before_it_broke_is_heard),
 		cmocka_unit_test(one_that_ends_in_the_middle_gives_everything_back),
 		cmocka_unit_test(without_a_pipe_there_are_blocks),

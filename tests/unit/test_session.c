@@ -253,6 +253,27 @@ static void without_a_map_recipients_cannot_be_verified(void **unused)
 	stage_peer_close(&p);
 }
 
+/* Who was added a moment ago must not be told that there is no such user. */
+static void a_map_that_is_stale_says_yes_and_never_no(void **unused)
+{
+	struct stage_peer p;
+
+	(void)unused;
+	stage.map_stale = true;
+	start(&p);
+	stage_send(&p, SPAN("MAIL FROM:<>\r\nRCPT TO:<alice@here.example>\r\n"));
+	assert_int_equal(p.session.rcpt_count, 1);
+	stage_send(&p, SPAN("RCPT TO:<new@here.example>\r\n"));
+	assert_int_equal(p.refusal, RE_CANNOT_VERIFY);
+	stage_send(&p, SPAN("RCPT TO:<bob@new.example>\r\n"));
+	assert_int_equal(p.refusal, RE_CANNOT_VERIFY);
+	assert_int_equal(stage.seen[EV_UNKNOWN_USER] + stage.seen[EV_RELAY_DENIED], 0);
+	stage.map_stale = false;
+	stage_send(&p, SPAN("RCPT TO:<new@here.example>\r\n"));
+	assert_int_equal(p.refusal, RE_UNKNOWN_USER);
+	stage_peer_close(&p);
+}
+
 /* ---- the trace field --------------------------------------------------------------- */
 
 static const struct {
@@ -316,6 +337,7 @@ int main(void)
 		TEST(chunks_that_will_be_too_big_together_are_not_kept),
 		TEST(a_session_is_refused_nothing_after_its_end),
 		TEST(without_a_map_recipients_cannot_be_verified),
+		TEST(a_map_that_is_stale_says_yes_and_never_no),
 		TEST(dates_are_right),
 		TEST(the_longest_trace_fits),
 	};

@@ -210,8 +210,8 @@ static void distance_is_the_number_of_changes(void **unused)
 	assert_int_equal(text_distance(SPAN("abc"), SPAN("")), 3);
 	assert_int_equal(text_distance(SPAN("kitten"), SPAN("sitting")), 3);
 	assert_int_equal(text_distance(SPAN("Smtp"), SPAN("smtp")), 0);
-	assert_null(key_suggest(SPAN("completely-different")));
-	assert_string_equal(key_suggest(SPAN("log.formt")), "log.format");
+	assert_null(key_suggest(SPAN("completely-different"), SUGGEST_ALL));
+	assert_string_equal(key_suggest(SPAN("log.formt"), SUGGEST_ALL), "log.format");
 }
 
 static void certs_come_back_and_cut_ones_do_not(void **unused)

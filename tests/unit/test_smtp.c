@@ -26,7 +26,8 @@ static void reply(struct smtp *s, enum reply r)
 /* Bring an engine to a state, by the shortest way. */
 static void bring(struct smtp *s, enum smtp_state to)
 {
-	smtp_init(s, LINE_LIMIT, SMTP_OFFERS_CHUNKING | SMTP_OFFERS_UTF8);
+	smtp_init(s, LINE_LIMIT,
+		  SMTP_OFFERS_CHUNKING | SMTP_OFFERS_BINARY | SMTP_OFFERS_UTF8);
 	if (to == SMTP_START)
 		return;
 	ask(s, "EHLO x\r\n");

@@ -4,7 +4,8 @@
 
 #include <cmocka.h>
 
-#include "wire/smtp_peer.h"
+#include "base/number.h"
+#include "wire/smtp_chunks.h"
 
 /* All events of an input that comes in pieces of that size, as text: "250 ok|BAD|". */
 static void read_all(struct smtp_peer *p, struct span all, size_t piece, struct buf *seen)
@@ -169,6 +170,8 @@ static void what_a_server_can_do_is_learned_from_its_answer_to_ehlo(void **state
 					SMTP_CAN_LIMITS | SMTP_CAN_STARTTLS);
 	assert_int_equal(p.size_max, 1000);
 	assert_int_equal(p.rcpt_max, 50);
+	learn(&p, SMTP_PEER_EHLO, "250-x\r\n250-CHUNKING\r\n250 BinaryMime\r\n");
+	assert_int_equal(p.can, SMTP_CAN_CHUNKING | SMTP_CAN_BINARYMIME);
 	learn(&p, SMTP_PEER_LHLO, "250-x\r\n250-SMTPUTF8\r\n250 SIZE many\r\n");
 	assert_int_equal(p.can, SMTP_CAN_SMTPUTF8 | SMTP_CAN_SIZE);
 	assert_int_equal(p.size_max, 0);
@@ -204,6 +207,8 @@ static const struct {
 	{ SMTP_CAN_SIZE, SMTP_PEER_RET_HDRS,                                   "MAIL FROM:<a@b> SIZE=99\r\n" },
 	{ DSN_TOO, SMTP_PEER_RET_HDRS,                            "MAIL FROM:<a@b> SIZE=99 RET=HDRS ENVID=e+2B1\r\n" },
 	{ DSN_TOO, SMTP_PEER_RET_FULL,                            "MAIL FROM:<a@b> SIZE=99 RET=FULL ENVID=e+2B1\r\n" },
+	{ SMTP_CAN_BINARYMIME | SMTP_CAN_8BITMIME, SMTP_PEER_BINARY | SMTP_PEER_8BIT, "MAIL FROM:<a@b> BODY=BINARYMIME\r\n" },
+	{ SMTP_CAN_8BITMIME, SMTP_PEER_BINARY | SMTP_PEER_8BIT,   "MAIL FROM:<a@b> BODY=8BITMIME\r\n" },
 	{ DSN_TOO, 0,                                             "MAIL FROM:<a@b> SIZE=99 ENVID=e+2B1\r\n" },
 };
 /* clang-format on */
@@ -372,6 +377,112 @@ static void only_the_end_of_a_message_looks_like_one(void **state)
 			}
 }
 
+/* clang-format off */
+static const struct {
+	const char *why;
+	bool binary;
+	struct span in, out;
+} chunked[] = {
+	{ "nothing is an empty message",       false, SPAN_INIT(""),                SPAN_INIT("") },
+	{ "dots stay as they are",             false, SPAN_INIT(".\r\n..a\r\n"),    SPAN_INIT(".\r\n..a\r\n") },
+	{ "a missing end of line is added",    false, SPAN_INIT("a"),               SPAN_INIT("a\r\n") },
+	{ "half an end of line is completed",  false, SPAN_INIT("a\r"),             SPAN_INIT("a\r\n") },
+	{ "LF alone becomes an end of line",   false, SPAN_INIT("a\n.\nb\r\n"),     SPAN_INIT("a\r\n.\r\nb\r\n") },
+	{ "CR alone becomes an end of line",   false, SPAN_INIT("a\r.\rb\r\n"),     SPAN_INIT("a\r\n.\r\nb\r\n") },
+	{ "a NUL stays",                       false, SPAN_INIT("a\0b\r\n"),        SPAN_INIT("a\0b\r\n") },
+	{ "binary: each byte stays",           true,  SPAN_INIT("\0\r.\n\n.\r\nBDAT 0 LAST\r\n\r"),
+	                                              SPAN_INIT("\0\r.\n\n.\r\nBDAT 0 LAST\r\n\r") },
+	{ "binary: nothing",                   true,  SPAN_INIT(""),                SPAN_INIT("") },
+};
+/* clang-format on */
+
+/* What somebody reads who believes the sizes. True: it was the last. */
+static bool read_chunks(struct span said, struct buf *joined)
+{
+	bool last = false;
+
+	while (said.n) {
+		size_t end = span_find(said, '\n');
+		struct span head = span_head(said, end);
+		uint64_t n;
+
+		assert_false(last);
+		assert_true(end < said.n && span_starts(head, SPAN("BDAT ")));
+		head = span_skip(head, 5);
+		last = head.n > 6 && span_eq(span_skip(head, head.n - 6), SPAN(" LAST\r"));
+		head = span_head(head, head.n - (last ? 6 : 1));
+		said = span_skip(said, end + 1);
+		assert_true(number_parse(head, said.n, &n));
+		buf_put(joined, span_head(said, n));
+		said = span_skip(said, n);
+	}
+	return last;
+}
+
+static void chunk(struct span all, bool binary, size_t piece, size_t room,
+		  struct buf *joined)
+{
+	struct smtp_chunks c;
+	uint8_t mem[100];
+	struct buf out;
+
+	smtp_chunks_init(&c, binary);
+	buf_init(&out, mem, SMTP_CHUNK_HEAD + room);
+	for (size_t calls = 0; all.n; calls++) {
+		struct span in = span_head(all, piece);
+		size_t offered = in.n;
+
+		assert_true(calls < 200);
+		smtp_chunks_put(&c, &in, &out);
+		all = span_skip(all, offered - in.n);
+		assert_false(out.full || read_chunks(buf_span(&out), joined));
+		buf_reset(&out);
+	}
+	smtp_chunks_end(&c, &out);
+	assert_true(!out.full && read_chunks(buf_span(&out), joined));
+}
+
+static void chunks_hold_the_message_however_it_is_cut(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(chunked); i++)
+		for (size_t piece = 1; piece < 20; piece++)
+			for (size_t room = 4; room < 24; room++) {
+				uint8_t mem[200];
+				struct buf joined;
+
+				buf_init(&joined, mem, sizeof(mem));
+				chunk(chunked[i].in, chunked[i].binary, piece, room,
+				      &joined);
+				if (!span_eq(buf_span(&joined), chunked[i].out))
+					fail_msg("%s: %.*s", chunked[i].why,
+						 SPAN_ARG(buf_span(&joined)));
+			}
+}
+
+static void a_chunk_is_as_large_as_there_is_room(void **state)
+{
+	static uint8_t text[5000], mem[4096], joined_mem[5000];
+	struct span in = span_of(text, sizeof(text));
+	struct smtp_chunks c;
+	struct buf out, joined;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	buf_init(&out, mem, sizeof(mem));
+	buf_init(&joined, joined_mem, sizeof(joined_mem));
+	smtp_chunks_init(&c, true);
+	smtp_chunks_put(&c, &in, &out);
+	assert_int_equal(in.n, sizeof(text) - (sizeof(mem) - SMTP_CHUNK_HEAD));
+	assert_false(read_chunks(buf_span(&out), &joined));
+	/* none at all where not even that would fit */
+	buf_reset(&out);
+	while (buf_room(&out) > SMTP_CHUNK_HEAD + 3)
+		buf_byte(&out, 'x');
+	smtp_chunks_put(&c, &in, &out);
+	assert_int_equal(out.len, sizeof(mem) - SMTP_CHUNK_HEAD - 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +500,8 @@ int main(void)
 		cmocka_unit_test(an_address_cannot_say_more_than_itself),
 		cmocka_unit_test(a_name_is_visible_ascii_and_not_empty),
 		cmocka_unit_test(only_the_end_of_a_message_looks_like_one),
+		cmocka_unit_test(chunks_hold_the_message_however_it_is_cut),
+		cmocka_unit_test(a_chunk_is_as_large_as_there_is_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -292,7 +292,7 @@ static void commands_that_make_no_sense_say_so(void **state)
 		{ "user add alice", "not an address" },
 		{ "user add a/b@here.example", "cannot be the name of a mailbox" },
 		{ "user add alice@here.example --quota many", "not a size" },
-		{ "user add alice@here.example --colour red", "what is" },
+		{ "user add alice@here.example --colour red", "there is no option" },
 		{ "user remove alice@here.example", "no user" },
 		{ "user frobnicate", "usage" },
 		{ "user backend bob north", "no \"north\" among backends" },
@@ -305,9 +305,11 @@ static void commands_that_make_no_sense_say_so(void **state)
 		{ "alias add x@here.example", "usage" },
 		{ "alias remove x@here.example", "no alias" },
 		{ "domain add -", "not a domain" },
+		{ "domain add \u2603.example", "not a domain: it has characters" },
+		{ "user add alice@\u2603.example", "not an address: it has characters" },
 		{ "domain remove here.example", "configuration" },
 		{ "queue show 0000000000000", "no message" },
-		{ "queue show x", "usage" },
+		{ "queue show x", "not a queue id" },
 		{ "queue hold all --alive", "usage" },
 		{ "queue delete nonsense", "not a queue id" },
 		{ "queue list --state funny", "state needs" },
@@ -615,23 +617,34 @@ static void what_an_earlier_life_remembered_is_kept_until_an_edge_has_merged_it(
 	start_unmap(&second);
 }
 
+/* What a full memory knew is on the disk, and the store begins beside the empty `is`. */
+static int begin_with_another_memory(struct rig *r, struct memory *is,
+				     struct msg_REMEMBER *told)
+{
+	struct memory was;
+	int fd;
+
+	drain_store(r);
+	was = new_memory(r, 1);
+	fill(&was);
+	start_store(r);
+	drain_store(r);
+	start_unmap(&r->guard);
+	*is = new_memory(r, 2);
+	begin_store(r);
+	hear_welcome(r, &fd, told);
+	return fd;
+}
+
 static void an_edge_with_another_memory_is_not_the_one_to_remember(void **state)
 {
 	struct rig *r = *state;
 	struct link *strange;
-	struct memory m;
 	struct msg_REMEMBER told;
+	struct memory is;
 	int fd;
 
-	drain_store(r);
-	m = new_memory(r, 1);
-	fill(&m);
-	start_store(r);
-	drain_store(r);
-	start_unmap(&r->guard);
-	m = new_memory(r, 2);
-	begin_store(r);
-	hear_welcome(r, &fd, &told);
+	fd = begin_with_another_memory(r, &is, &told);
 	close(fd);
 	say_remembered(r, told.life + 1);
 	do_command(r, "queue list");
@@ -641,6 +654,52 @@ static void an_edge_with_another_memory_is_not_the_one_to_remember(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	link_close(&strange);
+	start_unmap(&r->guard);
+}
+
+static void say_lost(struct rig *r, enum message kind)
+{
+	struct msg_LOST m = { .kind = (uint8_t)kind };
+
+	msg_LOST_pack(&m, link_begin(r->edge));
+	assert_true(link_send(r->edge, NULL, 0));
+}
+
+static void an_edge_that_had_no_descriptor_for_recipients_is_sent_them_again(void **state)
+{
+	struct rig *r = *state;
+	struct frame f;
+
+	for (int i = 0; i < 2; i++) {
+		say_lost(r, MSG_RECIPIENTS);
+		hear(r->edge, MSG_RECIPIENTS, &f);
+		assert_true(f.fds[0] >= 0);
+		frame_close_fds(&f);
+	}
+	say_lost(r, MSG_SPOOL);
+	assert_int_equal(link_recv_wait(r->edge, PATIENCE, &f, &err), LINK_CLOSED);
+}
+
+/* However often: it is not one that dies of what it merges. */
+static void an_edge_that_had_no_descriptor_for_what_was_remembered_is_told_again(void **state)
+{
+	struct rig *r = *state;
+	struct msg_REMEMBER told;
+	struct memory is;
+	struct frame f;
+	int fd;
+
+	fd = begin_with_another_memory(r, &is, &told);
+	for (int i = 0; i < 5; i++) {
+		assert_true(fd >= 0);
+		close(fd);
+		say_lost(r, MSG_REMEMBER);
+		hear(r->edge, MSG_REMEMBER, &f);
+		fd = f.fds[0];
+	}
+	merge(&is, fd);
+	say_remembered(r, memory_life(&is));
+	do_command(r, "queue list");
 	start_unmap(&r->guard);
 }
 
@@ -672,6 +731,8 @@ int main(void)
 		TEST(a_store_that_drains_ends_and_loses_nothing),
 		TEST(what_an_earlier_life_remembered_is_kept_until_an_edge_has_merged_it),
 		TEST(an_edge_with_another_memory_is_not_the_one_to_remember),
+		TEST(an_edge_that_had_no_descriptor_for_recipients_is_sent_them_again),
+		TEST(an_edge_that_had_no_descriptor_for_what_was_remembered_is_told_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

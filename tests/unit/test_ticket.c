@@ -51,6 +51,8 @@ static const struct other {
 	{ "the name in capitals", { TICKET_MAILBOX, 3, SPAN_INIT("Alice@a.example") } },
 	{ "nobody", { TICKET_MAILBOX, 3, SPAN_INIT("") } },
 	{ "another purpose", { TICKET_MAIL, 3, SPAN_INIT("alice@a.example") } },
+	{ "to open it again", { TICKET_AGAIN, 3, SPAN_INIT("alice@a.example") } },
+	{ "mail that is held", { TICKET_HELD, 3, SPAN_INIT("alice@a.example") } },
 	{ "another edge", { TICKET_MAILBOX, 2, SPAN_INIT("alice@a.example") } },
 };
 

@@ -151,10 +151,15 @@ static void who_is_disabled_is_so_wherever_the_password_is(void **state)
 {
 	struct rig *r = *state;
 	struct vault_account a;
+	int64_t since;
 	bool changed;
 
 	assert_true(vault_disable(r->v, SPAN("x@y"), true, 1, &changed, &err) && changed);
 	assert_true(vault_disable(r->v, SPAN("x@y"), true, 2, &changed, &err) && !changed);
+	assert_true(vault_disabled(r->v, SPAN("x@y"), &since, &err));
+	assert_int_equal(since, 1);
+	assert_true(vault_disabled(r->v, SPAN("z@y"), &since, &err));
+	assert_int_equal(since, 0);
 	assert_true(vault_find(r->r, SPAN("x@y"), &a, &err));
 	assert_true(a.disabled && !a.known);
 	assert_true(vault_put(r->v, SPAN("x@y"), SPAN("$1"), SPAN_NONE, 1, &err));

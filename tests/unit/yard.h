@@ -159,6 +159,18 @@ static inline struct guard_hot row_of(struct yard *y, struct addr a,
 	return row;
 }
 
+/* How often it did this, as its row has it. */
+static inline uint32_t seen_of(struct yard *y, struct addr a, enum guard_level level,
+			       enum event e)
+{
+	struct guard_detail did;
+	struct guard_hot row;
+
+	return memory_peek_all(&y->g.memory, guard_key_of(&a, level), &row, &did)
+		       ? did.seen[e]
+		       : 0;
+}
+
 static inline void order(struct yard *y, enum order_kind kind, const char *net)
 {
 	struct order o = { .kind = (uint8_t)kind, .since = y->wall, .until = INT64_MAX };

@@ -89,8 +89,6 @@ const char *wire_auth(struct stage *g, struct span text)
 		return challenges(g, text);
 	if (is(what, "offers"))
 		g->conf.mechanisms = g->conf.mailbox_mechanisms = mechanisms(text);
-	else if (is(what, "holds"))
-		g->auth_held = true;
 	else if (is(what, "delay"))
 		return duration_parse(text, &g->auth_delay) ? NULL : "how long?";
 	else if (is(what, "login"))

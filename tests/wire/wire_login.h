@@ -8,7 +8,6 @@
  *     auth delay 2s                        a refusal waits so long
  *     auth challenge TEXT                  is said first, once in each exchange; also several
  *     auth last TEXT                       its last words
- *     auth holds                           what is sent is to be held
  *     backend says ready CAPABILITIES      what the mailbox server says to who has logged in;
  *     backend says denies|limits|down|nothing      or that
  *     backend offers CAPABILITIES          to who has not
