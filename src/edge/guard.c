@@ -110,22 +110,42 @@ static bool is_worse(struct edge *e, const struct conn *c, const struct addr *th
 	return now - c->moved >= STILL || c->points >= points_of(e, than, now) + WORSE_BY;
 }
 
+/* Who could be given up for somebody better; NULL: nobody. */
+static struct conn *worst_of(struct edge *e)
+{
+	uint32_t seat = guard_worst(&e->guard);
+	struct conn *c = seat == SEAT_NONE ? NULL : e->seated[seat];
+
+	return c && c->session.phase != PHASE_SUBMIT ? c : NULL;
+}
+
 bool edge_guard_make_room(struct edge *e, const struct addr *from, bool known_good)
 {
 	ms_t now = loop_now(e->loop);
 	struct conn *c;
-	uint32_t seat;
 
 	if (!known_good && now < e->none_worse_until)
 		return false;
-	seat = guard_worst(&e->guard, now);
-	c = seat == SEAT_NONE ? NULL : e->seated[seat];
-	if (c && c->session.phase != PHASE_SUBMIT && (known_good || is_worse(e, c, from))) {
+	c = worst_of(e);
+	if (c && (known_good || is_worse(e, c, from))) {
 		conn_dismiss(c, RULE_ROOM);
 		return true;
 	}
 	e->none_worse_until = now + NONE_WORSE_PAUSE;
 	return false;
+}
+
+/* Other workers have let known-good clients in, for whom some of ours are to go. */
+static void pay_seats(struct edge *e)
+{
+	uint32_t owed = seats_owed(&e->guard.memory);
+	struct conn *c;
+
+	if (owed == 0)
+		return;
+	for (uint32_t i = 0; i < owed && (c = worst_of(e)); i++)
+		conn_dismiss(c, RULE_ROOM);
+	seats_settle(&e->guard.memory, owed);
 }
 
 /* ---- orders ---------------------------------------------------------------------------------- */
@@ -187,6 +207,7 @@ void edge_guard_tick(struct edge *e)
 {
 	e->ticks++;
 	e->tight = guard_fill(&e->guard) > EASY;
+	pay_seats(e);
 	if (e->guard.orders)
 		look_at_orders(e);
 }

@@ -129,7 +129,7 @@ static bool beyond_all(const struct edge *e, const struct guard_verdict *v)
 	const struct guard_limits *l = &e->guard.limits;
 
 	return (l->observe || l->observed[RULE_ROOM]) && !v->allowed &&
-	       memory_sessions(&e->guard.memory) >= l->sessions_max;
+	       seats_staying(&e->guard.memory) >= l->sessions_max;
 }
 
 /* There is no place for it after all. */
@@ -141,19 +141,27 @@ static void turn_back(struct edge *e, struct arrival *a)
 	a->verdict.observed = a->verdict.worth_a_line = false;
 }
 
+/* By a worse one of ours, or of another worker, if it is not our own room that is full. */
+static bool make_room(struct edge *e, const struct arrival *a, bool full_here)
+{
+	bool known_good = a->verdict.known_good;
+
+	return edge_guard_make_room(e, &a->peer.addr, known_good) ||
+	       (known_good && !full_here && guard_claim(&e->guard));
+}
+
 static void judge(struct edge *e, struct arrival *a, int64_t wall)
 {
 	struct guard_verdict *v = &a->verdict;
-	bool full;
+	bool full_here;
 
 	ask_guard(e, a, wall);
-	if (v->rule == RULE_ROOM && v->step >= STEP_REFUSE &&
-	    edge_guard_make_room(e, &a->peer.addr, v->known_good))
+	if (v->rule == RULE_ROOM && v->step >= STEP_REFUSE && make_room(e, a, false))
 		ask_guard(e, a, wall);
 	if (v->step >= STEP_REFUSE)
 		return;
-	full = is_full(e) || beyond_all(e, v);
-	if (full && !edge_guard_make_room(e, &a->peer.addr, v->known_good))
+	full_here = is_full(e);
+	if ((full_here || beyond_all(e, v)) && !make_room(e, a, full_here))
 		turn_back(e, a);
 	else if (v->observed)
 		report_refused(e, a);

@@ -129,7 +129,12 @@ int64_t guard_shrunk(const struct guard *g, int64_t whole, int64_t least, bool k
  * Of this worker's seats, the one to give up for somebody better: the worst standing, then
  * the longest still, never known-good ones; of some that are drawn. SEAT_NONE: nobody.
  */
-uint32_t guard_worst(struct guard *g, ms_t now);
+uint32_t guard_worst(struct guard *g);
+/*
+ * For a known-good client when this worker has nobody to give up: another worker that has
+ * strangers is to give up one. False: no other has.
+ */
+MUST bool guard_claim(struct guard *g);
 
 /* ---- for those who only look -------------------------------------------------------------------- */
 

@@ -86,11 +86,15 @@ struct memory_head {
 	uint64_t notes_end; /* how many there ever were */
 };
 
-/* One for each worker, before the seats of all. Only that worker writes, or who mends. */
+/*
+ * One for each worker, before the seats of all. Only that worker writes, or who mends; but
+ * others add to `owed`.
+ */
 struct seats_head {
 	_Alignas(LINE) uint32_t taken;
 	uint32_t high;
 	int32_t delayed;
+	uint32_t owed; /* seats that others have filled, and this one is to empty */
 	struct memory_lock mending;
 };
 

@@ -20,7 +20,9 @@ bool room_for(const struct guard *g, bool known_good)
 		return true;
 	if (!known_good)
 		max -= max * g->limits.reserved / 100;
-	return (int64_t)memory_sessions(&g->memory) < max;
+	/* that some are to leave is only of interest to who finds all full */
+	return (int64_t)memory_sessions(&g->memory) < max ||
+	       (int64_t)seats_staying(&g->memory) < max;
 }
 
 int64_t guard_shrunk(const struct guard *g, int64_t whole, int64_t least, bool known_good)
@@ -46,6 +48,11 @@ static bool worse(const struct seat *a, const struct seat *b)
 	return a->moved < b->moved;
 }
 
+static bool may_go(const struct seat *s)
+{
+	return s->state > SEAT_FREE && s->state < SEAT_LEAVES && !s->known_good;
+}
+
 /* Of these seats, one after another from some place on, the worst; stops at `enough`. */
 static uint32_t worst_of(struct guard *g, uint32_t high, uint32_t looks, uint32_t enough,
 			 bool drawn)
@@ -58,8 +65,7 @@ static uint32_t worst_of(struct guard *g, uint32_t high, uint32_t looks, uint32_
 		uint32_t here = at;
 
 		at = drawn ? (uint32_t)(judge_chance(g) % high) : (at + 1) % high;
-		if (!s || s->state == SEAT_FREE || s->state >= SEAT_STATES ||
-		    s->known_good)
+		if (!may_go(s))
 			continue;
 		met++;
 		if (worst == SEAT_NONE || worse(s, &is)) {
@@ -70,12 +76,11 @@ static uint32_t worst_of(struct guard *g, uint32_t high, uint32_t looks, uint32_
 	return worst;
 }
 
-uint32_t guard_worst(struct guard *g, ms_t now)
+uint32_t guard_worst(struct guard *g)
 {
 	uint32_t high = seats_high(&g->memory, g->memory.worker);
 	uint32_t worst;
 
-	(void)now;
 	if (high == 0)
 		return SEAT_NONE;
 	if (high <= DRAWN)
@@ -84,4 +89,30 @@ uint32_t guard_worst(struct guard *g, ms_t now)
 	return worst != SEAT_NONE
 		       ? worst
 		       : worst_of(g, high, high < LOOKED_AT ? high : LOOKED_AT, 1, false);
+}
+
+static bool has_a_stranger(struct guard *g, unsigned worker)
+{
+	uint32_t high = seats_high(&g->memory, worker);
+	uint32_t looks = high < LOOKED_AT ? high : LOOKED_AT;
+	uint32_t at = high ? (uint32_t)(judge_chance(g) % high) : 0;
+	struct seat s;
+
+	for (uint32_t i = 0; i < looks; i++, at = (at + 1) % high)
+		if (seat_read(&g->memory, worker, at, &s) && may_go(&s))
+			return true;
+	return false;
+}
+
+bool guard_claim(struct guard *g)
+{
+	unsigned workers = seats_workers(&g->memory);
+
+	for (unsigned i = 1; i < workers; i++) {
+		unsigned w = (g->memory.worker + i) % workers;
+
+		if (has_a_stranger(g, w) && seats_claim(&g->memory, w))
+			return true;
+	}
+	return false;
 }

@@ -201,6 +201,51 @@ uint32_t seats_room(const struct memory *m)
 	return m->shape.seats;
 }
 
+/* ---- owed to others ------------------------------------------------------------------------------- */
+
+static uint32_t owed_by(const struct memory *m, unsigned worker)
+{
+	uint32_t owed = __atomic_load_n(&m->seats[worker].owed, __ATOMIC_RELAXED);
+
+	return owed < OWED_MAX ? owed : OWED_MAX;
+}
+
+bool seats_claim(const struct memory *m, unsigned worker)
+{
+	if (worker >= m->shape.workers || owed_by(m, worker) == OWED_MAX)
+		return false;
+	__atomic_add_fetch(&m->seats[worker].owed, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+uint32_t seats_owed(const struct memory *m)
+{
+	BUG_IF(m->worker >= m->shape.workers);
+	return owed_by(m, m->worker);
+}
+
+void seats_settle(const struct memory *m, uint32_t owed)
+{
+	uint32_t *at = &m->seats[m->worker].owed;
+	uint32_t was = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+	/* never below none, whatever was written there */
+	while (!__atomic_compare_exchange_n(at, &was, was > owed ? was - owed : 0, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+uint32_t seats_staying(const struct memory *m)
+{
+	uint32_t all = 0, owed = 0;
+
+	for (unsigned w = 0; w < m->shape.workers; w++) {
+		all += __atomic_load_n(&m->seats[w].taken, __ATOMIC_RELAXED);
+		owed += owed_by(m, w);
+	}
+	return all > owed ? all - owed : 0;
+}
+
 /* ---- of the dead --------------------------------------------------------------------------------- */
 
 static void take_back(const struct memory *m, const struct addr *peer, ms_t now)
@@ -243,5 +288,6 @@ void seats_mend(const struct memory *m, unsigned dead, ms_t now)
 	__atomic_store_n(&head->high, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->taken, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&head->delayed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&head->owed, 0, __ATOMIC_RELAXED);
 	lock_free(&head->mending);
 }

@@ -11,6 +11,8 @@
 #include "guard/memory.h"
 
 #define SEAT_NONE UINT32_MAX
+#define OWED_MAX \
+	32 /* by a worker: so many sessions may be there beyond all limits, for a tick */
 #define SEAT_NAME 24 /* of the login, else of the HELO: enough to know it by */
 
 enum seat_state {
@@ -62,6 +64,18 @@ MUST bool seat_read(const struct memory *m, unsigned worker, uint32_t n, struct 
 uint32_t seats_high(const struct memory *m, unsigned worker);
 unsigned seats_workers(const struct memory *m);
 uint32_t seats_room(const struct memory *m);
+
+/*
+ * A seat of another worker becomes free soon, and counts no more in seats_staying() from now
+ * on. False: that one owes OWED_MAX already (it may be stuck), or is no worker.
+ */
+MUST bool seats_claim(const struct memory *m, unsigned worker);
+/* How many of its seats this worker owes to others. */
+uint32_t seats_owed(const struct memory *m);
+/* It has emptied as many as it could, of so many that it owed. */
+void seats_settle(const struct memory *m, uint32_t owed);
+/* Sessions of all workers, but those that are to leave. */
+uint32_t seats_staying(const struct memory *m);
 
 /*
  * A worker has died: its seats become free, and what they counted in the rows of their

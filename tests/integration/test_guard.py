@@ -187,8 +187,8 @@ def test_sessions_of_one_address_are_counted_over_all_edges(make_server):
 
 
 def test_a_full_server_has_room_for_a_client_known_good(make_server):
-    # of two workers one may have all the strangers, and then the other has nobody who could leave
-    server = make_server(settings='run: { edges = 1; };\nguard: { mode = "enforce"; known-good-after = 2; };\n'
+    # of two workers one may have all the strangers: then the other asks it to send one away
+    server = make_server(settings='run: { edges = 2; };\nguard: { mode = "enforce"; known-good-after = 2; };\n'
                          "sessions: { max = 10; reserved = 20; };\n")
     befriend(server, FRIEND)
     wait_for("nobody to be here", lambda: not server.cli("sessions", "--json").strip())
@@ -201,8 +201,10 @@ def test_a_full_server_has_room_for_a_client_known_good(make_server):
     for offender in held:
         assert offender.ask("EHLO x.example").startswith(b"250")
         assert offender.ask("BOGUS").startswith(b"500")
-    friends.append(server.talk(FRIEND))
-    assert friends[-1].reply().startswith(b"220")
+    for _ in range(3):
+        friends.append(server.talk(FRIEND))
+        assert friends[-1].reply().startswith(b"220")
+    wait_for("three to be sent away", lambda: len(server.cli("sessions", "--json").splitlines()) == 10)
     for t in held + friends:
         t.close()
 

@@ -909,29 +909,62 @@ static void the_worst_gives_up_its_seat_and_never_a_known_good(void **unused)
 	uint32_t worst, stillest;
 
 	(void)unused;
-	expect_number("nobody", guard_worst(&y.g, y.now), SEAT_NONE);
+	expect_number("nobody", guard_worst(&y.g), SEAT_NONE);
 	seat.known_good = 1;
 	seat.points = 500;
 	(void)seat_take(&y.g.memory, &seat);
-	expect_number("nobody else", guard_worst(&y.g, y.now), SEAT_NONE);
+	expect_number("nobody else", guard_worst(&y.g), SEAT_NONE);
 	seat.known_good = 0;
 	seat.points = 3;
 	for (unsigned i = 0; i < 10; i++)
 		(void)seat_take(&y.g.memory, &seat);
 	seat.moved = 1;
 	stillest = seat_take(&y.g.memory, &seat);
-	expect_number("the longest still", guard_worst(&y.g, y.now), stillest);
+	expect_number("the longest still", guard_worst(&y.g), stillest);
 	seat.points = 40;
 	seat.moved = 5000;
 	worst = seat_take(&y.g.memory, &seat);
-	expect_number("the worst", guard_worst(&y.g, y.now), worst);
+	expect_number("the worst", guard_worst(&y.g), worst);
 	seat.points = 3;
 	for (unsigned i = 0; i < 1000; i++)
 		(void)seat_take(&y.g.memory, &seat);
 	for (unsigned i = 0; i < 100; i++) {
-		worst = guard_worst(&y.g, y.now);
+		worst = guard_worst(&y.g);
 		expect_true("somebody of many", worst != SEAT_NONE && worst != 0);
 	}
+}
+
+static void a_full_worker_lets_another_one_make_room_for_the_known_good(void **unused)
+{
+	struct seat seat = { .session = 1, .state = SEAT_TALKS, .known_good = 1 };
+	struct guard other = y.g;
+
+	(void)unused;
+	expect_true("another worker",
+		    memory_open(&other.memory, y.mem, memory_size(&y.g.memory.shape), 1));
+	expect_false("nobody is there", guard_claim(&y.g));
+	(void)seat_take(&other.memory, &seat);
+	expect_false("nobody who could go", guard_claim(&y.g));
+	seat.known_good = 0;
+	for (unsigned i = 0; i < 40; i++)
+		(void)seat_take(&other.memory, &seat);
+	expect_false("but not of itself", guard_claim(&other));
+	expect_number("all stay", seats_staying(&y.g.memory), 41);
+	for (unsigned i = 0; i < OWED_MAX; i++)
+		expect_true("one of many", guard_claim(&y.g));
+	expect_false("one that owes so many may be stuck", guard_claim(&y.g));
+	expect_number("those who leave do not count", seats_staying(&y.g.memory),
+		      41 - OWED_MAX);
+	expect_number("owes", seats_owed(&other.memory), OWED_MAX);
+	expect_number("owes nothing", seats_owed(&y.g.memory), 0);
+	seats_settle(&other.memory, OWED_MAX - 1);
+	expect_number("all but one", seats_owed(&other.memory), 1);
+	seats_settle(&other.memory, 5);
+	expect_number("never less than nothing", seats_owed(&other.memory), 0);
+	expect_true("of who dies", guard_claim(&y.g));
+	seats_mend(&y.g.memory, 1, y.now);
+	expect_number("nothing is expected", seats_owed(&other.memory), 0);
+	expect_number("nobody is left", seats_staying(&y.g.memory), 0);
 }
 
 /* ---- clocks --------------------------------------------------------------------------------------- */
@@ -1128,6 +1161,7 @@ int main(void)
 		T(the_last_room_is_for_known_good_clients),
 		T(limits_shrink_as_room_gets_short),
 		T(the_worst_gives_up_its_seat_and_never_a_known_good),
+		T(a_full_worker_lets_another_one_make_room_for_the_known_good),
 		T(a_clock_that_steps_back_locks_nobody_up),
 		T(a_wall_clock_that_steps_changes_no_ban),
 		T(who_cannot_be_looked_up_comes_in_unless_an_order_says_no),

@@ -32,7 +32,7 @@ static inline void yard_limits(struct guard_limits *l)
 
 static inline void yard_open(struct yard *y, uint32_t hot, uint32_t cold)
 {
-	struct memory_shape shape = { hot, cold, 1, 20000 };
+	struct memory_shape shape = { hot, cold, 2, 20000 };
 	uint64_t key[2] = { 0x0123456789abcdef, 0xfedcba9876543210 };
 	size_t n = memory_size(&shape);
 
