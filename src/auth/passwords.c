@@ -1,51 +1,13 @@
-#include "auth/passwords.h"
+#include "auth/passwords_inner.h"
 
 #include <stdlib.h>
 
-#include "base/fields.h"
 #include "base/list.h"
-#include "crypt/password.h"
 #include "crypt/scram.h"
 #include "io/idn.h"
-#include "spec/limits.h"
 
 /* Commands at once: the administrator is a person, or a script that waits. */
 #define JOBS_MAX 16
-
-#define PAGE	 50 /* rows per turn of a list */
-#define ROW_ROOM (ADDRESS_MAX + 512)
-
-struct job;
-
-/* One command: what it needs, and what it does in the thread. */
-struct kind {
-	const char *first, *word; /* as the administrator says it */
-	unsigned names;		  /* how many words before the secret */
-	bool secret, address;	  /* address: the first of them is one */
-	bool (*run)(struct job *j, struct vault *v);
-	const char *done, *nothing; /* what is said when it found something, and if not */
-	const char *logged;	    /* NULL: it is a list */
-};
-
-struct job {
-	struct passwords *all;
-	const struct kind *kind; /* NULL: free */
-	uint32_t ask;
-	int64_t wall;
-	uint8_t name[TEXT_MAX]; /* an address, or that of a login; of a list: the last told */
-	size_t name_n;
-	uint8_t user[USER_MAX];
-	size_t user_n;
-	uint8_t secret[PASSWORD_MAX];
-	size_t secret_n;
-	bool scram, forget;
-	bool parked; /* waits until its rows can be sent */
-	bool ok, found;
-	struct err err;
-	uint8_t rows_mem[PAGE * ROW_ROOM];
-	struct buf rows; /* a list */
-	size_t told, before;
-};
 
 struct passwords {
 	struct loop *loop;
@@ -87,13 +49,7 @@ void passwords_scram(struct passwords *p, bool wanted)
 	p->scram = wanted;
 }
 
-static struct span name_of(const struct job *j)
-{
-	return span_of(j->name, j->name_n);
-}
-
-/* As name_normal() has it, but for what is not a name of anybody. */
-static void keep_name(struct job *j, struct span name)
+void passwords_keep_name(struct job *j, struct span name)
 {
 	uint8_t mem[sizeof(j->name)];
 	struct buf b, ascii;
@@ -196,157 +152,9 @@ static bool relay_drop(struct job *j, struct vault *v)
 	return vault_drop_credential(v, name_of(j), &j->found, &j->err);
 }
 
-/* ---- in the thread: lists --------------------------------------------------------------- */
-
-static void put_row(struct job *j, const struct buf *row)
-{
-	list_put(&j->rows, buf_span(row));
-	j->told++;
-}
-
-static void put_password_row(void *arg, struct span address, struct span hash,
-			     int64_t changed, bool disabled)
-{
-	struct job *j = arg;
-	uint8_t mem[ROW_ROOM];
-	struct buf row;
-
-	buf_init(&row, mem, sizeof(mem));
-	field_text(&row, "address", address);
-	if (hash.n) {
-		field_text(&row, "scheme", password_scheme(hash));
-		field_time(&row, "changed", changed);
-	}
-	field_flag(&row, "disabled", disabled);
-	put_row(j, &row);
-	keep_name(j, address);
-}
-
-/* From behind the last one told, which the walk itself replaces. */
-static struct span after_of(const struct job *j, uint8_t mem[TEXT_MAX])
-{
-	memcpy(mem, j->name, j->name_n);
-	return span_of(mem, j->name_n);
-}
-
-static bool list(struct job *j, struct vault *v)
-{
-	uint8_t mem[TEXT_MAX];
-
-	return vault_each(v, after_of(j, mem), PAGE, put_password_row, j, &j->err);
-}
-
-/* For `explain USER`: one row, with since when it is disabled, if it is. */
-static bool state(struct job *j, struct vault *v)
-{
-	uint8_t mem[ROW_ROOM];
-	struct buf row;
-	int64_t since;
-
-	if (!vault_disabled(v, name_of(j), &since, &j->err))
-		return false;
-	buf_init(&row, mem, sizeof(mem));
-	field_flag(&row, "disabled", since != 0);
-	if (since)
-		field_time(&row, "since", since);
-	put_row(j, &row);
-	return true;
-}
-
-static void put_relay_row(void *arg, struct span name, struct span user, int64_t changed)
-{
-	struct job *j = arg;
-	uint8_t mem[ROW_ROOM];
-	struct buf row;
-
-	buf_init(&row, mem, sizeof(mem));
-	field_text(&row, "name", name);
-	field_text(&row, "user", user);
-	field_time(&row, "changed", changed);
-	put_row(j, &row);
-	keep_name(j, name);
-}
-
-static bool relay_list(struct job *j, struct vault *v)
-{
-	uint8_t mem[TEXT_MAX];
-
-	return vault_each_credential(v, after_of(j, mem), PAGE, put_relay_row, j, &j->err);
-}
-
-static void put_addr(struct buf *row, const char *name, const struct addr *a)
-{
-	uint8_t mem[64];
-	struct buf text;
-
-	buf_init(&text, mem, sizeof(mem));
-	addr_print(a, &text);
-	field_text(row, name, buf_span(&text));
-}
-
-static void put_client(struct buf *row, uint64_t client)
-{
-	uint8_t mem[20];
-	struct buf text;
-
-	buf_init(&text, mem, sizeof(mem));
-	buf_fmt(&text, "%08x", (unsigned)(client >> 32));
-	field_text(row, "client", buf_span(&text));
-}
-
-static void put_device_row(void *arg, const struct vault_device *d)
-{
-	uint8_t mem[ROW_ROOM];
-	struct buf row;
-
-	buf_init(&row, mem, sizeof(mem));
-	put_addr(&row, "network", &d->prefix);
-	field_text(&row, "helo", d->helo);
-	put_client(&row, d->client);
-	field_time(&row, "first", d->first);
-	field_time(&row, "last", d->last);
-	field_number(&row, "logins", d->logins);
-	put_row(arg, &row);
-}
-
-static bool devices(struct job *j, struct vault *v)
-{
-	return vault_devices_of(v, name_of(j), j->before, PAGE, put_device_row, j,
-				&j->err);
-}
-
-static void put_login_row(void *arg, const struct vault_login *l)
-{
-	uint8_t mem[ROW_ROOM];
-	struct buf row;
-
-	buf_init(&row, mem, sizeof(mem));
-	field_text(&row, "result", l->good ? SPAN("ok") : l->reason);
-	put_addr(&row, "network", &l->prefix);
-	put_addr(&row, "from", &l->peer);
-	field_text(&row, "helo", l->helo);
-	field_text(&row, "mechanism", l->mechanism);
-	field_time(&row, "first", l->first);
-	field_time(&row, "last", l->last);
-	field_number(&row, "count", l->count);
-	put_row(arg, &row);
-}
-
-static bool logins(struct job *j, struct vault *v)
-{
-	return vault_logins_of(v, name_of(j), false, j->before, PAGE, put_login_row, j,
-			       &j->err);
-}
-
-static bool failures(struct job *j, struct vault *v)
-{
-	return vault_logins_of(v, name_of(j), true, j->before, PAGE, put_login_row, j,
-			       &j->err);
-}
-
 static const struct kind kinds[] = {
 	/* clang-format off */
-	{ "passwd", "list",	0, false, false, list, NULL, NULL, NULL },
+	{ "passwd", "list",	0, false, false, passwords_list, NULL, NULL, NULL },
 	{ "passwd", "set",	1, true,  true,  NULL, "The password is set.", NULL, "password set" },
 	{ "passwd", "remove",	1, false, true,  drop, "The password is removed.",
 	  "That address has no password.", "password removed" },
@@ -354,17 +162,17 @@ static const struct kind kinds[] = {
 	  "The account is disabled already.", "account disabled" },
 	{ "passwd", "enable",	1, false, true,  enable, "The account is enabled.",
 	  "The account is not disabled.", "account enabled" },
-	{ "passwd", "state",	1, false, true,  state, NULL, NULL, NULL },
-	{ "passwd", "devices",	1, false, true,  devices, NULL, NULL, NULL },
+	{ "passwd", "state",	1, false, true,  passwords_state, NULL, NULL, NULL },
+	{ "passwd", "devices",	1, false, true,  passwords_devices, NULL, NULL, NULL },
 	{ "passwd", "forget",	1, false, true,  forget, "Its devices are forgotten.",
 	  "No device of that account is known.", "devices forgotten" },
 	{ "passwd", "changed",	1, false, true,  note, "Noted: what was wrong is checked again.",
 	  NULL, "password changed elsewhere" },
 	{ "passwd", "unguard",	1, false, true,  unguard, "The account is guarded no more.",
 	  NULL, "account guarded no more" },
-	{ "passwd", "logins",	1, false, true,  logins, NULL, NULL, NULL },
-	{ "passwd", "failures", 1, false, true,  failures, NULL, NULL, NULL },
-	{ "relay",  "list",	0, false, false, relay_list, NULL, NULL, NULL },
+	{ "passwd", "logins",	1, false, true,  passwords_logins, NULL, NULL, NULL },
+	{ "passwd", "failures", 1, false, true,  passwords_failures, NULL, NULL, NULL },
+	{ "relay",  "list",	0, false, false, passwords_relays, NULL, NULL, NULL },
 	{ "relay",  "passwd",	2, true,  false, relay_set, "The login is set.", NULL, "login set" },
 	{ "relay",  "remove",	1, false, false, relay_drop, "The login is removed.",
 	  "There is no login of that name.", "login removed" },
@@ -563,7 +371,7 @@ void passwords_command(struct passwords *p, uint32_t ask, struct span words, int
 	j->forget = order.forget;
 	j->name_n = 0;
 	if (order.kind->names)
-		keep_name(j, order.name);
+		passwords_keep_name(j, order.name);
 	j->user_n = copy(j->user, order.user);
 	j->secret_n = copy(j->secret, order.secret);
 	start(j);
