@@ -82,6 +82,13 @@ void demo_stop(struct demo *d);
 /* Wait a moment for something; false: the server ended, or somebody is tired of it. */
 MUST bool demo_pause(struct demo *d, struct err *err);
 
+/* ---- demo_talk.c: a connection to the server ------------------------------------------ */
+
+/* To loopback; blocks, and waits 30 s for an answer. -1: no. */
+MUST int demo_connect(unsigned port, struct err *err);
+/* What has come, as far as there is room; at least one byte. */
+MUST bool demo_hear(int fd, void *mem, size_t room, size_t *n, struct err *err);
+
 /* ---- demo_mail.c: one real message --------------------------------------------------- */
 
 struct demo_mail {

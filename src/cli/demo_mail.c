@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,22 +29,10 @@ struct talk {
 
 static bool open_talk(struct talk *t, unsigned port, struct err *err)
 {
-	const struct timeval patience = { .tv_sec = 30 };
-	struct sockaddr_in at = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)port) };
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	*t = (struct talk){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	*t = (struct talk){ .fd = demo_connect(port, err) };
 	buf_init(&t->out, t->out_mem, sizeof(t->out_mem));
 	smtp_peer_init(&t->peer);
-	if (t->fd < 0)
-		return err_set(err, "socket: %s", strerror(errno));
-	(void)setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(t->fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
-		return true;
-	err_set(err, "127.0.0.1:%u: %s", port, strerror(errno));
-	close(t->fd);
-	return false;
+	return t->fd >= 0;
 }
 
 static bool hear(struct talk *t, struct err *err)
@@ -53,7 +40,7 @@ static bool hear(struct talk *t, struct err *err)
 	for (;;) {
 		struct span in = span_of(t->in + t->used, t->have - t->used);
 		struct smtp_peer_event ev = smtp_peer_next(&t->peer, &in);
-		ssize_t n;
+		size_t n;
 
 		t->used = t->have - in.n;
 		if (ev.kind == SMTP_PEER_REPLY) {
@@ -68,10 +55,9 @@ static bool hear(struct talk *t, struct err *err)
 		memmove(t->in, t->in + t->used, t->have - t->used);
 		t->have -= t->used;
 		t->used = 0;
-		n = recv(t->fd, t->in + t->have, sizeof(t->in) - t->have, 0);
-		if (n <= 0)
-			return err_set(err, "the server hung up, or was silent for 30 s");
-		t->have += (size_t)n;
+		if (!demo_hear(t->fd, t->in + t->have, sizeof(t->in) - t->have, &n, err))
+			return false;
+		t->have += n;
 	}
 }
 

@@ -1,5 +1,3 @@
-#include <arpa/inet.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,24 +16,6 @@ struct reader {
 	size_t n; /* of the last answer */
 	uint8_t heard[HEARD_MAX];
 };
-
-static bool open_reader(struct reader *r, unsigned port, struct err *err)
-{
-	const struct timeval patience = { .tv_sec = 30 };
-	struct sockaddr_in at = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)port) };
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (r->fd < 0)
-		return err_set(err, "socket: %s", strerror(errno));
-	(void)setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(r->fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
-		return true;
-	err_set(err, "127.0.0.1:%u: %s", port, strerror(errno));
-	close(r->fd);
-	return false;
-}
 
 static struct span answer(const struct reader *r)
 {
@@ -72,15 +52,14 @@ static bool is_over(const struct reader *r, enum ends_with end)
 /* Say it (nothing, for the greeting), and hear the whole answer. */
 static bool say(struct reader *r, struct span text, enum ends_with end, struct err *err)
 {
-	ssize_t n = text.n ? send(r->fd, text.p, text.n, MSG_NOSIGNAL) : 0;
+	ssize_t sent = text.n ? send(r->fd, text.p, text.n, MSG_NOSIGNAL) : 0;
+	size_t n;
 
-	if (n < 0 || (size_t)n != text.n)
+	if (sent < 0 || (size_t)sent != text.n)
 		return err_set(err, "a command could not be sent");
-	for (r->n = 0; !is_over(r, end); r->n += (size_t)n) {
-		n = recv(r->fd, r->heard + r->n, sizeof(r->heard) - r->n, 0);
-		if (n <= 0)
-			return err_set(err, "the server hung up, or was silent for 30 s");
-	}
+	for (r->n = 0; !is_over(r, end); r->n += n)
+		if (!demo_hear(r->fd, r->heard + r->n, sizeof(r->heard) - r->n, &n, err))
+			return false;
 	return true;
 }
 
@@ -206,7 +185,8 @@ static bool read_over(struct demo *d, const struct demo_mail *mail, bool imap,
 
 	if (!r)
 		return err_set(err, "out of memory");
-	good = open_reader(r, demo_port(d, imap ? DEMO_IMAP : DEMO_POP3), err);
+	r->fd = demo_connect(demo_port(d, imap ? DEMO_IMAP : DEMO_POP3), err);
+	good = r->fd >= 0;
 	if (good) {
 		good = imap ? imap_talk(d, r, mail, err) : pop3_talk(d, r, mail, err);
 		close(r->fd);
@@ -231,7 +211,8 @@ bool demo_dovecot_wait(struct demo *d, struct err *err)
 		return err_set(err, "out of memory");
 	/* one that is not whole yet says OK, too, and asks for patience */
 	while (!good && !demo_dovecot_ended(d, err) && time(NULL) <= end) {
-		if (open_reader(r, demo_port(d, DEMO_DOVECOT), err)) {
+		r->fd = demo_connect(demo_port(d, DEMO_DOVECOT), err);
+		if (r->fd >= 0) {
 			good = say(r, SPAN_NONE, ENDS_ANY, err) &&
 			       expect(r, SPAN("* OK [CAPABILITY"), "the connection", err);
 			close(r->fd);

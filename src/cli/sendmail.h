@@ -34,7 +34,8 @@ struct sendmail {
 /* ---- sendmail_talk.c: the dialogue. What goes wrong is said on stderr, and is an exit code. */
 
 struct talk {
-	FILE *in, *out;
+	int fd;
+	FILE *in, *out; /* over fd; the talk stays where it was opened */
 	bool verbose;
 	char host[DOMAIN_MAX + 1]; /* as the server calls itself */
 	char text[1100];	   /* of the last reply */

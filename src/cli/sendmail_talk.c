@@ -37,12 +37,16 @@ static int connect_to(const char *path)
 		return -1;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
-		return fd;
-	n = (size_t)errno;
-	close(fd);
-	errno = (int)n;
-	return -1;
+	while (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
+		int why = errno;
+
+		if (why == EINTR)
+			continue;
+		close(fd);
+		errno = why;
+		return -1;
+	}
+	return fd;
 }
 
 /* The last line of a reply, without its end. False: there is none. */
@@ -118,15 +122,39 @@ static int unreachable(const char *path)
 	return EX_TEMPFAIL;
 }
 
+/*
+ * As stdio reads and writes a socket, but on where that would give up: with a time-out,
+ * whoever was stopped for a while and goes on finds EINTR (signal(7)).
+ */
+static ssize_t hear_some(void *fd, char *mem, size_t room)
+{
+	ssize_t n;
+
+	do
+		n = recv(*(int *)fd, mem, room, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static ssize_t say_some(void *fd, const char *mem, size_t n)
+{
+	ssize_t said;
+
+	do
+		said = send(*(int *)fd, mem, n, MSG_NOSIGNAL);
+	while (said < 0 && errno == EINTR);
+	return said < 0 ? 0 : said;
+}
+
 int talk_open(struct talk *t, const char *path, bool verbose)
 {
-	int fd = connect_to(path), other = fd < 0 ? -1 : dup(fd);
+	int fd = connect_to(path);
 
-	*t = (struct talk){ .verbose = verbose };
+	*t = (struct talk){ .fd = fd, .verbose = verbose };
 	if (fd < 0)
 		return unreachable(path);
-	t->in = fdopen(fd, "r");
-	t->out = other < 0 ? NULL : fdopen(other, "w");
+	t->in = fopencookie(&t->fd, "r", (cookie_io_functions_t){ .read = hear_some });
+	t->out = fopencookie(&t->fd, "w", (cookie_io_functions_t){ .write = say_some });
 	if (!t->in || !t->out)
 		return fail(EX_OSERR, path, strerror(errno));
 	if (wants(t, '2'))
@@ -142,7 +170,10 @@ void talk_close(struct talk *t)
 		fclose(t->in);
 	if (t->out)
 		fclose(t->out);
+	if (t->fd >= 0)
+		close(t->fd);
 	t->in = t->out = NULL;
+	t->fd = -1;
 }
 
 int talk_line(struct talk *t, const char *line, size_t n)

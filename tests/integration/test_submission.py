@@ -9,6 +9,7 @@ import pathlib
 import pwd
 import re
 import shutil
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -362,6 +363,29 @@ def test_a_link_of_that_name_is_sendmail(mail, tmp_path, somebody):
     os.chmod(tmp_path, 0o755)
     run(link, "-S", mail.submit, "bob@example.test", input="Subject: by a link\n\nHello\n")
     arrived(mail, "bob", "by a link")
+
+
+def test_sendmail_goes_on_when_it_was_stopped_for_a_while(mail):
+    # the kernel ends its waiting with EINTR then, because it has a time-out
+    edges = mail.pids("edge")
+    for pid in edges:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        client = subprocess.Popen([HOLDFAST, "sendmail", "-S", mail.submit, "bob@example.test"],
+                                  stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        client.stdin.write(b"Subject: stopped in between\n\nHello\n")
+        client.stdin.close()
+        call = pathlib.Path(f"/proc/{client.pid}/syscall")
+        recvfrom = {"x86_64": "45 ", "aarch64": "207 "}[os.uname().machine]
+        wait_for("it to wait for the greeting", lambda: call.read_text().startswith(recvfrom))
+        os.kill(client.pid, signal.SIGSTOP)
+        os.waitpid(client.pid, os.WUNTRACED)
+        os.kill(client.pid, signal.SIGCONT)
+    finally:
+        for pid in edges:
+            os.kill(pid, signal.SIGCONT)
+    assert client.wait(PATIENCE) == 0, client.stderr.read()
+    arrived(mail, "bob", "stopped in between")
 
 
 # ---- other mechanisms --------------------------------------------------------------------------
