@@ -406,17 +406,27 @@ static void dispatch(struct loop *l)
 	l->ready_count = 0;
 }
 
+/*
+ * Who was stopped and goes on (SIGCONT) has waited for nothing, says epoll_wait(), whatever
+ * came meanwhile. That is looked at first: no time is up for an answer that is here.
+ */
+static int wait(struct loop *l)
+{
+	int n = epoll_wait(l->epoll, l->ready, ROUND, l->stopping ? 0 : patience(l));
+
+	if (n < 0 && errno == EINTR)
+		n = epoll_wait(l->epoll, l->ready, ROUND, 0);
+	return n > 0 ? n : 0;
+}
+
 void loop_run(struct loop *l)
 {
 	l->stopping = false;
 	loop_now_exact(l);
 	while (!l->stopping) {
-		int n;
-
 		if (l->uv_due)
 			on_uv(l, 0);
-		n = epoll_wait(l->epoll, l->ready, ROUND, l->stopping ? 0 : patience(l));
-		l->ready_count = n > 0 ? n : 0;
+		l->ready_count = wait(l);
 		loop_now_exact(l);
 		dispatch(l);
 		run_timers(l);

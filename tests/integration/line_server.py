@@ -2,6 +2,7 @@
 
 usage: line_server.py ADDRESS PORT FILE
 """
+import contextlib
 import socket
 import sys
 
@@ -12,6 +13,6 @@ with open(sys.argv[3], "w", buffering=1) as seen, \
     s.listen(512)
     while True:
         peer, who = s.accept()
-        with peer:
+        with peer, contextlib.suppress(ConnectionError):  # who is gone already
             seen.write(who[0] + "\n")
             peer.sendall(b"554 not here\r\n")

@@ -49,6 +49,7 @@ auth_failure_delay = 0
 auth_verbose = yes
 mail_max_userip_connections = 100
 haproxy_trusted_networks = 127.0.0.1
+haproxy_timeout = 60 secs
 login_trusted_networks = 127.0.0.1
 mail_location = maildir:{top}/mail/%u
 namespace inbox {{
@@ -101,7 +102,23 @@ service stats {{
     mode = 0666
   }}
 }}
+# a wrong password of one test does not make another wait
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 {more}"""
+
+
+def session_lives(leader):
+    """Is there a process of this session (setsid(2))? One that nobody has reaped yet has ended."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == leader and state != "Z":
+                return True
+    return False
 
 
 class Dovecot:
@@ -128,7 +145,7 @@ class Dovecot:
     def start(self):
         self.process = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=open(self.top / "stderr", "ab"))
+                                        stderr=open(self.top / "stderr", "ab"), start_new_session=True)
         wait_for("Dovecot to listen", self.listening)
         return self
 
@@ -159,8 +176,10 @@ class Dovecot:
             os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
 
     def stop(self):
+        """Its master ends before its processes if they take some seconds; they have the ports, and may let people in."""
         self.process.terminate()
         self.process.wait(PATIENCE)
+        wait_for("all of Dovecot to end", lambda: not session_lives(self.process.pid))
 
     def __exit__(self, *unused):
         self.stop()

@@ -25,11 +25,6 @@ passdb {{
   mechanisms = oauthbearer xoauth2
   args = {top}/oauth2.conf
 }}
-service anvil {{
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
 """
 OAUTH2 = """
 introspection_mode = local

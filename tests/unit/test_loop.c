@@ -1,6 +1,9 @@
 #include "expect.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/loop.h"
@@ -238,6 +241,77 @@ static void a_hang_up_is_reported(void **state)
 	loop_close(&l);
 }
 
+/* The machine stood still for so long. */
+static time_t stood_still;
+
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	long rc = syscall(SYS_clock_gettime, clock, ts);
+
+	if (clock == CLOCK_MONOTONIC)
+		ts->tv_sec += stood_still;
+	return (int)rc;
+}
+
+static int answer_end;
+
+/* While the loop sleeps: what is waited for comes, and it goes on when its time is up. */
+static void on_interrupt(int number)
+{
+	(void)number;
+	(void)!write(answer_end, "x", 1);
+	stood_still = 3600;
+}
+
+struct answer {
+	int fd, came, missed;
+};
+
+static void on_answer(void *arg, unsigned ready)
+{
+	struct answer *a = arg;
+	char byte;
+
+	(void)ready;
+	a->came += (int)read(a->fd, &byte, 1);
+}
+
+static void on_missed(void *arg)
+{
+	struct answer *a = arg;
+
+	a->missed += a->came == 0;
+}
+
+static void what_came_while_it_stood_still_is_seen_in_time(void **state)
+{
+	const struct itimerval soon = { .it_value = { .tv_usec = 20000 } };
+	struct sigaction act = { .sa_handler = on_interrupt };
+	struct loop *l = open_loop();
+	struct answer a = { 0 };
+	struct timer by;
+	struct watch w;
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	a.fd = fd[0];
+	answer_end = fd[1];
+	assert_true(watch_start(l, &w, fd[0], WATCH_READ, on_answer, &a));
+	timer_init(&by, l, on_missed, &a);
+	timer_set(&by, loop_now(l) + MS_HOUR);
+	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	run_until(l, loop_now(l) + MS_HOUR);
+	assert_int_equal(a.came, 1);
+	assert_int_equal(a.missed, 0);
+	signal(SIGALRM, SIG_DFL);
+	stood_still = 0;
+	watch_close(&w);
+	close(fd[1]);
+	loop_close(&l);
+}
+
 /* ---- threads and signals --------------------------------------------------------------- */
 
 struct job {
@@ -330,6 +404,7 @@ int main(void)
 		cmocka_unit_test(a_watch_that_was_stopped_is_not_called_in_the_same_round),
 		cmocka_unit_test(edges_are_told_once_and_levels_again),
 		cmocka_unit_test(a_hang_up_is_reported),
+		cmocka_unit_test(what_came_while_it_stood_still_is_seen_in_time),
 		cmocka_unit_test(work_runs_elsewhere_and_is_done_here),
 		cmocka_unit_test(a_signal_arrives_in_the_loop),
 		cmocka_unit_test(a_pool_keeps_no_more_than_it_was_told),
