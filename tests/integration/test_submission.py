@@ -16,7 +16,7 @@ import tempfile
 
 import pytest
 
-from conftest import HOLDFAST, PATIENCE, Server, free_port, wait_for
+from conftest import HOLDFAST, PATIENCE, Server, free_port, select_briefly, wait_for
 
 HOST = "127.0.0.1"
 
@@ -59,6 +59,17 @@ def trusting(server):
 
 
 def log_in(server, user="alice", password=None, mechanism=None, implicit=False):
+    """The client, and what it was told. Where a test has killed auth, an edge may not have met the next one."""
+    def said():
+        try:
+            return try_to_log_in(server, user, password, mechanism, implicit)
+        except smtplib.SMTPAuthenticationError as refused:
+            if refused.smtp_code != 454:
+                raise
+    return wait_for("auth to answer", said)
+
+
+def try_to_log_in(server, user, password, mechanism, implicit):
     p = server.ports
     if implicit:
         s = smtplib.SMTP_SSL(HOST, p["submissions"], timeout=PATIENCE, context=trusting(server))
@@ -144,19 +155,26 @@ def test_recipients_of_ours_are_checked_as_ever(mail):
 
 
 def test_when_auth_dies_the_answer_is_later(mail):
-    with smtplib.SMTP_SSL(HOST, mail.ports["submissions"], timeout=PATIENCE,
-                          context=trusting(mail)) as s:
-        s.ehlo("laptop.example")
-        assert mail.kill_role("auth")
-        token = base64.b64encode(f"\0alice@example.test\0{mail.password}".encode()).decode()
-        seen = set()
+    token = base64.b64encode(f"\0alice@example.test\0{mail.password}".encode()).decode()
+    seen = set()
 
-        def logged_in():
-            code, _ = s.docmd("AUTH", f"PLAIN {token}")
-            seen.add(code)
-            return code == 235
-        wait_for("a login after auth is back", logged_in)
-        assert seen <= {454, 235}
+    def tries(s):
+        """A few times: no session may do so for ever."""
+        for _ in range(10):
+            seen.add(s.docmd("AUTH", f"PLAIN {token}")[0])
+            if 235 in seen:
+                break
+            select_briefly()
+        return 235 in seen
+
+    def logged_in():
+        with over_tls(mail) as s:
+            return tries(s)
+    with over_tls(mail) as s:
+        assert mail.kill_role("auth")
+        tries(s)
+    wait_for("a login after auth is back", lambda: 235 in seen or logged_in())
+    assert seen <= {454, 235}
 
 
 def test_who_has_logged_in_may_send_whoever_of_us_is_replaced(mail):
