@@ -95,7 +95,7 @@ def test_each_refused_recipient_is_counted_once(attacked, dialogue, event):
         """The generator looks now and then whether somebody is there; the last look may not be over yet."""
         n = since()
         return n["record", "session"] == begun(result) + n["event", "nothing-said"]
-    wait_for("a record for each session", all_told)
+    wait_for(f"a record for each of {begun(result)} sessions: {n}", all_told)
     n = since()
     assert sum(count for (kind, _), count in n.items() if kind == "end") == n["record", "session"]
 
