@@ -34,8 +34,8 @@
 #define NEARLY_FULL_SHARE 4	      /* the last quarter of the sessions */
 #define FLUSH_TIME	  (10 * MS_SECOND) /* for our last words */
 #define LINGER_TIME	  (2 * MS_SECOND)  /* for the peer's, see stream_finish() */
-#define STRANDED_AFTER \
-	(5 * MS_SECOND) /* without a store, if nobody says that it is gone */
+/* without a store, if nobody says that it is gone: who would say so may stand still for a while */
+#define STRANDED_AFTER (15 * MS_SECOND)
 
 #define TICK_EVERY	 ((ms_t)100) /* orders and moods are looked at */
 #define REFUSAL_LINE_MAX 384	     /* a refusal with its code and guard.contact */

@@ -31,7 +31,7 @@ class Talk(socketserver.StreamRequestHandler):
         if verb.upper() == "CAPABILITY":
             self.say(f"* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ {mailboxes.offers}")
         elif verb.upper() in ("LOGIN", "AUTHENTICATE"):
-            mailboxes.note(" ".join(rest))
+            mailboxes.note(" ".join(rest), self.client_address)
             mailboxes.answers.wait()
             if not mailboxes.lets_in(" ".join(rest)):
                 self.say(f"{tag} NO [AUTHENTICATIONFAILED] no")
@@ -52,7 +52,11 @@ class Mailboxes:
         self.talks = []  # the lines of each connection
         self.fetched = ""  # what is said to FETCH, and nothing more
         self.said = []  # what was said to log in, in the order in which it came
+        self.came = []  # connections, in the order in which they came
+        self.said_by = {}  # what each of them said to log in
         self.there = set()
+
+        mailboxes = self
 
         class TCP(socketserver.ThreadingTCPServer):
             allow_reuse_address = daemon_threads = True
@@ -60,15 +64,17 @@ class Mailboxes:
 
             def get_request(self):
                 one, who = super().get_request()
+                mailboxes.came.append(who)
                 return (context.wrap_socket(one, server_side=True) if context else one), who
 
         self.server = TCP(("127.0.0.1", port), Talk)
         self.server.mailboxes = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def note(self, said):
+    def note(self, said, who):
         with self.lock:
             self.said.append(said)
+            self.said_by[who] = said
 
     def talk(self):
         with self.lock:

@@ -92,7 +92,8 @@ def test_an_account_that_is_guessed_at_lets_its_owner_in(server):
     server.wait_log(r"the old program's roles have all ended")
     told = parts(server, "alice@example.test")
     assert told["verdict"]["guarded"] and told["history"]["known-devices"] == 2
-    server.cli("user", "unguard", "alice@example.test")
+    wait_for("watch to have met the new auth",
+             lambda: server.cli("user", "unguard", "alice@example.test", check=False).returncode == 0)
     assert not parts(server, "alice@example.test")["verdict"]["guarded"]
     # a name without its domain is found as well
     assert parts(server, "alice")["history"]["logins"] >= 4
