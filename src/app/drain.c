@@ -9,6 +9,8 @@
 
 /* What an old edge says to whom it cuts off takes a moment, and so does its end. */
 #define LEAVES_WITHIN (DRAIN_GRACE / 5)
+/* One that has still not ended is killed; before, it may have had no turn to say all that. */
+#define EDGE_GRACE DRAIN_GRACE
 
 static void say_drain(struct child *c, ms_t within, ms_t readers)
 {
@@ -46,7 +48,8 @@ void child_drain(struct child *c, ms_t within, ms_t readers)
 		return;
 	c->keeps = may_keep(c, within, readers);
 	c->others_by = now + within + LEAVES_WITHIN;
-	c->deadline = c->keeps ? now + readers + 2 * LEAVES_WITHIN : c->others_by;
+	c->deadline = now + (c->keeps ? readers : within) +
+		      (c->role == ROLE_EDGE ? EDGE_GRACE : LEAVES_WITHIN);
 	if (!again) {
 		c->state = CHILD_DRAINING;
 		c->silent = 0;

@@ -174,7 +174,8 @@ def test_the_code_of_a_refusal_explains_who_why_and_how_to_lift_it(guarded):
     line = wait_for("a refusal", lambda: (x := greeting(guarded, "192.0.2.9")) and refused(x) and x)
     code = CODE.search(line)
     assert code, line
-    found = parts(guarded, code[1].decode())
+    # if watch has not heard of it yet it searches all clients, and not for long
+    found = wait_for("an explanation", lambda: "verdict" in (p := parts(guarded, code[1].decode())) and p)
     assert found["code"]["client"] == "192.0.2.9"
     verdict = found["verdict"]
     assert verdict["state"].startswith("refused") and verdict["decided-by"] == "the guard"
@@ -198,7 +199,8 @@ def test_the_code_of_a_refusal_explains_who_why_and_how_to_lift_it(guarded):
 def test_a_prefix_is_explained_by_who_is_inside(guarded):
     offend(guarded, "192.0.2.9")
     wait_for("it to be known", lambda: "seen" in parts(guarded, "192.0.2.9"))
-    found = parts(guarded, "192.0.2.0/24")
+    # what was seen within less than a tenth of a second
+    found = wait_for("all of it", lambda: not (p := parts(guarded, "192.0.2.0/24"))["inside"].get("partial") and p)
     assert found["inside"]["clients"] == 1 and found["inside"]["offenders"] == 1
     assert found["client"]["client"] == "192.0.2.9"
 
@@ -293,7 +295,7 @@ def test_top_says_once_what_a_screen_would_show(guarded):
 
     def seen():
         found[:] = rows(guarded, "top")
-        return any(r["part"] == "offender" for r in found)
+        return {"192.0.2.9", "192.0.2.0/26"} <= {r.get("prefix") for r in found}
     wait_for("it to be seen", seen)
     server = next(r for r in found if r["part"] == "server")
     assert server["sessions-max"] == 10000 and server["guard"] == "enforce"

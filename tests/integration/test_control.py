@@ -21,7 +21,8 @@ def ask(server, *words):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(PATIENCE)
     s.connect(str(server.control))
-    s.sendall(struct.pack("<I", len(body)) + body)
+    with contextlib.suppress(OSError):  # who takes five seconds to say something is let go
+        s.sendall(struct.pack("<I", len(body)) + body)
     return s
 
 
@@ -179,7 +180,8 @@ def test_silent_clients_do_not_lock_the_administrator_out(server):
             for _ in range(100):
                 s = stack.enter_context(socket.socket(socket.AF_UNIX))
                 s.connect(str(server.control))
-                s.sendall(b"\x10\x00")
+                with contextlib.suppress(OSError):  # it may have been let go already
+                    s.sendall(b"\x10\x00")
             assert "serving" in server.cli("status")
         return time.monotonic() - began < 5
     wait_for("an answer in spite of them", answered_while_they_are_here)
@@ -222,21 +224,28 @@ def test_counts_survive_the_death_of_every_role(server):
 
 
 def test_a_flood_folds_and_stays_within_the_budget(make_server):
+    began = time.monotonic()
     server = make_server(settings='log: { to = "file"; budget = "64k"; interval = "1s"; };')
     log = server.dir / "log" / "holdfast.log"
-    flood, began = 3000, time.monotonic()
+    flood = 3000
+
+    def told():
+        text = log.read_text()
+        return text.count("log=offence") + sum(int(n) for n in re.findall(
+            r"log=folded .*from=127\.0\.0\.1 of=offence count=(\d+)", text))
+
+    def cut_short():
+        """The budget, or records that came faster than they were read."""
+        return re.search("log=log-(budget|lost)", log.read_text())
     offend(server, flood)
     wait_for("every one to be counted", lambda: count(server, "unknown-verb") == flood)
     wait_for("a summary", lambda: "log=folded" in log.read_text())
+    wait_for("all to be told of", lambda: told() == flood or cut_short())
     server.stop()
-    text = log.read_text()
     # half of the hour's bytes at once, and what of the other half comes back meanwhile
-    assert len(text) <= (32 << 10) * (1 + (time.monotonic() - began) / 3600)
-    folded = sum(int(n) for n in re.findall(
-        r"log=folded .*from=127\.0\.0\.1 of=offence count=(\d+)", text))
-    assert text.count("log=offence") + folded <= flood
-    if "log=log-budget" not in text:
-        assert text.count("log=offence") + folded == flood
+    assert len(log.read_text()) <= (32 << 10) * (1 + (time.monotonic() - began) / 3600)
+    assert told() <= flood
+    assert told() == flood or cut_short()
 
 
 def test_no_client_can_forge_a_line_or_a_field(server):
@@ -262,9 +271,14 @@ def test_a_rotated_log_is_opened_again(make_server):
     server = make_server(settings='log: { to = "file"; };')
     log = server.dir / "log" / "holdfast.log"
     wait_for("a line", lambda: log.exists() and log.read_text())
-    log.rename(log.with_suffix(".1"))
+    old = log.rename(log.with_suffix(".1"))
     server.cli("reload")
-    wait_for("the new file", lambda: log.exists() and "log=reloaded" in log.read_text())
+    # its own line may have been written before the file was opened again
+    wait_for("its line", lambda: any("log=reloaded" in f.read_text() for f in (log, old) if f.exists()))
+    wait_for("the new file", lambda: log.exists())
+    offend(server, 1)
+    wait_for("what comes later", lambda: "unknown-verb" in log.read_text())
+    assert "unknown-verb" not in old.read_text()
 
 
 def test_json_lines_are_json(make_server):

@@ -14,7 +14,7 @@ import time
 import pytest
 
 import conftest
-from conftest import PATIENCE, ROLE_IDS, Talk, free_port, wait_for
+from conftest import LONG_PATIENCE, PATIENCE, ROLE_IDS, Talk, free_port, wait_for
 from test_clients import MESSAGE
 
 ROLES = ("edge", "store", "auth", "watch")
@@ -30,10 +30,11 @@ def deliver(server, user="alice"):
 def listening(port):
     """Does anybody listen there? Unlike a connection, asking costs no session."""
     want = f"0100007F:{port:04X}"
-    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == want and fields[3] == "0A":
-            return True
+    for _ in range(3):  # the kernel tells it in pieces, and may skip one when others go in between
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == want and fields[3] == "0A":
+                return True
     return False
 
 
@@ -53,6 +54,19 @@ def reload(server):
     wait_for("the reload", lambda: len(re.findall(r"log=reload", server.log())) > seen)
 
 
+def end_as_silent(server, pids):
+    """They hang, and then silence is short: not before, and no longer than that, for others may be slow."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    before = server.config.read_text()
+    assert 'silence = "30s"' in before
+    configure(server, lambda text: text.replace('silence = "30s"', 'silence = "1s"'))
+    server.process.send_signal(signal.SIGHUP)
+    wait_for("them to be killed", lambda: not set(pids) & set(server.pids()))
+    server.config.write_text(before)
+    server.process.send_signal(signal.SIGHUP)
+
+
 # ---- roles die ---------------------------------------------------------------------------
 
 
@@ -69,21 +83,21 @@ def test_a_role_that_is_killed_is_replaced_while_ports_stay_open(server, role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_that_falls_silent_is_killed_and_replaced(make_server, role):
-    server = make_server(run_args=["--set", "run.silence=1s"])
+def test_a_role_that_falls_silent_is_killed_and_replaced(server, role):
     stuck = list(server.pids(role))[0]
-    os.kill(stuck, signal.SIGSTOP)
+    end_as_silent(server, [stuck])
     wait_for(f"{role} to be replaced", lambda: stuck not in server.pids(role)
              and len(server.pids(role)) == (2 if role == "edge" else 1))
     server.wait_log(r"log=role-ended.*silent")
     server.wait_known("alice@example.test")
 
 
-def test_all_edges_may_be_stuck_and_no_connection_is_lost(make_server):
-    server = make_server(run_args=["--set", "run.silence=3s"])
-    for pid in server.pids("edge"):
+def test_all_edges_may_be_stuck_and_no_connection_is_lost(server):
+    edges = server.pids("edge")
+    for pid in edges:
         os.kill(pid, signal.SIGSTOP)
     waiting = [Talk(server.port) for _ in range(20)]
+    end_as_silent(server, edges)
     for talk in waiting:
         assert talk.reply().startswith(b"220")
         talk.close()
@@ -101,16 +115,17 @@ def test_a_session_outlives_a_restart_of_the_store(server):
 
 
 def test_a_role_that_keeps_dying_is_started_ever_more_slowly(server):
-    births = []
-    end = time.monotonic() + 4
-    while time.monotonic() < end or len(births) < 4:  # however long a start takes here
-        for pid in server.pids("auth"):
-            births.append(time.monotonic())
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            wait_for("it to die", lambda: pid not in server.pids("auth"))
-    assert len(births) < 12
-    assert births[-1] - births[-2] > 10 * (births[2] - births[1]) or births[-1] - births[-2] > 0.5
+    waits = [0, 100, 200, 400, 800]
+    took = []
+    for _ in waits:
+        pid, = wait_for("it to be there", lambda: server.pids("auth"))
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        wait_for("another", lambda: set(server.pids("auth")) - {pid})
+        took.append(1000 * (time.monotonic() - killed))
+    server.wait_log(rf"log=role-ended .*key=auth .*again-in-ms={waits[-1]}\b")
+    assert [int(n) for n in re.findall(r"log=role-ended .*key=auth .*again-in-ms=(\d+)", server.log())] == waits
+    assert all(t >= n - 10 for t, n in zip(took, waits)), took
 
 
 def is_there(pid):
@@ -129,6 +144,8 @@ def test_roles_leave_when_the_supervisor_is_killed(server):
 
 @root_only
 def test_each_role_has_its_own_user_and_is_closed_in(server):
+    for pid in server.pids():
+        server.wait_log(rf"log=role-started .*pid={pid}\b")
     closes_in = "built with sanitizers" not in server.log() and os.path.exists("/proc/sys/kernel/seccomp")
     assert not closes_in or "seccomp=true" in server.log()
     assert all(server.pids(role) for role in ROLES)
@@ -144,9 +161,18 @@ def test_each_role_has_its_own_user_and_is_closed_in(server):
                 assert re.search(r"^Seccomp:\s+2$", status, re.M)
 
 
+def open_files(pid):
+    """Its descriptors, and what each is; one may be closed while we look."""
+    found = {}
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[fd] = os.readlink(fd)
+    return found
+
+
 def ticket_key(server):
-    for fd in pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir():
-        if "memfd:holdfast-tickets" in os.readlink(fd):
+    for fd, name in open_files(server.process.pid).items():
+        if "memfd:holdfast-tickets" in name:
             return fd.read_bytes()
     return None
 
@@ -175,8 +201,7 @@ def test_the_key_of_tickets_is_with_auth_and_the_store_and_stays_the_same(server
         for role in ROLES:
             for pid in server.pids(role):
                 assert remembers(pid, key) == (role in ("auth", "store")), role
-                open_files = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
-                assert not [name for name in open_files if "tickets" in name], role
+                assert not [name for name in open_files(pid).values() if "tickets" in name], role
         if not again:
             server.cli("upgrade")
             server.wait_log(r"the old program's roles have all ended")
@@ -223,8 +248,10 @@ def test_it_is_called_serving_when_all_its_roles_are_ready(make_server):
         server.start(wait=False)
         server.wait_ready()
         by = datetime.datetime.now(datetime.timezone.utc)
+        roles = [pid for role in ROLES for pid in server.pids(role)]  # the new program's come later
         assert "takes over" in server.cli("upgrade")  # which is refused before
-        ready = {role: server.wait_log(rf'^time=(\S+) .*log=role-started .*key="?{role}')[1] for role in (*ROLES, "edge 1")}
+        assert len(roles) == 5
+        ready = {pid: server.wait_log(rf"^time=(\S+) .*log=role-started .*pid={pid}\b")[1] for pid in roles}
         assert all(datetime.datetime.fromisoformat(t.replace("Z", "+00:00")) <= by for t in ready.values()), (by, ready)
         server.wait_log(r"roles have all ended")
         assert server.stop() == 0
@@ -363,7 +390,7 @@ def test_two_roles_with_one_user_serve_but_not_silently(make_server):
 
 
 def test_a_stop_lets_sessions_finish(make_server):
-    server = make_server(run_args=["--set", "run.drain=60s"])
+    server = make_server(run_args=["--set", "run.drain=10m"])
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     server.process.send_signal(signal.SIGTERM)
@@ -377,23 +404,19 @@ def test_a_stop_lets_sessions_finish(make_server):
 def test_a_stop_ends_in_time_whatever_sessions_do(make_server):
     server = make_server(run_args=["--set", "run.drain=1s"])
     talk = server.talk().hello().envelope("alice")
-    assert talk.ask("DATA").startswith(b"354")
-    start = time.monotonic()
+    assert talk.ask("DATA").startswith(b"354")  # its own time-out is 3 minutes
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE) == 0
-    assert time.monotonic() - start < 30
 
 
 def test_a_second_signal_ends_it_at_once(make_server):
-    server = make_server(run_args=["--set", "run.drain=60s"])
+    server = make_server(run_args=["--set", "run.drain=10m"])
     talk = server.talk().hello().envelope("alice")
     assert talk.ask("DATA").startswith(b"354")
     server.process.send_signal(signal.SIGINT)
     server.wait_log(r"log=stopping.*draining")
-    start = time.monotonic()
     server.process.send_signal(signal.SIGINT)
     server.process.wait(PATIENCE)
-    assert time.monotonic() - start < 30
 
 
 # ---- programs change -------------------------------------------------------------------------
@@ -406,7 +429,7 @@ def upgradable(make_server, home, monkeypatch):
     shutil.copy(conftest.HOLDFAST, program)
     program.chmod(0o755)
     monkeypatch.setattr(conftest, "HOLDFAST", program)
-    server = make_server(run_args=["--set", "run.drain=30s"])  # a test may need a while for its part
+    server = make_server(run_args=["--set", "run.drain=2m"])  # a test may need a while for its part
     server.program = program
     server.original = pathlib.Path(conftest.BUILD) / "holdfast"
     return server
@@ -467,12 +490,13 @@ def test_upgrades_may_follow_each_other_and_leave_nothing_behind(upgradable):
 def test_no_connection_is_refused_during_an_upgrade(upgradable):
     server = upgradable
     server.process.send_signal(signal.SIGUSR2)
-    answered = 0
+    answered, end = 0, time.monotonic() + LONG_PATIENCE
     while not re.search(r"roles have all ended", server.log()) or answered < 50:
         with contextlib.closing(Talk(server.port)) as talk:
             assert talk.reply().startswith(b"220")
             talk.ask("QUIT")
             answered += 1
+        assert time.monotonic() < end, server.log()
 
 
 def numbers_of_edges(server):
