@@ -16,8 +16,8 @@ from conftest import BUILD, PATIENCE, ROLE_IDS, wait_for
 
 FETCH = BUILD / "tests" / "kit" / "fetch_once"
 
-# of this test alone, so that the port of all web servers is free there
-HOST = "127.77.46.1"
+# of these tests and this worker alone, so that the port of all web servers is free there
+HOST = f"127.77.47.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw')) % 250}"
 
 POLICY = "version: STSv1\r\nmode: enforce\r\nmx: mx.good.test\r\nmax_age: 86400\r\n"
 
