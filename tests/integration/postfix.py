@@ -103,4 +103,6 @@ class Postfix:
 
     def __exit__(self, *unused):
         self.postfix("stop")
+        # its master is gone; who has not died of the same signal yet would answer for the next on this port
+        wait_for("Postfix to let go of its port", lambda: not self.listening())
         shutil.rmtree(self.top, ignore_errors=True)

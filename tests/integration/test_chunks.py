@@ -166,7 +166,7 @@ def test_dovecot_takes_chunks_and_answers_for_each_recipient(make_server, home):
 
 def test_one_connection_serves_for_several_messages_in_chunks(make_server):
     with Hop(offers=CHUNKS) as hop:
-        server = make_server(deliver=deliver(hop.target) + ' reuse = "20s";', settings="run: { edges = 1; };\n" + RETRY)
+        server = make_server(deliver=deliver(hop.target) + ' reuse = "2m";', settings="run: { edges = 1; };\n" + RETRY)
         for n in range(5):
             send(server, ALICE, BOB)
             wait_for("the message", lambda: len(hop.got(BOB)) == n + 1)

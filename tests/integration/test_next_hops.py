@@ -113,9 +113,8 @@ def test_lmtp_answers_count_for_each_recipient(make_server):
         wait_for("bob's", lambda: hop.got("bob@example.test"))
         assert len(hop.got("alice@example.test")) == len(hop.got("bob@example.test")) == 1
         assert not hop.got("carol@example.test") and not hop.got("dave@example.test")
-        server.wait_log(r"log=dead.*carol@example.test")
+        server.wait_log(r"log=dead.*carol@example.test.*not this one")
         server.wait_log(r"log=dead.*dave@example.test")
-        assert "not this one" in server.log()
 
 
 def test_one_hop_that_hangs_does_not_hold_up_another(make_server):
@@ -133,7 +132,8 @@ def test_one_hop_that_hangs_does_not_hold_up_another(make_server):
 
 
 def test_a_name_that_does_not_exist_defers(make_server):
-    server = make_server(deliver=deliver("smtp:no.such.host.invalid:25"), settings=RETRY)
+    # less than we wait for it: nobody knows what the name servers of this machine do
+    server = make_server(deliver='to = "smtp:no.such.host.invalid:25"; connect-timeout = "10s";', settings=RETRY)
     send(server, "alice@example.test")
     server.wait_log(r"log=deferred.*no\.such\.host\.invalid")
     assert len(queue(server)) == 1
@@ -144,8 +144,7 @@ def test_what_a_hop_says_cannot_forge_a_log_line(make_server):
         hop.refuse_rcpt = {"alice@example.test": ['550 5.1.1 x" log=forged a="b \x1b[31m']}
         server = make_server(deliver=deliver(hop.target), settings=RETRY)
         send(server, "alice@example.test")
-        server.wait_log(r"log=dead")
-        assert "log=forged" in server.log()
+        server.wait_log(r"log=dead.*log=forged")
         for line in server.log().splitlines():
             assert "\x1b" not in line
             assert ' log=forged' not in line.replace('\\" log=forged', "").replace('\\x22 log=forged', "")
@@ -188,6 +187,9 @@ def misbehave_and_heal(make_server, do, bad, waits, takes):
         for domain, hop in bad.items():
             if waits(hop):
                 server.wait_log(rf"log=deferred.*{domain}")
+        # a hop that is well may be slow all the same: from here on that is no reason to give up
+        server.config.write_text(server.config.read_text().replace(QUICK, PATIENT))
+        server.cli("reload")
         for hop in bad.values():
             hop.heal()
         for domain, hop in bad.items():
@@ -195,9 +197,10 @@ def misbehave_and_heal(make_server, do, bad, waits, takes):
                 wait_for(f"mail for {user}@{domain}", lambda: hop.got(f"{user}@{domain}"))
                 for message in hop.got(f"{user}@{domain}"):
                     assert body_of(message) == EXPECTED
+        wait_empty(server)
+        for hop in bad.values():
             if not takes(hop):
                 assert len(hop.taken) == 2, "nothing was promised, so nothing may come twice"
-        wait_empty(server)
     finally:
         for hop in bad.values():
             hop.close()

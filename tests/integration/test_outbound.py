@@ -4,6 +4,7 @@ The deliveries are those of an edge, made by build/tests/kit/send_once.
 """
 import hashlib
 import re
+import socket
 import subprocess
 
 import pytest
@@ -347,6 +348,8 @@ def test_a_whole_server_fetches_policies_and_obeys_them(home):
         server.config.write_text(re.sub(r"^delivery: .*$", lambda _: settings, text, count=1, flags=re.M))
         try:
             server.start()
+            # nobody waits for this role, and mail waits for it 20 s and then goes out without it
+            server.wait_log(r"log=role-started .*key=fetch")
             server.submit("bob@good.test", text="to-good")
             server.submit("bob@strict.test", text="to-strict")
             wait_for("the message", lambda: postfix.messages("bob@good.test"))
@@ -407,8 +410,13 @@ class Passwords:
         (self.top / "conf").write_text(DOVECOT.format(top=self.top, mechanisms=self.mechanisms))
         self.process = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.top / "stderr", "wb"))
-        wait_for("Dovecot's socket", (self.top / "auth").exists)
+        wait_for("Dovecot to listen", self.listening)
         return self
+
+    def listening(self):
+        """What is there is bound; who comes before it listens is sent away."""
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(str(self.top / "auth")) == 0
 
     def settings(self):
         return {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": self.top / "auth",

@@ -6,7 +6,7 @@
  * For tests with real web servers. HOSTS is a file such as /etc/hosts. All questions are
  * asked at once; each answer is a line, in the order in which they come: the number of the
  * question from 1, yes or no, for how long it may be kept, and the body or the reason, all
- * separated by tabs. SIGALRM ends it if no answer comes.
+ * separated by tabs. SIGALRM ends it if no other answer comes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +47,7 @@ static void on_answer(void *arg, enum role role, unsigned number,
 
 	(void)role;
 	(void)number;
+	alarm(PATIENCE);
 	printf("%d\t%s\t%u\t%.*s\n", (int)m->ask, m->ok ? "yes" : "no", m->keep,
 	       SPAN_ARG(m->body));
 	if (--a->open == 0)
