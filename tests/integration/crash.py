@@ -117,7 +117,7 @@ class Crowd:
         return tokens, torn
 
     def found_far(self):
-        """When each was taken by the next hop, and what was torn."""
+        """Of each that was taken by the next hop, from when to when it came, and what was torn."""
         times, torn = collections.defaultdict(list), []
         if not self.far:
             return times, torn
@@ -149,8 +149,9 @@ class Crowd:
 
     def judge_far(self, times):
         """SMTP cannot tell an answer that was lost from none (RFC 5321, 4.5.3.2.6): where one
-        of us was killed between the two there may be a second copy, and only there."""
+        of us was killed between the two there may be a second copy, and only there. The next hop
+        is of this process: what has come may wait here until after the kill before it is taken."""
         for token, whens in times.items():
-            for first, second in zip(whens, whens[1:]):
-                assert token in self.unsure or any(first - 1 < k < second for k in self.kills), \
+            for (began, _), (_, second) in zip(whens, whens[1:]):
+                assert token in self.unsure or any(began - 1 < k < second for k in self.kills), \
                     f"{token} went out twice, and nobody was killed between"

@@ -107,6 +107,7 @@ class Dialogue(socketserver.StreamRequestHandler):
                 offers = "".join(f"250-{word}\r\n" for word in hop.offers)
                 self.answer("hello", f"250-hop.example\r\n250-SIZE\r\n250-8BITMIME\r\n{offers}250 SMTPUTF8")
             elif verb == "MAIL":
+                self.began = time.monotonic()
                 sender, rcpts, chunks, refused = text[10:].split(">")[0].lstrip("<"), [], b"", False
                 self.answer("MAIL", "250 2.1.0 ok")
             elif verb == "RCPT":
@@ -164,7 +165,7 @@ class Dialogue(socketserver.StreamRequestHandler):
             if said.startswith("2"):
                 with self.hop.lock:
                     self.hop.taken.append((sender, rcpt, body))
-                    self.hop.times.append(time.monotonic())
+                    self.hop.times.append((self.began, time.monotonic()))
         for i, said in enumerate(answers):
             if i:
                 self.turn("second answer")
@@ -179,7 +180,7 @@ class Hop:
         self.ill = at is not None
         self.misdeeds = 0
         self.taken, self.commands = [], []  # (sender, recipient, message)
-        self.times = []  # when each of those was taken
+        self.times = []  # of each of those: when it began to come, and when it was taken
         self.refuse_rcpt, self.refuse_dot = {}, {}  # recipient: answers to give, one each time
         self.refuse_chunk, self.chunks = [], []  # "": take it; the sizes of those that came
         self.lock, self.stop = threading.Lock(), threading.Event()

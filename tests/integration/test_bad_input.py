@@ -181,8 +181,10 @@ def test_vrfy_and_expn_give_nothing_away(server):
 def test_limits_end_a_session_of_mistakes(make_server):
     server = make_server(settings="smtp: { errors = 5; };")
     talk = server.talk().hello()
-    codes = [talk.ask("RCPT TO:<x@example.test>")[:3] for _ in range(6)]
-    assert b"421" in codes
+    codes = []
+    while len(codes) < 6 and b"421" not in codes:  # behind that there is nobody to be asked
+        codes.append(talk.ask("RCPT TO:<x@example.test>")[:3])
+    assert codes[-1] == b"421"
     server.wait_log(r"end=errors")
 
 

@@ -18,6 +18,8 @@ import pytest
 from conftest import HOLDFAST, PATIENCE, is_free, wait_for
 
 
+# a role that has to wait for its turn has not fallen silent
+PATIENT = "--set", "run.silence=60s"
 DEMO_PORTS = 25, 110, 143, 587, 993, 995, 1143
 
 
@@ -28,7 +30,7 @@ def port_base():
 
 
 def demo(home, *more, **options):
-    return subprocess.run([HOLDFAST, "demo", "--dir", home / "demo", *map(str, more)],
+    return subprocess.run([HOLDFAST, "demo", "--dir", home / "demo", *PATIENT, *map(str, more)],
                           capture_output=True, text=True, timeout=2 * PATIENCE, **options)
 
 
@@ -54,7 +56,7 @@ def test_imap_comes_from_a_dovecot_of_its_own(home):
     base = port_base()
     out = open(home / "out.txt", "w+", encoding="utf-8")
     process = subprocess.Popen(
-        [HOLDFAST, "demo", "--dir", home / "demo", "--port-base", str(base), "--password", "pw"],
+        [HOLDFAST, "demo", "--dir", home / "demo", "--port-base", str(base), "--password", "pw", *PATIENT],
         stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         wait_for("the demo to serve", lambda: "Serving until Ctrl-C" in open(out.name).read())
@@ -66,8 +68,8 @@ def test_imap_comes_from_a_dovecot_of_its_own(home):
 
             def counted():
                 rows = json.loads(cli(home, "backend", "list", "--json").stdout)
-                assert rows["name"] == "dovecot" and rows["imap"] == "well"
-                return rows["sessions"] == 1
+                assert rows["name"] == "dovecot"
+                return rows["imap"] == "well" and rows["sessions"] == 1
             wait_for("the session to be counted", counted)
         # what Dovecot has moved to cur/ is still the same message over POP3
         p = poplib.POP3("127.0.0.1", base + 110, timeout=PATIENCE)
@@ -93,7 +95,7 @@ def test_without_dovecot_it_says_so_and_serves_pop3(home):
         return
     got = subprocess.run(
         ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/lib/dovecot && exec "$@"', "sh",
-         HOLDFAST, "demo", "--dir", home / "demo", "--once", "--port-base", str(port_base())],
+         HOLDFAST, "demo", "--dir", home / "demo", "--once", "--port-base", str(port_base()), *PATIENT],
         capture_output=True, text=True, timeout=2 * PATIENCE)
     if "unshare:" in got.stderr or "mount:" in got.stderr:
         pytest.skip("no mount namespace here: " + got.stderr.strip())
@@ -133,7 +135,7 @@ def test_an_edited_configuration_is_kept_beside_the_new_one(home):
 def test_its_server_started_on_a_terminal_says_where_the_log_is(home):
     assert demo(home, "--once", "--port-base", port_base()).returncode == 0
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([HOLDFAST, "run", "--config", home / "demo" / "holdfast.conf"],
+    process = subprocess.Popen([HOLDFAST, "run", "--config", home / "demo" / "holdfast.conf", *PATIENT],
                                stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     try:
@@ -152,7 +154,7 @@ def test_it_serves_until_ctrl_c(home):
     out = open(home / "out.txt", "w+", encoding="utf-8")
     process = subprocess.Popen(
         [HOLDFAST, "demo", "--dir", home / "demo", "--port-base", str(base), "--password", "pw",
-         "--set", "smtp.recipients=123"], stdout=out, stderr=subprocess.STDOUT,
+         "--set", "smtp.recipients=123", *PATIENT], stdout=out, stderr=subprocess.STDOUT,
         start_new_session=True)
     try:
         wait_for("the demo to serve", lambda: "Serving until Ctrl-C" in open(out.name).read())
@@ -234,7 +236,7 @@ def test_the_journal_gets_lines(home):
     got = subprocess.run(
         ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh",
          sys.executable, "-c", JOURNAL, HOLDFAST, "demo", "--dir", home / "demo", "--once",
-         "--port-base", str(port_base()), "--set", "log.to=journal"],
+         "--port-base", str(port_base()), "--set", "log.to=journal", *PATIENT],
         capture_output=True, text=True, timeout=2 * PATIENCE)
     if "unshare:" in got.stderr or "mount:" in got.stderr:
         pytest.skip("no mount namespace here: " + got.stderr.strip())
