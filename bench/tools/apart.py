@@ -7,6 +7,7 @@ users exist who do not exist outside. Nothing of it is visible outside, and it i
 the last process.
 """
 
+import fcntl
 import functools
 import glob
 import hashlib
@@ -60,13 +61,17 @@ class Tree:
 
 @functools.cache
 def unpack(*packages):
-    """Fetch and unpack, or find what an earlier run has unpacked."""
-    try:
-        return find_or_fetch(packages)
-    except NotThere:
-        # what the lists name may have been replaced at the source
-        machine.update_lists()
-        return find_or_fetch(packages)
+    """Fetch and unpack, or find what an earlier run has unpacked. One at a time: others may
+    want the same."""
+    os.makedirs(CACHE, exist_ok=True)
+    with open(CACHE + "/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return find_or_fetch(packages)
+        except NotThere:
+            # what the lists name may have been replaced at the source
+            machine.update_lists()
+            return find_or_fetch(packages)
 
 
 def find_or_fetch(packages):

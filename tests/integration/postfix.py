@@ -85,7 +85,10 @@ class Postfix:
 
     def postfix(self, verb):
         got = subprocess.run(["postfix", "-c", self.conf, verb], capture_output=True, text=True, timeout=60)
-        assert got.returncode == 0, got.stdout + got.stderr + (self.log() if (self.top / "maillog").exists() else "")
+        log = self.log() if (self.top / "maillog").exists() else ""
+        # after 5 s it kills those who are left, and fails if they have gone by themselves meanwhile
+        forced = verb == "stop" and "stopping the Postfix mail system with force" in log
+        assert got.returncode == 0 or forced, got.stdout + got.stderr + log
 
     def listening(self):
         try:

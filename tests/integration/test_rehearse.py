@@ -13,11 +13,11 @@ REHEARSE = BUILD / "holdfast-rehearse"
 SCENARIOS = sorted((TOP / "rehearse" / "scenarios").glob("*.conf"))
 SHORT = ["--quiet", "1s", "--attack", "2s", "--after", "1s", "--ceiling", "0"]
 
-# One attacker who asks to relay twice a second from each of ten addresses: few enough that
-# every machine keeps up, so that counts can be compared exactly.
+# One attacker who asks to relay twice a second from each of ten addresses. The attack is longer
+# than a busy machine may stand still.
 SMALL = """
 id = "T1"; title = "a few"; about = "few"; ends = "refused";
-phases = { quiet = "1s"; attack = "2s"; after = "1s"; };
+phases = { warm = "0s"; quiet = "0s"; attack = "10s"; after = "0s"; };
 attackers = ( {
     name = "bots"; title = "bots"; from = { addresses = 10; };
     rate = 20.0; parallel = 100; patience = "30s";
@@ -29,7 +29,7 @@ promises = ( { promise = "served"; limit = 50.0; }, { promise = "no-breach"; }, 
 """
 
 
-def rehearse(*words, timeout=120, **options):
+def rehearse(*words, timeout=5 * PATIENCE, **options):
     return subprocess.run([REHEARSE, *map(str, words)], capture_output=True, text=True,
                           timeout=timeout, **options)
 
@@ -51,6 +51,11 @@ def ended(result, actor, phase="attack"):
     raise AssertionError(f"no {actor} in {phase}")
 
 
+def cut_off(result, actor, phase="attack"):
+    """How many visits were under way when the phase was over."""
+    return sum(n for (_, how), n in ended(result, actor, phase).items() if how == "over")
+
+
 def phase_of(result, actor, phase):
     actor = next(a for a in result["actors"] if a["name"] == actor)
     return next(p for p in actor["phases"] if p["phase"] == phase)
@@ -69,7 +74,9 @@ def canned():
     made = []
 
     def make(*words):
-        p = subprocess.Popen([REHEARSE, "canned", *words], stdout=subprocess.PIPE, text=True)
+        # not a port that the kernel gives to somebody else when this one has died
+        p = subprocess.Popen([REHEARSE, "canned", "--port", str(free_port()), *words],
+                             stdout=subprocess.PIPE, text=True)
         made.append(p)
         return p, int(re.search(r":(\d+)$", p.stdout.readline().strip())[1])
 
@@ -135,13 +142,22 @@ def test_what_the_server_counted_is_what_the_generator_counted(server, tmp_path,
     got, result = play(tmp_path, "--to", f"127.0.0.1:{server.port}", "--recipient",
                        "alice@example.test,bob@example.test", "--server-pid",
                        server.process.pid, "--server-log", server.errors, "--strict", "--ceiling",
-                       "0", small)
-    assert got.returncode == 0, got.stdout + got.stderr
+                       "0", "--seed", 7, "--warm", "1s", "--quiet", "1s", "--after", "1s", small)
+    verdicts = {p["promise"]: p["verdict"] for p in result["promises"]}
+    assert verdicts["no-breach"] == verdicts["alive"] == "kept" and "KEPT" in got.stdout
+    # how fast it is under attack depends on who else uses this machine; what is said of it does not
+    quiet, attack = (phase_of(result, "regular", p) for p in ("quiet", "attack"))
+    served = attack["success"] >= 0.5 and attack["p99_ms"] <= 2 * quiet["p99_ms"] + 50
+    assert verdicts["served"] == ("kept" if served else "broken"), (quiet, attack)
+    assert got.returncode == (0 if served else 1), got.stdout + got.stderr
     assert result["complete"]
     bots = phase_of(result, "bots", "attack")
-    assert bots["begun"] >= 20 and bots["skipped"] == 0
+    # those whom the end of the attack cuts off hear nothing more
+    told = bots["begun"] - cut_off(result, "bots")
+    assert bots["due"] == bots["begun"] + bots["skipped"] and told >= 20
     assert bots["begun"] == sum(ended(result, "bots").values())
-    assert bots["heard"]["rcpt"] == {"no": bots["begun"]}
+    assert ended(result, "bots")["rcpt", "done"] == told
+    assert bots["heard"]["rcpt"] == {"no": told}
     sent = sum(phase_of(result, "regular", p)["done"] for p in ("quiet", "attack", "after"))
     # the lead-in is not counted, but it delivers
     wait_for("all mail to arrive",
@@ -150,9 +166,6 @@ def test_what_the_server_counted_is_what_the_generator_counted(server, tmp_path,
     cost = next(p for p in result["phases"] if p["phase"] == "attack")["server"]
     assert cost["cpu_s"] > 0 and cost["pss_most"] > 2**20 and cost["fds_most"] > 10
     assert cost["log_bytes"] > 0
-    assert {p["promise"]: p["verdict"] for p in result["promises"]} == {
-        "served": "kept", "no-breach": "kept", "alive": "kept"}
-    assert "KEPT" in got.stdout
 
 
 def test_a_server_that_accepts_what_it_must_not_is_caught(canned, tmp_path, small):
@@ -161,19 +174,18 @@ def test_a_server_that_accepts_what_it_must_not_is_caught(canned, tmp_path, smal
                        "--strict", "--ceiling", "0", small)
     assert got.returncode == 1
     bots = next(a for a in result["actors"] if a["name"] == "bots")
-    assert bots["breaches"] == phase_of(result, "bots", "attack")["begun"] > 0
+    attack = phase_of(result, "bots", "attack")
+    assert bots["breaches"] == attack["begun"] - cut_off(result, "bots") > 0
     assert "250 2.1.5" in bots["breach"]
     assert "BROKEN" in got.stdout
 
 
 def test_the_same_seed_plays_the_same(canned, tmp_path, small):
     _, port = canned()
-    got, first = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
-                      "--seed", 7, "--ceiling", "0", small)
-    got, again = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
-                      "--seed", 7, "--ceiling", "0", small)
-    got, other = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
-                      "--seed", 8, "--ceiling", "0", small)
+    words = ["--to", f"127.0.0.1:{port}", "--recipient", "a@example.test", "--ceiling", "0", "--attack", "2s"]
+    got, first = play(tmp_path, *words, "--seed", 7, small)
+    got, again = play(tmp_path, *words, "--seed", 7, small)
+    got, other = play(tmp_path, *words, "--seed", 8, small)
     assert first["seed"] == again["seed"] == 7
     assert phase_of(first, "bots", "attack")["due"] == phase_of(again, "bots", "attack")["due"]
     def due(result):
@@ -205,11 +217,10 @@ def attackers(port):
     """Connections to the port that come from a far address, as /proc/net/tcp has them."""
     found = 0
     for line in open("/proc/net/tcp").read().splitlines()[1:]:
-        words = line.split()
-        local, remote = words[1], words[2]
-        if int(local.split(":")[1], 16) == port and remote != "00000000:0000" \
-                and not remote.startswith("0100007F"):
-            found += 1
+        ends = [(int(address, 16) >> 8 & 255, int(number, 16)) for address, number in
+                (word.split(":") for word in line.split()[1:3])]
+        for (near, here), (far, _) in (ends, ends[::-1]):  # who hung up first is seen longest
+            found += here == port and near == 0 and 1 <= far < 224  # 127.224 and above are honest
     return found
 
 
@@ -232,9 +243,9 @@ def test_ctrl_c_ends_it_cleanly_with_what_is_known(canned, tmp_path, small):
 def test_the_ceiling_is_beside_the_figure(canned, tmp_path):
     _, port = canned()
     path = tmp_path / "fast.conf"
-    path.write_text(SMALL.replace("rate = 20.0;", "").replace("parallel = 100", "parallel = 5"))
+    path.write_text(SMALL.replace("rate = 20.0;", 'pause = "10ms";').replace("parallel = 100", "parallel = 5"))
     got, result = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
-                       "--ceiling", "1s", path)
+                       "--attack", "5s", "--ceiling", "4s", path)
     assert got.returncode == 0, got.stderr
     assert result["ceiling"]["visits_per_s"] > 0 and result["ceiling"]["canned_cpu_s"] > 0
     figures, ceiling = result["figures"], result["ceiling"]
@@ -248,7 +259,7 @@ def test_the_ceiling_is_beside_the_figure(canned, tmp_path):
 def test_a_server_given_as_a_command_is_started_measured_and_stopped(tmp_path, small):
     port = free_port()
     got, result = play(tmp_path, "--to", f"127.0.0.1:{port}", "--recipient", "a@example.test",
-                       "--ceiling", "0", small, "--", REHEARSE, "canned", "--port", port)
+                       "--ceiling", "0", "--attack", "1s", small, "--", REHEARSE, "canned", "--port", port)
     assert got.returncode == 0, got.stderr
     assert result["phases"][1]["server"]["cpu_s"] >= 0
     with pytest.raises(ConnectionRefusedError):
@@ -276,9 +287,9 @@ def test_ipv6_is_played_in_a_namespace_of_its_own(tmp_path, small):
 
 RENEGOTIATION = """
 id = "T2"; title = "again"; about = "again"; ends = "refused";
-phases = { warm = "0s"; quiet = "0s"; attack = "4s"; after = "0s"; };
+phases = { warm = "0s"; quiet = "0s"; attack = "10m"; after = "0s"; };
 attackers = ( {
-    name = "again"; title = "again"; service = "%s"; parallel = 1; pause = "200ms"; patience = "10s";
+    name = "again"; title = "again"; service = "%s"; parallel = 1; pause = "200ms"; patience = "60s";
     dialogue = [ %s "tls", "done", "close" ];
 } );
 """
@@ -291,8 +302,9 @@ def test_a_renegotiation_is_seen_where_it_is_allowed(tmp_path, home):
     path.write_text(RENEGOTIATION % ("submissions", ""))
     got, result = play(tmp_path, "--submissions", f"127.0.0.1:{port}", "--ceiling", "0", path, "--",
                        "openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", cert, "-key", key,
-                       "-tls1_2", "-client_renegotiation", "-rev")
-    assert got.returncode == 0, got.stderr
+                       "-tls1_2", "-client_renegotiation", "-rev", "-naccept", "3")
+    # it goes after three connections, of which the first one only asks whether it is there
+    assert got.returncode == 4, got.stderr
     again = phase_of(result, "again", "attack")
     assert again["done"] >= 1, again
 
@@ -301,18 +313,27 @@ def test_holdfast_does_not_renegotiate(tls_server, tmp_path):
     path = tmp_path / "again.conf"
     path.write_text(RENEGOTIATION % ("smtp", '"expect 220", "send EHLO a.example", "expect 250", '
                                      '"send STARTTLS", "expect 220", "tls12",'))
-    got, result = play(tmp_path, "--to", f"127.0.0.1:{tls_server.port}", "--ceiling", "0", path)
-    assert got.returncode == 0, got.stderr
+    out = tmp_path / "result.json"
+    run = subprocess.Popen([REHEARSE, "--to", f"127.0.0.1:{tls_server.port}", "--ceiling", "0", "--json", out,
+                            "--no-progress", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for("two who tried", lambda: len(re.findall(r"log=session .*tls=TLSv1\.2 ", tls_server.log())) >= 2)
+    finally:
+        run.send_signal(signal.SIGINT)
+        _, stderr = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 130, stderr
+    result = json.loads(out.read_text())
     again = phase_of(result, "again", "attack")
     assert again["begun"] >= 2 and again["done"] == 0
-    assert set(ended(result, "again")) <= {("tls", "fault"), ("tls", "dropped"), ("tls", "over")}
+    assert {how for how in ended(result, "again") if how[1] != "over"} <= {("tls", "fault"), ("tls", "dropped")}
 
 
 def test_a_page_is_made_of_several_results(canned, tmp_path, small):
     _, port = canned()
     for name in ("one", "two"):
         got = rehearse("--to", f"127.0.0.1:{port}", "--recipient", "a@example.test", "--ceiling", "0",
-                       "--no-progress", "--name", name, "--json", tmp_path / f"{name}.json", small)
+                       "--attack", "1s", "--no-progress", "--name", name, "--json",
+                       tmp_path / f"{name}.json", small)
         assert got.returncode == 0, got.stderr
     page = tmp_path / "page.html"
     got = rehearse("page", page, tmp_path / "one.json", tmp_path / "two.json")

@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 import rehearse_samples as samples
-from conftest import BUILD
+from conftest import BUILD, PATIENCE
 
 PROGRAM = BUILD / "holdfast-rehearse"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -54,7 +54,7 @@ class Dom(html.parser.HTMLParser):
 def make(results, directory):
     directory = pathlib.Path(tempfile.mkdtemp(dir=directory))
     page = directory / "page.html"
-    subprocess.run([PROGRAM, "page", page, *samples.write(results, directory)], check=True, timeout=60)
+    subprocess.run([PROGRAM, "page", page, *samples.write(results, directory)], check=True, timeout=PATIENCE)
     return page
 
 
@@ -65,7 +65,7 @@ def chromium(directory, url, *options, width=1280, dark=False):
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
          "--no-first-run", "--enable-logging=stderr", f"--user-data-dir={directory / 'profile'}",
          f"--window-size={width},1000", "--virtual-time-budget=4000", *scheme, *options, url],
-        capture_output=True, timeout=120, env=os.environ | {"HOME": str(directory)})
+        capture_output=True, timeout=5 * PATIENCE, env=os.environ | {"HOME": str(directory)})
     assert run.returncode == 0, run.stderr.decode(errors="replace")
     return run.stdout.decode(), [line for line in run.stderr.decode(errors="replace").splitlines()
                                  if re.match(r"\[[^\]]*:CONSOLE", line)]
@@ -509,7 +509,7 @@ def test_a_run_that_did_not_end_says_why(tmp_path):
 def test_a_file_that_is_no_result_is_refused(tmp_path):
     (tmp_path / "other.json").write_text('{"scenario": {"id": "A4"}, "server": "S", "format": 9}')
     run = subprocess.run([PROGRAM, "page", tmp_path / "page.html", tmp_path / "other.json"],
-                         capture_output=True, text=True, timeout=60)
+                         capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode != 0 and "another version" in run.stderr
     assert not (tmp_path / "page.html").exists()
 
