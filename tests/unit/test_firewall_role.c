@@ -19,7 +19,7 @@
 #include "conf/settings.h"
 #include "firewall/firewall.h"
 
-#define PATIENCE  20000 /* ms: for a busy machine */
+#define PATIENCE  60000 /* ms: for a busy machine */
 #define NFT	  "/usr/sbin/nft"
 #define TEXT_ROOM (1 << 21)
 

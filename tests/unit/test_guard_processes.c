@@ -29,7 +29,7 @@ static pid_t child(void (*run)(const struct memory *, struct board *),
 		struct memory m;
 
 		(void)alarm(
-			60); /* who hangs is a failure, not a machine that stands still */
+			500); /* who hangs is a failure, not a machine that stands still */
 		if (!memory_open(&m, r->mem, r->n, worker))
 			_exit(1);
 		run(&m, b);

@@ -890,14 +890,23 @@ static size_t taken(struct rig *r, const struct frame *f)
 	return list_count(m.rcpts);
 }
 
+/* Until nothing is left but what is held. */
 static size_t delivered_now(struct rig *r)
 {
-	struct frame f;
-	size_t count = 0;
+	size_t count = 0, all = 1, held = 0;
 
-	while (link_recv_wait(r->edge, 300, &f, &err) == LINK_GOT)
-		if (f.kind == MSG_DELIVER)
-			count += taken(r, &f);
+	for (int i = 0; i < PATIENCE / 20 && all != held; i++) {
+		struct frame f;
+
+		while (link_recv_wait(r->edge, 20, &f, &err) == LINK_GOT)
+			if (f.kind == MSG_DELIVER)
+				count += taken(r, &f);
+		do_command(r, "queue list --state hold");
+		held = r->row_count;
+		do_command(r, "queue list");
+		all = r->row_count;
+	}
+	assert_int_equal(all, held);
 	return count;
 }
 
