@@ -30,7 +30,7 @@ struct server {
 	unsigned commands;
 	uint32_t streaming; /* the command whose rows are many */
 	size_t streamed;
-	uint32_t watched; /* an answer without an end */
+	uint32_t watched;  /* an answer without an end */
 	ms_t store_within; /* how long the store is waited for */
 };
 
