@@ -367,7 +367,7 @@ static struct player born(void)
 	struct rlimit files;
 	struct player p = { 0 };
 	struct order o;
-	int pair[2];
+	int pair[2], null;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	fflush(NULL);
@@ -382,6 +382,10 @@ static struct player born(void)
 	close(life[1]);
 	wire = pair[1];
 	setpgid(0, 0);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, STDOUT_FILENO); /* whatever file it is, it may be named as if it were a log */
+	dup2(null, STDERR_FILENO);
+	close(null);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
