@@ -54,7 +54,8 @@ int clock_gettime(clockid_t clock, struct timespec *t)
  */
 int epoll_wait(int fd, struct epoll_event *events, int most, int ms)
 {
-	return (int)syscall(SYS_epoll_wait, fd, events, most, ms < 0 || ms > 100 ? 100 : ms);
+	return (int)syscall(SYS_epoll_wait, fd, events, most,
+			    ms < 0 || ms > 100 ? 100 : ms);
 }
 
 /* ---- the edge --------------------------------------------------------------------------- */

@@ -383,7 +383,8 @@ static struct player born(void)
 	wire = pair[1];
 	setpgid(0, 0);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	dup2(null, STDOUT_FILENO); /* whatever file it is, it may be named as if it were a log */
+	dup2(null,
+	     STDOUT_FILENO); /* whatever file it is, it may be named as if it were a log */
 	dup2(null, STDERR_FILENO);
 	close(null);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
