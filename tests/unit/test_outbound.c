@@ -39,13 +39,21 @@ static void again(struct rig *r)
 	start_store(r);
 }
 
+static int64_t wall_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 struct mail_in {
 	const char *sender, *rcpts; /* separated by blanks */
 	uint32_t flags;
 	const char *notify; /* the same for all; NULL: none */
 	const char *body;
 	const char *envid;
-	int64_t wall;
+	int64_t wall;			  /* 0: now; what is old is given up soon */
 	const char *login;		  /* NULL: LOGIN, of who has logged in */
 	const struct made_ticket *ticket; /* NULL: a good one */
 	bool no_ticket;
@@ -56,14 +64,15 @@ static uint64_t send_in(struct rig *r, const struct mail_in *in)
 	const char *body = in->body ? in->body : "Subject: hello\r\n\r\nbody\r\n";
 	struct span left = span_str(in->rcpts);
 	BUF(list, 40000);
-	uint64_t id = id_next(&r->ids, 1700000000000);
+	int64_t wall = in->wall ? in->wall : wall_now();
+	uint64_t id = id_next(&r->ids, wall);
 	struct made_ticket ticket = ticket_for(TICKET_MAIL, EDGE, SPAN(LOGIN), MS_MINUTE);
 	struct msg_SUBMIT m = {
 		.id = id,
 		.nonce = id + 1,
 		.flags = in->flags,
 		.size = strlen(body),
-		.wall = in->wall,
+		.wall = wall,
 		.helo = SPAN("pc.example"),
 		.login = in->login		 ? span_str(in->login)
 			 : in->flags & MAIL_AUTH ? SPAN(LOGIN)
@@ -699,10 +708,7 @@ static void who_waits_long_is_told_once(void **state)
 
 static int64_t yesterday(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * MS_SECOND - 23 * MS_HOUR;
+	return wall_now() - 23 * MS_HOUR;
 }
 
 static void what_was_never_tried_in_its_lifetime_is_told(void **state)
@@ -924,14 +930,6 @@ static enum submitted answer_amid(struct rig *r, size_t *delivered)
 		assert_int_equal(f.kind, MSG_DELIVER);
 		*delivered += taken(r, &f);
 	}
-}
-
-static int64_t wall_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Until what an account sent is on the disk, up to what it sent then; saved once a second. */
