@@ -83,6 +83,8 @@ static void hear(int fd, const char *text)
 	while (n < want) {
 		ssize_t more = recv(fd, got + n, want - n, 0);
 
+		if (more < 0 && errno == EINTR)
+			continue; /* it was stopped for a while */
 		if (more <= 0)
 			break;
 		n += (size_t)more;
