@@ -201,6 +201,21 @@ static void answer_submit(struct rig *r, const struct msg_SUBMIT *m, enum submit
 	assert_true(link_send(r->store, NULL, 0));
 }
 
+static void say_gone(struct rig *r)
+{
+	struct msg_GONE m = { ROLE_STORE, 0 };
+
+	msg_GONE_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, NULL, 0));
+}
+
+/* As the supervisor sees it: else the edge waits for some seconds, and ends. */
+static void lose_store(struct rig *r)
+{
+	link_close(&r->store);
+	say_gone(r);
+}
+
 static void replace_store(struct rig *r)
 {
 	struct msg_PEER m = { ROLE_STORE, 0 };
@@ -470,7 +485,7 @@ static void a_successor_of_the_store_gets_the_same_message(void **state)
 	say_envelope(fd);
 	say(fd, SPAN("Subject: x\r\n\r\nhello\r\n.\r\n"));
 	first = expect_submit(&r);
-	link_close(&r.store);
+	lose_store(&r);
 	assert_false(comes_within(fd, 50));
 	replace_store(&r);
 	second = expect_submit(&r);
@@ -657,7 +672,7 @@ static void a_question_that_nobody_answers_is_given_up(void **state)
 	assert_true(told);
 	say(fd, SPAN("RSET\r\n"));
 	hear(fd, 1, "250");
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	quit(fd);
 	close_rig(&r);
@@ -681,7 +696,7 @@ static void a_question_to_a_dead_store_is_answered_for_now(void **state)
 	expect_frame(r.store, MSG_VERIFY, &f);
 	assert_true(msg_VERIFY_unpack(f.bytes, &m));
 	expect_span("address", m.address, SPAN("a@ask.test"));
-	link_close(&r.store);
+	lose_store(&r);
 	hear(fd, 3, "451 4.4.3");
 	replace_store(&r);
 	quit(fd);
@@ -1274,14 +1289,6 @@ static void an_orphan_ends(void **state)
 	expect_exit(&r);
 }
 
-static void say_gone(struct rig *r)
-{
-	struct msg_GONE m = { ROLE_STORE, 0 };
-
-	msg_GONE_pack(&m, link_begin(r->life));
-	assert_true(link_send(r->life, NULL, 0));
-}
-
 static void an_edge_that_the_store_cut_off_ends(void **state)
 {
 	struct rig r;
@@ -1290,8 +1297,7 @@ static void an_edge_that_the_store_cut_off_ends(void **state)
 	(void)state;
 	open_rig(&r, NULL, NULL);
 	publish(&r);
-	link_close(&r.store);
-	say_gone(&r);
+	lose_store(&r);
 	fd = call(&r);
 	hear(fd, 1, "220"); /* a store that died is waited for */
 	replace_store(&r);
@@ -1313,7 +1319,7 @@ static void a_store_that_lies_is_not_listened_to(void **state)
 	msg_VERDICT_pack(&m, link_begin(r.store));
 	assert_true(link_send(r.store, NULL, 0));
 	assert_int_equal(link_recv_wait(r.store, PATIENCE, &f, &err), LINK_CLOSED);
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	close_rig(&r);
 }
@@ -1801,7 +1807,7 @@ static void a_mailbox_is_opened_with_the_ticket_and_again_with_the_stores(void *
 	(void)state;
 	answer_box(&r, expect_box(&r, SPAN(TICKET)), BOX_OPEN_OK, SPAN(TICKET_AGAIN));
 	hear_line(fd, "+OK");
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	say(fd, SPAN("RETR 1\r\n"));
 	answer_box(&r, expect_box(&r, SPAN(TICKET_AGAIN)), BOX_OPEN_OK,
