@@ -105,9 +105,9 @@ def count_one(program, path, functions):
                    str(program), path, str(TIMES)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT,
-                                  cwd=scratch, timeout=120, check=False)
+                                  cwd=scratch, timeout=300, check=False)
         except subprocess.TimeoutExpired:
-            return None, "it did not end within two minutes"
+            return None, "it did not end within five minutes"
         if done.returncode != 0:
             return None, f"it ended with {done.returncode}\n{done.stderr.strip()}"
         # what was counted since take_path() began; "totals" has what came before, too

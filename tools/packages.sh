@@ -51,20 +51,32 @@ leave_disabled() {
 # Fetching the lists once is enough.
 lists_fetched=
 
+# What may be otherwise a moment later: a mirror that does not answer, or is being brought up
+# to date; or another program that installs something. `update` only warns of the first.
+passing='Failed to fetch|Unable to fetch|Could not (resolve|connect)|Temporary failure|'
+passing=$passing'Hash Sum mismatch|File has unexpected size|(get|acquire|obtain).* lock'
+pauses='0 5 15 45'
+
 apt_install() {
 	log=$(mktemp)
-	if {
-		[ "$lists_fetched" ] || $as_root apt-get -qq update
-		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
-			--no-install-recommends --no-remove install "$@"
-	} >"$log" 2>&1; then
-		lists_fetched=yes
-		rm -f "$log"
-	else
-		cat "$log" >&2
-		rm -f "$log"
-		return 1
-	fi
+	for pause in $pauses; do
+		sleep "$pause"
+		if {
+			[ "$lists_fetched" ] || $as_root apt-get -qq -o Acquire::Retries=3 update
+			$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+				-o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 \
+				--no-install-recommends --no-remove install "$@"
+		} >"$log" 2>&1; then
+			lists_fetched=yes
+			rm -f "$log"
+			return 0
+		fi
+		lists_fetched=
+		grep -qE "$passing" "$log" || break
+	done
+	cat "$log" >&2
+	rm -f "$log"
+	return 1
 }
 
 install_packages() {

@@ -377,7 +377,7 @@ static void on_time(struct delivery *d, ms_t now, struct delivery_out *out)
 	if (d->phase >= DELIVERY_QUIT) {
 		d->phase = DELIVERY_OVER;
 		out->orders |= DELIVERY_DO_ABORT;
-	} else if (now >= d->all_by) {
+	} else if (d->all_by <= d->by) { /* we may come late for both */
 		give_up(d, "was as far as it came in the time for all of it", SPAN_NONE,
 			out);
 	} else {

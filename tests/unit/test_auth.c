@@ -873,7 +873,7 @@ static void unknown_wrong_and_disabled_take_the_same_time(void **state)
 	rig_put(r, "bob@example.test", "right");
 	rig_start(r);
 	assert_true(WATCH_SAYS(r, "passwd", "disable", "bob@example.test").ok);
-	for (uint8_t again = 0; again < 4; again++) {
+	for (uint8_t again = 0; again < 16; again++) {
 		for (uint8_t i = 0; i < TRIALS; i++) {
 			for (uint8_t k = 0; k < COUNT_OF(users); k++) {
 				struct login l = { users[k], secret,

@@ -197,8 +197,8 @@ static void open_stage_with(struct stage *s, const char *name_servers, uint16_t 
 
 	*s = (struct stage){ .conf = calloc(1, sizeof(struct conf)) };
 	assert_non_null(s->conf);
-	s->conf->set.connect_timeout = 500;
-	s->conf->set.reply_timeout = 500;
+	s->conf->set.connect_timeout = MS_MINUTE;
+	s->conf->set.reply_timeout = MS_MINUTE;
 	s->conf->set.deliveries = 3;
 	assert_true(loop_open(&s->loop, &err));
 	assert_true(pulse_private(&s->pulse, &err));
@@ -411,6 +411,7 @@ static void a_hop_that_hangs_is_given_up(void **state)
 
 	(void)state;
 	open_stage(&s);
+	s.conf->set.reply_timeout = 500;
 	open_hop(&h, false);
 	deliver(&s, 1, HOP_LMTP, h.target, SPAN("x"), -1, 1);
 	loop_run(s.loop);

@@ -161,6 +161,9 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 			fail_msg("%s: wakes in %ld", t->why, (long)(s->out.wake - s->now));
 		s->now = wake;
 		step(s, DELIVERY_TIME, SPAN_NONE);
+	} else if (span_eq(line, SPAN("late"))) {
+		s->now += MS_DAY;
+		step(s, DELIVERY_TIME, SPAN_NONE);
 	} else if (span_eq(line, SPAN("closed")) || span_eq(line, SPAN("kept"))) {
 		struct buf out;
 
@@ -482,6 +485,7 @@ static const struct talk probes[] = {
 
 static const struct talk bad_hosts[] = {
 	{ 0, "a host that says nothing", "a@b.c", "wait 300\nclosed\n| 000 the greeting was not answered in time\nelsewhere\n" },
+	{ 0, "the same while we stood still, and are late for everything", "a@b.c", "late\nclosed\n| 000 the greeting was not answered in time\nelsewhere\n" },
 	{ 0, "a host that is gone at once", "a@b.c", "hangup\nclosed\n| 000 the greeting was not answered: the host hung up\nelsewhere\n" },
 	{ 0, "a host that does not speak SMTP", "a@b.c", "< SSH-2.0-x\nclosed\n| 000 the greeting was answered with a line that is not part of a reply\nelsewhere\n" },
 	{ 0, "a host that is shutting down", "a@b.c", "< 421 later\nclosed\n| 000 the greeting was answered with 421 later\nelsewhere\n" },

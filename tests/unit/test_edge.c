@@ -27,7 +27,7 @@
 #include "guard/snapshot.h"
 #include "spec/box.h"
 
-#define PATIENCE 20000 /* ms: for a busy machine */
+#define PATIENCE 60000 /* ms: for a busy machine */
 
 struct rig {
 	struct conf conf;
@@ -201,6 +201,21 @@ static void answer_submit(struct rig *r, const struct msg_SUBMIT *m, enum submit
 	assert_true(link_send(r->store, NULL, 0));
 }
 
+static void say_gone(struct rig *r)
+{
+	struct msg_GONE m = { ROLE_STORE, 0 };
+
+	msg_GONE_pack(&m, link_begin(r->life));
+	assert_true(link_send(r->life, NULL, 0));
+}
+
+/* As the supervisor sees it: else the edge waits for some seconds, and ends. */
+static void lose_store(struct rig *r)
+{
+	link_close(&r->store);
+	say_gone(r);
+}
+
 static void replace_store(struct rig *r)
 {
 	struct msg_PEER m = { ROLE_STORE, 0 };
@@ -317,25 +332,34 @@ static bool comes_within(int fd, int ms)
 	return poll(&p, 1, ms) > 0;
 }
 
+static char heard[600]; /* the last line */
+
 /* Read until that many lines "NNN " have come; the last must begin with this. */
 static void hear(int fd, int replies, const char *begin)
 {
-	char line[600];
 	size_t n = 0;
 
 	while (replies) {
 		assert_true(comes_within(fd, PATIENCE));
-		assert_true(n < sizeof(line) - 1);
-		assert_int_equal(read(fd, line + n, 1), 1);
-		if (line[n++] != '\n')
+		assert_true(n < sizeof(heard) - 1);
+		assert_int_equal(read(fd, heard + n, 1), 1);
+		if (heard[n++] != '\n')
 			continue;
-		replies -= line[3] == ' ';
+		replies -= heard[3] == ' ';
 		if (replies)
 			n = 0;
 	}
-	line[n] = '\0';
-	if (strncmp(line, begin, strlen(begin)) != 0)
-		fail_msg("heard %s instead of %s", line, begin);
+	heard[n] = '\0';
+	if (strncmp(heard, begin, strlen(begin)) != 0)
+		fail_msg("heard %s instead of %s", heard, begin);
+}
+
+static ms_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (ms_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void expect_end(int fd)
@@ -461,7 +485,7 @@ static void a_successor_of_the_store_gets_the_same_message(void **state)
 	say_envelope(fd);
 	say(fd, SPAN("Subject: x\r\n\r\nhello\r\n.\r\n"));
 	first = expect_submit(&r);
-	link_close(&r.store);
+	lose_store(&r);
 	assert_false(comes_within(fd, 50));
 	replace_store(&r);
 	second = expect_submit(&r);
@@ -617,6 +641,7 @@ static void answer_verify(struct rig *r, uint64_t ask, enum verdict v)
 static void a_question_that_nobody_answers_is_given_up(void **state)
 {
 	uint64_t first, second;
+	bool told = false;
 	struct rig r;
 	int fd;
 
@@ -630,14 +655,24 @@ static void a_question_that_nobody_answers_is_given_up(void **state)
 	say(fd, SPAN("MAIL FROM:<>\r\nRCPT TO:<a@ask.test>\r\nRCPT TO:<b@ask.test>\r\n"));
 	first = expect_verify(&r, SPAN("a@ask.test"));
 	hear(fd, 2, "451 4.4.3");
-	second = expect_verify(&r, SPAN("b@ask.test"));
-	answer_verify(&r, first, VERDICT_YES);
-	assert_false(comes_within(fd, 50));
-	answer_verify(&r, second, VERDICT_NO);
-	hear(fd, 1, "550 5.1.1");
+	for (int tries = 0; !told && tries < 10; tries++) {
+		ms_t from = now_ms();
+
+		second = expect_verify(&r, SPAN("b@ask.test"));
+		answer_verify(&r, first, VERDICT_YES);
+		answer_verify(&r, second, VERDICT_NO);
+		hear(fd, 1, "");
+		told = strncmp(heard, "550 5.1.1", 9) == 0;
+		if (told)
+			continue;
+		/* it was given up, too, if this machine stood still for so long */
+		assert_true(strncmp(heard, "451 4.4.3", 9) == 0 && now_ms() - from >= 1000);
+		say(fd, SPAN("RCPT TO:<b@ask.test>\r\n"));
+	}
+	assert_true(told);
 	say(fd, SPAN("RSET\r\n"));
 	hear(fd, 1, "250");
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	quit(fd);
 	close_rig(&r);
@@ -661,7 +696,7 @@ static void a_question_to_a_dead_store_is_answered_for_now(void **state)
 	expect_frame(r.store, MSG_VERIFY, &f);
 	assert_true(msg_VERIFY_unpack(f.bytes, &m));
 	expect_span("address", m.address, SPAN("a@ask.test"));
-	link_close(&r.store);
+	lose_store(&r);
 	hear(fd, 3, "451 4.4.3");
 	replace_store(&r);
 	quit(fd);
@@ -1254,14 +1289,6 @@ static void an_orphan_ends(void **state)
 	expect_exit(&r);
 }
 
-static void say_gone(struct rig *r)
-{
-	struct msg_GONE m = { ROLE_STORE, 0 };
-
-	msg_GONE_pack(&m, link_begin(r->life));
-	assert_true(link_send(r->life, NULL, 0));
-}
-
 static void an_edge_that_the_store_cut_off_ends(void **state)
 {
 	struct rig r;
@@ -1270,8 +1297,7 @@ static void an_edge_that_the_store_cut_off_ends(void **state)
 	(void)state;
 	open_rig(&r, NULL, NULL);
 	publish(&r);
-	link_close(&r.store);
-	say_gone(&r);
+	lose_store(&r);
 	fd = call(&r);
 	hear(fd, 1, "220"); /* a store that died is waited for */
 	replace_store(&r);
@@ -1293,7 +1319,7 @@ static void a_store_that_lies_is_not_listened_to(void **state)
 	msg_VERDICT_pack(&m, link_begin(r.store));
 	assert_true(link_send(r.store, NULL, 0));
 	assert_int_equal(link_recv_wait(r.store, PATIENCE, &f, &err), LINK_CLOSED);
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	close_rig(&r);
 }
@@ -1781,7 +1807,7 @@ static void a_mailbox_is_opened_with_the_ticket_and_again_with_the_stores(void *
 	(void)state;
 	answer_box(&r, expect_box(&r, SPAN(TICKET)), BOX_OPEN_OK, SPAN(TICKET_AGAIN));
 	hear_line(fd, "+OK");
-	link_close(&r.store);
+	lose_store(&r);
 	replace_store(&r);
 	say(fd, SPAN("RETR 1\r\n"));
 	answer_box(&r, expect_box(&r, SPAN(TICKET_AGAIN)), BOX_OPEN_OK,

@@ -111,7 +111,7 @@ static void open_stage(struct stage *s)
 	struct link *ours;
 	struct err err;
 	char at[64];
-	struct dns_setup dns = { .servers = at, .timeout = 200 };
+	struct dns_setup dns = { .servers = at, .timeout = MS_MINUTE };
 	int fds[2];
 
 	*s = (struct stage){ .record = "v=STSv1; id=1" };

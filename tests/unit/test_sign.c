@@ -179,7 +179,7 @@ static bool start(struct rig *r, const struct sign_wish *wish)
 
 static void wait(struct rig *r)
 {
-	timer_set(&r->patience, loop_now_exact(r->s.loop) + 20 * MS_SECOND);
+	timer_set(&r->patience, loop_now_exact(r->s.loop) + MS_MINUTE);
 	if (!r->is_over)
 		loop_run(r->s.loop);
 	assert_true(r->is_over);
