@@ -66,6 +66,12 @@ def is_free(port):
     return True
 
 
+def listens(path):
+    """Does a server listen on this socket? One that is bound is there, and sends away who comes too early."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
+
+
 def free_port():
     return next(port for port in PORTS if is_free(port))
 

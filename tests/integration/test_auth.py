@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import PATIENCE, TOP, Server, free_port, wait_for
+from conftest import PATIENCE, TOP, Server, free_port, listens, wait_for
 
 HOST = "127.0.0.1"
 PASSWORD = "correct horse battery"
@@ -127,7 +127,7 @@ service auth {{
 
     def start(self):
         self.process = subprocess.Popen(["dovecot", "-F", "-c", self.config], stderr=subprocess.DEVNULL)
-        wait_for("Dovecot's socket", self.socket.exists)
+        wait_for("Dovecot to listen", lambda: listens(self.socket))
         return self
 
     def stop(self):

@@ -4,13 +4,12 @@ The deliveries are those of an edge, made by build/tests/kit/send_once.
 """
 import hashlib
 import re
-import socket
 import subprocess
 
 import pytest
 
 import hops
-from conftest import BUILD, PATIENCE, self_signed, wait_for
+from conftest import BUILD, PATIENCE, listens, self_signed, wait_for
 from test_fetch import Authority as WebAuthority
 from test_fetch import Web
 from test_world import Sender
@@ -410,13 +409,8 @@ class Passwords:
         (self.top / "conf").write_text(DOVECOT.format(top=self.top, mechanisms=self.mechanisms))
         self.process = subprocess.Popen(["dovecot", "-F", "-c", self.top / "conf"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.top / "stderr", "wb"))
-        wait_for("Dovecot to listen", self.listening)
+        wait_for("Dovecot to listen", lambda: listens(self.top / "auth"))
         return self
-
-    def listening(self):
-        """What is there is bound; who comes before it listens is sent away."""
-        with socket.socket(socket.AF_UNIX) as s:
-            return s.connect_ex(str(self.top / "auth")) == 0
 
     def settings(self):
         return {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": self.top / "auth",

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from conftest import PATIENCE, TOP, self_signed, wait_for
+from conftest import PATIENCE, TOP, listens, self_signed, wait_for
 from postfix import Postfix
 
 sys.path.insert(0, str(TOP / "bench" / "tools"))
@@ -362,7 +362,7 @@ class SmarthostPostfix(Postfix):
         (self.top / "users").write_text(f"{self.login}:{{PLAIN}}{self.password}::::::\n")
         (self.top / "dovecot.conf").write_text(DOVECOT_AUTH.format(top=self.top))
         self.dovecot = start(["dovecot", "-F", "-c", self.top / "dovecot.conf"], self.top / "dovecot.out")
-        wait_for("Dovecot's socket", (self.top / "auth.sock").exists)
+        wait_for("Dovecot to listen", lambda: listens(self.top / "auth.sock"))
         return super().__enter__()
 
     def __exit__(self, *unused):
