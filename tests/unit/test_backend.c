@@ -316,14 +316,19 @@ static void set_up(struct player *p)
 	}
 }
 
+static void open_talk(struct player *p)
+{
+	set_up(p);
+	buf_init(&p->said, p->said_mem, sizeof(p->said_mem));
+	backend_init(&p->talk, &p->setup);
+	step(p, BACKEND_IN_OPENED, SPAN_NONE);
+}
+
 static void play(const struct script *s, size_t piece)
 {
 	struct player p = { .script = s, .piece = piece };
 
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	for (size_t i = 0; i < MORE_LINES && s->lines[i]; i++)
 		play_line(&p, s->lines[i]);
 }
@@ -342,10 +347,7 @@ static void what_follows_the_login_is_left_to_the_client(void **state)
 	struct player p = { .script = &plain, .piece = 1000 };
 
 	(void)state;
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	hear(&p, "* OK [CAPABILITY A] hi");
 	hear(&p, "h1 OK [CAPABILITY B] in\r\n* 3 EXISTS\r\nx");
 	assert_int_equal(p.talk.got, BACKEND_GOT_YES);
@@ -358,10 +360,7 @@ static void nothing_may_come_behind_the_answer_to_starttls(void **state)
 	struct player p = { .script = &start, .piece = 1000 };
 
 	(void)state;
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	hear(&p, "* OK hi");
 	hear(&p, "h1 OK go\r\n* CAPABILITY AUTH=PLAIN");
 	assert_int_equal(p.talk.phase, BACKEND_AT_END);
@@ -399,10 +398,7 @@ static void nor_is_one_that_had_begun_before_it(void **state)
 	struct player p = { .script = &plain, .piece = 26 };
 
 	(void)state;
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	hear(&p, "* OK [CAPABILITY A] hi\r\nh1 OK [CAPABILITY A] in");
 	assert_int_equal(p.talk.got, BACKEND_GOT_BROKEN);
 	assert_int_equal(p.talk.phase, BACKEND_AT_END);
@@ -414,10 +410,7 @@ static void nor_is_one_that_had_begun_while_it_was_held(void **state)
 	struct player p = { .script = &held, .piece = 1000 };
 
 	(void)state;
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	hear(&p, "* OK [CAPABILITY A] hi");
 	memcpy(p.in_mem, "h1 O", 4);
 	p.in_n = 4;
@@ -435,10 +428,7 @@ static void a_failed_handshake_says_why(void **state)
 	struct player p = { .script = &implicit };
 
 	(void)state;
-	set_up(&p);
-	buf_init(&p.said, p.said_mem, sizeof(p.said_mem));
-	backend_init(&p.talk, &p.setup);
-	step(&p, BACKEND_IN_OPENED, SPAN_NONE);
+	open_talk(&p);
 	step(&p, BACKEND_IN_NO_TLS, SPAN("certificate has expired"));
 	assert_int_equal(p.talk.got, BACKEND_GOT_BROKEN);
 	expect_span("why", span_of(p.talk.why, p.talk.why_n),
