@@ -103,6 +103,12 @@ def deliver(server, user, *numbers, more=b""):
     server.wait_messages(user, have + len(numbers))
 
 
+def wait_noted(server):
+    """A message that is in the Maildir, but not yet noted as delivered, is delivered again by the next store."""
+    wait_for("the queue to be empty",  # watch may not have met this store yet
+             lambda: server.cli("mailq", check=False).stdout == "Mail queue is empty\n")
+
+
 def put(server, user, folder="new", owner=ROLE_IDS["store"], **files):
     """Files that others have put there."""
     box = server.maildir(user)
@@ -575,6 +581,7 @@ def test_a_dead_edge_lets_go_of_its_box(own):
 
 def test_a_session_outlives_the_store(own):
     deliver(own, "alice", 1, 2, 3)
+    wait_noted(own)
     client = log_in(own, "alice")
     at = numbers_in(client)
     box = own.maildir("alice")
@@ -622,9 +629,7 @@ def test_a_crash_at_quit_loses_nothing_and_keeps_no_promise_half(own):
         for path in (own.maildir("bob") / "new").iterdir() if have else ():
             path.unlink()
         deliver(own, "bob", *range(20))
-        # a message that is in the Maildir, but not yet noted as delivered, is delivered again
-        wait_for("the queue to be empty",  # watch may not have met this store yet
-                 lambda: own.cli("mailq", check=False).stdout == "Mail queue is empty\n")
+        wait_noted(own)
         client = wait_for("a session", lambda: try_log_in(own, "bob"))
         at = numbers_in(client)
         for n in range(10):
@@ -650,6 +655,7 @@ def test_what_quit_has_removed_stays_removed_when_the_power_is_cut(home, seed):
     try:
         server = make_server(home, ["alice"], dir=disk.mount / "data").start()
         deliver(server, "alice", *range(20))
+        wait_noted(server)
         client = log_in(server, "alice")
         at = numbers_in(client)
         for n in range(10):
