@@ -3,7 +3,7 @@
 #include "base/bug.h"
 #include "base/siphash.h"
 
-#define MAGIC	    0x48465231u /* "HFR1" */
+#define MAGIC	    0x48465232u /* "HFR2" */
 #define SLOTS_MIN   16
 #define ADDRESS_CAP 512 /* longer ones are in no map */
 
@@ -123,6 +123,18 @@ void rcptmap_mark_full(void *mem, size_t n, struct span address, bool full)
 		__atomic_fetch_or(&s->flags, RCPT_FULL, __ATOMIC_RELAXED);
 	else
 		__atomic_fetch_and(&s->flags, ~(unsigned)RCPT_FULL, __ATOMIC_RELAXED);
+}
+
+void rcptmap_mark_stale(void *mem)
+{
+	__atomic_store_n(&((struct rcptmap_head *)mem)->stale, 1, __ATOMIC_RELAXED);
+}
+
+bool rcptmap_is_stale(const void *mem)
+{
+	const struct rcptmap_head *head = mem;
+
+	return __atomic_load_n(&head->stale, __ATOMIC_RELAXED) != 0;
 }
 
 static unsigned flags_of(const void *mem, size_t n, struct span text)

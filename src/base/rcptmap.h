@@ -7,7 +7,8 @@
  * matter (ASCII). About addresses of our domains that are made for bounces (SRS0=, SRS1=,
  * prvs=) the store is asked, which has the key.
  *
- * The store keeps its mapping writable and may set and clear FULL in place.
+ * The store keeps its mapping writable: it may set and clear FULL in place, and say that the
+ * map is stale, for there is somebody whom it does not know yet.
  */
 #ifndef BASE_RCPTMAP_H
 #define BASE_RCPTMAP_H
@@ -29,6 +30,8 @@ struct rcptmap_head {
 	uint64_t key[2];
 	uint64_t generation;
 	char detail[8]; /* each byte of it separates user and detail; "" for none */
+	uint32_t stale; /* 1: a newer one could not be made yet */
+	uint32_t spare;
 };
 
 struct rcptmap_slot {
@@ -46,6 +49,11 @@ void rcptmap_init(void *mem, size_t n, const uint64_t key[2], uint64_t generatio
 MUST bool rcptmap_put(void *mem, size_t n, struct span address, unsigned flags);
 /* Set or clear RCPT_FULL of an address that is in it; safe while others look up. */
 void rcptmap_mark_full(void *mem, size_t n, struct span address, bool full);
+
+/* There is a newer list of which no map could be made; safe while others look up. */
+void rcptmap_mark_stale(void *mem);
+/* Then its "unknown" and "foreign" mean: ask again later. rcptmap_ok() must have said yes. */
+bool rcptmap_is_stale(const void *mem);
 
 /* Where in a local part the detail begins, its separator included; local.n: it has none. */
 size_t rcptmap_detail(struct span local, struct span detail);

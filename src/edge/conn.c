@@ -6,6 +6,7 @@
  *   - step one thing at a time: answers, then bytes in hand, then new bytes;
  *   - close in two steps: CONN_DEAD, and freed at the end of the round.
  */
+#include "base/rcptmap.h"
 #include "edge/conn_inner.h"
 #include "io/idn.h"
 
@@ -129,7 +130,8 @@ size_t conn_step(struct conn *c, struct session_in *in)
 	else
 		out.letter = letter_lend(c) ? &c->letter : NULL;
 	in->recipients = e->recipients;
-	in->recipients_stale = e->recipients_stale;
+	in->recipients_stale = e->recipients_stale ||
+			       (e->recipients.n && rcptmap_is_stale(e->recipients.p));
 	in->storage_full = e->storage_full;
 	in->wall = loop_wall(e->loop);
 	in->next_id = c->next_id;

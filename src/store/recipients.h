@@ -44,7 +44,7 @@ MUST bool recipients_give(struct recipients *r, struct span blob, struct err *er
 
 /*
  * Put everything together, for this configuration, and make a new map. Call after each
- * change; the old descriptor is closed.
+ * change; the old descriptor is closed. False: the old map goes on, and says that it is stale.
  */
 MUST bool recipients_build(struct recipients *r, const struct conf *conf, struct err *err);
 

@@ -292,13 +292,12 @@ static bool fill(struct recipients *r, void *map, size_t n)
 	       put_names(r, map, n, &r->given.aliases, true) && put_domains(r, map, n);
 }
 
-bool recipients_build(struct recipients *r, const struct conf *conf, struct err *err)
+static bool build(struct recipients *r, struct err *err)
 {
 	size_t n;
 	void *map;
 	int fd;
 
-	r->conf = conf;
 	if (!build_domains(r, err))
 		return false;
 	n = rcptmap_size(r->own.users.count + r->given.users.count + r->own.aliases.count +
@@ -324,6 +323,16 @@ bool recipients_build(struct recipients *r, const struct conf *conf, struct err 
 	r->map_fd = fd;
 	r->generation++;
 	return true;
+}
+
+bool recipients_build(struct recipients *r, const struct conf *conf, struct err *err)
+{
+	r->conf = conf;
+	if (build(r, err))
+		return true;
+	if (r->map)
+		rcptmap_mark_stale(r->map);
+	return false;
 }
 
 void recipients_mark_full(struct recipients *r, struct user *u, bool full)

@@ -92,7 +92,10 @@ def test_recipients_that_the_store_could_not_publish_are_published_once_it_can(s
         got = server.cli("user", "add", "carol@example.test", "--password", "correct horse battery", check=False)
         assert got.returncode != 0 and "could not be published yet" in got.stdout + got.stderr, got
         assert rcpt(talk, "alice") == b"250"
+        assert rcpt(talk, "carol") == b"451"
+        assert rcpt(talk, "nobody") == b"451"
     server.wait_known("carol@example.test")
+    assert rcpt(talk, "nobody") == b"550"
     assert all_pids(server) == before
 
 

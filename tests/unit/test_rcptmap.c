@@ -107,6 +107,21 @@ static void full_is_set_and_cleared_in_place(void **unused)
 	free(mem);
 }
 
+static void a_stale_map_says_so_and_still_answers(void **unused)
+{
+	size_t n;
+	void *mem = make(entries, COUNT_OF(entries), &n);
+
+	(void)unused;
+	expect_false("new", rcptmap_is_stale(mem));
+	rcptmap_mark_stale(mem);
+	expect_true("stale", rcptmap_is_stale(mem));
+	assert_true(rcptmap_ok(mem, n));
+	expect_number("alice", rcptmap_look_up(mem, n, SPAN("alice@example.org")),
+		      RCPT_IS_KNOWN);
+	free(mem);
+}
+
 static void a_full_map_says_so_and_still_answers(void **unused)
 {
 	size_t n = rcptmap_size(0), put = 0;
@@ -266,6 +281,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_recipient_is_looked_up_from_whole_to_catch_all),
 		cmocka_unit_test(full_is_set_and_cleared_in_place),
+		cmocka_unit_test(a_stale_map_says_so_and_still_answers),
 		cmocka_unit_test(a_full_map_says_so_and_still_answers),
 		cmocka_unit_test(a_map_that_is_not_whole_is_refused),
 		cmocka_unit_test(a_lying_head_does_not_lead_outside),
