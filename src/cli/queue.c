@@ -225,7 +225,18 @@ int command_queue_list(struct cli *c)
 
 struct mailq {
 	int64_t bytes, messages;
+	bool letters;
 };
+
+static void put_address(const struct mailq *q, struct span address)
+{
+	uint8_t mem[4 * ADDRESS_MAX];
+	struct buf shown;
+
+	buf_init(&shown, mem, sizeof(mem));
+	show_text(show_name(address, q->letters, &shown), stdout);
+	putchar('\n');
+}
 
 static struct span text_in(struct span row, const char *name)
 {
@@ -259,11 +270,10 @@ static void put_head(struct mailq *q, struct span row)
 	q->bytes += value_in(row, "size");
 	printf("%.*s%-2.*s %9lld %s  ", SPAN_ARG(id), SPAN_ARG(mark),
 	       (long long)value_in(row, "size"), when);
-	show_text(sender.n ? sender : SPAN("MAILER-DAEMON"), stdout);
-	putchar('\n');
+	put_address(q, sender.n ? sender : SPAN("MAILER-DAEMON"));
 }
 
-static void put_recipient(struct span row)
+static void put_recipient(const struct mailq *q, struct span row)
 {
 	struct span answer = text_in(row, "answer");
 
@@ -273,8 +283,7 @@ static void put_recipient(struct span row)
 		fputs(")\n", stdout);
 	}
 	printf("%41s ", "");
-	show_text(text_in(row, "rcpt"), stdout);
-	putchar('\n');
+	put_address(q, text_in(row, "rcpt"));
 }
 
 static void mailq_page(void *arg, const struct answer *a)
@@ -286,14 +295,14 @@ static void mailq_page(void *arg, const struct answer *a)
 	for (size_t at = 0; answer_next(a, &at, &row);) {
 		if (field_find(row, "mark", &f))
 			put_head(q, row);
-		put_recipient(row);
+		put_recipient(q, row);
 	}
 }
 
 int command_mailq(struct cli *c)
 {
 	const char *words[CLI_WORDS + 8] = { "queue", "mailq" };
-	struct mailq q = { 0 };
+	struct mailq q = { .letters = !c->json && show_has_letters() };
 	size_t n = 2;
 	int code;
 

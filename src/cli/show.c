@@ -238,6 +238,16 @@ void show_json(const struct answer *a)
 	}
 }
 
+struct span show_name(struct span name, bool letters, struct buf *mem)
+{
+	buf_reset(mem);
+	if (!letters || !idn_show(name, mem)) {
+		buf_reset(mem);
+		buf_put(mem, span_head(name, buf_room(mem)));
+	}
+	return buf_span(mem);
+}
+
 void show_text(struct span text, FILE *out)
 {
 	for (size_t i = 0; i < text.n; i++) {

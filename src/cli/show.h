@@ -25,6 +25,9 @@ void show_json(const struct answer *a);
  */
 bool show_has_letters(void);
 
+/* A name for who sees letters, in mem. It may be cut where mem ends. */
+struct span show_name(struct span name, bool letters, struct buf *mem);
+
 /*
  * Text from elsewhere for a terminal: control bytes but for tabs and ends of lines become
  * question marks.

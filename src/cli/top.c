@@ -13,6 +13,7 @@
 struct screen {
 	const struct cli *c;
 	size_t by;
+	bool letters;
 	int line;
 	struct answer a;
 	char trouble[400]; /* why there is no new answer */
@@ -75,14 +76,25 @@ static void put(struct screen *s, int attributes, const char *text)
 	attrset(A_NORMAL);
 }
 
+static const char *host_of(const struct screen *s, struct span row, char mem[256])
+{
+	struct buf shown;
+	struct field f;
+
+	buf_init(&shown, mem, 255);
+	if (field_find(row, "hostname", &f) && f.kind == FIELD_TEXT)
+		(void)show_name(f.text, s->letters, &shown);
+	mem[shown.len] = '\0';
+	return mem;
+}
+
 static void draw_server(struct screen *s, struct span row)
 {
-	char text[512], host[128], now[128], guard[128], firewall[128];
+	char text[640], host[256], now[128], guard[128], firewall[128];
 	long long here = number_of(row, "sessions"), most = number_of(row, "sessions-max");
 
-	snprintf(text, sizeof(text), "%s  %s  guard: %s%s%s",
-		 value_of(row, "hostname", host), value_of(row, "now", now),
-		 value_of(row, "guard", guard),
+	snprintf(text, sizeof(text), "%s  %s  guard: %s%s%s", host_of(s, row, host),
+		 value_of(row, "now", now), value_of(row, "guard", guard),
 		 number_of(row, "lockdown") ? "  LOCKDOWN" : "",
 		 number_of(row, "partial") ? "  (only a part could be looked at)" : "");
 	put(s, A_BOLD, text);
@@ -293,6 +305,7 @@ int command_top(struct cli *c)
 	ask_anew(&s);
 	if (*s.trouble)
 		return once(c);
+	s.letters = show_has_letters();
 	terminal = newterm(NULL, stdout, stdin);
 	if (!terminal)
 		return once(c);

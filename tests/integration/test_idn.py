@@ -179,6 +179,9 @@ def test_a_terminal_shows_letters_and_a_program_gets_a_labels(with_queue):
     [message] = [json.loads(line) for line in server.cli("queue", "list", "--json", "--where",
                                                           f"rcpt=*@{OWN}").splitlines()]
     assert f"eve@{OWN}" in on_terminal(server, "queue", "explain", message["id"])
+    seen = on_terminal(server, "mailq")
+    assert f" a@{FAR}\n" in seen and f" eve@{OWN}\n" in seen and f" eve@{FAKE_A}\n" in seen
+    assert f" a@{FAR_A}\n" in server.cli("mailq")
     # the message itself is shown byte for byte
     assert FAR_A in on_terminal(server, "queue", "show", message["id"])
     assert not re.search("[^\x00-\x7f]", server.log())
