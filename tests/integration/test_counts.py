@@ -3,12 +3,12 @@ import itertools
 import json
 
 import pytest
-from conftest import wait_for
+from conftest import LONG_PATIENCE, wait_for
 from test_rehearse import play
 
 ATTACK = """
 id = "T2"; title = "counted"; about = "few"; ends = "counted";
-phases = {{ quiet = "1s"; attack = "3s"; after = "1s"; }};
+phases = {{ quiet = "1s"; attack = "5s"; after = "1s"; }};
 attackers = ( {{
     name = "them"; title = "them"; from = {{ addresses = {addresses}; }};
     visits = {visits}; parallel = 4; patience = "20s";
@@ -17,7 +17,7 @@ attackers = ( {{
 beside = [ "regular" ];
 promises = ( {{ promise = "alive"; }} );
 """
-VISITS = 10  # of each address
+VISITS = 5  # of each address
 HELLO = ["expect 220", "send EHLO a.example", "expect 250", "send MAIL FROM:<a@b.example>", "expect 250"]
 RELAY = HELLO + ["send RCPT TO:<x@elsewhere.example>", "hear", "send QUIT", "expect 221", "close"]
 HARVEST = HELLO + ["repeat 4", "send RCPT TO:<{random 8}@{domain}>", "hear", "again",
@@ -38,10 +38,14 @@ def counted(server):
             for row in map(json.loads, server.cli("counters", "--json").splitlines())}
 
 
-def all_came(result):
-    """Their time goes by, and who is due is let off, while the generator has no turn."""
+def all_came_and_went(result):
+    """
+    Their time goes by, and who is due is let off, while the generator has no turn; and who is there
+    when it is over leaves at once, and does not hear what is counted of him.
+    """
     came = {a["name"]: sum(p["begun"] for p in a["phases"]) for a in result["actors"]}
-    return came["them"] >= VISITS and came["regular"] > 0
+    cut = any("over" in ends for a in result["actors"] for p in a["phases"] for ends in p["ended"].values())
+    return came["them"] >= VISITS and came["regular"] > 0 and not cut
 
 
 @pytest.fixture
@@ -71,11 +75,11 @@ def attacked(make_server, home, tmp_path):
 
         def attack_now():
             server, result, since = attack(next(numbers), dialogue, addresses, guard)
-            if all_came(result):
+            if all_came_and_went(result):
                 return result, since
             server.stop()  # the next one has its place, but knows nobody yet
             return None
-        return wait_for("an attack with all who were to come", attack_now)
+        return wait_for("an attack with all who were to come, and nobody cut off", attack_now, LONG_PATIENCE)
     return attack_that_was_one
 
 
