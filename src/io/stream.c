@@ -250,7 +250,8 @@ void stream_skip(struct stream *s, size_t n)
 {
 	uint8_t away[512];
 
-	s->can_read = true; /* there may be more behind it, and the edge was reported */
+	if (n)
+		s->can_read = true; /* there may be more behind it: the edge was reported */
 	while (n) {
 		ssize_t got = read(s->watch.fd, away, n < sizeof(away) ? n : sizeof(away));
 
