@@ -417,7 +417,13 @@ void stream_close(struct stream *s)
 	if (!stream_is_open(s))
 		return;
 	tls_release(&s->ssl);
-	watch_close(&s->watch);
+	if (!s->shown) {
+		watch_close(&s->watch);
+		return;
+	}
+	/* closing it takes it out of the loop only if nobody else has it open */
+	watch_stop(&s->watch);
+	close(s->watch.fd);
 }
 
 void stream_reset(struct stream *s)

@@ -233,6 +233,33 @@ static void a_peek_takes_nothing(void **state)
 	close_pair(&p);
 }
 
+static void on_ready(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* While another role holds its socket, the loop would go on to report what becomes of it. */
+static void what_was_shown_calls_nobody_once_it_is_closed(void **state)
+{
+	struct pair p;
+	struct stream s;
+	unsigned calls = 0;
+	int fds[2], held;
+
+	(void)state;
+	open_pair(&p, NULL);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_true(stream_open(&s, p.loop, fds[0], on_ready, &calls));
+	assert_true((held = dup(stream_show(&s))) >= 0);
+	stream_close(&s);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	close(fds[1]);
+	run(&p, 10);
+	assert_int_equal(calls, 0);
+	close(held);
+	close_pair(&p);
+}
+
 static void a_connect_to_nobody_fails_with_the_reason(void **state)
 {
 	struct endpoint to = { addr_v4(127, 0, 0, 1), 1 };
@@ -265,6 +292,7 @@ int main(void)
 		cmocka_unit_test(garbage_instead_of_a_handshake_breaks_the_connection),
 		cmocka_unit_test(the_end_is_seen_behind_the_last_bytes),
 		cmocka_unit_test(a_peek_takes_nothing),
+		cmocka_unit_test(what_was_shown_calls_nobody_once_it_is_closed),
 		cmocka_unit_test(a_connect_to_nobody_fails_with_the_reason),
 	};
 
