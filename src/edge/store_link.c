@@ -132,7 +132,7 @@ static bool send_submit(struct conn *c)
 		.size = s->body_size,
 		.wall = loop_wall(c->edge->loop),
 		.peer = s->peer,
-		.listener = (uint16_t)(s->listener - c->rules->conf->listeners),
+		.listener = rules_listener(c),
 		.helo = span_of(s->helo, s->helo_n),
 		.login = session_login(s),
 		.ticket = auth_ticket(c),
