@@ -178,8 +178,16 @@ static void go_on(struct call *c)
 	timer_set(&c->timer, loop_now(c->setup.loop));
 }
 
+/* One address failed for want of something of ours, or not: then it is not our fault. */
+static void blame(struct call *c, bool ours)
+{
+	c->theirs = c->theirs || !ours;
+	c->ours = !c->theirs;
+}
+
 static void talk(struct call *c)
 {
+	blame(c, false);
 	stream_no_delay(c->setup.stream);
 	c->state = CALL_TALKS;
 	step(c, BACKEND_IN_OPENED, SPAN_NONE);
@@ -226,14 +234,16 @@ static void try_next(struct call *c)
 			timer_set(&c->timer, share(c));
 			return;
 		}
-		error = c->setup.stream->error;
-		c->ours = is_ours(error);
+		blame(c, is_ours(c->setup.stream->error));
+		if (!error || !is_ours(c->setup.stream->error))
+			error = c->setup.stream->error;
 	}
 	fail(c, error ? strerror(error) : "cannot be connected to");
 }
 
 static void connect_failed(struct call *c, const char *why)
 {
+	blame(c, false);
 	if (c->tried < c->count)
 		try_next(c);
 	else

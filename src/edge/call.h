@@ -42,7 +42,8 @@ struct call {
 	struct call_setup setup;
 	enum call_state state;
 	struct backend_talk talk; /* its result, for the owner to read when it is over */
-	bool ours;		  /* it failed for want of something of ours */
+	bool ours;		  /* it failed for want of something of ours, */
+	bool theirs;		  /* and not because of any of its addresses */
 	bool resolved;		  /* what is in query was asked for */
 	struct dns_query query;
 	char host[TEXT_MAX];

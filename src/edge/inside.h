@@ -238,6 +238,11 @@ struct tls *certs_read(int fd, const struct conf *conf, const struct start *s,
 
 struct rules *rules_hold(struct rules *r);
 void rules_let_go(struct rules **r);
+/*
+ * Which listener of the configuration in force it came to, which is what others know;
+ * LISTENERS_MAX: none of it any more.
+ */
+uint16_t rules_listener(const struct conn *c);
 /* Have this configuration in force for what begins from now on. It is let go in any case. */
 MUST bool rules_adopt(struct edge *e, const struct conf *conf, struct err *err);
 /* Likewise the certificates in this CERTS blob, unless they are none; takes over fd. */

@@ -126,6 +126,7 @@ static void note_unreachable(struct job *j, int error)
 	buf_fmt(&why, "%.*s cannot be connected to: %s", SPAN_ARG(span_head(name, 200)),
 		error ? strerror(error) : "no answer in time");
 	hosts_note(&j->hosts, 0, buf_span(&why));
+	j->in_clear = false; /* what TLS came to there says nothing about the next */
 }
 
 /* The next address of this host, or the next host. */

@@ -56,7 +56,7 @@ static void report_deed(struct conn *c, enum event ev, uint16_t count, enum rule
 			   .observed = rule != RULE_NONE && out->only_observed,
 			   .behind = c->visit.behind,
 			   .count = count,
-			   .listener = (uint16_t)(s->listener - s->conf->listeners),
+			   .listener = rules_listener(c),
 			   .points = c->points,
 			   .text = out->refused.text,
 		   });
@@ -287,7 +287,7 @@ static void report_refusals(struct edge *e, const struct arrival *a)
 void report_refused(struct edge *e, const struct arrival *a)
 {
 	const struct guard_verdict *v = &a->verdict;
-	const struct listener *l = &e->rules->conf->listeners[a->listener];
+	const struct conf *conf = e->rules->conf;
 	enum event ev = event_of(v->rule);
 	uint8_t mem[384];
 	struct buf out;
@@ -300,7 +300,8 @@ void report_refused(struct edge *e, const struct arrival *a)
 		return;
 	buf_init(&out, mem, sizeof(mem));
 	field_addr(&out, "peer", &a->peer.addr);
-	field_text(&out, "listener", span_str(l->name));
+	if (a->listener < conf->listener_count)
+		field_text(&out, "listener", span_str(conf->listeners[a->listener].name));
 	field_code(e, &out, v->rule, &a->peer.addr);
 	field_text(&out, "step", span_str(guard_step_word[v->step]));
 	field_number(&out, "tries", (int64_t)v->tries);

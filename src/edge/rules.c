@@ -23,6 +23,18 @@ void rules_let_go(struct rules **rules)
 	free(r);
 }
 
+uint16_t rules_listener(const struct conn *c)
+{
+	const struct conf *now = c->edge->rules->conf;
+	uint32_t i = 0;
+
+	if (c->rules == c->edge->rules)
+		return (uint16_t)(c->session.listener - now->listeners);
+	while (i < now->listener_count && now->listeners[i].id != c->session.listener->id)
+		i++;
+	return (uint16_t)(i < now->listener_count ? i : LISTENERS_MAX);
+}
+
 /* This edge's part of what is meant for all of them, rounded up. */
 static int64_t part_of(int64_t all, const struct conf *conf)
 {
@@ -47,6 +59,8 @@ bool rules_adopt(struct edge *e, const struct conf *conf, struct err *err)
 	e->rules = r;
 	e->letter_memory_max = part_of(conf->set.body_memory, conf);
 	edge_guard_adopt(e);
+	for (struct conn *c = e->conns; c; c = c->next)
+		visit_show(c); /* its listener may have another number now */
 	return true;
 }
 

@@ -110,11 +110,12 @@ static struct span envid_of(struct span item)
 /* Of a program of this machine the store asks the kernel who it is. */
 static bool send_with_socket(struct conn *c)
 {
-	int fd = stream_fd(&c->stream);
 	bool sent;
+	int fd;
 
 	if (!session_is_local(&c->session))
 		return store_send(c->edge);
+	fd = stream_show(&c->stream);
 	sent = fd >= 0 && link_send(c->edge->store.link, &fd, 1);
 	store_sent(c->edge);
 	return sent;
@@ -131,7 +132,7 @@ static bool send_submit(struct conn *c)
 		.size = s->body_size,
 		.wall = loop_wall(c->edge->loop),
 		.peer = s->peer,
-		.listener = (uint16_t)(s->listener - c->rules->conf->listeners),
+		.listener = rules_listener(c),
 		.helo = span_of(s->helo, s->helo_n),
 		.login = session_login(s),
 		.ticket = auth_ticket(c),

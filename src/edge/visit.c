@@ -88,7 +88,7 @@ static void fill_seat(struct conn *c, struct seat *out)
 		.commands = s->commands,
 		.messages = s->messages,
 		.points = c->points,
-		.listener = (uint16_t)(s->listener - s->conf->listeners),
+		.listener = rules_listener(c),
 		.state = (uint8_t)state_of(c),
 		.tls = s->in_tls,
 		/* nobody who reads mail has to leave for a stranger */
@@ -286,8 +286,7 @@ bool visit_told(struct conn *c)
 	c->over = c->delays = false;
 	if (v.step >= STEP_REFUSE || v.observed) {
 		struct arrival a = { .peer = c->session.peer,
-				     .listener = (size_t)(c->session.listener -
-							  c->session.conf->listeners),
+				     .listener = rules_listener(c),
 				     .judged = true,
 				     .verdict = v };
 

@@ -250,7 +250,8 @@ void stream_skip(struct stream *s, size_t n)
 {
 	uint8_t away[512];
 
-	s->can_read = true; /* there may be more behind it, and the edge was reported */
+	if (n)
+		s->can_read = true; /* there may be more behind it: the edge was reported */
 	while (n) {
 		ssize_t got = read(s->watch.fd, away, n < sizeof(away) ? n : sizeof(away));
 
@@ -416,7 +417,13 @@ void stream_close(struct stream *s)
 	if (!stream_is_open(s))
 		return;
 	tls_release(&s->ssl);
-	watch_close(&s->watch);
+	if (!s->shown) {
+		watch_close(&s->watch);
+		return;
+	}
+	/* closing it takes it out of the loop only if nobody else has it open */
+	watch_stop(&s->watch);
+	close(s->watch.fd);
 }
 
 void stream_reset(struct stream *s)

@@ -36,6 +36,7 @@ struct stream {
 	bool hung_up; /* the peer has sent its end, or the connection broke */
 	bool connecting;
 	bool no_delay;
+	bool shown; /* somebody else may hold it, too */
 };
 
 /* Takes over fd, which is non-blocking, also when it fails (then it is closed). */
@@ -105,9 +106,10 @@ void stream_close(struct stream *s);
 /* Close it now and have the peer see a reset. */
 void stream_reset(struct stream *s);
 
-/* To be shown to another role; it stays the stream's. */
-static inline int stream_fd(const struct stream *s)
+/* To be shown to another role, who may hold it for longer than we do; it stays the stream's. */
+static inline int stream_show(struct stream *s)
 {
+	s->shown = true;
 	return s->watch.fd;
 }
 

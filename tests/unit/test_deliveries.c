@@ -29,6 +29,7 @@ struct host {
 	unsigned talks;
 	const char *hello; /* the answer to EHLO; NULL: the usual */
 	unsigned mails_max; /* over one connection; then it hangs up at MAIL. 0: any number */
+	unsigned talks_max; /* then nobody can connect any more. 0: any number */
 	size_t heard_n;
 	char heard[4096]; /* all commands */
 };
@@ -106,7 +107,8 @@ static void *serve(void *arg)
 		FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
 		char c;
 
-		h->talks++;
+		if (++h->talks == h->talks_max)
+			shutdown(h->fd, SHUT_RDWR);
 		if (h->greeting)
 			talk(h, in, out);
 		else
@@ -136,6 +138,20 @@ static void open_hop(struct host *h, bool in_unix)
 		assert_int_equal(getsockname(h->fd, (struct sockaddr *)&in, &n), 0);
 		snprintf(h->target, sizeof(h->target), "localhost:%d", ntohs(in.sin_port));
 	}
+	assert_int_equal(listen(h->fd, 10), 0);
+	assert_int_equal(pthread_create(&h->thread, NULL, serve, h), 0);
+}
+
+/* At the port of that one, of another address. */
+static void open_hop_beside(struct host *h, const struct host *other)
+{
+	struct sockaddr_in in;
+	socklen_t n = sizeof(in);
+
+	assert_int_equal(getsockname(other->fd, (struct sockaddr *)&in, &n), 0);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	h->fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(h->fd, (struct sockaddr *)&in, n), 0);
 	assert_int_equal(listen(h->fd, 10), 0);
 	assert_int_equal(pthread_create(&h->thread, NULL, serve, h), 0);
 }
@@ -685,6 +701,8 @@ static const struct zone_row {
 	ROW("ours.test", 15, "\0\x0a\2me\7example\0"),
 	ROW("deadfirst.test", 15, "\0\x0a\4dead\4host\4test\0"),
 	ROW("deadfirst.test", 15, "\0\x14\2mx\4host\4test\0"),
+	ROW("twice.test", 1, "\x7f\0\0\1"),
+	ROW("twice.test", 1, "\x7f\0\0\2"),
 	ROW("lost.test", 15, "\0\x0a\7nowhere\4host\4test\0"),
 	ROW("own.test", 1, "\x7f\0\0\1"),
 	ROW("mx.host.test", 1, "\x7f\0\0\1"),
@@ -829,6 +847,36 @@ static void mail_for_a_domain_goes_where_the_dns_says(void **state)
 	close_names(&ns);
 }
 
+/* What went wrong with one address says nothing about the next. */
+static void where_tls_fails_and_then_all_the_next_address_is_asked_for_tls(void **state)
+{
+	static struct host h = { .greeting = "220 hi\r\n",
+				 .dot = "250 kept\r\n",
+				 .hello = "250-hop\r\n250 STARTTLS\r\n",
+				 .talks_max = 1 },
+			   other = { .greeting = "220 hi\r\n",
+				     .dot = "250 kept\r\n",
+				     .hello = "250-hop\r\n250 STARTTLS\r\n" };
+	const struct manner may = { .tls = HOP_TLS_MAY, .credential = "" };
+	struct name_server ns;
+	struct stage s;
+
+	(void)state;
+	open_names(&ns);
+	open_hop(&h, false);
+	open_hop_beside(&other, &h);
+	open_stage_with(&s, ns.at, (uint16_t)strtol(strchr(h.target, ':') + 1, NULL, 10));
+	deliver_so(&s, 1, HOP_MX, "twice.test", SPAN("x\r\n"), -1, 3, &may);
+	loop_run(s.loop);
+	assert_delivered(&s, 1, "250 kept|550 5.1.1 no|");
+	close_hop(&h);
+	close_hop(&other);
+	assert_int_equal(h.talks, 1);
+	assert_non_null(strstr(other.heard, "STARTTLS\r\n"));
+	close_stage(&s);
+	close_names(&ns);
+}
+
 static void a_configured_host_is_met_as_its_records_say(void **state)
 {
 	static const struct {
@@ -898,6 +946,8 @@ int main(void)
 		cmocka_unit_test(a_result_waits_until_the_store_can_take_it),
 		cmocka_unit_test(a_result_that_nobody_waits_for_any_more_is_dropped),
 		cmocka_unit_test(mail_for_a_domain_goes_where_the_dns_says),
+		cmocka_unit_test(
+			where_tls_fails_and_then_all_the_next_address_is_asked_for_tls),
 		cmocka_unit_test(a_configured_host_is_met_as_its_records_say),
 	};
 

@@ -1229,6 +1229,39 @@ static void a_reload_is_for_those_who_come_after(void **state)
 	close_rig(&r);
 }
 
+/* Who reads the scoreboard has the new configuration only. */
+static void a_session_is_at_its_listener_though_that_has_another_number_now(void **state)
+{
+	struct msg_CONF m = { 2 };
+	struct listener *l;
+	struct seat seat = { 0 };
+	struct rig r;
+	int talks, fd;
+
+	(void)state;
+	open_rig(&r, NULL, NULL);
+	publish(&r);
+	talks = call(&r);
+	hear(talks, 1, "220 mx.example.test");
+	l = r.conf.listeners;
+	l[1] = l[0];
+	l[0].id = 6;
+	r.conf.listener_count = 2;
+	fd = memfd_of(span_of(&r.conf, sizeof(r.conf)));
+	msg_CONF_pack(&m, link_begin(r.life));
+	assert_true(link_send(r.life, &fd, 1));
+	close(fd);
+	for (int i = 0; i < PATIENCE && seat.listener != 1; i++) {
+		(void)!seat_read(&r.memory, 0, 0, &seat);
+		(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(seat.listener, 1);
+	say(talks, SPAN("HELO x\r\n"));
+	hear(talks, 1, "250 mx.example.test");
+	quit(talks);
+	close_rig(&r);
+}
+
 static void draining_waits_for_the_message_under_way(void **state)
 {
 	struct msg_SUBMIT m;
@@ -1894,6 +1927,8 @@ int main(void)
 		cmocka_unit_test(a_client_that_xclient_tells_of_is_judged_as_well),
 		cmocka_unit_test(the_scoreboard_shows_who_is_here),
 		cmocka_unit_test(a_reload_is_for_those_who_come_after),
+		cmocka_unit_test(
+			a_session_is_at_its_listener_though_that_has_another_number_now),
 		cmocka_unit_test(draining_waits_for_the_message_under_way),
 		cmocka_unit_test(who_is_left_when_draining_is_over_hears_it),
 		cmocka_unit_test(an_orphan_ends),

@@ -225,9 +225,38 @@ static void a_peek_takes_nothing(void **state)
 	assert_int_equal(stream_peek(&p.them.s, mem, sizeof(mem), &n), STREAM_GOT);
 	expect_span("peeked", span_of(mem, n), SPAN("PROXY x\r\nhello"));
 	assert_int_equal(stream_peek(&p.them.s, mem, sizeof(mem), &n), STREAM_AGAIN);
+	stream_skip(&p.them.s, 0); /* there is not enough yet: nobody looks again at once */
+	assert_int_equal(stream_peek(&p.them.s, mem, sizeof(mem), &n), STREAM_AGAIN);
 	stream_skip(&p.them.s, 9);
 	assert_int_equal(stream_read(&p.them.s, mem, sizeof(mem), &n), STREAM_GOT);
 	expect_span("left", span_of(mem, n), SPAN("hello"));
+	close_pair(&p);
+}
+
+static void on_ready(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* While another role holds its socket, the loop would go on to report what becomes of it. */
+static void what_was_shown_calls_nobody_once_it_is_closed(void **state)
+{
+	struct pair p;
+	struct stream s;
+	unsigned calls = 0;
+	int fds[2], held;
+
+	(void)state;
+	open_pair(&p, NULL);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_true(stream_open(&s, p.loop, fds[0], on_ready, &calls));
+	assert_true((held = dup(stream_show(&s))) >= 0);
+	stream_close(&s);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	close(fds[1]);
+	run(&p, 10);
+	assert_int_equal(calls, 0);
+	close(held);
 	close_pair(&p);
 }
 
@@ -263,6 +292,7 @@ int main(void)
 		cmocka_unit_test(garbage_instead_of_a_handshake_breaks_the_connection),
 		cmocka_unit_test(the_end_is_seen_behind_the_last_bytes),
 		cmocka_unit_test(a_peek_takes_nothing),
+		cmocka_unit_test(what_was_shown_calls_nobody_once_it_is_closed),
 		cmocka_unit_test(a_connect_to_nobody_fails_with_the_reason),
 	};
 
