@@ -1084,6 +1084,34 @@ static void a_machine_gun_is_refused_after_at_most_twenty(void **unused)
 }
 
 /* A10: it talks before the greeting, is back after a second, from hundreds of sessions. */
+/* Whoever has the lock may stand still for as long as it likes, and others come and go. */
+static void who_left_while_its_row_was_locked_is_counted_out_later(void **unused)
+{
+	struct addr a = at("192.0.2.7"), b = at("192.0.6.7");
+	struct guard_hot *wide;
+	struct guard_visit v, w;
+	struct memory other;
+
+	(void)unused;
+	expect_true("another worker", memory_open(&other, y.mem, y.g.memory.bytes, 1));
+	let_in("one", come(&y, &v, a));
+	let_in("another", come(&y, &w, b));
+	wide = memory_open_row(&other, guard_key_of(&a, LEVEL_WIDE), y.now);
+	expect_true("it has the lock", wide != NULL);
+	leave(&y, &v);
+	leave(&y, &w);
+	guard_catch_up(&y.g);
+	expect_number("nobody else may write", wide->sessions, 2);
+	memory_close_row(&other, wide);
+	expect_number("who left first", row_of(&y, a, LEVEL_CLIENT).sessions, 0);
+	expect_number("both count still", row_of(&y, a, LEVEL_WIDE).sessions, 2);
+	guard_catch_up(&y.g);
+	expect_number("and now no more", row_of(&y, a, LEVEL_WIDE).sessions, 0);
+	let_in("one comes", come(&y, &v, a));
+	guard_catch_up(&y.g);
+	expect_number("once is enough", row_of(&y, a, LEVEL_WIDE).sessions, 1);
+}
+
 static void early_talkers_are_dropped_and_remembered(void **unused)
 {
 	struct addr a = at("192.0.2.7");
@@ -1167,6 +1195,7 @@ int main(void)
 		T(who_cannot_be_looked_up_comes_in_unless_an_order_says_no),
 		T(dictionaries_from_many_addresses_run_dry),
 		T(a_machine_gun_is_refused_after_at_most_twenty),
+		T(who_left_while_its_row_was_locked_is_counted_out_later),
 		T(early_talkers_are_dropped_and_remembered),
 	};
 #undef T
