@@ -190,6 +190,8 @@ static void names_of_tables_are_words(void **state)
 	(void)state;
 	expect_true("the default", table_name_ok("holdfast"));
 	expect_true("all kinds", table_name_ok("_Mail_2"));
+	expect_true("as the configuration takes it", table_name_ok("hold-fast"));
+	expect_false("a dash first", table_name_ok("-fast"));
 	expect_false("empty", table_name_ok(""));
 	expect_false("a digit first", table_name_ok("2mail"));
 	expect_false("a command", table_name_ok("x; flush ruleset"));
