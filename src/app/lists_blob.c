@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/siphash.h"
+#include "base/utf8.h"
 
 #define FIRST_ROOM   1024
 #define ENTRIES_MAX  ((size_t)30000000) /* of all lists: numbers have 25 bits */
@@ -101,16 +102,11 @@ static bool put_why(struct lists *l, struct span why, uint32_t *at)
 	uint32_t *known;
 
 	*at = 0;
-	why = span_head(why, WHY_MAX);
+	why = utf8_head(why, WHY_MAX);
 	if (why.n == 0)
 		return true;
 	for (size_t i = 0; i < why.n; i++)
 		clean[i] = why.p[i] < ' ' || why.p[i] == 0x7f ? '?' : why.p[i];
-	/* not in the middle of a character */
-	while (why.n == WHY_MAX && why.n && (clean[why.n - 1] & 0xc0) == 0x80)
-		why.n--;
-	if (why.n && clean[why.n - 1] >= 0xc0)
-		why.n--;
 	why = span_of(clean, why.n);
 	known = &l->recent[siphash(l->key, why) % COUNT_OF(l->recent)];
 	if (*known && span_eq(text_at(l, *known), why))

@@ -2,6 +2,8 @@
  * What firewalls and fail2ban print of their sets: `ipset save`, `nft list set`,
  * `fail2ban-client banned` and `fail2ban-client get JAIL banip --with-time`.
  */
+#include <time.h>
+
 #include "app/lists_inner.h"
 #include "base/number.h"
 
@@ -70,6 +72,19 @@ static void read_add(struct list_reading *r, struct span left)
 		list_put_text(r, what, &said);
 }
 
+/* What a clock on the wall of this machine shows then. */
+static int64_t from_local(int64_t shown)
+{
+	time_t at = (time_t)(shown / MS_SECOND);
+	struct tm tm;
+
+	if (!gmtime_r(&at, &tm))
+		return shown;
+	tm.tm_isdst = -1;
+	at = mktime(&tm);
+	return at == (time_t)-1 ? shown : (int64_t)at * MS_SECOND;
+}
+
 /* fail2ban: ADDRESS 2026-11-21 10:00:00 + 600 = 2026-11-21 10:10:00, in local time. */
 static void read_with_time(struct list_reading *r, struct span line)
 {
@@ -86,6 +101,8 @@ static void read_with_time(struct list_reading *r, struct span line)
 				QUOTE(date));
 		else if (span_starts(date, SPAN("9999")))
 			said.until = INT64_MAX;
+		else
+			said.until = from_local(said.until);
 	}
 	list_put_text(r, address, &said);
 }
@@ -109,6 +126,8 @@ static void read_ipset_line(struct list_reading *r, struct span line)
 }
 
 /* ---- nft list set ---------------------------------------------------------------------------- */
+
+#define LONGEST (1000 * 365 * MS_DAY)
 
 /* "1d2h3m4s500ms", as nft says times. */
 static bool parse_time(struct span text, int64_t *out)
@@ -150,6 +169,7 @@ static bool parse_time(struct span text, int64_t *out)
 			return false;
 		}
 		sum += (int64_t)n * unit;
+		sum = sum < LONGEST ? sum : LONGEST;
 		text = span_skip(text, letters - digits);
 	}
 	*out = sum;

@@ -208,6 +208,7 @@ void edge_guard_tick(struct edge *e)
 	e->ticks++;
 	e->tight = guard_fill(&e->guard) > EASY;
 	pay_seats(e);
+	guard_catch_up(&e->guard);
 	if (e->guard.orders)
 		look_at_orders(e);
 }
@@ -390,6 +391,7 @@ void edge_guard_close(struct edge *e)
 {
 	free(e->seated);
 	e->seated = NULL;
+	guard_catch_up(&e->guard);
 	e->guard = (struct guard){ 0 };
 	start_unmap(&e->start->guard);
 	start_unmap(&e->start->orders);

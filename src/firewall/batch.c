@@ -45,7 +45,8 @@ bool table_name_ok(const char *name)
 	if (n == 0 || n > NAME_MAX_NFT || !is_letter(name[0]))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!is_letter(name[i]) && (name[i] < '0' || name[i] > '9'))
+		if (!is_letter(name[i]) && name[i] != '-' &&
+		    (name[i] < '0' || name[i] > '9'))
 			return false;
 	return true;
 }

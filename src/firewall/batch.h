@@ -62,7 +62,7 @@ struct table {
 	size_t rules; /* how many lengths that is */
 };
 
-/* Letters, digits and _, not beginning with a digit, at most 31. */
+/* Letters, digits, _ and -, a letter or _ first, at most 31. */
 bool table_name_ok(const char *name);
 /* The ports that clients connect to themselves: not those of proxies. */
 void table_ports(struct table *t, const struct conf *conf);

@@ -13,7 +13,7 @@
 
 struct block {
 	ms_t until;
-	ms_t told; /* until when, as the kernel heard it; 0: it must hear it again */
+	ms_t told; /* until when, as the kernel heard it; 0: if it is wanted, it must hear it */
 	struct net net;
 	bool taken;  /* this place is */
 	bool wanted; /* it is to be blocked; otherwise it is to be taken out */
@@ -232,7 +232,7 @@ static size_t take_some(struct blocks *b, bool wanted, struct batch_item *out, s
 		if (row->due && row->wanted == wanted) {
 			out[n++] = item_of(row, now);
 			row->known = true;
-			row->told = row->until;
+			row->told = row->wanted ? row->until : 0;
 			set_due(b, row, false);
 		}
 		b->cursor = (b->cursor + 1) & (b->room - 1);

@@ -250,8 +250,8 @@ static void see_what_is_missing(struct firewall *f, bool may_change,
 		sets_never(&f->sets, "not with --one-process");
 	else if (!table_name_ok(f->sets.name))
 		sets_never(&f->sets,
-			   "firewall.table is no name for a table: letters, digits "
-			   "and _, at most 31");
+			   "firewall.table is no name for a table: letters, digits, _ "
+			   "and -, at most 31");
 	else if (!f->program.there)
 		sets_never(&f->sets, no_program->text);
 	else if (!may_change)

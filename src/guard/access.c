@@ -173,10 +173,13 @@ static bool resolve(struct asked *q, struct access_wide start, uint32_t value,
 		/* each leads to an earlier one, so this ends */
 		if (c >= before)
 			return false;
-		if (speaks(q, start, chains[c].info, out))
-			return true;
 		before = c;
 		value = chains[c].behind;
+		if (!speaks(q, start, chains[c].info & ~CHAIN_PASSES, out))
+			continue;
+		if (!(chains[c].info & CHAIN_PASSES) || c == 0)
+			return true;
+		value = chains[c - 1].behind;
 	}
 	return speaks(q, start, value & VALUE_NUMBER, out);
 }
@@ -410,54 +413,80 @@ static bool permits_v4(struct asked *q, uint32_t first, uint32_t last)
 	return false;
 }
 
-/* Where a prefix inside of a /64 ends, what the table of /64s says goes on. */
-static bool permits_behind(struct asked *q, size_t at, struct access_wide first,
-			   struct access_wide last)
+struct stretch {
+	struct access_wide first, last;
+};
+
+static bool permits_at(struct asked *q, struct access_wide a, const struct stretch *in)
 {
-	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
-	const uint32_t *values = access_part(q->h, PART_DEEP_VALUES);
+	return wide_up_to(in->first, a) && wide_up_to(a, in->last) && permitted(q, a);
+}
+
+/* Behind the ends of all prefixes that a value inside of a /64 stands for. */
+static bool permits_ends(struct asked *q, struct access_wide start, uint32_t value,
+			 uint32_t before, const struct stretch *in)
+{
 	const struct access_chain *chains = access_part(q->h, PART_CHAINS);
 	const struct access_info *infos = access_part(q->h, PART_INFOS);
-	uint32_t value = values[at], before = (uint32_t)q->h->part[PART_CHAINS].count;
-	struct access_wide a = { keys[at].hi + 1, 0 };
+	uint32_t done = VALUE_NONE; /* what is behind a list, which comes once more */
 
-	if (a.hi && wide_up_to(first, a) && wide_up_to(a, last) && permitted(q, a))
-		return true;
-	a = keys[at];
 	for (;;) {
 		uint32_t number = value & VALUE_NUMBER, info = number;
+		struct access_wide a = start;
 
 		if (value & VALUE_CHAIN && number >= before)
 			return false;
 		if (value & VALUE_CHAIN)
-			info = chains[number].info;
+			info = chains[number].info & ~CHAIN_PASSES;
 		if (info >= q->h->part[PART_INFOS].count || infos[info].bits <= 64 ||
 		    infos[info].bits > 128)
 			return false;
-		a.lo = (keys[at].lo | ~access_upper(infos[info].bits - 64u)) + 1;
-		if (a.lo && wide_up_to(first, a) && wide_up_to(a, last) && permitted(q, a))
+		a.lo = (start.lo | ~access_upper(infos[info].bits - 64u)) + 1;
+		if (a.lo && permits_at(q, a, in))
 			return true;
 		if (!(value & VALUE_CHAIN))
 			return false;
+		if (chains[number].info & CHAIN_PASSES && number > 0 &&
+		    chains[number - 1].behind != done) {
+			done = chains[number - 1].behind;
+			if (permits_ends(q, start, done, number - 1, in))
+				return true;
+		}
 		before = number;
 		value = chains[number].behind;
+		if (value == done)
+			return false;
 	}
+}
+
+/* Where a prefix inside of a /64 ends, what the table of /64s says goes on. */
+static bool permits_behind(struct asked *q, size_t at, const struct stretch *in)
+{
+	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
+	const uint32_t *values = access_part(q->h, PART_DEEP_VALUES);
+	struct access_wide a = { keys[at].hi + 1, 0 };
+
+	if (a.hi && permits_at(q, a, in))
+		return true;
+	return permits_ends(q, keys[at], values[at],
+			    (uint32_t)q->h->part[PART_CHAINS].count, in);
 }
 
 static bool permits_deep(struct asked *q, struct access_wide first,
 			 struct access_wide last)
 {
 	const struct access_wide *keys = access_part(q->h, PART_DEEP_KEYS);
+	const struct stretch in = { first, last };
 	struct access_wide a = first;
 	size_t at, next;
 
 	around_deep(q->h, a, &at, &next);
-	if (at != NOWHERE && permits_behind(q, at, first, last))
+	if (at != NOWHERE && permits_behind(q, at, &in))
 		return true;
 	while (next != NOWHERE && wide_up_to(keys[next], last) &&
 	       !wide_up_to(keys[next], a)) {
 		a = keys[next];
-		if (permitted(q, a) || permits_behind(q, next, first, last))
+		if (permitted(q, a) || permits_behind(q, next, &in))
 			return true;
 		around_deep(q->h, a, &at, &next);
 	}

@@ -74,10 +74,16 @@ struct access_more {
 	uint32_t why;	/* a text */
 };
 
-/* While info has not run out, it counts; then what is behind it: a value. */
+/*
+ * While info has not run out, it counts; then what is behind it: a value. If its list has no
+ * answer as long as it holds, but lists behind it have, then CHAIN_PASSES is set, and what
+ * is behind the chain before this one counts meanwhile.
+ */
 struct access_chain {
 	uint32_t info, behind;
 };
+
+#define CHAIN_PASSES (1u << 31)
 
 struct access_name {
 	uint32_t text, line;

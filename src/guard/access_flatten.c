@@ -152,11 +152,30 @@ static uint32_t new_chain(struct sweep *s, uint32_t info, uint32_t behind)
 	return VALUE_CHAIN | (uint32_t)b->chain_count++;
 }
 
+/*
+ * As long as it holds its list has no answer, then the list is asked further: meanwhile the
+ * lists behind it count, which are behind a chain of their own.
+ */
+static uint32_t passing_chain(struct sweep *s, uint32_t info, uint32_t lists,
+			      uint32_t rest)
+{
+	if (lists == VALUE_NONE)
+		return new_chain(s, info, rest);
+	(void)new_chain(s, info, lists);
+	return s->failed ? 0 : new_chain(s, info | CHAIN_PASSES, rest);
+}
+
+static void widen(struct sweep *s, struct access_node *n, uint32_t by)
+{
+	if (by && node(s, by)->widest < n->widest)
+		n->widest = node(s, by)->widest;
+}
+
 /* The value that these nodes come to. VALUE_NONE: there are none. */
 static uint32_t value_of(struct sweep *s, uint32_t at)
 {
 	struct access_node *n;
-	uint32_t rest = VALUE_NONE;
+	uint32_t rest = VALUE_NONE, lists = VALUE_NONE, other;
 
 	if (!at || s->failed)
 		return VALUE_NONE;
@@ -164,16 +183,23 @@ static uint32_t value_of(struct sweep *s, uint32_t at)
 	if (n->value != VALUE_NONE)
 		return n->value;
 	n->widest = n->bits;
+	other = skip_list(s, n->behind, n->list);
 	if (n->until || n->answer == ACCESS_SILENT)
 		rest = value_of(s, n->behind);
-	if (rest != VALUE_NONE && node(s, n->behind)->widest < n->widest)
-		n->widest = node(s, n->behind)->widest;
+	if (n->answer == ACCESS_SILENT)
+		lists = value_of(s, other);
+	if (s->failed)
+		return VALUE_NONE;
+	if (rest != VALUE_NONE)
+		widen(s, n, n->behind);
+	if (lists != VALUE_NONE)
+		widen(s, n, other);
 	if (rest == VALUE_NONE)
 		n->value = n->info;
-	else if (n->answer == ACCESS_SILENT)
-		n->value = rest;
-	else
+	else if (n->answer != ACCESS_SILENT)
 		n->value = new_chain(s, n->info, rest);
+	else
+		n->value = rest == lists ? rest : passing_chain(s, n->info, lists, rest);
 	return n->value;
 }
 

@@ -161,6 +161,9 @@ void hot_join(struct guard_hot *row, const struct guard_cold *c)
 	if (was.ban.until > row->ban.until)
 		row->ban = was.ban;
 	row->ban.level = (uint8_t)more(level, was.ban.level);
+	/* of who has none yet they are as old as they are: they fade, and may be pardoned */
+	if (row->fast == 0 && row->slow == 0)
+		row->points_at = was.points_at;
 	row->slow = was.slow > row->slow ? was.slow : row->slow;
 	row->good = more(row->good, was.good);
 	row->good_inside = more(row->good_inside, was.good_inside);

@@ -8,6 +8,35 @@
 #define US	   1000 /* of a millisecond */
 #define LEFT_TRIES 8	/* to lock a row, for what must not be lost: who is here */
 
+/* ---- who is here no more ------------------------------------------------------------------ */
+
+/* More of them than there are places would have to stay, which nobody has seen yet. */
+static void be_late(struct guard *g, struct guard_key k)
+{
+	size_t i = 0;
+
+	while (i < g->late_count && !guard_key_eq(g->late[i].key, k))
+		i++;
+	if (i == GUARD_LATE)
+		return;
+	if (i == g->late_count)
+		g->late[g->late_count++] = (struct guard_late){ .key = k };
+	g->late[i].sessions++;
+}
+
+void guard_catch_up(struct guard *g)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->late_count; i++) {
+		const struct guard_late was = g->late[i];
+
+		if (!memory_left(&g->memory, was.key, was.sessions, 0, 0))
+			g->late[kept++] = was;
+	}
+	g->late_count = kept;
+}
+
 /* ---- one decision ----------------------------------------------------------------------- */
 
 /* What was forgiven, as guard seconds: the wall clock may be set, so it is never later. */
@@ -371,6 +400,7 @@ static void judge_room(struct arrival *a)
 static void settle(struct arrival *a, const struct reason *r, bool refused)
 {
 	enum event e = event_of(r->rule);
+	struct guard *g = a->j->g;
 
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
 		bool took = refused && a->took & 1u << l,
@@ -380,8 +410,12 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 		if (!took && !its)
 			continue;
 		row = judge_open(a->j, l, true);
-		if (!row)
+		if (!row) {
+			if (took)
+				be_late(g, a->j->key[l]);
+			a->took &= ~(took ? 1u << l : 0);
 			continue;
+		}
 		if (took) {
 			give_back(a, row, l);
 			row->refused += row->refused < UINT32_MAX;
@@ -446,20 +480,15 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,
 		ms_t now)
 {
+	(void)now;
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
 		struct guard_key k = guard_key_of(&v->addr, l);
-		struct guard_hot *row = NULL;
+		bool told = !(v->counted & 1u << l);
 
-		if (!(v->counted & 1u << l))
-			continue;
-		for (unsigned i = 0; i < LEFT_TRIES && !row; i++)
-			row = memory_open_known(&g->memory, k, now);
-		if (!row)
-			continue;
-		row->sessions -= row->sessions > 0;
-		row->bytes += bytes;
-		row->busy_us += busy_us;
-		memory_close_row(&g->memory, row);
+		for (unsigned i = 0; i < LEFT_TRIES && !told; i++)
+			told = memory_left(&g->memory, k, 1, bytes, busy_us);
+		if (!told)
+			be_late(g, k);
 	}
 	v->counted = 0;
 }

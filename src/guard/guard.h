@@ -48,6 +48,14 @@ struct guard_limits {
 	ms_t half_fast, half_slow, ban_first, ban_max;
 };
 
+#define GUARD_LATE 64
+
+/* Sessions that are over, and still count in a row that was locked whenever we came. */
+struct guard_late {
+	struct guard_key key;
+	uint32_t sessions;
+};
+
 struct guard {
 	struct memory memory;
 	struct guard_limits limits;
@@ -55,6 +63,8 @@ struct guard {
 	size_t access_n;
 	const struct orders *orders; /* NULL: none */
 	uint64_t chance;	     /* for jitter: seed it with anything */
+	size_t late_count;
+	struct guard_late late[GUARD_LATE]; /* for guard_catch_up() */
 };
 
 /* ---- who may come in -------------------------------------------------------------------- */
@@ -91,6 +101,11 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 				int64_t wall);
 void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,
 		ms_t now);
+/*
+ * Who is to be counted as here no more, and could not be: some process may have stood still,
+ * or died, with a lock. Call it now and then; most of the time there is nothing to do.
+ */
+void guard_catch_up(struct guard *g);
 
 /* ---- what they do -------------------------------------------------------------------------- */
 

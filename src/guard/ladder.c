@@ -166,13 +166,17 @@ void ladder_pardon(struct judge *j, struct guard_hot *row, gsec_t until)
 {
 	struct distinct *clients;
 
-	if (until == 0 || row->points_at > until)
+	if (until == 0)
 		return;
-	row->fast = row->slow = 0;
-	if (row->flags & HOT_DETAIL) {
-		clients = &memory_detail(&j->g->memory, row)->variety[VARIETY_CLIENTS];
-		memset(clients, 0, sizeof(*clients));
+	if (row->points_at <= until) {
+		row->fast = row->slow = 0;
+		if (row->flags & HOT_DETAIL) {
+			clients = memory_detail(&j->g->memory, row)->variety +
+				  VARIETY_CLIENTS;
+			memset(clients, 0, sizeof(*clients));
+		}
 	}
+	/* also one that came back from the disk when there were newer points */
 	if (row->ban.since > until)
 		return;
 	row->ban.level = 0;

@@ -220,6 +220,12 @@ struct guard_hot *memory_open_at(const struct memory *m, const struct memory_pla
 /* What an open row did. Without HOT_DETAIL that is nothing, each time: so set it. */
 struct guard_detail *memory_detail(const struct memory *m, const struct guard_hot *row);
 void memory_close_row(const struct memory *m, struct guard_hot *row);
+/*
+ * So many sessions of that key are over, which have sent so much. False: the lock could not
+ * be had, and they still count as here; nobody else will say it, so say it again later.
+ */
+MUST bool memory_left(const struct memory *m, struct guard_key k, uint32_t sessions,
+		      uint64_t bytes, uint64_t busy_us);
 
 /*
  * How much it matters to remember: sessions that are open can never be forgotten, a ban in

@@ -351,6 +351,34 @@ void memory_close_row(const struct memory *m, struct guard_hot *row)
 	lock_free(&s->lock);
 }
 
+/* A row with sessions is never moved to cold memory: if it is not here, it was torn. */
+bool memory_left(const struct memory *m, struct guard_key k, uint32_t sessions,
+		 uint64_t bytes, uint64_t busy_us)
+{
+	struct memory_place at = memory_place(m, k);
+	struct memory_shard *s = &m->shard[at.shard];
+	struct guard_hot *row;
+	uint32_t i;
+
+	BUG_IF(m->worker >= m->shape.workers);
+	if (!lock_take(&s->lock, m->worker)) {
+		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	i = find(m, &at, k);
+	if (i == NOWHERE) {
+		lock_free(&s->lock);
+		return true;
+	}
+	__atomic_store_n(&s->open, i + 1, __ATOMIC_RELAXED);
+	row = &m->hot[i];
+	row->sessions -= row->sessions < sessions ? row->sessions : sessions;
+	row->bytes += bytes;
+	row->busy_us += busy_us;
+	memory_close_row(m, row);
+	return true;
+}
+
 bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now)
 {
 	struct guard_key k = cold_key(c);

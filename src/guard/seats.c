@@ -248,25 +248,26 @@ uint32_t seats_staying(const struct memory *m)
 
 /* ---- of the dead --------------------------------------------------------------------------------- */
 
-static void take_back(const struct memory *m, const struct addr *peer, ms_t now)
+/* So often, for all of them, a lock may be waited for that is not to be had. */
+#define PATIENCE_ALL 4000
+
+static void take_back(const struct memory *m, const struct addr *peer, unsigned *patience)
 {
 	for (int level = 0; level < LEVEL_COUNT; level++) {
 		struct guard_key k = guard_key_of(peer, (enum guard_level)level);
-		struct guard_hot *row = memory_open_known(m, k, now);
 
-		if (!row)
-			continue;
-		if (row->sessions)
-			row->sessions--;
-		memory_close_row(m, row);
+		while (!memory_left(m, k, 1, 0, 0) && *patience)
+			--*patience;
 	}
 }
 
 void seats_mend(const struct memory *m, unsigned dead, ms_t now)
 {
+	unsigned patience = PATIENCE_ALL;
 	struct seats_head *head;
 	struct map map;
 
+	(void)now;
 	if (dead >= m->shape.workers)
 		return;
 	head = &m->seats[dead];
@@ -282,7 +283,7 @@ void seats_mend(const struct memory *m, unsigned dead, ms_t now)
 		/* first free, then taken back: once at most, should we die now */
 		put(p, &(struct seat){ .state = SEAT_FREE });
 		if (!was.apart)
-			take_back(m, &was.peer, now);
+			take_back(m, &was.peer, &patience);
 	}
 	memset(map.low, 0, seats_full_of(m->shape.seats).all * sizeof(*map.low));
 	__atomic_store_n(&head->high, 0, __ATOMIC_RELEASE);

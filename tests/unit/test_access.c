@@ -124,8 +124,7 @@ static void draw_lists(struct made *m, struct made_entry *e)
 					    .line = (uint32_t)i + 1,
 					    .reason = below(4) == 0 };
 		e[i].answer = answer_of(&e[i]);
-		if (!m->first_match[e[i].list] && e[i].answer != ACCESS_SILENT &&
-		    below(3) == 0)
+		if (!m->first_match[e[i].list] && below(3) == 0)
 			e[i].until = (uint32_t)(1 + below(3));
 	}
 	/* lists come one after another */
@@ -339,6 +338,25 @@ static void what_has_run_out_uncovers_what_is_behind_it(void **unused)
 	free(m.mem);
 }
 
+static void no_answer_with_a_date_holds_until_then(void **unused)
+{
+	const struct made_entry e[] = {
+		{ net("192.0.2.0/24"), 0, 1, 0, ACCESS_DENY, false },
+		{ net("192.0.2.7"), 0, 2, 50, ACCESS_SILENT, false },
+		{ net("192.0.2.8"), 0, 3, 50, ACCESS_SILENT, false },
+		{ net("192.0.2.8"), 1, 1, 0, ACCESS_PERMIT, false },
+	};
+	struct made m = { .entries = e, .count = 4, .lists = 2 };
+
+	(void)unused;
+	expect_number("made", made_make(&m), FLATTEN_DONE);
+	expect_number("spared", ask(&m, "192.0.2.7", 49999).answer, ACCESS_SILENT);
+	expect_number("no more", ask(&m, "192.0.2.7", 50000).answer, ACCESS_DENY);
+	expect_number("the next list", ask(&m, "192.0.2.8", 0).answer, ACCESS_PERMIT);
+	expect_number("comes too late", ask(&m, "192.0.2.8", 50000).answer, ACCESS_DENY);
+	free(m.mem);
+}
+
 static void an_entry_that_is_repeated_lasts_as_long_as_the_longest(void **unused)
 {
 	const struct made_entry e[] = {
@@ -511,6 +529,7 @@ int main(void)
 		cmocka_unit_test(a_block_is_permitted_if_any_of_its_addresses_is),
 		cmocka_unit_test(a_walk_meets_every_place_where_the_answer_changes),
 		cmocka_unit_test(what_has_run_out_uncovers_what_is_behind_it),
+		cmocka_unit_test(no_answer_with_a_date_holds_until_then),
 		cmocka_unit_test(an_entry_that_is_repeated_lasts_as_long_as_the_longest),
 		cmocka_unit_test(ten_thousand_dates_for_one_address_take_no_more_than_one),
 		cmocka_unit_test(prefixes_of_ipv6_say_nothing_of_ipv4),

@@ -190,6 +190,8 @@ static void names_of_tables_are_words(void **state)
 	(void)state;
 	expect_true("the default", table_name_ok("holdfast"));
 	expect_true("all kinds", table_name_ok("_Mail_2"));
+	expect_true("as the configuration takes it", table_name_ok("hold-fast"));
+	expect_false("a dash first", table_name_ok("-fast"));
 	expect_false("empty", table_name_ok(""));
 	expect_false("a digit first", table_name_ok("2mail"));
 	expect_false("a command", table_name_ok("x; flush ruleset"));
@@ -292,6 +294,32 @@ static void a_whole_list_changes_only_what_differs(void **state)
 	expect_number("is added", items[0].op, BATCH_ADD);
 	expect_true("then what goes", net_eq(&items[1].net, &goes));
 	expect_number("is dropped", items[1].op, BATCH_DROP);
+	blocks_close(&b);
+}
+
+/* A whole list comes in pieces, and the kernel may be told between two of them. */
+static void what_is_put_again_while_it_is_taken_out_is_put_in_again(void **state)
+{
+	struct net n = net("192.0.2.7");
+	struct batch_item item;
+	struct blocks b;
+
+	(void)state;
+	blocks_init(&b, 10, key);
+	expect_true("put", blocks_put(&b, &n, 61000));
+	item = take_one(&b, 1000);
+	blocks_done(&b, &item, 1);
+	blocks_drop_all(&b);
+	item = take_one(&b, 1000);
+	expect_number("on its way out", item.op, BATCH_DROP);
+	expect_true("put again", blocks_put(&b, &n, 61000));
+	blocks_done(&b, &item, 1);
+	expect_number("it has to go in again", (int64_t)b.due, 1);
+	item = take_one(&b, 1000);
+	expect_true("in", item.op == BATCH_RENEW && item.seconds == 60);
+	blocks_done(&b, &item, 1);
+	expect_number("nothing more", (int64_t)b.due, 0);
+	expect_number("held", (int64_t)blocks_held(&b), 1);
 	blocks_close(&b);
 }
 
@@ -439,6 +467,7 @@ int main(void)
 		cmocka_unit_test(what_nft_prints_is_read_with_care),
 		cmocka_unit_test(what_is_blocked_is_told_once),
 		cmocka_unit_test(a_whole_list_changes_only_what_differs),
+		cmocka_unit_test(what_is_put_again_while_it_is_taken_out_is_put_in_again),
 		cmocka_unit_test(a_length_that_is_full_takes_no_more),
 		cmocka_unit_test(the_kernel_ends_with_what_was_asked_for),
 	};

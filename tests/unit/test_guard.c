@@ -1,3 +1,4 @@
+#include "guard/snapshot.h"
 #include "tests/unit/yard.h"
 
 static struct yard y;
@@ -707,6 +708,46 @@ static void a_pardon_lifts_what_was_before_and_nothing_after(void **unused)
 	expect_number("for the first time", row_of(&y, a, LEVEL_CLIENT).ban.level, 1);
 }
 
+/* All that is known of one, as it comes back from the disk after a restart. */
+static void comes_back_from_disk(struct yard *from, size_t at_most)
+{
+	size_t n = snapshot_room(&from->g.memory), torn;
+	uint8_t *mem = malloc(n);
+	struct buf out;
+
+	if (!mem)
+		fail_msg("out of memory");
+	buf_init(&out, mem, n);
+	expect_true("written", snapshot_write(&from->g.memory, y.now, y.wall, &out));
+	expect_true("few rows", snapshot_read(&y.g.memory, buf_span(&out), y.now, y.wall,
+					      &torn) <= at_most);
+	free(mem);
+}
+
+/* Clients come while the memory is still on its way from the disk. */
+static void what_comes_back_from_disk_later_than_its_client_is_pardoned(void **unused)
+{
+	struct addr quiet = at("192.0.2.7"), again = at("198.51.100.7");
+	struct yard before;
+
+	(void)unused;
+	yard_open(&before, 16384, 65536);
+	visit(&before, quiet, EV_TLS_PIPELINED, 1);
+	visit(&before, again, EV_TLS_PIPELINED, 1);
+	yard_wait(&y, MS_MINUTE);
+	order(&y, ORDER_PARDON, "192.0.2.7");
+	order(&y, ORDER_PARDON, "198.51.100.7");
+	yard_wait(&y, MS_MINUTE);
+	let_in("before its row is there", visit(&y, quiet, EV_UNKNOWN_USER, 0));
+	let_in("it errs", visit(&y, again, EV_RELAY_DENIED, 1));
+	comes_back_from_disk(&before, 0);
+	yard_wait(&y, MS_SECOND);
+	let_in("its ban was lifted", visit(&y, quiet, EV_NONE, 0));
+	expect_number("no history", (int64_t)row_of(&y, quiet, LEVEL_CLIENT).slow, 0);
+	let_in("theirs as well", visit(&y, again, EV_NONE, 0));
+	yard_close(&before);
+}
+
 static void a_pardon_holds_whatever_the_wall_clock_does(void **unused)
 {
 	struct addr a = at("192.0.2.7");
@@ -1084,6 +1125,34 @@ static void a_machine_gun_is_refused_after_at_most_twenty(void **unused)
 }
 
 /* A10: it talks before the greeting, is back after a second, from hundreds of sessions. */
+/* Whoever has the lock may stand still for as long as it likes, and others come and go. */
+static void who_left_while_its_row_was_locked_is_counted_out_later(void **unused)
+{
+	struct addr a = at("192.0.2.7"), b = at("192.0.6.7");
+	struct guard_hot *wide;
+	struct guard_visit v, w;
+	struct memory other;
+
+	(void)unused;
+	expect_true("another worker", memory_open(&other, y.mem, y.g.memory.bytes, 1));
+	let_in("one", come(&y, &v, a));
+	let_in("another", come(&y, &w, b));
+	wide = memory_open_row(&other, guard_key_of(&a, LEVEL_WIDE), y.now);
+	expect_true("it has the lock", wide != NULL);
+	leave(&y, &v);
+	leave(&y, &w);
+	guard_catch_up(&y.g);
+	expect_number("nobody else may write", wide->sessions, 2);
+	memory_close_row(&other, wide);
+	expect_number("who left first", row_of(&y, a, LEVEL_CLIENT).sessions, 0);
+	expect_number("both count still", row_of(&y, a, LEVEL_WIDE).sessions, 2);
+	guard_catch_up(&y.g);
+	expect_number("and now no more", row_of(&y, a, LEVEL_WIDE).sessions, 0);
+	let_in("one comes", come(&y, &v, a));
+	guard_catch_up(&y.g);
+	expect_number("once is enough", row_of(&y, a, LEVEL_WIDE).sessions, 1);
+}
+
 static void early_talkers_are_dropped_and_remembered(void **unused)
 {
 	struct addr a = at("192.0.2.7");
@@ -1149,6 +1218,7 @@ int main(void)
 		T(an_order_to_ban_refuses),
 		T(an_order_to_allow_wins_over_everything),
 		T(a_pardon_lifts_what_was_before_and_nothing_after),
+		T(what_comes_back_from_disk_later_than_its_client_is_pardoned),
 		T(a_pardon_holds_whatever_the_wall_clock_does),
 		T(in_lockdown_only_known_good_clients_get_in),
 		T(observing_refuses_nothing_and_judges_everything),
@@ -1167,6 +1237,7 @@ int main(void)
 		T(who_cannot_be_looked_up_comes_in_unless_an_order_says_no),
 		T(dictionaries_from_many_addresses_run_dry),
 		T(a_machine_gun_is_refused_after_at_most_twenty),
+		T(who_left_while_its_row_was_locked_is_counted_out_later),
 		T(early_talkers_are_dropped_and_remembered),
 	};
 #undef T

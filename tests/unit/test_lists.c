@@ -1,6 +1,9 @@
 #include "expect.h"
 
-#include "app/lists.h"
+#include <stdlib.h>
+
+#include "app/lists_blob.h"
+#include "base/utf8.h"
 
 #define NOW  ((int64_t)1795000000 * 1000) /* 2026-11-18 */
 #define SAYS 4096
@@ -236,6 +239,7 @@ static const struct row ipset[] = {
 		"4 deny 192.0.2.1/32 until 2026-11-18T13:04:40Z\n4 deny 192.0.2.8/29\n5 deny 10.0.0.0/30 (a, b)\n5 deny 192.0.2.2/32 until 2026-11-18T11:07:40Z\n", NULL },
 	{ "nft, with ports", IPSET, "elements = { 192.0.2.1 . 25 }\n", "", "f:1: \"192.0.2.1\" is the beginning of more" },
 	{ "nft, not a time", IPSET, "elements = { 192.0.2.1 expires soon }\n", "", "f:1: \"soon\" is not a time" },
+	{ "nft, weeks without end", IPSET, "elements = { 192.0.2.1 expires 4294967295w4294967295w4294967295w4294967295w }\n", "1 deny 192.0.2.1/32 until 3026-03-21T11:05:40Z\n", NULL },
 	{ "nft, cut off",    IPSET, "elements = { 192.0.2.1,\n", "1 deny 192.0.2.1/32\n", "f:1: the file ends inside" },
 	{ "fail2ban",        IPSET, "[{'sshd': ['192.0.2.1', '2001:db8::1']}, {'postfix': []}]\n", "1 deny 192.0.2.1/32 (sshd)\n1 deny 2001:db8::1/128 (sshd)\n", NULL },
 	{ "fail2ban, with time", IPSET, "192.0.2.1 \t2026-11-20 10:00:00 + 600 = 2026-11-20 10:10:00\n192.0.2.2 2026-11-20 10:00:00 + -1 = 9999-12-31 23:59:59\n", "1 deny 192.0.2.1/32 until 2026-11-20T10:10:00Z\n2 deny 192.0.2.2/32\n", NULL },
@@ -357,6 +361,63 @@ static void dates_are_printed_as_they_are_read(void **unused)
 	expect_false("less", list_date_parse(SPAN("2026-01"), &wall));
 }
 
+/* fail2ban shows what the clock on the wall shows. */
+static void dates_of_fail2ban_are_in_local_time(void **unused)
+{
+	static const struct row west[] = {
+		{ "in winter", IPSET,
+		  "192.0.2.1 2026-11-20 10:00:00 + 600 = 2026-11-20 10:10:00\n",
+		  "1 deny 192.0.2.1/32 until 2026-11-20T15:10:00Z\n", NULL },
+		{ "in summer", IPSET,
+		  "192.0.2.1 2027-07-01 10:00:00 + 600 = 2027-07-01 10:10:00\n",
+		  "1 deny 192.0.2.1/32 until 2027-07-01T14:10:00Z\n", NULL },
+		{ "for good", IPSET,
+		  "192.0.2.2 2026-11-20 10:00:00 + -1 = 9999-12-31 23:59:59\n",
+		  "1 deny 192.0.2.2/32\n", NULL },
+	};
+
+	(void)unused;
+	expect_number("in New York", setenv("TZ", "EST5EDT,M3.2.0,M11.1.0", 1), 0);
+	check(west, COUNT_OF(west));
+	expect_number("everywhere else", setenv("TZ", "UTC0", 1), 0);
+}
+
+static void a_reason_is_cut_between_two_characters(void **unused)
+{
+	static const struct {
+		const char *why, *end;
+		int64_t n;
+	} cuts[] = {
+		{ "three bytes that just fit",
+		  "\xe2\x82\xac"
+		  "y",
+		  200 },
+		{ "the last of four does not", "\xf0\x9f\x98\x80", 197 },
+		{ "the last two of four do not", "x\xf0\x9f\x98\x80", 198 },
+	};
+	struct addr a = addr_v4(192, 0, 2, 1);
+	const uint64_t key[2] = { 1, 2 };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+		struct problems problems = { .on_problem = on_problem };
+		struct list_source src = { .action = ACCESS_DENY, .file = "f" };
+		struct access_hit hit;
+		struct lists l;
+		BUF(text, 300);
+
+		buf_fmt(&text, "192.0.2.1 %0197d%s\n", 0, cuts[i].end);
+		lists_init(&l, key, NOW, &problems);
+		lists_begin(&l, ACCESS_CLIENT, LIST_PLAIN, "f");
+		lists_bytes(&l, &src, buf_span(&text));
+		expect_true("made", lists_make(&l));
+		hit = access_client(l.blob, l.blob_n, &a, NOW);
+		expect_number(cuts[i].why, (int64_t)hit.why.n, cuts[i].n);
+		expect_true(cuts[i].why, utf8_ok(hit.why));
+		lists_free(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,7 +431,10 @@ int main(void)
 		cmocka_unit_test(only_the_first_hundred_problems_are_told),
 		cmocka_unit_test(a_format_is_named_or_seen),
 		cmocka_unit_test(dates_are_printed_as_they_are_read),
+		cmocka_unit_test(dates_of_fail2ban_are_in_local_time),
+		cmocka_unit_test(a_reason_is_cut_between_two_characters),
 	};
 
+	expect_number("the time of this machine", setenv("TZ", "UTC0", 1), 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
