@@ -115,6 +115,23 @@ static void on_expire(void *arg)
 	timer_set(&o->expire, loop_now(s->loop) + EXPIRE_EVERY);
 }
 
+/*
+ * Are they on disk and not in the memory? One that is fresh may have been filled by the watch
+ * before us, in this life of the server, or be one that an upgrade has made since.
+ */
+static bool are_to_be_read(const struct sight *s)
+{
+	struct drained d;
+	struct order each;
+	size_t order = 0, drained = 0;
+
+	return s->start->orders.fresh &&
+	       (!s->keep->orders_read ||
+		(!orders_next(s->view.orders, &order, &each) &&
+		 !orders_next_drained(s->view.orders, &drained, &d) &&
+		 !orders_in_lockdown(s->view.orders)));
+}
+
 bool ordering_open(struct ordering **out, struct sight *s, const char *directory,
 		   struct err *err)
 {
@@ -135,8 +152,7 @@ bool ordering_open(struct ordering **out, struct sight *s, const char *directory
 		*out = NULL;
 		return false;
 	}
-	if (s->start->orders.fresh && !s->keep->orders_read &&
-	    !ledger_load(o->ledger, loop_wall(s->loop), &bad)) {
+	if (are_to_be_read(s) && !ledger_load(o->ledger, loop_wall(s->loop), &bad)) {
 		log_trouble_once(o, &bad);
 		o->told = false;
 	}

@@ -358,6 +358,7 @@ def test_a_program_of_another_version_keeps_those_who_understand_it(front, versi
 def test_a_memory_of_another_layout_ends_old_edges_early(front, cellar, memory, stays):
     server = front()
     readers = [Reader(server, USERS[1]).idle()]
+    server.cli("ban", "198.51.100.1")
     upgrade(server)
     readers.append(Reader(server, USERS[1]).idle())
     before = set(server.pids("edge"))  # one that is kept already, and those of now
@@ -382,6 +383,8 @@ def test_a_memory_of_another_layout_ends_old_edges_early(front, cellar, memory, 
     again.close()
     server.cli("ban", "192.0.2.1")
     assert "192.0.2.1" in server.cli("bans")
+    # what was ordered before is read from the disk, where the memory is another
+    assert "198.51.100.1" in server.cli("bans")
 
 
 # ---- what IMAP hears when it cannot be kept
