@@ -394,6 +394,31 @@ static void what_was_not_tried_keeps_what_was_said_before(void **state)
 	assert_int_equal(take(p, p->local, 1).messages, 1);
 }
 
+/* A notice is looked up in the loop, and the administrator may stop it meanwhile. */
+static void what_is_held_while_it_is_routed_stays_held(void **state)
+{
+	struct place *p = *state;
+	struct queue_message m = message(5);
+	struct queue_to to = { .address = SPAN("u@example.org"),
+			       .mailbox = SPAN("u@example.org"),
+			       .destination = p->local,
+			       .due = NOW };
+
+	p->local = 0;
+	put(p, &m, 1, NOW);
+	p->local = to.destination;
+	order(p, QUEUE_HOLD, 5);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_route(p->q, 5, 0, &to, 1, NOW, &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_int_equal(take(p, p->local, 1).messages, 0);
+	order(p, QUEUE_RELEASE, 5);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_route(p->q, 5, 0, &to, 1, NOW, &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_int_equal(take(p, p->local, 1).messages, 1);
+}
+
 static void what_was_deleted_meanwhile_takes_no_answer(void **state)
 {
 	struct place *p = *state;
@@ -773,6 +798,7 @@ int main(void)
 		TEST(what_is_held_is_counted_and_told_of_each_account),
 		TEST(what_fails_while_it_is_being_held_is_held_then),
 		TEST(what_was_not_tried_keeps_what_was_said_before),
+		TEST(what_is_held_while_it_is_routed_stays_held),
 		TEST(what_was_deleted_meanwhile_takes_no_answer),
 		TEST(a_whole_queue_changes_in_windows),
 		TEST(what_waited_too_long_is_dead),
