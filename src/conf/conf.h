@@ -35,7 +35,11 @@ enum { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL };
 enum { LOG_LOGFMT, LOG_JSON };
 enum { GUARD_ENFORCE, GUARD_OBSERVE };
 
-enum { SENDERS_OWN, SENDERS_LOG, SENDERS_ANY }; /* also of submission.from */
+enum {
+	SENDERS_OWN,
+	SENDERS_LOG,
+	SENDERS_ANY
+}; /* also of submission.from; the strictest first */
 
 enum service {
 	SERVICE_SMTP,	    /* port 25: mail for our recipients, from anybody */

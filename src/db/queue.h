@@ -72,7 +72,7 @@ struct queue_answer {
 	uint32_t number;
 	enum to_state state;
 	int64_t due;	    /* when to try again, for TO_WAITING */
-	struct span answer; /* what the next hop said */
+	struct span answer; /* what the next hop said; empty: it was not tried */
 };
 
 /*

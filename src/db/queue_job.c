@@ -167,6 +167,15 @@ struct back {
 	int64_t size;
 };
 
+/* What was in somebody's hands when it was purged may have failed for good meanwhile. */
+static bool bury_the_dead(struct queue *q, uint64_t id, struct err *err)
+{
+	struct queue_left left;
+
+	return queue_left(q, id, &left, err) &&
+	       (left.waiting || queue_mark(q, id, QUEUE_DEAD, err));
+}
+
 /* Only what is still as the order left it; the others have another story by now. */
 static bool give_back(struct queue *q, const struct queue_job_row *j, const struct back *b,
 		      int64_t wall, struct queue_job_step *out, struct err *err)
@@ -188,7 +197,8 @@ static bool give_back(struct queue *q, const struct queue_job_row *j, const stru
 	if (b->was != QUEUE_OPEN)
 		return true;
 	out->hurry = true;
-	return queue_job_set(q, Q_RELEASE, b->id, wall, err);
+	return queue_job_set(q, Q_RELEASE, b->id, wall, err) &&
+	       bury_the_dead(q, b->id, err);
 }
 
 static bool read_back(struct queue *q, uint32_t number, size_t most, struct back *list,

@@ -93,6 +93,14 @@ static void from_is_not_own(struct step *t, struct span address)
 		t->out->not_own = address;
 }
 
+/* Of the sender, what there is to say was said at MAIL, unless less was asked of it. */
+static bool was_judged(const struct step *t, struct span address)
+{
+	const struct settings *set = &t->s->conf->set;
+
+	return set->senders <= set->from_field && span_eq_nocase(address, mail_sender(t));
+}
+
 /*
  * Each address in turn; one that is not certainly its own is put behind the text of the
  * field, where it stays until the answer. A field that cannot be read names nobody whom we
@@ -111,7 +119,7 @@ static void judge_from(struct step *t)
 		s->from_at = (uint16_t)(from->len - left.n);
 	} while (got == MAILBOX_GOT &&
 		 (needs_no_question(s, address_span(&a), s->conf->set.from_field) ||
-		  span_eq_nocase(address_span(&a), mail_sender(t))));
+		  was_judged(t, address_span(&a))));
 	if (got == MAILBOX_GOT) {
 		s->asked_n = a.n;
 		buf_put(from, address_span(&a));

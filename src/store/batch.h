@@ -47,6 +47,7 @@ enum op_on {
 struct op {
 	enum op_on on;
 	bool lazy; /* nobody waits for it: it goes with what somebody waits for */
+	/* more than once, if the first time comes to nothing: it leaves alone what it begins with */
 	MUST bool (*run)(struct op *op, struct tools *tools, struct err *err);
 	/* batch: to be held if what lies on its pile is needed for longer */
 	void (*done)(struct op *op, struct batch *batch);

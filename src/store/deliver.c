@@ -170,8 +170,11 @@ static void done_answers(struct op *op, struct batch *batch)
 	if (o->settled.left)
 		pulse_gauge(s->pulse, GAUGE_QUEUE, -1);
 	notices_made(s, o->made);
-	if (o->held)
-		batch_release(o->held);
+	if (!o->held)
+		return;
+	/* what waits of it may have been looked for before it was there */
+	deliver_refresh(s);
+	batch_release(o->held);
 }
 
 void deliver_save_again(struct store *s)

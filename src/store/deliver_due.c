@@ -277,7 +277,7 @@ struct op_refresh {
 	struct op op;
 	struct store *store;
 	struct tools *tools;
-	int64_t after;
+	int64_t after, next; /* the last one looked at */
 	bool failed;
 	struct waiting {
 		struct waiting *next;
@@ -309,8 +309,9 @@ static bool run_refresh(struct op *op, struct tools *t, struct err *err)
 
 	o->tools = t;
 	o->first = NULL;
-	return queue_waiting_destinations(t->queue, &o->after, REFRESH_AT_ONCE,
-					  on_waiting, o, err) &&
+	o->next = o->after;
+	return queue_waiting_destinations(t->queue, &o->next, REFRESH_AT_ONCE, on_waiting,
+					  o, err) &&
 	       (!o->failed || err_set(err, "out of memory"));
 }
 
@@ -323,15 +324,17 @@ static void done_refresh(struct op *op, struct batch *batch)
 
 	(void)batch;
 	s->refreshing = false;
-	if (!op->committed)
+	if (!op->committed) {
+		s->schedule.overflow = true; /* in a minute, then */
 		return;
+	}
 	for (struct waiting *w = o->first; w; w = w->next)
 		deliver_found(s, w->id, w->hop, w->target, w->due);
 	if (s->refresh_again) {
 		s->refresh_again = false;
 		refresh_from(s, 0);
-	} else if (o->after) {
-		refresh_from(s, o->after);
+	} else if (o->next) {
+		refresh_from(s, o->next);
 	}
 }
 
@@ -339,8 +342,10 @@ static void refresh_from(struct store *s, int64_t after)
 {
 	struct op_refresh *o = writer_take(s->writer, sizeof(*o));
 
-	if (!o)
+	if (!o) {
+		s->schedule.overflow = true;
 		return;
+	}
 	o->op = (struct op){
 		.on = OP_QUEUE, .lazy = true, .run = run_refresh, .done = done_refresh
 	};

@@ -52,7 +52,7 @@ struct store {
 
 	struct schedule schedule;
 	bool refreshing, refresh_again; /* destinations with mail are looked for */
-	bool routing, route_again, rerouting, reroute_again;
+	bool routing, route_again, rerouting, reroute_again, reroute_later;
 	int64_t wall_ahead; /* of the clock that is never set, when that was last looked at */
 	uint64_t srs_key[2], batv_key[2], destination_key[2];
 	struct notices notices;

@@ -12,6 +12,7 @@ struct op_delays {
 	struct span us;
 	ms_t lifetime;
 	uint64_t after, before;
+	uint64_t next; /* go on after it */
 	struct noticed *made;
 };
 
@@ -53,7 +54,7 @@ static bool run_delays(struct op *op, struct tools *t, struct err *err)
 	for (size_t i = 0; i < count; i++)
 		if (!tell_delay(o, t, ids[i], err))
 			return false;
-	o->after = last ? last : o->before;
+	o->next = last ? last : o->before;
 	return true;
 }
 
@@ -65,9 +66,9 @@ static void done_delays(struct op *op, struct batch *batch)
 	(void)batch;
 	if (!op->committed)
 		return;
-	s->delays_after = o->after;
+	s->delays_after = o->next;
 	notices_made(s, o->made);
-	if (o->after < o->before)
+	if (o->next < o->before)
 		notices_delays(s);
 }
 

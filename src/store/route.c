@@ -233,12 +233,13 @@ struct op_page {
 	struct store *store;
 	struct pile *pile;
 	struct moved *first;
-	struct queue_routed after;
+	struct queue_routed after, next;
 	bool failed;
 };
 
 struct op_move {
 	struct op op;
+	struct store *store;
 	struct queue_routed from;
 	int64_t destination;
 };
@@ -248,6 +249,12 @@ static bool run_move(struct op *op, struct tools *t, struct err *err)
 	struct op_move *o = (struct op_move *)op;
 
 	return queue_move(t->queue, &o->from, o->destination, err);
+}
+
+static void done_move(struct op *op, struct batch *batch)
+{
+	(void)batch;
+	((struct op_move *)op)->store->reroute_later |= !op->committed;
 }
 
 /* Where that mailbox gets its mail; false: nowhere, so it stays what it was. */
@@ -287,8 +294,9 @@ static void move_one(struct store *s, const struct queue_routed *r)
 	if (!o || !deliver_to(s, hop, target, &id, &d) || id == r->destination)
 		return;
 	o->op = (struct op){
-		.on = OP_QUEUE, .lazy = true, .run = run_move, .done = done_nothing
+		.on = OP_QUEUE, .lazy = true, .run = run_move, .done = done_move
 	};
+	o->store = s;
 	o->from = *r;
 	o->destination = id;
 	writer_put(s->writer, &o->op);
@@ -315,13 +323,11 @@ static void on_row(void *arg, const struct queue_routed *r)
 static bool run_page(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_page *o = (struct op_page *)op;
-	struct queue_routed last;
 
 	o->pile = t->pile;
 	o->first = NULL;
-	if (!queue_page(t->queue, &o->after, PAGE, on_row, o, &last, err))
+	if (!queue_page(t->queue, &o->after, PAGE, on_row, o, &o->next, err))
 		return false;
-	o->after = last;
 	return !o->failed || err_set(err, "out of memory");
 }
 
@@ -334,15 +340,17 @@ static void done_page(struct op *op, struct batch *batch)
 
 	(void)batch;
 	s->rerouting = false;
-	if (!op->committed)
+	if (!op->committed) {
+		s->reroute_later = true;
 		return;
+	}
 	for (struct moved *m = o->first; m; m = m->next)
 		move_one(s, &m->from);
 	if (s->reroute_again) {
 		s->reroute_again = false;
 		page_from(s, (struct queue_routed){ 0 });
-	} else if (o->after.message) {
-		page_from(s, o->after);
+	} else if (o->next.message) {
+		page_from(s, o->next);
 	}
 }
 
@@ -350,8 +358,10 @@ static void page_from(struct store *s, struct queue_routed after)
 {
 	struct op_page *o = writer_take(s->writer, sizeof(*o));
 
-	if (!o)
+	if (!o) {
+		s->reroute_later = true;
 		return;
+	}
 	o->op = (struct op){
 		.on = OP_QUEUE, .lazy = true, .run = run_page, .done = done_page
 	};
@@ -367,6 +377,14 @@ static void look_again(struct store *s)
 		s->reroute_again = true;
 	else
 		page_from(s, (struct queue_routed){ 0 });
+}
+
+void route_retry(struct store *s)
+{
+	if (s->rerouting || !s->reroute_later)
+		return;
+	s->reroute_later = false;
+	look_again(s);
 }
 
 void route_changed(struct store *s, const struct conf *old)

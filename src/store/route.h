@@ -15,6 +15,8 @@ struct store;
 
 /* There may be recipients without a destination. */
 void route_soon(struct store *s);
+/* Each minute: what should go elsewhere, and could not be noted. */
+void route_retry(struct store *s);
 /* The configuration has changed from that to s->conf. */
 void route_changed(struct store *s, const struct conf *old);
 /* At the start: does mail wait for a destination that the configuration no longer has? */

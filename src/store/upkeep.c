@@ -184,7 +184,7 @@ struct op_sweep {
 	bool minute;			 /* the rarer things, too */
 	bool more;			 /* finished ids are left to prune */
 	uint32_t dead;
-	uint64_t after;
+	uint64_t after, next;
 	struct tools *tools; /* while it runs */
 	struct span us;
 	struct noticed *made;
@@ -233,13 +233,14 @@ static bool run_sweep(struct op *op, struct tools *t, struct err *err)
 	o->expired_count = 0;
 	o->tools = t;
 	o->made = NULL;
+	o->next = o->after;
 	if (!queue_prune_done(t->queue, o->done_before, PRUNE_AT_ONCE, &pruned, err))
 		return false;
 	o->more = pruned == PRUNE_AT_ONCE;
 	return !o->minute || (queue_prune_dead(t->queue, o->dead_before, SWEEP_AT_ONCE,
 					       &o->dead, tools_gone, t, err) &&
 			      queue_expire(t->queue, o->expired_before, SWEEP_AT_ONCE,
-					   &o->after, on_expiring, on_expired, o, err));
+					   &o->next, on_expiring, on_expired, o, err));
 }
 
 static void log_expired(struct store *s, const struct expired *x)
@@ -267,8 +268,8 @@ static void done_sweep(struct op *op, struct batch *batch)
 	s->pruning = op->committed && o->more;
 	if (!op->committed || !o->minute)
 		return;
-	s->expire_after = o->after;
-	if (o->after || o->dead == SWEEP_AT_ONCE)
+	s->expire_after = o->next;
+	if (o->next || o->dead == SWEEP_AT_ONCE)
 		s->tick_minute = 0; /* there is more */
 	pulse_gauge(s->pulse, GAUGE_QUEUE, -(int64_t)o->dead);
 	for (size_t i = 0; i < o->expired_count; i++)
@@ -430,6 +431,7 @@ static void on_tick(void *arg)
 		sweep(s, OP_STATE, true);
 		notices_delays(s);
 		route_soon(s);
+		route_retry(s);
 		if (s->schedule.overflow)
 			deliver_refresh(s);
 	} else if (s->pruning) {

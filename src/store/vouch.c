@@ -89,13 +89,14 @@ enum verdict vouch_from(const struct store *s, const struct origin_said *o)
 	enum verdict v = o->from->text.full ? VERDICT_NO : VERDICT_YES;
 	struct address a;
 	enum mailbox_got got = MAILBOX_GOT;
+	bool judged = s->conf->set.senders == SENDERS_OWN;
 
 	while (v == VERDICT_YES && got == MAILBOX_GOT) {
 		got = mailboxes_next(&left, &a);
 		if (got == MAILBOX_BAD)
 			v = VERDICT_NO;
 		else if (got == MAILBOX_GOT && a.n &&
-			 !span_eq_nocase(address_span(&a), o->sender))
+			 !(judged && span_eq_nocase(address_span(&a), o->sender)))
 			v = senders_judge(&s->recipients, o->login, address_span(&a));
 	}
 	return v;

@@ -706,6 +706,80 @@ static void who_waits_long_is_told_once(void **state)
 	assert_int_equal(mails_in(r, "here.example/alice"), 1);
 }
 
+static sqlite3 *queue_of(struct rig *r, const char *sql)
+{
+	char path[128];
+	sqlite3 *db;
+
+	below(r, "queue/queue.db", path, sizeof(path));
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL),
+			 SQLITE_OK);
+	sqlite3_busy_timeout(db, PATIENCE);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	return db;
+}
+
+static void change_queue(struct rig *r, const char *sql)
+{
+	sqlite3_close(queue_of(r, sql));
+}
+
+/*
+ * It is tried once more without what makes it fail. Behind a database that is locked for a
+ * moment, what the first tick brings and a message that cannot be stored wait for one batch.
+ */
+static void a_batch_that_fails_takes_no_notice_with_it(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DELIVER m;
+	struct frame f;
+	sqlite3 *db;
+
+	r->conf.set.delay_notice = 1;
+	sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
+	deliver_answer(r, job_given(r, &m, &f), "451 4.7.1 greylisted");
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list --state deferred");
+		if (r->row_count)
+			break;
+		poll(NULL, 0, 10);
+	}
+	change_queue(r, "create trigger no before insert on message when new.helo ="
+			" 'pc.example' begin select raise(abort, 'no'); end");
+	again(r);
+	db = queue_of(r, "begin immediate");
+	submit(r, new_id(r), 1, "bob@here.example", "body\r\n");
+	poll(NULL, 0, 1500);
+	given(r, "a@peer.example", "bob@here.example", 0, NULL);
+	assert_int_equal(sqlite3_exec(db, "rollback", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	hear(r->edge, MSG_SUBMITTED, &f);
+	hear(r->edge, MSG_SUBMITTED, &f);
+	has(mail_of(r, "here.example/alice", 1), "Action: delayed");
+}
+
+/* While it was not noted there was nothing to be taken; afterwards there is. */
+static void what_is_noted_late_is_tried_all_the_same(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DELIVER m;
+	struct frame f;
+
+	sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
+	(void)job_given(r, &m, &f);
+	change_queue(r, "create trigger no before update on recipient"
+			" begin select raise(abort, 'no'); end");
+	link_close(&r->edge);
+	meet_edge(r, EDGE);
+	hear(r->edge, MSG_STORAGE, &f);
+	hear(r->edge, MSG_RECIPIENTS, &f);
+	frame_close_fds(&f);
+	poll(NULL, 0, 2500); /* so that it has been looked for, and not found */
+	change_queue(r, "drop trigger no");
+	deliver_answer(r, job_given(r, &m, &f), "250 ok");
+	until_empty(r);
+}
+
 static int64_t yesterday(void)
 {
 	return wall_now() - 23 * MS_HOUR;
@@ -1034,6 +1108,8 @@ int main(void)
 		WITH(a_crash_neither_loses_nor_doubles_a_notice),
 		WITH(notices_above_the_budget_are_held),
 		WITH(who_waits_long_is_told_once),
+		WITH(a_batch_that_fails_takes_no_notice_with_it),
+		WITH(what_is_noted_late_is_tried_all_the_same),
 		WITH(what_was_never_tried_in_its_lifetime_is_told),
 		WITH(an_owner_is_told_by_mail_and_nobody_elsewhere),
 		WITH(what_we_write_ourselves_is_signed),

@@ -370,6 +370,55 @@ static void what_fails_while_it_is_being_held_is_held_then(void **state)
 	assert_int_equal(take(p, p->local, 1).messages, 1);
 }
 
+static void keep_answer(void *arg, const struct queue_fate *f)
+{
+	snprintf(arg, 32, "%.*s at %lld", SPAN_ARG(f->answer), (long long)f->tried);
+}
+
+/* Handed back untried, because its edge died or it could not travel with the others. */
+static void what_was_not_tried_keeps_what_was_said_before(void **state)
+{
+	struct queue_answer back = { .number = 0, .state = TO_WAITING, .due = NOW };
+	struct place *p = *state;
+	struct queue_message m = message(5);
+	struct queue_settled got;
+	char told[32] = "";
+
+	put(p, &m, 1, QUEUE_IN_HAND);
+	answer(p, 5, 0, TO_WAITING);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_answers(p->q, 5, &back, 1, NOW + 1, &got, &err));
+	assert_true(queue_fate(p->q, 5, 0, keep_answer, told, &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_string_equal(told, "450 later at 1700000000000");
+	assert_int_equal(take(p, p->local, 1).messages, 1);
+}
+
+/* A notice is looked up in the loop, and the administrator may stop it meanwhile. */
+static void what_is_held_while_it_is_routed_stays_held(void **state)
+{
+	struct place *p = *state;
+	struct queue_message m = message(5);
+	struct queue_to to = { .address = SPAN("u@example.org"),
+			       .mailbox = SPAN("u@example.org"),
+			       .destination = p->local,
+			       .due = NOW };
+
+	p->local = 0;
+	put(p, &m, 1, NOW);
+	p->local = to.destination;
+	order(p, QUEUE_HOLD, 5);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_route(p->q, 5, 0, &to, 1, NOW, &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_int_equal(take(p, p->local, 1).messages, 0);
+	order(p, QUEUE_RELEASE, 5);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_route(p->q, 5, 0, &to, 1, NOW, &err));
+	assert_true(queue_commit(p->q, &err));
+	assert_int_equal(take(p, p->local, 1).messages, 1);
+}
+
 static void what_was_deleted_meanwhile_takes_no_answer(void **state)
 {
 	struct place *p = *state;
@@ -748,6 +797,8 @@ int main(void)
 		TEST(what_is_held_is_not_taken_until_it_is_released),
 		TEST(what_is_held_is_counted_and_told_of_each_account),
 		TEST(what_fails_while_it_is_being_held_is_held_then),
+		TEST(what_was_not_tried_keeps_what_was_said_before),
+		TEST(what_is_held_while_it_is_routed_stays_held),
 		TEST(what_was_deleted_meanwhile_takes_no_answer),
 		TEST(a_whole_queue_changes_in_windows),
 		TEST(what_waited_too_long_is_dead),

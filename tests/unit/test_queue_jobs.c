@@ -510,6 +510,26 @@ static void nothing_new(void *arg, const struct queue_message *m,
 	++*(int *)arg;
 }
 
+/* Nothing of it waits any more: it must not come back as one that does, for ever. */
+static void what_failed_for_good_while_it_was_purged_comes_back_dead(void **state)
+{
+	struct queue_answer a = { .state = TO_DEAD, .answer = SPAN("550 no") };
+	struct place *p = *state;
+	struct queue_settled got;
+	uint32_t purge;
+
+	assert_int_equal(put_from(p, "", QUEUE_IN_HAND), QUEUE_PUT);
+	purge = make(p, JOB_PURGE, "sender=<>", false);
+	assert_int_equal(finish(p, purge), 1);
+	must(queue_begin(p->q, &err));
+	must(queue_answers(p->q, p->last, &a, 1, NOW, &got, &err));
+	must(queue_commit(p->q, &err));
+	assert_int_equal(undo(p, purge), JOB_ANSWER_OK);
+	assert_int_equal(finish(p, purge), 1);
+	assert_int_equal(count(p, QUEUE_OPEN), 0);
+	assert_int_equal(count(p, QUEUE_DEAD), 1);
+}
+
 static void a_queue_of_version_1_is_brought_up_with_all_that_is_in_it(void **state)
 {
 	struct place *p = *state;
@@ -599,6 +619,7 @@ int main(void)
 		TEST(retry_and_numbers_that_are_none_cannot_be_undone),
 		TEST(what_was_purged_goes_after_a_day),
 		TEST(what_was_in_hand_when_it_was_purged_is_not_tried_again),
+		TEST(what_failed_for_good_while_it_was_purged_comes_back_dead),
 		TEST(a_queue_of_version_1_is_brought_up_with_all_that_is_in_it),
 		TEST(a_reader_lists_orders_the_newest_first),
 		TEST(no_more_orders_are_taken_than_are_bearable),

@@ -203,6 +203,19 @@ static void a_from_of_somebody_else_is_refused_by_the_store_itself(void **state)
 			    &(struct lie){ .body = from_rows[i].body }, from_rows[i].own);
 }
 
+static void a_sender_that_is_only_logged_makes_no_from_ones_own(void **state)
+{
+	struct lie l = { .sender = "bob@here.example", .body = FROM("bob@here.example") };
+	struct rig *r = *state;
+
+	r->conf.set.senders = SENDERS_LOG;
+	r->conf.set.from_field = SENDERS_OWN;
+	again(r);
+	is_answered(r, "the same", &l, SUBMITTED_NOT_OWN);
+	l.body = FROM(LOGIN);
+	is_answered(r, "one's own", &l, SUBMITTED_OK);
+}
+
 static void a_from_that_is_longer_than_any_names_nobody(void **state)
 {
 	static char body[8192];
@@ -489,6 +502,7 @@ int main(void)
 		WITH(a_sender_of_somebody_else_is_refused_by_the_store_itself),
 		WITH(a_sender_binds_nobody_who_did_not_log_in),
 		WITH(a_from_of_somebody_else_is_refused_by_the_store_itself),
+		WITH(a_sender_that_is_only_logged_makes_no_from_ones_own),
 		WITH(a_from_that_is_longer_than_any_names_nobody),
 		WITH(the_from_in_a_file_binds_too),
 		WITH(a_file_that_could_still_be_written_to_is_not_taken),
