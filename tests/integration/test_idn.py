@@ -196,7 +196,9 @@ def test_a_condition_may_be_written_with_letters(with_queue):
         got = with_queue.cli("queue", "list", "--json", "--where", condition)
         assert len(got.splitlines()) == count, condition
     with_queue.cli("queue", "hold", "--where", f"sender=a@{FAR}", "--yes")
-    [held] = [json.loads(line) for line in with_queue.cli("queue", "list", "--json", "--state", "held").splitlines()]
+    # it is in force at once; the rows follow
+    listed = wait_for("what is held", lambda: with_queue.cli("queue", "list", "--json", "--state", "held"))
+    [held] = [json.loads(line) for line in listed.splitlines()]
     assert held["sender"] == f"a@{FAR_A}"
 
 
