@@ -824,6 +824,24 @@ static void one_rule_can_be_observed_and_the_others_meant(void **unused)
 	refused("now meant as well", visit(&y, a, EV_NONE, 0), RULE_POINTS);
 }
 
+/* Four relay attempts in a day are a history, and a burst after them is something else. */
+static void an_observed_ban_stands_in_no_other_bans_way(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d = { 0 };
+
+	(void)unused;
+	y.g.limits.observed[RULE_HISTORY] = true;
+	for (unsigned i = 0; i < 4; i++) {
+		d = visit(&y, a, EV_RELAY_DENIED, 1);
+		yard_wait(&y, 6 * MS_HOUR);
+	}
+	d = visit(&y, a, EV_NONE, 0);
+	expect_true("observed", in(d) && d.observed && d.rule == RULE_HISTORY);
+	expect_true("let in", in(visit(&y, a, EV_RELAY_DENIED, 10)));
+	refused("a hundred points", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
 static void one_address_may_come_so_often_and_no_more(void **unused)
@@ -1223,6 +1241,7 @@ int main(void)
 		T(in_lockdown_only_known_good_clients_get_in),
 		T(observing_refuses_nothing_and_judges_everything),
 		T(one_rule_can_be_observed_and_the_others_meant),
+		T(an_observed_ban_stands_in_no_other_bans_way),
 		T(one_address_may_come_so_often_and_no_more),
 		T(a_prefix_may_come_three_times_as_often),
 		T(a_quiet_neighbour_is_not_charged_for_its_prefix),
