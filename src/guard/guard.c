@@ -318,6 +318,14 @@ static void change_good_inside(struct guard_hot *row, int by)
 		row->good_inside--;
 }
 
+/* Of a prefix that was forgotten before its clients one is enough to spare it. */
+static void find_good_inside(const struct arrival *a, struct guard_hot *row, int by)
+{
+	change_good_inside(row, by);
+	if (a->v->known_good && row->good_inside == 0)
+		row->good_inside = 1;
+}
+
 static enum event event_of(enum rule rule)
 {
 	if (rule == RULE_RATE)
@@ -365,7 +373,7 @@ INLINE void arrive(struct arrival *a, enum guard_level level, int *good)
 	if (level == LEVEL_CLIENT)
 		*good = know(a, row);
 	else
-		change_good_inside(row, *good);
+		find_good_inside(a, row, *good);
 	pace = pace_of(a, level);
 	if (!a->v->allowed) {
 		if (row->ban.step >= STEP_REFUSE)

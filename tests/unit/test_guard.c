@@ -592,6 +592,26 @@ static void a_prefix_where_somebody_good_lives_is_not_banned(void **unused)
 	let_in("the good one", deliver(&y, at("192.0.2.50")));
 }
 
+/* In a full memory, or with a worker that died in the middle of its row. */
+static void a_prefix_that_was_forgotten_is_spared_once_somebody_good_comes(void **unused)
+{
+	struct addr good = at("192.0.2.200");
+	struct guard_hot *row;
+
+	(void)unused;
+	become_good(&y, good);
+	for (enum guard_level l = LEVEL_NEAR; l < LEVEL_COUNT; l++) {
+		row = memory_open_row(&y.g.memory, guard_key_of(&good, l), y.now);
+		*row = (struct guard_hot){ .key = row->key };
+		memory_close_row(&y.g.memory, row);
+	}
+	let_in("it comes", visit(&y, good, EV_NONE, 0));
+	expect_number("one of the /26", row_of(&y, good, LEVEL_NEAR).good_inside, 1);
+	expect_number("one of the /21", row_of(&y, good, LEVEL_WIDE).good_inside, 1);
+	let_in("again", visit(&y, good, EV_NONE, 0));
+	expect_number("still one", row_of(&y, good, LEVEL_WIDE).good_inside, 1);
+}
+
 static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
 {
 	struct guard_hot row;
@@ -1230,6 +1250,7 @@ int main(void)
 		T(a_prefix_of_offenders_is_banned),
 		T(a_few_offenders_do_not_make_a_prefix),
 		T(a_prefix_where_somebody_good_lives_is_not_banned),
+		T(a_prefix_that_was_forgotten_is_spared_once_somebody_good_comes),
 		T(a_known_good_client_is_not_banned_with_its_prefix),
 		T(only_a_prefix_where_nobody_good_lives_is_for_the_firewall),
 		T(all_of_an_ipv6_subscriber_is_one_client),
