@@ -364,9 +364,11 @@ INLINE void arrive(struct arrival *a, enum guard_level level, int *good)
 	struct guard_hot *row = judge_open(a->j, level, false);
 	struct pace pace;
 
-	/* so busy that it cannot be locked: then it is let in */
-	if (!row)
+	/* so busy that it cannot be locked: then it is let in, as it may be known-good */
+	if (!row) {
+		a->spared |= level == LEVEL_CLIENT;
 		return;
+	}
 	score_connection(row, a->j->at);
 	if (a->v->behind)
 		row->flags |= HOT_BEHIND;

@@ -632,6 +632,18 @@ static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
 	}
 	let_in("the good one", deliver(&y, at("192.0.2.50")));
 	refused("the others", visit(&y, at("192.0.2.60"), EV_NONE, 0), RULE_PREFIX);
+	/* also while nobody can say that it is one */
+	{
+		struct addr a = at("192.0.2.50");
+		struct memory other = y.g.memory;
+		struct guard_hot *held = memory_open_row(
+			&other, guard_key_of(&a, LEVEL_CLIENT), y.now);
+		struct guard_visit v;
+
+		let_in("it cannot be told", come(&y, &v, a));
+		memory_close_row(&other, held);
+		leave(&y, &v);
+	}
 }
 
 /* The firewall could not spare whoever is known-good by now. */
