@@ -150,8 +150,7 @@ MUST bool queue_take(struct queue *q, const struct queue_want *want,
 /* When the next one for that destination is due; MS_NEVER: none is. */
 MUST bool queue_next(struct queue *q, int64_t destination, int64_t *due, struct err *err);
 /* The clock was set back: nothing is due later than that. */
-MUST bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest,
-			struct err *err);
+MUST bool queue_pull_in(struct queue *q, int64_t latest, int64_t *count, struct err *err);
 
 /* ---- orders ------------------------------------------------------------------------------- */
 

@@ -219,13 +219,15 @@ bool queue_next(struct queue *q, int64_t destination, int64_t *due, struct err *
 	return true;
 }
 
-bool queue_pull_in(struct queue *q, int64_t destination, int64_t latest, struct err *err)
+bool queue_pull_in(struct queue *q, int64_t latest, int64_t *count, struct err *err)
 {
 	sqlite3_stmt *st = sql_start(&q->sql, Q_PULL_IN);
 
-	sql_bind(st, 1, destination);
-	sql_bind(st, 2, latest);
-	return sql_run(&q->sql, st, "correcting times", err);
+	sql_bind(st, 1, latest);
+	if (!sql_run(&q->sql, st, "correcting times", err))
+		return false;
+	*count = sql_changes(&q->sql);
+	return true;
 }
 
 /* ---- what came of it ----------------------------------------------------------------------- */

@@ -204,23 +204,29 @@ struct outcome {
 	float points;
 };
 
+/* A ban that is only observed stands in the way of none that is meant. */
+static bool ban_stands(const struct judge *j, const struct guard_hot *row, enum rule rule)
+{
+	return ladder_holds(row, j->at) &&
+	       (rule == RULE_NONE || ladder_observed(j->g, rule) ||
+		!ladder_observed(j->g, (enum rule)row->ban.rule));
+}
+
 /* Points of its own bring a ban, unless others live there; then only this session ends. */
 static void judge_client(struct outcome *o, struct guard_hot *row)
 {
 	const struct guard_limits *l = &o->j.g->limits;
 	enum rule rule = o->w.points > 0 ? ladder_rule(&o->j, row, o->w.history > 0)
 					 : RULE_NONE;
-	bool shared = score_is_shared(row, l);
+	bool shared = score_is_shared(row, l), stands;
 
 	o->spared = o->known_good || shared;
 	if (o->v->allowed)
 		return;
-	if (rule != RULE_NONE && !shared && !ladder_holds(row, o->j.at))
+	stands = ban_stands(&o->j, row, rule);
+	if (rule != RULE_NONE && !shared && !stands)
 		ladder_ban(&o->j, row, rule);
-	if (ladder_holds(row, o->j.at))
-		o->over = (enum rule)row->ban.rule;
-	else if (rule != RULE_NONE)
-		o->over = rule;
+	o->over = stands ? (enum rule)row->ban.rule : rule;
 }
 
 /*

@@ -385,7 +385,8 @@ static void say_flooder(struct buf *b, const struct evidence *e, const struct su
 
 static void say_same(struct buf *b, const struct evidence *e, const struct sums *s)
 {
-	put_times(b, s->repeated, "the same wrong password again");
+	if (s->repeated)
+		put_times(b, s->repeated, "the same wrong password again");
 	if (s->over)
 		put_times(b, s->over, "one session too many");
 	put(b, s->guessed, "different one", "different ones");

@@ -318,6 +318,14 @@ static void change_good_inside(struct guard_hot *row, int by)
 		row->good_inside--;
 }
 
+/* Of a prefix that was forgotten before its clients one is enough to spare it. */
+static void find_good_inside(const struct arrival *a, struct guard_hot *row, int by)
+{
+	change_good_inside(row, by);
+	if (a->v->known_good && row->good_inside == 0)
+		row->good_inside = 1;
+}
+
 static enum event event_of(enum rule rule)
 {
 	if (rule == RULE_RATE)
@@ -356,16 +364,18 @@ INLINE void arrive(struct arrival *a, enum guard_level level, int *good)
 	struct guard_hot *row = judge_open(a->j, level, false);
 	struct pace pace;
 
-	/* so busy that it cannot be locked: then it is let in */
-	if (!row)
+	/* so busy that it cannot be locked: then it is let in, as it may be known-good */
+	if (!row) {
+		a->spared |= level == LEVEL_CLIENT;
 		return;
+	}
 	score_connection(row, a->j->at);
 	if (a->v->behind)
 		row->flags |= HOT_BEHIND;
 	if (level == LEVEL_CLIENT)
 		*good = know(a, row);
 	else
-		change_good_inside(row, *good);
+		find_good_inside(a, row, *good);
 	pace = pace_of(a, level);
 	if (!a->v->allowed) {
 		if (row->ban.step >= STEP_REFUSE)

@@ -205,6 +205,15 @@ static bool on_data(struct delivery *d, const struct smtp_peer_event *ev, ms_t n
 	return true;
 }
 
+/*
+ * Whoever refuses the sender of a probe for good (it takes no bounces, or no mail of ours) has
+ * not said that the recipient does not exist, and would be understood so.
+ */
+static int code_of_mail(const struct delivery *d, const struct smtp_peer_event *ev)
+{
+	return d->setup->probe && ev->code >= 500 ? 450 : ev->code;
+}
+
 static bool on_mail(struct delivery *d, const struct smtp_peer_event *ev, ms_t now)
 {
 	if (!smtp_peer_good(ev) && !refusal(ev))
@@ -214,7 +223,7 @@ static bool on_mail(struct delivery *d, const struct smtp_peer_event *ev, ms_t n
 		d->phase = DELIVERY_RCPT;
 		return true;
 	}
-	answers_settle_rest(&d->answers, ev->code, ev->text);
+	answers_settle_rest(&d->answers, code_of_mail(d, ev), ev->text);
 	delivery_take_leave(d, now);
 	return true;
 }

@@ -94,6 +94,24 @@ static bool give(struct people *a, const struct table_entry *e)
 	return true;
 }
 
+/* What is known of the mailboxes of those who were there before. */
+static void keep_usage(const struct people *old, const struct people *fresh)
+{
+	struct name *n;
+	size_t i = 0;
+
+	while ((n = names_each(&fresh->users, &i))) {
+		const struct user *before = people_user(old, n->text);
+		struct user *u = (struct user *)n;
+
+		if (!before)
+			continue;
+		u->used = before->used;
+		u->looked = before->looked;
+		u->full = before->full;
+	}
+}
+
 bool recipients_give(struct recipients *r, struct span blob, struct err *err)
 {
 	struct people fresh;
@@ -108,6 +126,7 @@ bool recipients_give(struct recipients *r, struct span blob, struct err *err)
 			people_close(&fresh);
 			return err_set(err, "out of memory for the tables");
 		}
+	keep_usage(&r->given, &fresh);
 	people_close(&r->given);
 	r->given = fresh;
 	return true;

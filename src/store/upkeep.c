@@ -331,59 +331,48 @@ static void sweep(struct store *s, enum op_on on, bool minute)
 struct op_pull_in {
 	struct op op;
 	struct store *store;
-	struct destination *to; /* held */
-	int64_t latest;
+	int64_t latest, count;
 };
 
 static bool run_pull_in(struct op *op, struct tools *t, struct err *err)
 {
 	struct op_pull_in *o = (struct op_pull_in *)op;
 
-	return queue_pull_in(t->queue, o->to->id, o->latest, err);
+	return queue_pull_in(t->queue, o->latest, &o->count, err);
 }
 
+/* What had a later time is found by its new one. */
 static void done_pull_in(struct op *op, struct batch *batch)
 {
 	struct op_pull_in *o = (struct op_pull_in *)op;
-	struct schedule *schedule = &o->store->schedule;
 
 	(void)batch;
-	if (op->committed && o->to->next_due != MS_NEVER)
-		destination_due(schedule, o->to, o->latest);
-	destination_let_go(schedule, o->to);
-}
-
-static bool pull_in_one(struct store *s, struct destination *d, int64_t latest)
-{
-	struct op_pull_in *o = writer_take(s->writer, sizeof(*o));
-
-	if (!o)
-		return false;
-	o->op = (struct op){ .on = OP_QUEUE, .run = run_pull_in, .done = done_pull_in };
-	o->store = s;
-	o->to = d;
-	o->latest = latest;
-	destination_hold(&s->schedule, d);
-	writer_put(s->writer, &o->op);
-	return true;
+	if (!op->committed)
+		o->store->wall_ahead = 0; /* with the next tick, then */
+	else if (o->count)
+		deliver_refresh(o->store);
 }
 
 #define CLOCK_SLIPS (5 * MS_SECOND) /* a correction that matters to nobody */
 
-/* Only after the clock went back all are looked at; and at the start, as nobody knows then. */
+/* After the clock went back; and at the start, as nobody knows then. */
 static void pull_in(struct store *s)
 {
 	int64_t ahead = loop_wall(s->loop) - loop_now(s->loop);
-	int64_t latest = loop_wall(s->loop) + s->conf->set.retry_max;
 	bool back = s->wall_ahead == 0 || ahead < s->wall_ahead - CLOCK_SLIPS;
-	struct destination *d;
-	size_t i = 0;
+	struct op_pull_in *o = back ? writer_take(s->writer, sizeof(*o)) : NULL;
 
+	if (back && !o)
+		return;
 	s->wall_ahead = ahead;
-	while (back && (d = schedule_each(&s->schedule, &i)))
-		if (d->next_due != MS_NEVER && d->next_due > latest &&
-		    !pull_in_one(s, d, latest))
-			return;
+	if (!o)
+		return;
+	o->op = (struct op){
+		.on = OP_QUEUE, .lazy = true, .run = run_pull_in, .done = done_pull_in
+	};
+	o->store = s;
+	o->latest = loop_wall(s->loop) + s->conf->set.retry_max;
+	writer_put(s->writer, &o->op);
 }
 
 /* ---- ticks ---- */

@@ -477,8 +477,10 @@ static const struct talk probes[] = {
 	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 250 ok\\250 known\n" BYE "| 250 known\n" },
 	{ PROBE | LMTP, "a probe hears a refusal", "a@b.c",
 	  LPIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 250 ok\\550 5.1.1 unknown\n" BYE "| 550 5.1.1 unknown\n" },
-	{ PROBE, "a probe whose sender is refused hears that", "a@b.c",
-	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 550 no bounces\\503 what\n" BYE "| 550 no bounces\n" },
+	{ PROBE, "a probe whose sender is refused hears nothing of the recipient", "a@b.c",
+	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 550 no bounces\\503 what\n" BYE "| 450 no bounces\n" },
+	{ PROBE, "a probe whose sender is refused for now hears that", "a@b.c",
+	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 451 busy\\503 what\n" BYE "| 451 busy\n" },
 	{ PROBE, "a probe that nobody answers has no answer", "a@b.c",
 	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "wait 300\nclosed\n| 000 MAIL was not answered in time\n" },
 };

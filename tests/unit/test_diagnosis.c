@@ -215,6 +215,8 @@ static void the_evidence_is_told_to_people(void **unused)
 		  "4 null senders, 4 unknown recipients (4 different)" },
 		{ DIAGNOSIS_LIST_SERVER, "a newsletter",
 		  "40 messages accepted, 10 unknown recipients (about 10 different), 20% of all" },
+		{ DIAGNOSIS_RUNAWAY, "a script in a loop",
+		  "4000 logins, 2000 connections per hour" },
 		{ DIAGNOSIS_GUESSER, "and odd commands",
 		  "9 times auth-not-offered, no message accepted, on a DNS blocklist" },
 	};

@@ -592,6 +592,26 @@ static void a_prefix_where_somebody_good_lives_is_not_banned(void **unused)
 	let_in("the good one", deliver(&y, at("192.0.2.50")));
 }
 
+/* In a full memory, or with a worker that died in the middle of its row. */
+static void a_prefix_that_was_forgotten_is_spared_once_somebody_good_comes(void **unused)
+{
+	struct addr good = at("192.0.2.200");
+	struct guard_hot *row;
+
+	(void)unused;
+	become_good(&y, good);
+	for (enum guard_level l = LEVEL_NEAR; l < LEVEL_COUNT; l++) {
+		row = memory_open_row(&y.g.memory, guard_key_of(&good, l), y.now);
+		*row = (struct guard_hot){ .key = row->key };
+		memory_close_row(&y.g.memory, row);
+	}
+	let_in("it comes", visit(&y, good, EV_NONE, 0));
+	expect_number("one of the /26", row_of(&y, good, LEVEL_NEAR).good_inside, 1);
+	expect_number("one of the /21", row_of(&y, good, LEVEL_WIDE).good_inside, 1);
+	let_in("again", visit(&y, good, EV_NONE, 0));
+	expect_number("still one", row_of(&y, good, LEVEL_WIDE).good_inside, 1);
+}
+
 static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
 {
 	struct guard_hot row;
@@ -612,6 +632,18 @@ static void a_known_good_client_is_not_banned_with_its_prefix(void **unused)
 	}
 	let_in("the good one", deliver(&y, at("192.0.2.50")));
 	refused("the others", visit(&y, at("192.0.2.60"), EV_NONE, 0), RULE_PREFIX);
+	/* also while nobody can say that it is one */
+	{
+		struct addr a = at("192.0.2.50");
+		struct memory other = y.g.memory;
+		struct guard_hot *held = memory_open_row(
+			&other, guard_key_of(&a, LEVEL_CLIENT), y.now);
+		struct guard_visit v;
+
+		let_in("it cannot be told", come(&y, &v, a));
+		memory_close_row(&other, held);
+		leave(&y, &v);
+	}
 }
 
 /* The firewall could not spare whoever is known-good by now. */
@@ -822,6 +854,24 @@ static void one_rule_can_be_observed_and_the_others_meant(void **unused)
 	y.g.limits.observed[RULE_POINTS] = false;
 	yard_wait(&y, MS_SECOND);
 	refused("now meant as well", visit(&y, a, EV_NONE, 0), RULE_POINTS);
+}
+
+/* Four relay attempts in a day are a history, and a burst after them is something else. */
+static void an_observed_ban_stands_in_no_other_bans_way(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_verdict d = { 0 };
+
+	(void)unused;
+	y.g.limits.observed[RULE_HISTORY] = true;
+	for (unsigned i = 0; i < 4; i++) {
+		d = visit(&y, a, EV_RELAY_DENIED, 1);
+		yard_wait(&y, 6 * MS_HOUR);
+	}
+	d = visit(&y, a, EV_NONE, 0);
+	expect_true("observed", in(d) && d.observed && d.rule == RULE_HISTORY);
+	expect_true("let in", in(visit(&y, a, EV_RELAY_DENIED, 10)));
+	refused("a hundred points", visit(&y, a, EV_NONE, 0), RULE_POINTS);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------------- */
@@ -1212,6 +1262,7 @@ int main(void)
 		T(a_prefix_of_offenders_is_banned),
 		T(a_few_offenders_do_not_make_a_prefix),
 		T(a_prefix_where_somebody_good_lives_is_not_banned),
+		T(a_prefix_that_was_forgotten_is_spared_once_somebody_good_comes),
 		T(a_known_good_client_is_not_banned_with_its_prefix),
 		T(only_a_prefix_where_nobody_good_lives_is_for_the_firewall),
 		T(all_of_an_ipv6_subscriber_is_one_client),
@@ -1223,6 +1274,7 @@ int main(void)
 		T(in_lockdown_only_known_good_clients_get_in),
 		T(observing_refuses_nothing_and_judges_everything),
 		T(one_rule_can_be_observed_and_the_others_meant),
+		T(an_observed_ban_stands_in_no_other_bans_way),
 		T(one_address_may_come_so_often_and_no_more),
 		T(a_prefix_may_come_three_times_as_often),
 		T(a_quiet_neighbour_is_not_charged_for_its_prefix),

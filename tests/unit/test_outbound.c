@@ -780,6 +780,49 @@ static void what_is_noted_late_is_tried_all_the_same(void **state)
 	until_empty(r);
 }
 
+static int64_t latest_due(struct rig *r)
+{
+	sqlite3 *db = queue_of(r, "");
+	sqlite3_int64 due = 0;
+	sqlite3_stmt *ask;
+
+	assert_int_equal(sqlite3_prepare_v2(db, "select max(due) from recipient", -1,
+					    &ask, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(ask), SQLITE_ROW);
+	due = sqlite3_column_int64(ask, 0);
+	sqlite3_finalize(ask);
+	sqlite3_close(db);
+	return due;
+}
+
+/* Also what waits behind something for the same destination that is due soon. */
+static void what_was_put_off_by_a_wrong_clock_does_not_wait_for_it(void **state)
+{
+	struct rig *r = *state;
+	int64_t latest = wall_now() + 2 * r->conf.set.retry_max;
+	struct msg_DELIVER m;
+	struct frame f;
+
+	for (int i = 0; i < 2; i++) {
+		sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
+		deliver_answer(r, job_given(r, &m, &f), "451 later");
+	}
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list --state deferred");
+		if (r->row_count == 2)
+			break;
+		poll(NULL, 0, 10);
+	}
+	kill_store(r);
+	change_queue(r, "update recipient set due = due + 365 * 86400000"
+			" where message = (select max(id) from message)");
+	start_store(r);
+	for (int i = 0; i < PATIENCE / 10 && latest_due(r) > latest; i++)
+		poll(NULL, 0, 10);
+	assert_true(latest_due(r) <= latest);
+}
+
 static int64_t yesterday(void)
 {
 	return wall_now() - 23 * MS_HOUR;
@@ -1110,6 +1153,7 @@ int main(void)
 		WITH(who_waits_long_is_told_once),
 		WITH(a_batch_that_fails_takes_no_notice_with_it),
 		WITH(what_is_noted_late_is_tried_all_the_same),
+		WITH(what_was_put_off_by_a_wrong_clock_does_not_wait_for_it),
 		WITH(what_was_never_tried_in_its_lifetime_is_told),
 		WITH(an_owner_is_told_by_mail_and_nobody_elsewhere),
 		WITH(what_we_write_ourselves_is_signed),

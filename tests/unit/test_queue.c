@@ -551,13 +551,19 @@ static void destinations_that_no_message_has_are_forgotten(void **state)
 static void a_clock_that_was_set_back_delays_nothing_for_long(void **state)
 {
 	struct place *p = *state;
-	struct queue_message m = message(5);
-	int64_t next;
+	struct queue_message m = message(5), soon = message(6);
+	int64_t next, count;
 
-	put(p, &m, 1, NOW + 365 * MS_DAY);
-	assert_true(queue_pull_in(p->q, p->local, NOW + MS_HOUR, &err));
+	put(p, &m, 3, NOW + 365 * MS_DAY);
+	put(p, &soon, 1, NOW + MS_MINUTE);
+	assert_true(queue_pull_in(p->q, NOW + MS_HOUR, &count, &err));
+	assert_int_equal(count, 3);
 	assert_true(queue_next(p->q, p->local, &next, &err));
+	assert_int_equal(next, NOW + MS_MINUTE);
+	assert_true(queue_next(p->q, p->remote, &next, &err));
 	assert_int_equal(next, NOW + MS_HOUR);
+	assert_true(queue_pull_in(p->q, NOW + MS_HOUR, &count, &err));
+	assert_int_equal(count, 0);
 }
 
 static void what_was_rolled_back_never_was(void **state)

@@ -331,6 +331,38 @@ static void tables_replace_what_tables_said_before(void **state)
 	assert_false(recipients_give(&p->r, SPAN("junk"), &err));
 }
 
+static void give_user(struct place *p, const char *address)
+{
+	uint8_t mem[512];
+	struct buf out;
+
+	buf_init(&out, mem, sizeof(mem));
+	tables_begin(&out);
+	tables_put(&out,
+		   &(struct table_entry){ TABLE_DOMAIN, SPAN("t.example"), SPAN_NONE });
+	tables_put(&out,
+		   &(struct table_entry){ TABLE_ADDRESS, span_str(address), SPAN_NONE });
+	assert_true(recipients_give(&p->r, buf_span(&out), &err));
+	rebuild(p);
+}
+
+/* Else all mailboxes would have to be looked at anew, and take mail until then. */
+static void a_full_mailbox_is_full_also_after_tables_are_read_again(void **state)
+{
+	struct place *p = *state;
+	struct user *u;
+
+	give_user(p, "u@t.example");
+	u = recipients_user(&p->r, SPAN("u@t.example"));
+	u->used = 1000;
+	recipients_mark_full(&p->r, u, true);
+	give_user(p, "u@t.example");
+	assert_int_equal(in_map(p, "u@t.example"), RCPT_IS_FULL);
+	assert_int_equal(recipients_user(&p->r, SPAN("u@t.example"))->used, 1000);
+	give_user(p, "v@t.example");
+	assert_int_equal(recipients_user(&p->r, SPAN("v@t.example"))->used, USED_UNKNOWN);
+}
+
 static void a_removed_user_is_unknown(void **state)
 {
 	struct place *p = *state;
@@ -400,6 +432,7 @@ int main(void)
 		TEST(postmaster_alone_is_the_first_there_is),
 		TEST(the_map_says_the_same),
 		TEST(a_full_mailbox_is_full_in_the_map_also_after_it_is_made_anew),
+		TEST(a_full_mailbox_is_full_also_after_tables_are_read_again),
 		TEST(tables_replace_what_tables_said_before),
 		TEST(a_removed_user_is_unknown),
 		cmocka_unit_test(names_find_what_was_put_and_not_dropped),
