@@ -7,6 +7,7 @@
 static bool can_hear(const struct conn *c)
 {
 	return c->state == CONN_TALKS && !(c->orders & DO_TLS) &&
+	       !session_in_answer(&c->session) &&
 	       (c->session.in_tls || c->session.listener->tls != TLS_IMPLICIT);
 }
 

@@ -288,6 +288,7 @@ void deliveries_credential(struct deliveries *d, uint64_t ask, bool ok, struct s
 void deliveries_reconf(struct deliveries *d, const struct conf *conf)
 {
 	d->setup.conf = conf;
+	tls_refuse_12(d->tls, conf->set.tls_min == TLS_MIN_13);
 	contacts_drop(&d->contacts); /* they may have been made in another way */
 }
 

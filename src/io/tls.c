@@ -55,6 +55,11 @@ void tls_close(struct tls **t)
 
 /* ---- contexts --------------------------------------------------------------------------- */
 
+int tls_oldest(const struct tls *t)
+{
+	return t->setup.only_13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+}
+
 SSL_CTX *tls_make_context(const struct tls *t, const SSL_METHOD *method, struct err *err)
 {
 	SSL_CTX *c = SSL_CTX_new(method);
@@ -63,8 +68,7 @@ SSL_CTX *tls_make_context(const struct tls *t, const SSL_METHOD *method, struct 
 		tls_failed(err, "cannot make a TLS context");
 		return NULL;
 	}
-	SSL_CTX_set_min_proto_version(c,
-				      t->setup.only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_min_proto_version(c, tls_oldest(t));
 	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 				       SSL_OP_CIPHER_SERVER_PREFERENCE |
 				       SSL_OP_IGNORE_UNEXPECTED_EOF);

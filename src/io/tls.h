@@ -71,6 +71,8 @@ struct tls_peer {
 
 /* The authorities that vouch for servers: a file in PEM. For clients. */
 MUST bool tls_trust(struct tls *t, const char *path, struct err *err);
+/* setup.only_13 has changed. For clients that come from now on: their authorities stay. */
+void tls_refuse_12(struct tls *t, bool only_13);
 /*
  * Is this a record that we can check, and that means something in SMTP? Those of usages 0
  * and 1 do not (RFC 7672, 3.1.3).

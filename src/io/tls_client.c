@@ -35,6 +35,13 @@ bool tls_trust(struct tls *t, const char *path, struct err *err)
 	return tls_failed(err, path);
 }
 
+void tls_refuse_12(struct tls *t, bool only_13)
+{
+	t->setup.only_13 = only_13;
+	if (t->client)
+		SSL_CTX_set_min_proto_version(t->client, tls_oldest(t));
+}
+
 bool tls_record_usable(const struct tls_record *r)
 {
 	static const size_t sizes[] = { 0, 32, 64 }; /* matching: full, SHA-256, SHA-512 */

@@ -38,6 +38,8 @@ struct tls {
 
 /* What OpenSSL says about it. */
 bool tls_failed(struct err *err, const char *what);
+/* The oldest version that is spoken, as OpenSSL numbers them. */
+int tls_oldest(const struct tls *t);
 /* NULL: it cannot be made. */
 SSL_CTX *tls_make_context(const struct tls *t, const SSL_METHOD *method, struct err *err);
 SSL *tls_make_ssl(struct tls *t, SSL_CTX *c, int fd);

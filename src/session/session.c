@@ -93,6 +93,12 @@ bool session_reads_text(const struct session *s)
 	       (s->maildrop.says == MAILDROP_OPENS || s->maildrop.says == MAILDROP_TEXT);
 }
 
+bool session_in_answer(const struct session *s)
+{
+	return s->listener->service == SERVICE_POP3 &&
+	       s->maildrop.says != MAILDROP_NOTHING && s->maildrop.says != MAILDROP_OPENS;
+}
+
 bool session_in_text(const struct session *s)
 {
 	return (s->marks & MARK_MAIL) && smtp_in_text(&s->smtp);

@@ -406,5 +406,7 @@ void session_print_refusal(enum service service, enum reply r, struct span more,
 			   struct buf *out);
 /* Is it reading a message of its box? */
 bool session_reads_text(const struct session *s);
+/* Is it in the middle of an answer of many lines, of which any word of ours would be one? */
+bool session_in_answer(const struct session *s);
 
 #endif

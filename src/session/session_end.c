@@ -104,7 +104,7 @@ bool session_may_end(const struct session *s)
 static void last_word(struct step *t, enum reply r, struct span more)
 {
 	t->out->refused.reply = r;
-	if (buf_room(t->out->peer) >= LAST_WORD_MAX + more.n)
+	if (buf_room(t->out->peer) >= LAST_WORD_MAX + more.n && !session_in_answer(t->s))
 		t->how->last_word(r, more, t->out->peer);
 }
 

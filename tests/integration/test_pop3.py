@@ -1,6 +1,7 @@
 """POP3 from the Maildirs that we deliver to: with real clients, while mail comes and others look."""
 import contextlib
 import email
+import json
 import os
 import pathlib
 import poplib
@@ -442,6 +443,27 @@ class Talk:
     def close(self):
         self.file.close()
         self.sock.close()
+
+
+def test_who_is_kicked_in_the_middle_of_a_message_finds_no_word_of_ours_in_it(house, user):
+    put(house, user, **{f"1.{user}.big": b"Subject: big\r\n\r\n" + b"no word of yours\r\n" * 2_000_000})
+    client = log_in(house, user)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # whatever the machine's are
+    client.sock.sendall(b"RETR 1\r\n")
+    assert client.file.readline().startswith(b"+OK")
+
+    def mine():
+        rows = map(json.loads, house.cli("sessions", "--json").splitlines())
+        return [row for row in rows if row.get("user") == f"{user}@example.test" and row["state"] != "leaves"]
+
+    house.cli("kick", wait_for("the session to be shown", mine)[0]["session"])
+    wait_for("the session to end", lambda: not mine())
+    heard = b""
+    with contextlib.suppress(ConnectionError):  # ours ends soon, however far it got
+        while more := client.file.read1(1 << 20):
+            heard += more
+    client.close()
+    assert b"-ERR" not in heard and not heard.endswith(b"\r\n.\r\n"), heard[-200:]
 
 
 def test_pipelined_commands_are_all_answered(house, user):

@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 #include "base/list.h"
 #include "edge/delivery.h"
+#include "io/tls.h"
 
 /* A next hop that answers each line, and the end of a message, with what it was given. */
 struct host {
@@ -595,6 +597,34 @@ static void where_tls_fails_and_need_not_be_mail_goes_in_clear(void **state)
 	close_stage(&s);
 }
 
+static int oldest_tls(const struct stage *s)
+{
+	const struct tls_peer peer = { .name = "", .also = "" };
+	struct ssl_st *ssl = tls_client(deliveries_tls(s->all), link_fd(s->edge), &peer);
+	int version;
+
+	assert_non_null(ssl);
+	version = (int)SSL_get_min_proto_version(ssl);
+	tls_release(&ssl);
+	return version;
+}
+
+static void a_reload_says_which_tls_is_spoken_with_others(void **state)
+{
+	struct stage s;
+
+	(void)state;
+	open_stage(&s);
+	assert_int_equal(oldest_tls(&s), TLS1_2_VERSION);
+	s.conf->set.tls_min = TLS_MIN_13;
+	deliveries_reconf(s.all, s.conf);
+	assert_int_equal(oldest_tls(&s), TLS1_3_VERSION);
+	s.conf->set.tls_min = TLS_MIN_12;
+	deliveries_reconf(s.all, s.conf);
+	assert_int_equal(oldest_tls(&s), TLS1_2_VERSION);
+	close_stage(&s);
+}
+
 static void a_login_is_used_where_it_is_wanted(void **state)
 {
 	static struct host h = { .greeting = "220 hi\r\n",
@@ -942,6 +972,7 @@ int main(void)
 		cmocka_unit_test(a_kept_connection_that_has_gone_costs_nothing),
 		cmocka_unit_test(a_connection_serves_those_only_who_would_make_the_same),
 		cmocka_unit_test(where_tls_fails_and_need_not_be_mail_goes_in_clear),
+		cmocka_unit_test(a_reload_says_which_tls_is_spoken_with_others),
 		cmocka_unit_test(a_login_is_used_where_it_is_wanted),
 		cmocka_unit_test(a_result_waits_until_the_store_can_take_it),
 		cmocka_unit_test(a_result_that_nobody_waits_for_any_more_is_dropped),
