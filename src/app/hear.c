@@ -1,12 +1,19 @@
 /* What a child says on its life link: that it is ready, why it failed, what is ordered. */
+#include <limits.h>
+
 #include "app/life.h"
 #include "base/fields.h"
+
+#define FRAMES_ONCE 256 /* of one child, before the others have their turn */
 
 static void on_ready(struct child *c, const struct frame *f)
 {
 	struct msg_READY m;
 	struct buf *b;
 
+	/* it was told to finish, or taken over, before it had begun */
+	if (c->state == CHILD_DRAINING || c->old)
+		return;
 	if (c->state != CHILD_STARTING || !msg_READY_unpack(f->bytes, &m)) {
 		child_kill(c, "READY out of place");
 		return;
@@ -165,12 +172,13 @@ static void say_broken(const struct child *c, const struct err *err)
 	say_end(c->s, LOG_LINK_BROKEN);
 }
 
-bool child_hear(struct child *c)
+/* Up to so many frames. False: there will be no more. */
+static bool hear(struct child *c, unsigned frames)
 {
 	struct frame f;
 	struct err err;
 
-	for (;;) {
+	while (frames-- > 0) {
 		switch (link_recv(c->life, &f, &err)) {
 		case LINK_GOT:
 			on_message(c, &f);
@@ -187,6 +195,12 @@ bool child_hear(struct child *c)
 			return false;
 		}
 	}
+	return true;
+}
+
+bool child_hear(struct child *c)
+{
+	return hear(c, UINT_MAX);
 }
 
 static void on_life(void *arg, unsigned ready)
@@ -196,7 +210,7 @@ static void on_life(void *arg, unsigned ready)
 
 	if (ready & WATCH_WRITE)
 		(void)link_flush(c->life); /* if it is broken, reading says so */
-	if (child_hear(c))
+	if (hear(c, FRAMES_ONCE))
 		watch_mask(&c->watch,
 			   WATCH_READ | (link_waiting(c->life) ? WATCH_WRITE : 0));
 	else if (c->pid > 0)

@@ -319,7 +319,8 @@ void tell_again(struct child *c)
 	const struct lost was = c->lost;
 	struct supervisor *s = c->s;
 
-	if (!was.again || loop_now(s->loop) < was.again)
+	/* after an upgrade there is no configuration to be told of yet */
+	if (!was.again || loop_now(s->loop) < was.again || !s->conf)
 		return;
 	c->lost = (struct lost){ 0 };
 	if (!listens(c))

@@ -464,6 +464,7 @@ static void leave(struct auth *a)
 	peers_close(a);
 	hashing_close(&a->hashing);
 	attempts_close(a);
+	sources_forget(a->sources);
 	sources_close(&a->sources);
 	oauth_close(&a->oauth);
 	if (a->loop)

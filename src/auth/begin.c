@@ -169,7 +169,9 @@ static bool mailbox_server_judges(struct attempt *t)
 		from = t->account.source + 1;
 	} while (t->found == SOURCE_HAS ||
 		 (t->found == SOURCE_ASK && !t->account.at_backend));
-	return t->found != SOURCE_HAS_NOT;
+	/* no source in front of it is shown the token as if that were a password */
+	t->looked_up = t->found != SOURCE_HAS_NOT;
+	return t->looked_up;
 }
 
 static void begin_token(struct attempt *t, const struct msg_AUTH *m)

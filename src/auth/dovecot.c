@@ -371,6 +371,13 @@ bool dovecot_open(struct dovecot **out, struct loop *loop, const char *path,
 	return true;
 }
 
+void dovecot_forget(struct dovecot *d)
+{
+	for (size_t i = 0; i < DOVECOT_ASKS; i++)
+		d->asks[i].number = 0;
+	d->count = 0;
+}
+
 void dovecot_close(struct dovecot **dovecot)
 {
 	struct dovecot *d = *dovecot;

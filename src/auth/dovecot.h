@@ -39,6 +39,9 @@ MUST bool dovecot_open(struct dovecot **out, struct loop *loop, const char *path
 /* Whoever waits is told LATER. */
 void dovecot_close(struct dovecot **d);
 
+/* Whoever waits is told nothing any more. */
+void dovecot_forget(struct dovecot *d);
+
 /* False: it is not there, or has enough to do. Else on_said is called once, later. */
 MUST bool dovecot_ask(struct dovecot *d, const struct dovecot_ask *ask);
 

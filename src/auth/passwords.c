@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "crypt/scram.h"
 #include "io/idn.h"
+#include "spec/control.h"
 
 /* Commands at once: the administrator is a person, or a script that waits. */
 #define JOBS_MAX 16
@@ -157,7 +158,7 @@ static const struct kind kinds[] = {
 	{ "passwd", "list",	0, false, false, passwords_list, NULL, NULL, NULL },
 	{ "passwd", "set",	1, true,  true,  NULL, "The password is set.", NULL, "password set" },
 	{ "passwd", "remove",	1, false, true,  drop, "The password is removed.",
-	  "That address has no password.", "password removed" },
+	  CONTROL_NO_PASSWORD, "password removed" },
 	{ "passwd", "disable",	1, false, true,  disable, "The account is disabled.",
 	  "The account is disabled already.", "account disabled" },
 	{ "passwd", "enable",	1, false, true,  enable, "The account is enabled.",

@@ -42,6 +42,8 @@ static void drop(struct peer *p)
 		attempts_lost(a, p);
 	if (p->role == ROLE_FETCH)
 		oauth_gone(a->oauth, loop_now(a->loop));
+	if (p->role == ROLE_WATCH) /* nobody listens to what waited for room */
+		passwords_go_on(a->passwords);
 }
 
 /* ---- what they say ---------------------------------------- */

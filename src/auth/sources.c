@@ -165,6 +165,13 @@ void sources_close(struct sources **sources)
 	free(s);
 }
 
+void sources_forget(struct sources *s)
+{
+	for (size_t i = 0; s && i < s->count; i++)
+		if (s->list[i].dovecot)
+			dovecot_forget(s->list[i].dovecot);
+}
+
 bool sources_conf(struct sources *s, const struct conf *conf, struct err *err)
 {
 	if (is_same(s, conf))

@@ -21,6 +21,8 @@ MUST bool sources_open(struct sources **out, struct loop *loop, struct keeper *k
 		       const struct conf *conf, bool local,
 		       const struct sources_calls *calls, struct err *err);
 void sources_close(struct sources **s);
+/* Whoever waits for an answer is gone. */
+void sources_forget(struct sources *s);
 /* After a reload. What is the same is kept; else what was asked is answered with LATER. */
 MUST bool sources_conf(struct sources *s, const struct conf *conf, struct err *err);
 

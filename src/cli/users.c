@@ -111,19 +111,33 @@ int command_user_passwd(struct cli *c)
 	return code;
 }
 
+/* Not every user had a password. */
+static int remove_password(struct cli *c, const char *address)
+{
+	const char *words[] = { "passwd", "remove", address };
+	struct answer a;
+	struct err err;
+	int code = EXIT_DONE;
+
+	if (!ask(c, words, 3, &a, &err))
+		return ask_absent(c, &err);
+	if (!a.ok && strcmp(a.text, CONTROL_NO_PASSWORD) != 0)
+		code = cli_fail("nothing was removed: %s", a.text);
+	answer_close(&a);
+	return code;
+}
+
+/*
+ * The password first: who is still there can be removed once more, and nobody can log in who
+ * is not.
+ */
 int command_user_remove(struct cli *c)
 {
 	const char *words[] = { "user", "remove", c->word[0] };
-	const char *secret[] = { "passwd", "remove", c->word[0] };
-	struct answer a;
-	struct err err;
 	int code;
 
 	if (c->count != 1)
 		return cli_misused(c, "which address?");
-	code = ask_and_show(c, words, 3);
-	/* Not every user had a password. */
-	if (code == EXIT_DONE && ask(c, secret, 3, &a, &err))
-		answer_close(&a);
-	return code;
+	code = remove_password(c, c->word[0]);
+	return code == EXIT_DONE ? ask_and_show(c, words, 3) : code;
 }

@@ -126,6 +126,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 	if (!making)
 		found = stek_find(stek, name, &key);
+	else if (SSL_get0_peer_certificate(ssl)) /* with TLS 1.2: see on_verify() */
+		found = STEK_NONE;
 	else if (!stek_newest(stek, &key) || RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
 		found = STEK_NONE;
 	if (found == STEK_NONE) {

@@ -19,6 +19,9 @@
 #define CONTROL_TEXT_MAX  1024			 /* of an end */
 #define CONTROL_FRAME_MAX (CONTROL_LINE_MAX + 5) /* the longest frame of any kind */
 
+/* What `passwd remove` says then, which is all the same to `user remove`. */
+#define CONTROL_NO_PASSWORD "That address has no password."
+
 enum control_kind {
 	CONTROL_MORE, /* not a whole frame yet */
 	CONTROL_BAD,  /* never will be one */

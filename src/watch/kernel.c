@@ -37,6 +37,9 @@ struct kernel {
 	bool all;   /* the next BLOCK begins anew */
 	bool wants; /* everything, as soon as the walk under way is over */
 	struct refresh *refresh;
+	uint64_t allows_of; /* orders_version() of what follows */
+	size_t allow_count;
+	struct net allows[ORDERS_MAX];
 	uint8_t items_mem[LIST_FRAME_MAX];
 };
 
@@ -46,8 +49,6 @@ struct refresh {
 	struct kernel *kernel;
 	struct waits found;
 	size_t at;
-	size_t allow_count;
-	struct net allows[ORDERS_MAX];
 };
 
 static bool put(struct waits *w, const struct waiting *one)
@@ -79,6 +80,31 @@ static bool narrow_enough(const struct kernel *k, const struct net *n)
 	if (n->bits >= 96 && addr_is_v4(&n->addr))
 		return n->bits - 96 >= set->firewall_v4;
 	return n->bits >= set->firewall_v6;
+}
+
+static void read_allows(struct kernel *k)
+{
+	const struct orders *orders = k->sight->view.orders;
+	uint64_t version = orders ? orders_version(orders) : 0;
+	struct order o;
+
+	if (version == k->allows_of)
+		return;
+	k->allows_of = version;
+	k->allow_count = 0;
+	for (size_t at = 0; orders_next(orders, &at, &o);)
+		if (o.kind == ORDER_ALLOW && k->allow_count < ORDERS_MAX)
+			k->allows[k->allow_count++] = o.net;
+}
+
+/* Is somebody in it who is let in whatever happens? The kernel could not spare them. */
+static bool allowed_inside(struct kernel *k, const struct net *net)
+{
+	read_allows(k);
+	for (size_t i = 0; i < k->allow_count; i++)
+		if (net_inside(&k->allows[i], net) || net_inside(net, &k->allows[i]))
+			return true;
+	return false;
 }
 
 static uint32_t seconds_of(ms_t within)
@@ -130,7 +156,7 @@ void kernel_block(struct kernel *k, const struct net *net, ms_t within)
 {
 	struct waiting one = { .net = *net, .blocks = true, .seconds = seconds_of(within) };
 
-	if (narrow_enough(k, net))
+	if (narrow_enough(k, net) && !allowed_inside(k, net))
 		add(k, &one);
 }
 
@@ -217,19 +243,11 @@ void kernel_flush(struct kernel *k)
 
 /* ---- everything -------------------------------------------------------------------- */
 
-static bool allowed_inside(const struct refresh *r, const struct net *net)
-{
-	for (size_t i = 0; i < r->allow_count; i++)
-		if (net_inside(&r->allows[i], net) || net_inside(net, &r->allows[i]))
-			return true;
-	return false;
-}
-
 static void find(struct refresh *r, const struct net *net, ms_t within)
 {
 	struct waiting one = { .net = *net, .blocks = true, .seconds = seconds_of(within) };
 
-	if (narrow_enough(r->kernel, net) && !allowed_inside(r, net))
+	if (narrow_enough(r->kernel, net) && !allowed_inside(r->kernel, net))
 		(void)put(&r->found, &one); /* the rest are refused at connect */
 }
 
@@ -282,19 +300,14 @@ static void on_end(struct walk *w, enum walk_end how)
 		kernel_flush(k);
 }
 
-/* Manual bans, and what is allowed. */
+/* Manual bans. */
 static void find_orders(struct refresh *r)
 {
 	struct sight *s = r->kernel->sight;
 	int64_t wall = loop_wall(s->loop);
 	struct order o;
 
-	if (!s->view.orders)
-		return;
-	for (size_t at = 0; orders_next(s->view.orders, &at, &o);)
-		if (o.kind == ORDER_ALLOW && r->allow_count < ORDERS_MAX)
-			r->allows[r->allow_count++] = o.net;
-	if (!view_enforces(&s->view, RULE_ORDER))
+	if (!s->view.orders || !view_enforces(&s->view, RULE_ORDER))
 		return;
 	for (size_t at = 0; orders_next(s->view.orders, &at, &o);)
 		if (o.kind == ORDER_BAN && o.until > wall + MANUAL_LEAST)

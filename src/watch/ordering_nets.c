@@ -359,6 +359,18 @@ static void print_rest(const struct sight *s, const struct net *net, struct buf 
 		text_of(&fate.net).text, SPAN_ARG(buf_span(&lift)));
 }
 
+/* There is one order for each net: to forgive would take back what was allowed. */
+static void refuse_allowed(const struct asked *a, const struct net *net)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "%s is allowed by an order, so nothing is held against it. To have it judged "
+		 "as others are: holdfast allow --remove %s",
+		 text_of(net).text, text_of(net).text);
+	asked_refuse(a, text);
+}
+
 void ordering_unban(const struct asked *a)
 {
 	const struct sight *s = a->sight;
@@ -372,6 +384,11 @@ void ordering_unban(const struct asked *a)
 
 	if (!read_net(a, WORD_TARGET, &w, &net))
 		return;
+	if (find_order(s, &net, &order) && order.kind == ORDER_ALLOW &&
+	    order.until > loop_wall(s->loop)) {
+		refuse_allowed(a, &net);
+		return;
+	}
 	buf_init(&out, text, sizeof(text) - 1);
 	manual = find_order(s, &net, &order) && order.kind == ORDER_BAN &&
 		 orders_drop(s->view.orders, &net);

@@ -149,6 +149,18 @@ def test_a_ban_holds_on_every_edge_and_outlives_a_restart(guarded):
     assert rows(guarded, "bans") == []
 
 
+def test_what_is_allowed_is_not_taken_back_by_unban(guarded):
+    bot = "198.51.100.9"
+    offend(guarded, bot, times=3)
+    wait_for("points", lambda: parts(guarded, bot).get("standing", {}).get("points", 0) > 0)
+    guarded.cli("allow", bot)
+    got = guarded.cli("unban", bot, check=False)
+    assert got.returncode == 1 and f"holdfast allow --remove {bot}" in got.stderr
+    assert [row["prefix"] for row in rows(guarded, "allow")] == [bot]
+    guarded.cli("allow", "--remove", bot)
+    assert "forgiven" in guarded.cli("unban", bot)
+
+
 def test_an_order_outlives_watch_and_all_edges(guarded):
     guarded.cli("ban", "2001:db8:1::/48")
     guarded.kill_role("watch")

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -65,6 +66,19 @@ def test_users_come_and_go(server):
     assert "carol" not in server.cli("user", "list")
     gone = server.cli("user", "passwd", "carol@example.test", "--password", "x", check=False)
     assert gone.returncode == 1 and "there is no user" in gone.stderr
+
+
+def test_a_user_is_not_removed_without_the_password(make_server):
+    server = make_server(settings='run: { silence = "10s"; };\n')
+    auth, = server.pids("auth")
+    os.kill(auth, signal.SIGSTOP)  # it is replaced before it has answered
+    got = server.cli("user", "remove", "alice@example.test", check=False)
+    assert got.returncode == 1 and "nothing was removed" in got.stderr
+    assert "alice" in server.cli("user", "list")
+    wait_for("another auth", lambda: server.pids("auth").keys() - {auth})
+    server.wait_ready()
+    server.cli("user", "remove", "alice@example.test")
+    assert "alice" not in server.cli("user", "list")
 
 
 def test_a_user_whose_password_cannot_be_set_is_not_added(server):

@@ -37,6 +37,21 @@ except OSError as e:
     print("error", e)
 """
 
+OFFEND = """
+import socket, sys
+source, address, port = sys.argv[1:]
+try:
+    with socket.create_connection((address, int(port)), 5, (source, 0)) as s, s.makefile("rwb") as f:
+        f.readline()
+        for line in ["EHLO bot.example", "MAIL FROM:<a@bot.example>"] + 20 * ["RCPT TO:<v@elsewhere.example>"]:
+            f.write(line.encode() + b"\\r\\n")
+            f.flush()
+            while f.readline()[3:4] == b"-":
+                pass
+except OSError:
+    pass
+"""
+
 
 def can_make_namespaces():
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
@@ -103,6 +118,11 @@ class Net:
         return self.outside.run(sys.executable, "-c", CONNECT, source, server, str(PORT),
                                 str(patience)).strip()
 
+    def offend(self, source):
+        """Ask for relaying until nothing is answered any more; once refused, try again."""
+        server = SERVER_6 if ":" in source else SERVER
+        self.outside.run(sys.executable, "-c", OFFEND, source, server, str(PORT))
+
     def close(self):
         self.inside.close()
         self.outside.close()
@@ -130,6 +150,10 @@ def make_walled(net, make_server):
 
 def status(server):
     return json.loads(server.cli("status", "--json").splitlines()[0])
+
+
+def rows(server, *words):
+    return [json.loads(line) for line in server.cli(*words, "--json").splitlines()]
 
 
 def wait_blocked(net, text):
@@ -176,6 +200,27 @@ def test_of_ipv6_a_whole_64_is_dropped_and_its_neighbours_are_not(net, make_wall
     server.cli("unban", "fd00:98:1:2::/64")
     wait_for("it to be let in", lambda: not net.lists("fd00:98:1:2:: timeout"))
     assert net.connect("fd00:98:1:2::7").startswith("220")
+
+
+def test_who_is_allowed_is_not_dropped_with_a_bot_of_the_same_64(net, make_walled):
+    server = make_walled()
+    text = server.config.read_text()
+    server.config.write_text(text.replace('lookups = false;',
+                                          'lookups = false; drop-after = 1; kernel-after = 2;'))
+    server.cli("reload")
+    server.cli("allow", "fd00:98:1:2::7")
+
+    def step():
+        net.offend("fd00:98:1:2::8")
+        return [ban["step"] for ban in rows(server, "bans")] == ["kernel"]
+
+    wait_for("a ban that is for the kernel", step)
+    # what is told to the firewall now comes behind it
+    server.cli("ban", "10.98.1.7")
+    wait_blocked(net, "10.98.1.7")
+    assert not net.lists("fd00:98:1:2::")
+    assert net.connect("fd00:98:1:2::7").startswith("220")
+    assert not net.connect("fd00:98:1:2::8").startswith("220")
 
 
 def test_the_role_has_one_capability_and_its_own_user(net, make_walled):

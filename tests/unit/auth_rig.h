@@ -226,12 +226,12 @@ static inline void edge_send(struct link *edge)
 	assert_true(link_send(edge, NULL, 0) && link_flush(edge));
 }
 
-static inline uint64_t edge_ask_for(struct rig *r, unsigned edge, const struct login *l,
-				    enum service service)
+static inline uint64_t edge_ask_with(struct rig *r, unsigned edge, const struct login *l,
+				     enum service service, enum sasl_mechanism mechanism)
 {
 	struct msg_AUTH m = {
 		.ask = ++r->asks,
-		.mechanism = SASL_PLAIN,
+		.mechanism = (uint8_t)mechanism,
 		.service = (uint8_t)service,
 		.flags = AUTH_TLS,
 		.peer = { l->from, 40000 },
@@ -244,6 +244,12 @@ static inline uint64_t edge_ask_for(struct rig *r, unsigned edge, const struct l
 	msg_AUTH_pack(&m, link_begin(r->edges[edge]));
 	edge_send(r->edges[edge]);
 	return m.ask;
+}
+
+static inline uint64_t edge_ask_for(struct rig *r, unsigned edge, const struct login *l,
+				    enum service service)
+{
+	return edge_ask_with(r, edge, l, service, SASL_PLAIN);
 }
 
 static inline uint64_t edge_ask(struct rig *r, unsigned edge, const struct login *l)

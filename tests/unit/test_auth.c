@@ -7,6 +7,9 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "base/base64.h"
@@ -773,6 +776,61 @@ static void a_passwd_file_is_read_and_read_again_when_it_has_changed(void **stat
 	assert_int_equal(edge_try(r, &l).result, AUTHED_NO);
 }
 
+/* The line is in text; what is longer fails. */
+static void read_line(int fd, char text[4096])
+{
+	size_t n = 0;
+
+	do
+		assert_true(n < 4095 && read(fd, text + n, 1) == 1);
+	while (text[n++] != '\n');
+	text[n] = '\0';
+}
+
+/* Dovecot is asked; who came before the role had heard its greeting is told to come later. */
+static void ask_dovecot(struct rig *r, const struct login *l, int dovecot)
+{
+	struct pollfd from[] = { { .fd = dovecot, .events = POLLIN },
+				 { .fd = link_fd(r->edges[0]), .events = POLLIN } };
+
+	do {
+		edge_ask(r, 0, l);
+		assert_true(poll(from, COUNT_OF(from), PATIENCE) > 0);
+		if (from[1].revents)
+			assert_int_equal(edge_hear(r, 0).result, AUTHED_LATER);
+	} while (!from[0].revents);
+}
+
+static void auth_ends_well_while_dovecot_is_asked(void **state)
+{
+	static const char greeting[] = "VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nDONE\n";
+	struct rig *r = *state;
+	struct login l = { ALICE, "right", HOME, 1 };
+	struct password_source *source = &r->conf.password_sources[0];
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int listens = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	char text[4096];
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/dovecot", r->dir);
+	assert_int_equal(bind(listens, (const struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listens, 1), 0);
+	r->conf.password_source_count = 1;
+	source->kind = PASSWORDS_DOVECOT;
+	memcpy(source->path, at.sun_path, sizeof(at.sun_path));
+	rig_start(r);
+	fd = accept(listens, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, greeting, strlen(greeting)), strlen(greeting));
+	for (int i = 0; i < 2; i++)
+		read_line(fd, text); /* VERSION, CPID */
+	ask_dovecot(r, &l, fd);
+	read_line(fd, text);
+	assert_non_null(strstr(text, "\tresp="));
+	rig_stop(r);
+	close(fd);
+	close(listens);
+}
+
 static void a_reload_is_in_force_for_the_next_attempt(void **state)
 {
 	struct rig *r = *state;
@@ -929,6 +987,7 @@ int main(void)
 		TEST(who_is_let_in_gets_a_ticket_for_what_they_came_for),
 		TEST(the_ticket_of_who_came_from_too_many_places_says_that_it_is_held),
 		TEST(a_passwd_file_is_read_and_read_again_when_it_has_changed),
+		TEST(auth_ends_well_while_dovecot_is_asked),
 		TEST(a_reload_is_in_force_for_the_next_attempt),
 		TEST(unknown_wrong_and_disabled_take_the_same_time),
 	};

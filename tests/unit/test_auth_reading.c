@@ -200,6 +200,28 @@ static void the_mailbox_server_is_asked_and_its_word_holds(void **state)
 	assert_int_equal(edge_try(r, &l).result, AUTHED_NO);
 }
 
+static void a_token_is_for_the_mailbox_server_whoever_has_a_password_here(void **state)
+{
+	struct rig *r = *state;
+	struct login l = { ALICE, "a token", HOME, 1 };
+	struct told t;
+
+	judge_is_backend(r);
+	r->conf.mechanisms |= 1u << SASL_XOAUTH2;
+	rig_put(r, ALICE, "right");
+	rig_start(r);
+	edge_ask_with(r, 0, &l, SERVICE_IMAP, SASL_XOAUTH2);
+	t = edge_hear(r, 0);
+	assert_int_equal(t.result, AUTHED_ASK);
+	assert_int_equal(judged(r, 0, t, JUDGED_YES).result, AUTHED_YES);
+	l.secret = "another token";
+	edge_ask_with(r, 0, &l, SERVICE_IMAP, SASL_XOAUTH2);
+	assert_int_equal(judged(r, 0, edge_hear(r, 0), JUDGED_NO).result, AUTHED_NO);
+	/* her password is checked here all the same */
+	l.secret = "right";
+	assert_int_equal(edge_read(r, 0, &l).result, AUTHED_YES);
+}
+
 static void a_mailbox_server_that_does_not_answer_is_told_apart_from_no(void **state)
 {
 	struct rig *r = *state;
@@ -434,6 +456,7 @@ int main(void)
 		TEST(a_login_that_nobody_waited_for_counts_for_nothing),
 		TEST(those_that_come_at_once_are_no_more_than_the_limit),
 		TEST(the_mailbox_server_is_asked_and_its_word_holds),
+		TEST(a_token_is_for_the_mailbox_server_whoever_has_a_password_here),
 		TEST(a_mailbox_server_that_does_not_answer_is_told_apart_from_no),
 		TEST(one_of_a_user_and_network_is_asked_about_and_others_wait),
 		TEST(an_edge_that_dies_while_it_asks_leaves_nobody_waiting),

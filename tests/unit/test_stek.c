@@ -1,4 +1,5 @@
 /* The keys of TLS session tickets: which of them are good, and that old ones are gone. */
+#include "cert_maker.h"
 #include "expect.h"
 
 #include <sys/socket.h>
@@ -147,7 +148,8 @@ static void shake(SSL *us, SSL *them)
 }
 
 /* A client talks to that server, and shows what it kept: *session. It keeps what it got. */
-static bool resumes(struct tls *tls, int version, SSL_SESSION **session)
+static bool resumes_as(const struct made_cert *client, struct tls *tls, int version,
+		       SSL_SESSION **session)
 {
 	SSL_CTX *c = SSL_CTX_new(TLS_client_method());
 	int fds[2];
@@ -158,6 +160,10 @@ static bool resumes(struct tls *tls, int version, SSL_SESSION **session)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	assert_non_null(us = tls_server(tls, fds[0]));
 	assert_int_equal(SSL_CTX_set_max_proto_version(c, version), 1);
+	if (client) {
+		assert_int_equal(SSL_CTX_use_certificate(c, client->cert), 1);
+		assert_int_equal(SSL_CTX_use_PrivateKey(c, client->key), 1);
+	}
 	assert_non_null(them = SSL_new(c));
 	assert_int_equal(SSL_set_fd(them, fds[1]), 1);
 	if (*session)
@@ -177,6 +183,11 @@ static bool resumes(struct tls *tls, int version, SSL_SESSION **session)
 	close(fds[0]);
 	close(fds[1]);
 	return reused;
+}
+
+static bool resumes(struct tls *tls, int version, SSL_SESSION **session)
+{
+	return resumes_as(NULL, tls, version, session);
 }
 
 static void check_resumption(int version)
@@ -236,6 +247,40 @@ static void a_ticket_that_was_tampered_with_is_no_ticket(void **unused)
 	free(forged);
 }
 
+/* Its ticket would hold the certificate, and none of those that auth wants to see with it. */
+static void who_shows_a_certificate_shows_it_each_time(void **unused)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	struct made_cert authority = cert_make(NULL, "authority", true, NULL, 30);
+	struct made_cert client = cert_make(&authority, "client", false,
+					    "email:ann@example.test", 30);
+	struct stek *s = made();
+	uint8_t mem[4096];
+	struct buf pem;
+	struct err err;
+
+	(void)unused;
+	add(s, 1, 0);
+	buf_init(&pem, mem, sizeof(mem));
+	cert_put_pem(&authority, &pem);
+	for (size_t i = 0; i < COUNT_OF(versions); i++) {
+		struct tls *tls = server_with(s);
+		SSL_SESSION *session = NULL;
+
+		assert_true(tls_ask_clients(tls, buf_span(&pem), &err));
+		assert_false(resumes_as(&client, tls, versions[i], &session));
+		assert_false(resumes_as(&client, tls, versions[i], &session));
+		/* of others, who only could have, nothing was seen */
+		assert_false(resumes(tls, versions[i], &session));
+		assert_true(resumes(tls, versions[i], &session));
+		SSL_SESSION_free(session);
+		tls_close(&tls);
+	}
+	cert_free(&client);
+	cert_free(&authority);
+	free(s);
+}
+
 static void without_keys_of_all_a_server_has_its_own(void **unused)
 {
 	struct tls *one = server_with(NULL), *other = server_with(NULL);
@@ -260,6 +305,7 @@ int main(void)
 		cmocka_unit_test(another_layout_is_not_taken_for_ours),
 		cmocka_unit_test(a_session_is_resumed_by_whoever_has_the_keys),
 		cmocka_unit_test(a_ticket_that_was_tampered_with_is_no_ticket),
+		cmocka_unit_test(who_shows_a_certificate_shows_it_each_time),
 		cmocka_unit_test(without_keys_of_all_a_server_has_its_own),
 	};
 
