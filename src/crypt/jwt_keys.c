@@ -132,7 +132,26 @@ static EVP_PKEY *rsa_key(const json_t *jwk)
 	return key;
 }
 
-/* A point is 04, x and y, each as long as the field; OpenSSL sees that it is on the curve. */
+/*
+ * As long as the field (RFC 7518, 6.2.1.2). Some issuers leave out the zeros in front, which is
+ * one key of 128.
+ */
+static bool put_coordinate(const json_t *jwk, const char *name, size_t half,
+			   struct buf *out)
+{
+	uint8_t mem[48];
+	struct buf b;
+
+	buf_init(&b, mem, half);
+	if (!number_of(jwk, name, &b))
+		return false;
+	for (size_t i = b.len; i < half; i++)
+		buf_byte(out, 0);
+	buf_put(out, buf_span(&b));
+	return true;
+}
+
+/* A point is 04, x and y; OpenSSL sees that it is on the curve. */
 static EVP_PKEY *curve_key(const json_t *jwk, const char *group, size_t half)
 {
 	uint8_t mem[1 + 2 * 48];
@@ -142,8 +161,8 @@ static EVP_PKEY *curve_key(const json_t *jwk, const char *group, size_t half)
 
 	buf_init(&b, mem, 1 + 2 * half);
 	buf_byte(&b, 0x04);
-	if (build && number_of(jwk, "x", &b) && b.len == 1 + half &&
-	    number_of(jwk, "y", &b) && b.len == 1 + 2 * half &&
+	if (build && put_coordinate(jwk, "x", half, &b) &&
+	    put_coordinate(jwk, "y", half, &b) && !b.full &&
 	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) &&
 	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, b.mem, b.len))
 		key = from_params("EC", build);
