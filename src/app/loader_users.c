@@ -1,9 +1,14 @@
 #include "app/loader_inner.h"
 
+#include <sys/un.h>
+
 #include "base/utf8.h"
 #include "conf/hop.h"
 #include "conf/https.h"
 #include "io/idn.h"
+
+/* Its NUL included. */
+#define SOCKET_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 bool walk_take(struct walk *w, const config_setting_t *s, const char *what,
 	       const char *text, char *out, size_t cap)
@@ -94,7 +99,14 @@ static bool passwords_path(struct walk *w, const config_setting_t *s,
 			wants ? "\"path\" is missing" : "this kind has no \"path\"");
 		return false;
 	}
-	return !wants || walk_path(w, s, path, p->path);
+	if (wants && !walk_path(w, s, path, p->path))
+		return false;
+	if (p->kind != PASSWORDS_DOVECOT || strlen(p->path) < SOCKET_PATH_MAX)
+		return true;
+	problem(w->problems, walk_origin(s),
+		"auth.sources: a path of %zu bytes is too long for a socket: at most %zu",
+		strlen(p->path), SOCKET_PATH_MAX - 1);
+	return false;
 }
 
 void walk_passwords(struct walk *w, const config_setting_t *s)

@@ -144,6 +144,7 @@ static const struct {
 	{ "auth: { mechanisms = \"\"; };\nlisten = ( { address = \"127.0.0.1:587\"; service = \"submission\"; } );", "a.conf:1: auth.mechanisms names none, but there are listeners where users log in\n" },
 	{ "auth: { delay = \"20s\"; };",           "a.conf:1: auth.delay is more than auth.delay-max\n" },
 	{ "auth: { sources = ( { kind = \"passwd-file\"; } ); };", "a.conf:1: auth.sources: \"path\" is missing\n" },
+	{ "auth: { sources = ( { kind = \"dovecot\"; path = \"/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"; } ); };", "a.conf:1: auth.sources: a path of 108 bytes is too long for a socket: at most 107\n" },
 	{ "auth: { sources = ( { kind = \"database\"; path = \"/x\"; } ); };", "a.conf:1: auth.sources: this kind has no \"path\"\n" },
 	{ "auth: { sources = ( { kind = \"pam\"; } ); };", "a.conf:1: auth.sources: kind: \"pam\" is none of database|passwd-file|dovecot|backend\n" },
 	{ "auth: { traps = [ \"\" ]; };",           "a.conf:1: auth.traps: a name is empty\n" },
