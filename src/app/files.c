@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "link/seal.h"
+
 #define FIRST 4096
 
 void grow_init(struct grow *g, size_t max)
@@ -101,10 +103,9 @@ static bool write_all(int fd, struct span bytes)
 
 int file_seal(const char *name, struct span bytes, struct err *err)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd >= 0 && write_all(fd, bytes) && fcntl(fd, F_ADD_SEALS, seals) == 0)
+	if (fd >= 0 && write_all(fd, bytes) && seal_memory(fd))
 		return fd;
 	err_set(err, "cannot make the memory %s: %s", name, strerror(errno));
 	if (fd >= 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypt/sha256.h"
+#include "link/seal.h"
 #include "store/box_names.h"
 #include "wire/pop3_text.h"
 
@@ -123,9 +124,7 @@ static bool fill(int box, struct box_files *b, struct box_item *items, uint64_t 
 
 static bool seal(int fd, size_t n, struct err *err)
 {
-	if (ftruncate(fd, (off_t)n) == 0 &&
-	    fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+	if (ftruncate(fd, (off_t)n) == 0 && seal_memory(fd))
 		return true;
 	return err_set(err, "sealing: %s", strerror(errno));
 }

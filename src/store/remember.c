@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "guard/snapshot.h"
+#include "link/seal.h"
 #include "store/inner.h"
 
 /* Edges that die while they merge may die of what they merge. */
@@ -201,14 +202,12 @@ static void on_piece(void *arg, struct span piece)
 static bool read_pieces(struct store *s, const struct state_memory *last,
 			struct pieces *p, struct err *err)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-
 	p->fd = memfd_create("holdfast-remember", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (p->fd < 0)
 		return err_set(err, "memfd: %s", strerror(errno));
 	if (!state_each_memory(s->state, last, on_piece, p, err))
 		return false;
-	if (p->failed || fcntl(p->fd, F_ADD_SEALS, seals) != 0)
+	if (p->failed || !seal_memory(p->fd))
 		return err_set(err, "no memory for the last snapshot: %s",
 			       strerror(errno));
 	return true;

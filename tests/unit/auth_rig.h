@@ -27,6 +27,7 @@
 #include "crypt/ticket.h"
 #include "db/vault.h"
 #include "guard/accounts.h"
+#include "link/seal.h"
 
 #define PATIENCE 60000 /* ms */
 #define EDGES	 2
@@ -50,8 +51,7 @@ static inline int rig_memfd(struct span s)
 	int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, s.p, s.n), (ssize_t)s.n);
-	assert_int_equal(
-		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	assert_true(seal_memory(fd));
 	return fd;
 }
 

@@ -25,6 +25,7 @@
 #include "guard/code.h"
 #include "guard/guard.h"
 #include "guard/snapshot.h"
+#include "link/seal.h"
 #include "spec/box.h"
 
 #define PATIENCE 60000 /* ms: for a busy machine */
@@ -46,8 +47,7 @@ static int memfd_of(struct span s)
 	int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, s.p, s.n), (ssize_t)s.n);
-	assert_int_equal(
-		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	assert_true(seal_memory(fd));
 	return fd;
 }
 

@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "conf/settings.h"
 #include "firewall/firewall.h"
+#include "link/seal.h"
 
 #define PATIENCE  60000 /* ms: for a busy machine */
 #define NFT	  "/usr/sbin/nft"
@@ -95,8 +96,7 @@ static int memfd_of(struct span s)
 	int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, s.p, s.n), (ssize_t)s.n);
-	assert_int_equal(
-		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	assert_true(seal_memory(fd));
 	return fd;
 }
 
