@@ -352,6 +352,17 @@ static void what_waits_goes_elsewhere_after_a_reload(void **state)
 	expect_span("after", m.target, SPAN("new:25"));
 }
 
+static void wait_deferred(struct rig *r)
+{
+	for (int i = 0; i < PATIENCE / 10; i++) {
+		do_command(r, "queue list --state deferred");
+		if (r->row_count)
+			break;
+		poll(NULL, 0, 10);
+	}
+	assert_true(r->row_count > 0);
+}
+
 static void what_was_held_over_a_restart_is_found_when_it_is_released(void **state)
 {
 	struct rig *r = *state;
@@ -360,12 +371,7 @@ static void what_was_held_over_a_restart_is_found_when_it_is_released(void **sta
 
 	sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
 	deliver_answer(r, job_given(r, &m, &f), "451 later");
-	for (int i = 0; i < PATIENCE / 10; i++) {
-		do_command(r, "queue list --state deferred");
-		if (r->row_count)
-			break;
-		poll(NULL, 0, 10);
-	}
+	wait_deferred(r);
 	assert_true(command(r, "queue hold all"));
 	again(r);
 	assert_true(command(r, "queue release all"));
@@ -691,12 +697,7 @@ static void who_waits_long_is_told_once(void **state)
 	r->conf.set.delay_notice = 1;
 	sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
 	deliver_answer(r, job_given(r, &m, &f), "451 4.7.1 greylisted");
-	for (int i = 0; i < PATIENCE / 10; i++) {
-		do_command(r, "queue list --state deferred");
-		if (r->row_count)
-			break;
-		poll(NULL, 0, 10);
-	}
+	wait_deferred(r);
 	/* what a minute brings also comes after a start */
 	again(r);
 	has(mail_of(r, "here.example/alice", 1), "Action: delayed");
@@ -738,12 +739,7 @@ static void a_batch_that_fails_takes_no_notice_with_it(void **state)
 	r->conf.set.delay_notice = 1;
 	sent(r, LOGIN, "x@far.example", MAIL_AUTH, NULL);
 	deliver_answer(r, job_given(r, &m, &f), "451 4.7.1 greylisted");
-	for (int i = 0; i < PATIENCE / 10; i++) {
-		do_command(r, "queue list --state deferred");
-		if (r->row_count)
-			break;
-		poll(NULL, 0, 10);
-	}
+	wait_deferred(r);
 	change_queue(r, "create trigger no before insert on message when new.helo ="
 			" 'pc.example' begin select raise(abort, 'no'); end");
 	again(r);
