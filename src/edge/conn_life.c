@@ -68,7 +68,7 @@ static void leave_at_once(struct edge *e, const struct arrival *a)
 	struct guard_visit v = a->visit;
 
 	if (a->judged)
-		guard_left(&e->guard, &v, 0, 0, loop_now(e->loop));
+		guard_left(&e->guard, &v, 0, 0);
 }
 
 void conn_open(struct edge *e, int fd, const struct arrival *a)

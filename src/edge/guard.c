@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -208,7 +209,7 @@ void edge_guard_tick(struct edge *e)
 	e->ticks++;
 	e->tight = guard_fill(&e->guard) > EASY;
 	pay_seats(e);
-	guard_catch_up(&e->guard);
+	guard_catch_up(&e->guard, loop_now(e->loop));
 	if (e->guard.orders)
 		look_at_orders(e);
 }
@@ -333,10 +334,8 @@ bool edge_guard_take_memory(struct edge *e, struct frame *f)
 
 void edge_guard_mend(struct edge *e, unsigned dead)
 {
-	ms_t now = loop_now(e->loop);
-
-	memory_mend(&e->guard.memory, dead, now);
-	seats_mend(&e->guard.memory, dead, now);
+	memory_mend(&e->guard.memory, dead);
+	seats_mend(&e->guard.memory, dead);
 }
 
 /* Whoever had our number before us, and all who died before we could hear of it. */
@@ -364,6 +363,13 @@ static bool open_memory(struct edge *e, struct err *err)
 	return e->seated || err_set(err, "out of memory");
 }
 
+static void rest(void)
+{
+	const struct timespec a_moment = { .tv_nsec = 100 * 1000 };
+
+	(void)nanosleep(&a_moment, NULL);
+}
+
 bool edge_guard_open(struct edge *e, struct err *err)
 {
 	const struct start_mapping *orders = &e->start->orders;
@@ -371,6 +377,7 @@ bool edge_guard_open(struct edge *e, struct err *err)
 
 	if (!open_memory(e, err))
 		return false;
+	g->memory.rest = rest;
 	if (orders->mem && !orders_ok(orders->mem, orders->n))
 		return err_set(err, "the orders are not of this program's version");
 	g->orders = orders->mem;
@@ -391,7 +398,7 @@ void edge_guard_close(struct edge *e)
 {
 	free(e->seated);
 	e->seated = NULL;
-	guard_catch_up(&e->guard);
+	guard_catch_up(&e->guard, loop_now(e->loop));
 	e->guard = (struct guard){ 0 };
 	start_unmap(&e->start->guard);
 	start_unmap(&e->start->orders);

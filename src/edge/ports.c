@@ -135,7 +135,7 @@ static bool beyond_all(const struct edge *e, const struct guard_verdict *v)
 /* There is no place for it after all. */
 static void turn_back(struct edge *e, struct arrival *a)
 {
-	guard_left(&e->guard, &a->visit, 0, 0, loop_now(e->loop));
+	guard_left(&e->guard, &a->visit, 0, 0);
 	a->verdict.step = STEP_REFUSE;
 	a->verdict.rule = RULE_ROOM;
 	a->verdict.observed = a->verdict.worth_a_line = false;

@@ -266,8 +266,7 @@ void visit_end(struct conn *c)
 	set_held_back(c, false);
 	leave_seat(c);
 	if (c->judged)
-		guard_left(&e->guard, &c->visit, c->session.bytes_in, c->busy_us,
-			   loop_now(e->loop));
+		guard_left(&e->guard, &c->visit, c->session.bytes_in, c->busy_us);
 }
 
 bool visit_told(struct conn *c)
@@ -279,7 +278,7 @@ bool visit_told(struct conn *c)
 	v = guard_came(&e->guard, &told, &c->session.peer.addr, true, loop_now(e->loop),
 		       loop_wall(e->loop));
 	if (c->judged)
-		guard_left(&e->guard, &c->visit, 0, 0, loop_now(e->loop));
+		guard_left(&e->guard, &c->visit, 0, 0);
 	facts_forget(c);
 	c->visit = told;
 	c->late = RULE_NONE;

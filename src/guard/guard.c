@@ -8,30 +8,71 @@
 #define US	   1000 /* of a millisecond */
 #define LEFT_TRIES 8	/* to lock a row, for what must not be lost: who is here */
 
-/* ---- who is here no more ------------------------------------------------------------------ */
+/* ---- who came or left while the row was locked -------------------------------------------- */
 
-/* More of them than there are places would have to stay, which nobody has seen yet. */
-static void be_late(struct guard *g, struct guard_key k)
+static struct guard_late *late_of(struct guard *g, struct guard_key k)
 {
-	size_t i = 0;
-
-	while (i < g->late_count && !guard_key_eq(g->late[i].key, k))
-		i++;
-	if (i == GUARD_LATE)
-		return;
-	if (i == g->late_count)
-		g->late[g->late_count++] = (struct guard_late){ .key = k };
-	g->late[i].sessions++;
+	for (size_t i = 0; i < g->late_count; i++)
+		if (guard_key_eq(g->late[i].key, k))
+			return &g->late[i];
+	return NULL;
 }
 
-void guard_catch_up(struct guard *g)
+/* False: more rows are locked than anybody has seen yet. */
+APART static bool be_late(struct guard *g, struct guard_key k, int32_t by)
+{
+	struct guard_late *late = late_of(g, k);
+
+	if (!late && g->late_count == GUARD_LATE)
+		return false;
+	if (!late) {
+		late = &g->late[g->late_count++];
+		*late = (struct guard_late){ .key = k };
+	}
+	late->sessions += by;
+	if (late->sessions == 0)
+		*late = g->late[--g->late_count];
+	return true;
+}
+
+/* Half of the places: who is forgotten here counts less, who is forgotten there for ever. */
+static bool be_early(struct guard *g, struct guard_key k)
+{
+	return g->late_count < GUARD_LATE / 2 && be_late(g, k, 1);
+}
+
+/* Whoever its row does not count yet need not be counted out there. */
+static bool is_uncounted(struct guard *g, struct guard_key k)
+{
+	struct guard_late *late = late_of(g, k);
+
+	return late && late->sessions > 0;
+}
+
+static bool count_in(struct guard *g, const struct guard_late *late, ms_t now)
+{
+	struct guard_hot *row = memory_open_row(&g->memory, late->key, now);
+
+	if (!row)
+		return false;
+	row->sessions += (uint32_t)late->sessions;
+	memory_close_row(&g->memory, row);
+	return true;
+}
+
+static bool count_out(struct guard *g, const struct guard_late *late)
+{
+	return memory_left(&g->memory, late->key, (uint32_t)-late->sessions, 0, 0);
+}
+
+void guard_catch_up(struct guard *g, ms_t now)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < g->late_count; i++) {
 		const struct guard_late was = g->late[i];
 
-		if (!memory_left(&g->memory, was.key, was.sessions, 0, 0))
+		if (was.sessions > 0 ? !count_in(g, &was, now) : !count_out(g, &was))
 			g->late[kept++] = was;
 	}
 	g->late_count = kept;
@@ -358,15 +399,22 @@ static bool is_final(const struct reason *r)
 	return r->rule != RULE_NONE && rank_of[r->rule] <= rank_of[RULE_POINTS];
 }
 
+/* Locked, or no place for it: then it is let in, as it may be known-good, and counted later. */
+APART static void arrive_unseen(struct arrival *a, enum guard_level level)
+{
+	a->spared |= level == LEVEL_CLIENT;
+	if (a->meant.rule == RULE_NONE && be_early(a->j->g, a->j->key[level]))
+		a->took |= 1u << level;
+}
+
 /* Its level is a constant wherever it is called: much of it can be reckoned beforehand. */
 INLINE void arrive(struct arrival *a, enum guard_level level, int *good)
 {
 	struct guard_hot *row = judge_open(a->j, level, false);
 	struct pace pace;
 
-	/* so busy that it cannot be locked: then it is let in, as it may be known-good */
 	if (!row) {
-		a->spared |= level == LEVEL_CLIENT;
+		arrive_unseen(a, level);
 		return;
 	}
 	score_connection(row, a->j->at);
@@ -417,12 +465,17 @@ static void settle(struct arrival *a, const struct reason *r, bool refused)
 		     its = l == (enum guard_level)r->level && !a->told;
 		struct guard_hot *row;
 
+		if (took && is_uncounted(g, a->j->key[l])) {
+			(void)be_late(g, a->j->key[l], -1);
+			a->took &= ~(1u << l);
+			took = false;
+		}
 		if (!took && !its)
 			continue;
 		row = judge_open(a->j, l, true);
 		if (!row) {
 			if (took)
-				be_late(g, a->j->key[l]);
+				(void)be_late(g, a->j->key[l], -1);
 			a->took &= ~(took ? 1u << l : 0);
 			continue;
 		}
@@ -487,18 +540,18 @@ struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 	return out;
 }
 
-void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,
-		ms_t now)
+void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us)
 {
-	(void)now;
 	for (enum guard_level l = LEVEL_CLIENT; l < LEVEL_COUNT; l++) {
 		struct guard_key k = guard_key_of(&v->addr, l);
 		bool told = !(v->counted & 1u << l);
 
+		if (!told && is_uncounted(g, k))
+			told = be_late(g, k, -1);
 		for (unsigned i = 0; i < LEFT_TRIES && !told; i++)
 			told = memory_left(&g->memory, k, 1, bytes, busy_us);
 		if (!told)
-			be_late(g, k);
+			(void)be_late(g, k, -1);
 	}
 	v->counted = 0;
 }

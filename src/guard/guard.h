@@ -50,10 +50,10 @@ struct guard_limits {
 
 #define GUARD_LATE 64
 
-/* Sessions that are over, and still count in a row that was locked whenever we came. */
+/* Sessions that a row is to count, or no more: it was locked whenever we came. */
 struct guard_late {
 	struct guard_key key;
-	uint32_t sessions;
+	int32_t sessions;
 };
 
 struct guard {
@@ -99,13 +99,13 @@ struct guard_visit {
 struct guard_verdict guard_came(struct guard *g, struct guard_visit *v,
 				const struct addr *from, bool behind, ms_t now,
 				int64_t wall);
-void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us,
-		ms_t now);
+void guard_left(struct guard *g, struct guard_visit *v, uint64_t bytes, uint64_t busy_us);
 /*
- * Who is to be counted as here no more, and could not be: some process may have stood still,
- * or died, with a lock. Call it now and then; most of the time there is nothing to do.
+ * Who is to be counted as here, or as here no more, and could not be: some process may have
+ * stood still, or died, with a lock. Call it now and then; most of the time there is nothing
+ * to do.
  */
-void guard_catch_up(struct guard *g);
+void guard_catch_up(struct guard *g, ms_t now);
 
 /* ---- what they do -------------------------------------------------------------------------- */
 

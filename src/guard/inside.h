@@ -19,13 +19,15 @@
 #define LINE	    64
 #define NOTES	    8192 /* of the ring; a power of two */
 #define PATIENCE    2000 /* turns that a lock is waited for: some ten microseconds */
-#define READ_TRIES  100	 /* that a reader makes to meet no writer */
+#define RESTS	    100 /* that are taken for one that is held on: some ten milliseconds */
+#define READ_TRIES  100 /* that a reader makes to meet no writer */
 #define WORKERS_MAX 64
 #define QUIET	    900 /* seconds: then two thirds of the fast score have faded */
 
 struct memory_lock {
-	uint32_t by;  /* GUARD_NOBODY, or the worker + 1 */
-	uint32_t seq; /* odd while it is written */
+	uint32_t by;   /* GUARD_NOBODY, or the worker + 1 */
+	uint32_t seq;  /* odd while it is written */
+	uint32_t vain; /* `seq` when somebody rested for it in vain: nobody does twice */
 };
 
 struct memory_shard {
@@ -149,7 +151,7 @@ static inline void spin_once(void)
 #endif
 }
 
-MUST bool lock_wait(struct memory_lock *lock, unsigned worker);
+MUST bool lock_wait(const struct memory *m, struct memory_lock *lock);
 
 static inline bool lock_try(struct memory_lock *lock, unsigned worker)
 {
@@ -163,10 +165,13 @@ static inline bool lock_try(struct memory_lock *lock, unsigned worker)
 	return true;
 }
 
-/* False: it could not be had, after some ten microseconds. */
-MUST static inline bool lock_take(struct memory_lock *lock, unsigned worker)
+/*
+ * False: it could not be had, after some ten microseconds; or milliseconds, where we can
+ * rest until whoever has it gets its processor back.
+ */
+MUST static inline bool lock_take(const struct memory *m, struct memory_lock *lock)
 {
-	return lock_try(lock, worker) || lock_wait(lock, worker);
+	return lock_try(lock, m->worker) || lock_wait(m, lock);
 }
 
 static inline void lock_free(struct memory_lock *lock)

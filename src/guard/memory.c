@@ -4,7 +4,7 @@
 #include "base/siphash.h"
 
 #define MAGIC	UINT64_C(0x31796d656d666c48) /* "Hlfmemy1" */
-#define VERSION 4
+#define VERSION 5
 #define PAGE	4096
 #define ROW_BYTES                                                 \
 	(sizeof(struct guard_hot) + sizeof(struct guard_detail) + \
@@ -229,15 +229,36 @@ struct memory_shard *memory_shard_of_cold(const struct memory *m, uint32_t bucke
 
 /* ---- locks ---------------------------------------------------------------------------------- */
 
-bool lock_wait(struct memory_lock *lock, unsigned worker)
+static bool is_free(struct memory_lock *lock, unsigned worker)
+{
+	return __atomic_load_n(&lock->by, __ATOMIC_RELAXED) == GUARD_NOBODY &&
+	       lock_try(lock, worker);
+}
+
+/* Whoever has it does a microsecond's work: for longer it has no processor, or is dead. */
+static bool rest_for(const struct memory *m, struct memory_lock *lock)
+{
+	uint32_t held = __atomic_load_n(&lock->seq, __ATOMIC_RELAXED);
+
+	if (!m->rest || __atomic_load_n(&lock->vain, __ATOMIC_RELAXED) == held)
+		return false;
+	for (unsigned i = 0; i < RESTS; i++) {
+		m->rest();
+		if (is_free(lock, m->worker))
+			return true;
+	}
+	__atomic_store_n(&lock->vain, held, __ATOMIC_RELAXED);
+	return false;
+}
+
+bool lock_wait(const struct memory *m, struct memory_lock *lock)
 {
 	for (unsigned i = 0; i < PATIENCE; i++) {
 		spin_once();
-		if (__atomic_load_n(&lock->by, __ATOMIC_RELAXED) == GUARD_NOBODY &&
-		    lock_try(lock, worker))
+		if (is_free(lock, m->worker))
 			return true;
 	}
-	return false;
+	return rest_for(m, lock);
 }
 
 bool read_begins(const struct memory_lock *lock, uint32_t *seq)

@@ -151,6 +151,8 @@ struct memory {
 	struct memory_head *head; /* borrowed: the mapping */
 	size_t bytes;
 	unsigned worker; /* who we are; only for writers */
+	/* Rest for some 100 us: for whoever would rather wait for a lock than do without. */
+	void (*rest)(void);
 
 	/* What the head said when it was checked: whoever breaks it later misleads nobody. */
 	struct memory_shape shape;
@@ -212,9 +214,10 @@ void memory_expect_rows(const struct memory *m, struct memory_place *places, siz
  * close it before the next.
  */
 struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms_t now);
-/* The same, but NULL also if neither hot nor cold memory knows the key. */
-struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, ms_t now);
-/* The same for whoever has the place of the key; only_known: as memory_open_known(). */
+/*
+ * The same for whoever has the place of the key; only_known: NULL also if neither hot nor
+ * cold memory knows it.
+ */
 struct guard_hot *memory_open_at(const struct memory *m, const struct memory_place *at,
 				 struct guard_key k, ms_t now, bool only_known);
 /* What an open row did. Without HOT_DETAIL that is nothing, each time: so set it. */
@@ -234,7 +237,7 @@ MUST bool memory_left(const struct memory *m, struct guard_key k, uint32_t sessi
 uint32_t memory_worth(const struct guard_hot *row, gsec_t now);
 
 /* A worker has died: free the locks that it held, and drop the rows that it tore. */
-void memory_mend(const struct memory *m, unsigned dead, ms_t now);
+void memory_mend(const struct memory *m, unsigned dead);
 
 /* ---- for readers -------------------------------------------------------------------------- */
 

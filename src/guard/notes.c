@@ -15,7 +15,7 @@ void memory_note(const struct memory *m, const struct ban_note *note)
 	struct memory_note *n;
 	uint64_t number;
 
-	if (!lock_take(&h->notes_lock, m->worker)) {
+	if (!lock_take(m, &h->notes_lock)) {
 		__atomic_add_fetch(&h->notes_end, NOTES + 1, __ATOMIC_RELEASE);
 		return;
 	}

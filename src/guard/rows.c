@@ -286,7 +286,7 @@ struct guard_hot *memory_open_at(const struct memory *m, const struct memory_pla
 	uint32_t i;
 
 	BUG_IF(m->worker >= m->shape.workers);
-	if (!lock_take(&s->lock, m->worker)) {
+	if (!lock_take(m, &s->lock)) {
 		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
 		return NULL;
 	}
@@ -304,14 +304,6 @@ struct guard_hot *memory_open_row(const struct memory *m, struct guard_key k, ms
 
 	BUG_IF(!guard_key_ok(k));
 	return memory_open_at(m, &at, k, now, false);
-}
-
-struct guard_hot *memory_open_known(const struct memory *m, struct guard_key k, ms_t now)
-{
-	struct memory_place at = memory_place(m, k);
-
-	BUG_IF(!guard_key_ok(k));
-	return memory_open_at(m, &at, k, now, true);
 }
 
 struct guard_detail *memory_detail(const struct memory *m, const struct guard_hot *row)
@@ -361,7 +353,7 @@ bool memory_left(const struct memory *m, struct guard_key k, uint32_t sessions,
 	uint32_t i;
 
 	BUG_IF(m->worker >= m->shape.workers);
-	if (!lock_take(&s->lock, m->worker)) {
+	if (!lock_take(m, &s->lock)) {
 		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
 		return false;
 	}
@@ -387,7 +379,7 @@ bool memory_adopt(const struct memory *m, const struct guard_cold *c, ms_t now)
 	uint32_t i;
 	bool unknown;
 
-	if (!lock_take(&s->lock, m->worker)) {
+	if (!lock_take(m, &s->lock)) {
 		__atomic_add_fetch(&s->contended, 1, __ATOMIC_RELAXED);
 		return false;
 	}
@@ -457,9 +449,8 @@ static bool inherit(const struct memory *m, struct memory_lock *lock, unsigned d
 					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-void memory_mend(const struct memory *m, unsigned dead, ms_t now)
+void memory_mend(const struct memory *m, unsigned dead)
 {
-	(void)now;
 	for (uint32_t i = 0; i < m->shards; i++)
 		if (inherit(m, &m->shard[i].lock, dead)) {
 			mend_shard(m, i);

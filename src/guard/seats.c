@@ -261,17 +261,16 @@ static void take_back(const struct memory *m, const struct addr *peer, unsigned 
 	}
 }
 
-void seats_mend(const struct memory *m, unsigned dead, ms_t now)
+void seats_mend(const struct memory *m, unsigned dead)
 {
 	unsigned patience = PATIENCE_ALL;
 	struct seats_head *head;
 	struct map map;
 
-	(void)now;
 	if (dead >= m->shape.workers)
 		return;
 	head = &m->seats[dead];
-	if (!lock_take(&head->mending, m->worker))
+	if (!lock_take(m, &head->mending))
 		return;
 	map = map_of(m, dead);
 	for (uint32_t n = 0, high = seats_high(m, dead); n < high; n++) {

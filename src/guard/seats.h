@@ -82,6 +82,6 @@ uint32_t seats_staying(const struct memory *m);
  * clients (sessions) is taken back. By a living worker, after memory_mend() and before a
  * successor has the same number. Twice does no harm.
  */
-void seats_mend(const struct memory *m, unsigned dead, ms_t now);
+void seats_mend(const struct memory *m, unsigned dead);
 
 #endif

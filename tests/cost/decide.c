@@ -153,7 +153,7 @@ static void fill(struct world *w)
 
 		(void)guard_came(&w->g, &v, &a, false, w->now, 0);
 		offend(w, &v, i);
-		guard_left(&w->g, &v, 1, 1, w->now);
+		guard_left(&w->g, &v, 1, 1);
 		w->now += 10;
 	}
 }
@@ -190,7 +190,7 @@ static void measure(struct world *w, uint64_t seed, uint32_t of)
 		took[i] = clock_ns() - at;
 		if (w->offending)
 			offend(w, &v, i);
-		guard_left(&w->g, &v, 1, 1, w->now);
+		guard_left(&w->g, &v, 1, 1);
 		w->now += 10;
 	}
 }
@@ -218,7 +218,7 @@ static void ban_active(struct world *w)
 
 		(void)guard_came(&w->g, &v, &a, false, w->now, 0);
 		(void)guard_saw(&w->g, &v, &d, w->now, 0);
-		guard_left(&w->g, &v, 1, 1, w->now);
+		guard_left(&w->g, &v, 1, 1);
 	}
 }
 

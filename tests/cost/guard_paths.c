@@ -43,7 +43,7 @@ static void ban(struct addr a)
 
 	BUG_IF(come(&v, a).step != STEP_NONE);
 	BUG_IF(guard_saw(&guard, &v, &d, now, WALL).step != STEP_REFUSE);
-	guard_left(&guard, &v, 0, 0, now);
+	guard_left(&guard, &v, 0, 0);
 }
 
 void guard_open(void)
@@ -71,7 +71,7 @@ void guard_stranger(void)
 	serial += 1 << 12; /* prefixes of its own */
 	BUG_IF(come(&v, addr_v4(10, (uint8_t)(serial >> 16), (uint8_t)(serial >> 8), 1))
 		       .step != STEP_NONE);
-	guard_left(&guard, &v, 100, 10, now);
+	guard_left(&guard, &v, 100, 10);
 }
 
 void guard_banned(void)

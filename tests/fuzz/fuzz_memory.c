@@ -99,8 +99,8 @@ static void write(const struct memory *m)
 		if (n != SEAT_NONE)
 			seat_leave(m, n);
 	}
-	seats_mend(m, 1, NOW);
-	memory_mend(m, 1, NOW);
+	seats_mend(m, 1);
+	memory_mend(m, 1);
 }
 
 /* Where pieces of the input go: the parts of the memory, but for the head and most notes. */

@@ -57,6 +57,15 @@ static inline struct guard_key key_of(const char *text)
 	return guard_key_of(&a, LEVEL_CLIENT);
 }
 
+/* Its row if there is one, in hot or cold memory. */
+static inline struct guard_hot *open_known(const struct memory *m, struct guard_key k,
+					   ms_t now)
+{
+	struct memory_place at = memory_place(m, k);
+
+	return memory_open_at(m, &at, k, now, true);
+}
+
 /* The nth of many addresses. */
 static inline struct addr nth_addr(uint32_t n)
 {

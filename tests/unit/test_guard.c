@@ -1053,7 +1053,7 @@ static void a_full_worker_lets_another_one_make_room_for_the_known_good(void **u
 	seats_settle(&other.memory, 5);
 	expect_number("never less than nothing", seats_owed(&other.memory), 0);
 	expect_true("of who dies", guard_claim(&y.g));
-	seats_mend(&y.g.memory, 1, y.now);
+	seats_mend(&y.g.memory, 1);
 	expect_number("nothing is expected", seats_owed(&other.memory), 0);
 	expect_number("nobody is left", seats_staying(&y.g.memory), 0);
 }
@@ -1191,16 +1191,111 @@ static void who_left_while_its_row_was_locked_is_counted_out_later(void **unused
 	expect_true("it has the lock", wide != NULL);
 	leave(&y, &v);
 	leave(&y, &w);
-	guard_catch_up(&y.g);
+	guard_catch_up(&y.g, y.now);
 	expect_number("nobody else may write", wide->sessions, 2);
 	memory_close_row(&other, wide);
 	expect_number("who left first", row_of(&y, a, LEVEL_CLIENT).sessions, 0);
 	expect_number("both count still", row_of(&y, a, LEVEL_WIDE).sessions, 2);
-	guard_catch_up(&y.g);
+	guard_catch_up(&y.g, y.now);
 	expect_number("and now no more", row_of(&y, a, LEVEL_WIDE).sessions, 0);
 	let_in("one comes", come(&y, &v, a));
-	guard_catch_up(&y.g);
+	guard_catch_up(&y.g, y.now);
 	expect_number("once is enough", row_of(&y, a, LEVEL_WIDE).sessions, 1);
+}
+
+static void who_came_while_its_row_was_locked_is_counted_later(void **unused)
+{
+	struct addr a = at("192.0.2.7"), b = at("192.0.6.7"), c = at("192.0.3.7");
+	struct guard_visit v, w, x;
+	struct guard_hot *wide;
+	struct memory other;
+
+	(void)unused;
+	y.g.limits.per_address = 1; /* and nine in the wide prefix */
+	expect_true("another worker", memory_open(&other, y.mem, y.g.memory.bytes, 1));
+	wide = memory_open_row(&other, guard_key_of(&a, LEVEL_WIDE), y.now);
+	expect_true("it has the lock", wide != NULL);
+	let_in("one who stays", come(&y, &v, a));
+	let_in("one who leaves meanwhile", come(&y, &w, b));
+	let_in("another who stays", come(&y, &x, c));
+	expect_true("one too many", !in(come(&y, &(struct guard_visit){ 0 }, a)));
+	leave(&y, &w);
+	expect_number("nobody else may write", wide->sessions, 0);
+	memory_close_row(&other, wide);
+	guard_catch_up(&y.g, y.now);
+	expect_number("two are here", row_of(&y, a, LEVEL_WIDE).sessions, 2);
+	guard_catch_up(&y.g, y.now);
+	expect_number("once is enough", row_of(&y, a, LEVEL_WIDE).sessions, 2);
+	leave(&y, &v);
+	leave(&y, &x);
+	expect_number("nobody is", row_of(&y, a, LEVEL_WIDE).sessions, 0);
+	expect_number("nor owed", (int64_t)y.g.late_count, 0);
+}
+
+/* Its own row, which is locked, would have counted it; its prefix has no room for it. */
+static void who_is_refused_after_all_is_not_counted_later(void **unused)
+{
+	static const char *const here[] = { "192.0.2.1", "192.0.2.2", "192.0.2.3" };
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v[COUNT_OF(here)];
+	struct guard_hot *own;
+	struct memory other;
+
+	(void)unused;
+	y.g.limits.per_address = 1; /* and three in the prefix */
+	expect_true("another worker", memory_open(&other, y.mem, y.g.memory.bytes, 1));
+	for (size_t i = 0; i < COUNT_OF(here); i++)
+		let_in(here[i], come(&y, &v[i], at(here[i])));
+	own = memory_open_row(&other, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	expect_true("it has the lock", own != NULL);
+	expect_true("no room", !in(come(&y, &(struct guard_visit){ 0 }, a)));
+	expect_number("nothing is owed", (int64_t)y.g.late_count, 0);
+	memory_close_row(&other, own);
+	guard_catch_up(&y.g, y.now);
+	expect_number("nor counted", row_of(&y, a, LEVEL_CLIENT).sessions, 0);
+}
+
+static struct memory rested_for;
+static struct guard_hot *rested_row;
+static unsigned rests, rests_needed;
+
+static void rest(void)
+{
+	if (++rests == rests_needed)
+		memory_close_row(&rested_for, rested_row);
+}
+
+/* Where one can rest, a row that is locked for a moment is waited for; a dead one's once. */
+static void a_lock_is_rested_for_but_not_for_ever(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_visit v;
+	unsigned in_vain;
+
+	(void)unused;
+	expect_true("another worker",
+		    memory_open(&rested_for, y.mem, y.g.memory.bytes, 1));
+	y.g.memory.rest = rest;
+	rests = 0;
+	rests_needed = 3;
+	rested_row = memory_open_row(&rested_for, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	let_in("after a while", come(&y, &v, a));
+	expect_number("it waited", rests, 3);
+	expect_number("and saw it", row_of(&y, a, LEVEL_CLIENT).sessions, 1);
+	expect_number("so nothing is late", (int64_t)y.g.late_count, 0);
+	rests_needed = 0;
+	rested_row = memory_open_row(&rested_for, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	let_in("without", come(&y, &(struct guard_visit){ 0 }, a));
+	in_vain = rests;
+	expect_true("it waited", in_vain > 3);
+	let_in("without", come(&y, &(struct guard_visit){ 0 }, a));
+	expect_number("nobody waits again", rests, in_vain);
+	memory_close_row(&rested_for, rested_row);
+	rests_needed = in_vain + 1;
+	rested_row = memory_open_row(&rested_for, guard_key_of(&a, LEVEL_CLIENT), y.now);
+	let_in("another time", come(&y, &(struct guard_visit){ 0 }, a));
+	expect_number("but for the next", rests, rests_needed);
+	y.g.memory.rest = NULL;
 }
 
 static void early_talkers_are_dropped_and_remembered(void **unused)
@@ -1290,6 +1385,9 @@ int main(void)
 		T(dictionaries_from_many_addresses_run_dry),
 		T(a_machine_gun_is_refused_after_at_most_twenty),
 		T(who_left_while_its_row_was_locked_is_counted_out_later),
+		T(who_came_while_its_row_was_locked_is_counted_later),
+		T(who_is_refused_after_all_is_not_counted_later),
+		T(a_lock_is_rested_for_but_not_for_ever),
 		T(early_talkers_are_dropped_and_remembered),
 	};
 #undef T

@@ -151,14 +151,14 @@ static void what_was_written_is_there_when_it_is_opened_again(void **unused)
 	(void)unused;
 	remember_open(&r, small);
 	assert_false(memory_peek(&r.m, k, &out));
-	assert_null(memory_open_known(&r.m, k, NOW));
+	assert_null(open_known(&r.m, k, NOW));
 	row = memory_open_row(&r.m, k, NOW);
 	assert_true(guard_key_eq(row->key, k));
 	assert_int_equal(row->connects, 0);
 	row->connects = 7;
 	row->last = memory_second(NOW);
 	memory_close_row(&r.m, row);
-	row = memory_open_known(&r.m, k, NOW);
+	row = open_known(&r.m, k, NOW);
 	assert_int_equal(row->connects, 7);
 	memory_close_row(&r.m, row);
 	assert_true(memory_peek(&r.m, k, &out));
@@ -347,7 +347,7 @@ static void mending_counts_as_many_as_there_were(void **unused)
 		dead = remember_as(&r, 1);
 		for (uint32_t n = 0; n < 200; n++) {
 			assert_non_null(memory_open_row(&dead, nth_key(3000 - n), NOW));
-			memory_mend(&r.m, 1, NOW);
+			memory_mend(&r.m, 1);
 		}
 		memory_counts(&r.m, &is);
 		assert_int_equal(is.mended, 200);
@@ -371,7 +371,7 @@ static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 		crowd(&r, 1000, 20, NOW);
 		assert_false(is_hot(&r, k));
 		assert_true(memory_peek(&r.m, k, &out));
-		row = memory_open_known(&r.m, k, NOW);
+		row = open_known(&r.m, k, NOW);
 		assert_non_null(row);
 		/* not by their bytes: a key has some that belong to nobody */
 		assert_true(guard_key_eq(out.key, row->key));
@@ -410,7 +410,7 @@ static void a_ban_that_goes_cold_looks_no_older_than_it_is(void **unused)
 	row->last = memory_second(NOW - MS_MINUTE); /* banned a minute into its session */
 	memory_close_row(&r.m, row);
 	crowd(&r, 1000, 20, NOW);
-	row = memory_open_known(&r.m, k, NOW);
+	row = open_known(&r.m, k, NOW);
 	assert_int_equal(row->ban.since, memory_second(NOW));
 	memory_close_row(&r.m, row);
 	remember_close(&r);
@@ -432,7 +432,7 @@ static void the_slow_score_fades_to_when_the_client_was_last_here(void **unused)
 	row->last = memory_second(NOW);
 	memory_close_row(&r.m, row);
 	crowd(&r, 1000, 20, NOW);
-	row = memory_open_known(&r.m, k, NOW);
+	row = open_known(&r.m, k, NOW);
 	assert_float_equal(row->slow, 8, 0.07);
 	assert_int_equal(row->points_at, memory_second(NOW));
 	memory_close_row(&r.m, row);
@@ -601,7 +601,7 @@ static void a_full_bucket_lends_from_its_neighbour(void **unused)
 
 		assert_true(memory_peek(&r.m, nth_key(i * 77), &out));
 		assert_int_equal(out.connects, i);
-		row = memory_open_known(&r.m, nth_key(i * 77), NOW);
+		row = open_known(&r.m, nth_key(i * 77), NOW);
 		assert_non_null(row);
 		assert_int_equal(row->connects, i);
 		assert_int_equal(row->sessions, 1);
@@ -738,7 +738,7 @@ static void nothing_is_lost_on_the_way_between_hot_and_cold(void **unused)
 		if (dice_below(&dices, 2))
 			row = memory_open_row(&r.m, nth_key(who), now);
 		else
-			row = memory_open_known(&r.m, nth_key(who), now);
+			row = open_known(&r.m, nth_key(who), now);
 		if (!row)
 			continue;
 		same(p, row);

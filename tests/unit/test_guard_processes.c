@@ -94,13 +94,13 @@ static void a_row_that_was_torn_is_found_and_dropped(void **unused)
 
 	/* nobody waits for the dead for long, and nobody sees the half */
 	assert_null(memory_open_row(&r.m, nth_key(8), NOW));
-	assert_null(memory_open_known(&r.m, nth_key(7), NOW));
+	assert_null(open_known(&r.m, nth_key(7), NOW));
 	assert_false(memory_peek(&r.m, nth_key(7), &out));
 	assert_false(memory_peek(&r.m, nth_key(8), &out));
 	memory_counts(&r.m, &counts);
 	assert_int_equal(counts.contended, 2);
 
-	memory_mend(&r.m, 1, NOW);
+	memory_mend(&r.m, 1);
 	assert_false(memory_peek(&r.m, nth_key(7), &out));
 	assert_true(memory_peek(&r.m, nth_key(8), &out));
 	assert_int_equal(out.connects, 5);
@@ -112,7 +112,7 @@ static void a_row_that_was_torn_is_found_and_dropped(void **unused)
 	assert_int_equal(row->ban.until, 0);
 	assert_memory_equal(memory_detail(&r.m, row), &nothing, sizeof(nothing));
 	memory_close_row(&r.m, row);
-	memory_mend(&r.m, 1, NOW); /* twice does no harm */
+	memory_mend(&r.m, 1); /* twice does no harm */
 	memory_counts(&r.m, &counts);
 	assert_int_equal(counts.mended, 1);
 	assert_int_equal(counts.hot_used, 2);
@@ -132,8 +132,8 @@ static void mending_touches_only_what_the_dead_held(void **unused)
 	other = remember_as(&r, 1);
 	row = memory_open_row(&other, nth_key(1), NOW);
 	row->connects = 3;
-	memory_mend(&r.m, 2, NOW);
-	memory_mend(&r.m, 77, NOW);
+	memory_mend(&r.m, 2);
+	memory_mend(&r.m, 77);
 	assert_null(memory_open_row(&r.m, nth_key(2), NOW));
 	memory_close_row(&other, row);
 	row = memory_open_row(&r.m, nth_key(1), NOW);
@@ -226,7 +226,7 @@ static void one_is_killed_and_the_others_go_on(void **unused)
 		await(&b->begun, 3000 + 997 * round);
 		assert_int_equal(kill(pid[0], SIGKILL), 0);
 		(void)ended(pid[0]);
-		memory_mend(&mender, 0, NOW);
+		memory_mend(&mender, 0);
 		for (unsigned w = 1; w < WORKERS; w++)
 			assert_int_equal(ended(pid[w]), 0);
 		assert_true(b->over >= WORKERS - 1);
@@ -370,8 +370,8 @@ static void what_a_killed_worker_counted_is_taken_back(void **unused)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	(void)ended(pid);
 	assert_true(memory_sessions(&r.m) >= 5000);
-	memory_mend(&r.m, 1, NOW);
-	seats_mend(&r.m, 1, NOW);
+	memory_mend(&r.m, 1);
+	seats_mend(&r.m, 1);
 	assert_int_equal(memory_sessions(&r.m), 0);
 	while (memory_next(&r.m, &at, &row))
 		left += row.sessions;
@@ -410,7 +410,7 @@ static void notes_go_on_after_a_writer_was_killed(void **unused)
 				assert_true(guard_key_eq(out.key, nth_key(out.ban.tries)));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		(void)ended(pid);
-		memory_mend(&r.m, 1, NOW);
+		memory_mend(&r.m, 1);
 		while (memory_next_note(&r.m, &at, &out, &lost) || lost)
 			continue;
 		memory_note(&r.m, &mine);

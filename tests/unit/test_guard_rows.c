@@ -68,7 +68,7 @@ static void whoever_writes_detail_says_so_in_bits_as_well(void **unused)
 			anything(&dices, &y, &d);
 			(void)guard_saw(&y.g, v, &d, y.now, y.wall);
 		} else {
-			guard_left(&y.g, v, 100, 100, y.now);
+			guard_left(&y.g, v, 100, 100);
 			here[who] = false;
 		}
 		if (step % 1000 == 0)
@@ -100,7 +100,7 @@ static void sessions_are_counted_back_to_nothing(void **unused)
 	}
 	for (uint32_t who = 0; who < CLIENTS; who++)
 		if (visits[who].counted)
-			guard_left(&y.g, &visits[who], 1, 1, y.now);
+			guard_left(&y.g, &visits[who], 1, 1);
 	while (memory_next(&y.g.memory, &at, &row))
 		assert_int_equal(row.sessions, 0);
 	yard_close(&y);

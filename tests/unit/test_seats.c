@@ -196,8 +196,8 @@ static void the_sessions_of_a_dead_worker_are_taken_back(void **unused)
 	assert_int_equal(memory_sessions(&r.m), 100);
 	assert_int_equal(sessions_of(&r.m, &a, LEVEL_CLIENT), 80);
 	for (int twice = 0; twice < 2; twice++) {
-		memory_mend(&r.m, 1, NOW);
-		seats_mend(&r.m, 1, NOW);
+		memory_mend(&r.m, 1);
+		seats_mend(&r.m, 1);
 		for (int l = 0; l < LEVEL_COUNT; l++)
 			assert_int_equal(sessions_of(&r.m, &a, (enum guard_level)l), 40);
 		assert_int_equal(memory_sessions(&r.m), 50);
@@ -206,8 +206,8 @@ static void the_sessions_of_a_dead_worker_are_taken_back(void **unused)
 	}
 	/* a successor begins at the front */
 	assert_int_equal(seat_take(&dying, &(struct seat){ .state = SEAT_TALKS }), 0);
-	seats_mend(&r.m, 3, NOW); /* there is none of that number */
-	seats_mend(&r.m, UINT32_MAX, NOW);
+	seats_mend(&r.m, 3); /* there is none of that number */
+	seats_mend(&r.m, UINT32_MAX);
 	remember_close(&r);
 }
 

@@ -80,7 +80,7 @@ static inline struct guard_verdict come(struct yard *y, struct guard_visit *v,
 
 static inline void leave(struct yard *y, struct guard_visit *v)
 {
-	guard_left(&y->g, v, 100, 10, y->now);
+	guard_left(&y->g, v, 100, 10);
 }
 
 static inline struct guard_mood saw(struct yard *y, struct guard_visit *v,
