@@ -398,7 +398,7 @@ void edge_guard_close(struct edge *e)
 {
 	free(e->seated);
 	e->seated = NULL;
-	guard_catch_up(&e->guard, loop_now(e->loop));
+	guard_catch_up(&e->guard, (ms_t)(loop_clock_us() / 1000)); /* the loop is closed */
 	e->guard = (struct guard){ 0 };
 	start_unmap(&e->start->guard);
 	start_unmap(&e->start->orders);

@@ -337,6 +337,10 @@ def home():
     shutil.rmtree(path, ignore_errors=True)
 
 
+# by its own fault, also where the supervisor put another in its place or was about to end
+CRASHED = re.compile(r"signal \d+ \((Segmentation|Abort|Bus error|Illegal|Floating|Trace|Bad system)")
+
+
 @pytest.fixture
 def make_server(home):
     made = []
@@ -352,6 +356,7 @@ def make_server(home):
             server.stop()
         for line in server.log().splitlines():
             assert "AddressSanitizer" not in line and "runtime error" not in line, line
+            assert not CRASHED.search(line), line
 
 
 @pytest.fixture
