@@ -35,7 +35,8 @@ static const char schema[] =
 /*
  * What came later; a new database gets it, too. `destination` is that of a message's first
  * recipient, for counting; `job` the last order that changed it and `was` its state before,
- * so that the order can be undone.
+ * so that the order can be undone. `ordered` is when it was purged, or else when an order
+ * gave it a new start; 0: never.
  */
 static const char *const upgrades[] = {
 	/* to version 2: notices, incidents, orders */
@@ -56,6 +57,11 @@ static const char *const upgrades[] = {
 	" until integer not null, ended integer not null, condition text not null,"
 	" why text not null, position integer not null, last integer not null,"
 	" messages integer not null, bytes integer not null);",
+	/* to version 3: nobody knows when what is purged was, so all of it is kept for a day from now */
+	"alter table message add column ordered integer not null default 0;"
+	"update message set ordered = strftime('%s', 'now') * 1000 where state = 3;"
+	"drop index message_job;"
+	"create index message_job on message (job, ordered) where job > 0;",
 };
 
 /* An index, so that nobody has to look through the queue for what is held: only that is in it. */

@@ -10,7 +10,7 @@
 #include "db/where.h"
 
 #define QUEUE_APPLICATION 0x48465155u /* "HFQU" */
-#define QUEUE_VERSION	  2
+#define QUEUE_VERSION	  3
 
 /* An order in force, and its question: select id, size of those in a range of ids. */
 struct in_force {

@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "db/queue_job.h"
@@ -207,15 +208,20 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 		t->junk++;
 }
 
-static struct taken take(struct place *p, size_t messages)
+static struct taken take_at(struct place *p, size_t messages, int64_t wall)
 {
-	struct queue_want want = { 2, NOW, messages, 100, 1 << 20 };
+	struct queue_want want = { 2, wall, messages, 100, 1 << 20 };
 	struct taken t = { 0 };
 
 	must(queue_begin(p->q, &err));
 	must(queue_take(p->q, &want, on_taken, &t, &err));
 	must(queue_commit(p->q, &err));
 	return t;
+}
+
+static struct taken take(struct place *p, size_t messages)
+{
+	return take_at(p, messages, NOW);
 }
 
 /* ---- in force ------------------------------------------------------------------------------ */
@@ -457,6 +463,30 @@ static void what_was_purged_goes_after_a_day(void **state)
 	assert_int_equal(undo(p, purge), JOB_ANSWER_TOO_LATE);
 }
 
+/* Its age is no measure: what waited for days is caught when it is taken again. */
+static void what_a_standing_purge_caught_is_kept_for_a_day_from_then_on(void **state)
+{
+	struct place *p = *state;
+	struct queue_job_wish wish = {
+		.number = queue_job_reserve(p->q),
+		.kind = JOB_PURGE,
+		.standing = true,
+		.until = NOW + 9 * MS_DAY,
+		.condition = SPAN("sender=<> age>2d"),
+	};
+	int64_t caught = NOW + 3 * MS_DAY;
+
+	fill(p, 3, 0);
+	must(queue_begin(p->q, &err));
+	must(queue_job_make(p->q, &wish, NOW, &err));
+	must(queue_commit(p->q, &err));
+	assert_int_equal(finish(p, wish.number), 0);
+	assert_int_equal(take_at(p, 10, caught).junk, 0);
+	assert_int_equal(tick(p, caught + MS_DAY), 0);
+	assert_int_equal(count(p, QUEUE_PURGED), 3);
+	assert_int_equal(tick(p, caught + MS_DAY + 1), 3);
+}
+
 static void what_was_in_hand_when_it_was_purged_is_not_tried_again(void **state)
 {
 	struct place *p = *state;
@@ -499,6 +529,46 @@ static const char version_1[] =
 	"insert into destination values (2, 4, 'next:25');"
 	"pragma application_id = 0x48465155; pragma user_version = 1;";
 
+/* What version 2 had more than that; and a purge that began two days ago is in force. */
+static const char version_2[] =
+	"alter table message add column envid text not null default '';"
+	"alter table message add column incident integer not null default 0;"
+	"alter table message add column job integer not null default 0;"
+	"alter table message add column was integer not null default 0;"
+	"alter table message add column destination integer not null default 0;"
+	"alter table body add column prefix blob;"
+	"alter table recipient add column notify text not null default '';"
+	"alter table recipient add column origin text not null default '';"
+	"create index message_incident on message (incident) where incident > 0;"
+	"create index message_job on message (job, wall) where job > 0;"
+	"create table job (number integer primary key, kind integer not null,"
+	" state integer not null, standing integer not null, made integer not null,"
+	" until integer not null, ended integer not null, condition text not null,"
+	" why text not null, position integer not null, last integer not null,"
+	" messages integer not null, bytes integer not null);"
+	"insert into message select 6, 7, 3, flags, size, wall, peer, port, listener, helo, login,"
+	" '', 1, 0, '', 1, 1, 0, 2 from message;"
+	"insert into body values (6, 'hello', null);"
+	"insert into recipient select 6, 0, address, mailbox, 2, 3, 1, null, null, null, '', ''"
+	" from recipient;"
+	"insert into job values (1, 2, 1, 1, 1699827200000, 1800000000000, 0, 'sender=<>', '', 5,"
+	" 5, 1, 5);"
+	"pragma user_version = 2;";
+
+static void open_older(struct place *p, const char *one, const char *two)
+{
+	sqlite3 *db;
+
+	queue_close(&p->q);
+	unlink(p->path);
+	assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, one, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, two, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	start(p);
+	p->last = 6;
+}
+
 static void nothing_new(void *arg, const struct queue_message *m,
 			const struct queue_to *to, size_t n)
 {
@@ -534,16 +604,9 @@ static void a_queue_of_version_1_is_brought_up_with_all_that_is_in_it(void **sta
 {
 	struct place *p = *state;
 	struct queue_want want = { 2, NOW, 10, 100, 1 << 20 };
-	sqlite3 *db;
 	int found = 0;
 
-	queue_close(&p->q);
-	unlink(p->path);
-	assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, version_1, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-	start(p);
-	p->last = 5;
+	open_older(p, version_1, "");
 	assert_int_equal(put_from(p, "", NOW), QUEUE_PUT);
 	finish(p, make(p, JOB_PURGE, "sender=<>", false));
 	must(queue_begin(p->q, &err));
@@ -554,6 +617,29 @@ static void a_queue_of_version_1_is_brought_up_with_all_that_is_in_it(void **sta
 	queue_close(&p->q);
 	start(p);
 	assert_int_equal(count(p, QUEUE_PURGED), 1);
+}
+
+/* When it was purged is not known: it may have been just now. */
+static void what_version_2_had_purged_is_kept_for_a_day_from_the_upgrade(void **state)
+{
+	struct place *p = *state;
+	int64_t now = (int64_t)time(NULL) * 1000;
+	int found = 0;
+
+	open_older(p, version_1, version_2);
+	assert_int_equal(tick(p, now + MS_DAY - MS_SECOND), 0);
+	assert_int_equal(count(p, QUEUE_PURGED), 1);
+	assert_int_equal(undo(p, 1), JOB_ANSWER_OK);
+	assert_int_equal(finish(p, 1), 1);
+	assert_int_equal(count(p, QUEUE_OPEN), 2);
+	must(queue_begin(p->q, &err));
+	must(queue_take(p->q, &(struct queue_want){ 2, NOW, 1, 9, 99 }, nothing_new,
+			&found, &err));
+	must(queue_commit(p->q, &err));
+	assert_int_equal(found, 1);
+	open_older(p, version_1, version_2);
+	/* long after, however slow this machine is */
+	assert_int_equal(tick(p, now + 400 * MS_DAY), 1);
 }
 
 /* ---- for the administrator ----------------------------------------------------------------- */
@@ -618,8 +704,10 @@ int main(void)
 		TEST(hold_and_release_are_undone_and_give_each_its_state_back),
 		TEST(retry_and_numbers_that_are_none_cannot_be_undone),
 		TEST(what_was_purged_goes_after_a_day),
+		TEST(what_a_standing_purge_caught_is_kept_for_a_day_from_then_on),
 		TEST(what_was_in_hand_when_it_was_purged_is_not_tried_again),
 		TEST(what_failed_for_good_while_it_was_purged_comes_back_dead),
+		TEST(what_version_2_had_purged_is_kept_for_a_day_from_the_upgrade),
 		TEST(a_queue_of_version_1_is_brought_up_with_all_that_is_in_it),
 		TEST(a_reader_lists_orders_the_newest_first),
 		TEST(no_more_orders_are_taken_than_are_bearable),
