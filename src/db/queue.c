@@ -61,7 +61,9 @@ static const char *const upgrades[] = {
 	"alter table message add column ordered integer not null default 0;"
 	"update message set ordered = strftime('%s', 'now') * 1000 where state = 3;"
 	"drop index message_job;"
-	"create index message_job on message (job, ordered) where job > 0;",
+	"create index message_job on message (job, ordered) where job > 0;"
+	"drop index message_dead;"
+	"create index message_dead on message (max(wall, ordered)) where state = 2;",
 };
 
 /* An index, so that nobody has to look through the queue for what is held: only that is in it. */

@@ -44,7 +44,8 @@ struct queue_message {
 	enum queue_state state; /* put: OPEN or HELD */
 	uint32_t flags;		/* MAIL_ bits */
 	uint64_t size;
-	int64_t wall; /* when it came */
+	int64_t wall;  /* when it came */
+	int64_t since; /* read: when its lifetime began; later than wall after a release */
 	struct endpoint peer;
 	uint16_t listener;
 	struct span helo, login, sender;
@@ -184,11 +185,11 @@ MUST bool queue_change_all(struct queue *q, enum queue_order order,
 /* Forget ids of finished messages that are older than that; some at a time. */
 MUST bool queue_prune_done(struct queue *q, int64_t before, size_t limit, uint32_t *count,
 			   struct err *err);
-/* Delete dead messages that came before that; some at a time. */
+/* Delete dead messages whose lifetime began before that; some at a time. */
 MUST bool queue_prune_dead(struct queue *q, int64_t before, size_t limit, uint32_t *count,
 			   queue_on_gone *gone, void *arg, struct err *err);
 /*
- * What came before that and still waits is dead; soon() for each such message before that,
+ * What still waits and whose lifetime began before that is dead; soon() for each such message before that,
  * each() for each that is now.
  */
 MUST bool queue_expire(struct queue *q, int64_t before, size_t limit, uint64_t *after,

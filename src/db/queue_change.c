@@ -55,7 +55,7 @@ static bool retry(struct queue *q, uint64_t id, const struct subject *m, int64_t
 	    !recipients(q, Q_RETRY, id, &wall, &hurried, err))
 		return false;
 	*count += revived + hurried > 0;
-	return m->state == QUEUE_OPEN || queue_mark(q, id, QUEUE_OPEN, err);
+	return (revived == 0 && m->state == QUEUE_OPEN) || queue_anew(q, id, wall, err);
 }
 
 /* What is in hand while we hold it stays there; if it fails, it is held then. */
@@ -92,7 +92,7 @@ static bool release(struct queue *q, uint64_t id, const struct subject *m, int64
 		return true;
 	*count += 1;
 	return recipients(q, Q_RELEASE, id, &wall, &changed, err) &&
-	       queue_mark(q, id, QUEUE_OPEN, err) && exempt(q, id, err);
+	       queue_anew(q, id, wall, err) && exempt(q, id, err);
 }
 
 bool queue_change(struct queue *q, enum queue_order order, uint64_t id, int64_t wall,

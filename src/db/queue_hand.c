@@ -55,6 +55,7 @@ void queue_columns(sqlite3_stmt *st, struct queue_message *m)
 	m->spooled = sqlite3_column_int(st, 12) != 0;
 	m->envid = sql_text(st, 13);
 	m->incident = (uint32_t)sqlite3_column_int64(st, 14);
+	m->since = sqlite3_column_int64(st, 15);
 }
 
 static bool get_message(struct queue *q, struct queue_message *m, bool *found,
@@ -283,6 +284,15 @@ bool queue_mark(struct queue *q, uint64_t id, enum queue_state state, struct err
 	sql_bind(st, 1, queue_key(id));
 	sql_bind(st, 2, state);
 	return sql_run(&q->sql, st, "marking a message", err);
+}
+
+bool queue_anew(struct queue *q, uint64_t id, int64_t wall, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&q->sql, Q_MESSAGE_ANEW);
+
+	sql_bind(st, 1, queue_key(id));
+	sql_bind(st, 2, wall);
+	return sql_run(&q->sql, st, "reviving a message", err);
 }
 
 bool queue_answers(struct queue *q, uint64_t id, const struct queue_answer *answers,

@@ -60,6 +60,8 @@ MUST bool queue_left(struct queue *q, uint64_t id, struct queue_left *out,
 		     struct err *err);
 MUST bool queue_mark(struct queue *q, uint64_t id, enum queue_state state,
 		     struct err *err);
+/* It is open, and its lifetime begins now. */
+MUST bool queue_anew(struct queue *q, uint64_t id, int64_t wall, struct err *err);
 
 /* ---- queue_orders.c ---- */
 

@@ -190,7 +190,7 @@ static bool give_back(struct queue *q, const struct queue_job_row *j, const stru
 		return queue_job_set(q, Q_JOB_LEAVE, b->id, 0, err);
 	out->messages++;
 	out->gone -= j->kind == JOB_PURGE;
-	if (!queue_job_set(q, Q_JOB_RESTORE, b->id, j->number, err))
+	if (!queue_job_set_at(q, Q_JOB_RESTORE, b->id, j->number, wall, err))
 		return false;
 	if (b->was == QUEUE_HELD)
 		return j->kind != JOB_RELEASE || queue_job_stop(q, b->id, false, err);

@@ -35,6 +35,9 @@ MUST bool queue_order_apply(struct queue *q, const struct in_force *o, uint64_t 
 /* A query about one message, with one more number. */
 MUST bool queue_job_set(struct queue *q, enum query which, uint64_t id, int64_t number,
 			struct err *err);
+/* Likewise, and when: ordered. */
+MUST bool queue_job_set_at(struct queue *q, enum query which, uint64_t id,
+			   uint32_t number, int64_t wall, struct err *err);
 /* What waits of it waits no more. What is fresh is in nobody's hands yet. */
 MUST bool queue_job_stop(struct queue *q, uint64_t id, bool fresh, struct err *err);
 

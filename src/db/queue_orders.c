@@ -116,15 +116,15 @@ bool queue_job_set(struct queue *q, enum query which, uint64_t id, int64_t numbe
 	return sql_run(&q->sql, st, "changing a message", err);
 }
 
-static bool purge(struct queue *q, uint64_t id, uint32_t number, int64_t wall,
-		  struct err *err)
+bool queue_job_set_at(struct queue *q, enum query which, uint64_t id, uint32_t number,
+		      int64_t wall, struct err *err)
 {
-	sqlite3_stmt *st = sql_start(&q->sql, Q_JOB_PURGE);
+	sqlite3_stmt *st = sql_start(&q->sql, which);
 
 	sql_bind(st, 1, queue_key(id));
 	sql_bind(st, 2, number);
 	sql_bind(st, 3, wall);
-	return sql_run(&q->sql, st, "purging a message", err);
+	return sql_run(&q->sql, st, "changing a message", err);
 }
 
 /* What waits of it waits no more. What is fresh is in nobody's hands yet. */
@@ -146,10 +146,10 @@ bool queue_order_apply(struct queue *q, const struct in_force *o, uint64_t id, b
 		return queue_job_set(q, Q_JOB_HOLD, id, o->number, err) &&
 		       queue_job_stop(q, id, fresh, err);
 	case JOB_PURGE:
-		return purge(q, id, o->number, wall, err) &&
+		return queue_job_set_at(q, Q_JOB_PURGE, id, o->number, wall, err) &&
 		       queue_job_stop(q, id, fresh, err);
 	case JOB_RELEASE:
-		return queue_job_set(q, Q_JOB_RELEASE, id, o->number, err) &&
+		return queue_job_set_at(q, Q_JOB_RELEASE, id, o->number, wall, err) &&
 		       queue_job_set(q, Q_RELEASE, id, wall, err);
 	case JOB_RETRY:
 		return queue_change(q, QUEUE_RETRY, id, wall, &changed, NULL, NULL, err);

@@ -68,6 +68,7 @@ struct outcomes parcel_outcomes(const struct parcel *p, struct outcome list[PARC
 		.id = p->id,
 		.nonce = p->nonce,
 		.wall = p->wall,
+		.since = p->since,
 		.whole = p->whole,
 		.spooled = p->spooled,
 		.flags = p->flags,
@@ -219,7 +220,7 @@ static bool again_at(const struct store *s, const struct outcomes *o,
 		     const struct outcome *one, int64_t wall, int64_t *due)
 {
 	const struct settings *set = &s->conf->set;
-	int64_t end = o->wall + set->lifetime;
+	int64_t end = o->since + set->lifetime;
 
 	if (wall >= end)
 		return false;

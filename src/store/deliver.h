@@ -35,7 +35,7 @@ struct parcel {
 	uint64_t id, nonce;
 	uint32_t flags;
 	uint64_t size;
-	int64_t wall;
+	int64_t wall, since; /* when it came; when its lifetime began */
 	struct span sender, envid, prefix, body;
 	bool spooled; /* the body is a file */
 	bool whole;   /* these are all recipients of the message */
@@ -65,7 +65,7 @@ struct outcome {
 struct outcomes {
 	struct destination *to;
 	uint64_t id, nonce;
-	int64_t wall; /* when the message came */
+	int64_t wall, since; /* when the message came; when its lifetime began */
 	bool whole, spooled;
 	uint32_t flags;
 	bool told;	       /* the next hop obeys NOTIFY from here on (RFC 3461) */

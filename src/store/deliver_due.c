@@ -75,6 +75,7 @@ static void on_taken(void *arg, const struct queue_message *m, const struct queu
 		.flags = m->flags,
 		.size = m->size,
 		.wall = m->wall,
+		.since = m->since,
 		.spooled = m->spooled,
 		.again = m->id <= o->store->newest_at_start || to[0].attempts > 0,
 	};

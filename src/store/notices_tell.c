@@ -40,7 +40,7 @@ static void on_fate(void *arg, const struct queue_fate *f)
 	*to = (struct dsn_rcpt){
 		.host = r->want->host,
 		.tried = r->item->answer.n ? r->t->wall : f->tried,
-		.until = r->want->lifetime ? r->m.wall + r->want->lifetime : 0,
+		.until = r->want->lifetime ? r->m.since + r->want->lifetime : 0,
 	};
 	r->failed |= !pile_keep(pile, f->origin.n ? f->origin : f->address, &to->address) ||
 		     !pile_keep(pile, n.orcpt, &to->orcpt) ||

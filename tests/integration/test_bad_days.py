@@ -276,6 +276,25 @@ def test_queue_commands_hold_release_and_delete(make_server):
     assert server.cli("queue", "list", "--json").strip() == ""
 
 
+def test_what_was_held_for_longer_than_its_lifetime_is_tried_as_often_as_new_mail(make_server):
+    server = make_server(deliver='to = "smtp:127.0.0.1:1"')
+    server.cli("queue", "hold", "--where", "all", "--standing", "--yes")
+    deliver(server)
+    wait_for("it to be held", lambda: "held" in server.cli("queue", "list"))
+    server.stop()
+    path = server.dir / "queue" / "queue.db"
+    owner = path.stat()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("update message set wall = wall - ?", (9 * 24 * 3600 * 1000,))
+        db.commit()
+    for file in path.parent.glob("queue.db*"):
+        os.chown(file, owner.st_uid, owner.st_gid)
+    server.start()
+    server.cli("queue", "release", "--where", "all", "--yes")
+    server.wait_log(r"log=(deferred|dead) .*")
+    assert "log=dead" not in server.log()
+
+
 def test_the_log_budget_is_never_exceeded(make_server):
     server = make_server(settings='log: { budget = "64k"; };')
     for _ in range(12):

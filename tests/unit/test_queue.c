@@ -491,6 +491,55 @@ static void what_waited_too_long_is_dead(void **state)
 	assert_int_equal(counts[QUEUE_DEAD], 1);
 }
 
+static uint32_t expire(struct place *p, int64_t before)
+{
+	uint32_t expired = 0;
+	uint64_t after = 0;
+
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_expire(p->q, before, 10, &after, is_soon, count_expired,
+				 &expired, &err));
+	assert_true(queue_commit(p->q, &err));
+	return expired;
+}
+
+static void see_since(void *arg, const struct queue_message *m, const struct queue_to *to,
+		      size_t count)
+{
+	(void)to;
+	(void)count;
+	*(int64_t *)arg = m->since;
+}
+
+/* It waited for the administrator, not for its next hop. */
+static void what_was_held_has_its_lifetime_from_the_release_on(void **state)
+{
+	struct place *p = *state;
+	struct queue_message old = message(id_at(NOW - 9 * MS_DAY));
+	int64_t since = 0;
+	uint32_t count;
+	int gone = 0;
+
+	old.wall = NOW - 9 * MS_DAY;
+	old.state = QUEUE_HELD;
+	put(p, &old, 1, NOW);
+	assert_int_equal(order(p, QUEUE_RELEASE, old.id), 1);
+	assert_int_equal(expire(p, NOW), 0);
+	assert_true(queue_begin(p->q, &err));
+	assert_true(queue_take(p->q, &(struct queue_want){ p->local, NOW, 1, 1, 99 },
+			       see_since, &since, &err));
+	assert_int_equal(since, NOW);
+	/* and is kept as long as any other when it fails after all */
+	assert_true(queue_commit(p->q, &err));
+	answer(p, old.id, 0, TO_DEAD);
+	assert_true(queue_prune_dead(p->q, NOW, 10, &count, count_gone, &gone, &err));
+	assert_int_equal(count, 0);
+	/* so does what is tried once more after that */
+	assert_int_equal(order(p, QUEUE_RETRY, old.id), 1);
+	assert_int_equal(expire(p, NOW), 0);
+	assert_int_equal(expire(p, NOW + 1), 1);
+}
+
 /* Its key was lost, or an older program counted ids: nothing that waits is forgotten. */
 static void a_destination_may_get_another_id(void **state)
 {
@@ -808,6 +857,7 @@ int main(void)
 		TEST(what_was_deleted_meanwhile_takes_no_answer),
 		TEST(a_whole_queue_changes_in_windows),
 		TEST(what_waited_too_long_is_dead),
+		TEST(what_was_held_has_its_lifetime_from_the_release_on),
 		TEST(a_destination_may_get_another_id),
 		TEST(destinations_that_no_message_has_are_forgotten),
 		TEST(a_clock_that_was_set_back_delays_nothing_for_long),

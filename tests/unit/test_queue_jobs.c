@@ -125,24 +125,34 @@ static uint32_t make(struct place *p, enum queue_job_kind kind, const char *cond
 }
 
 /* One step; whether that was the last. */
-static bool step(struct place *p, uint32_t number, uint32_t *messages)
+static bool step_at(struct place *p, uint32_t number, uint32_t *messages, int64_t wall)
 {
 	struct queue_job_step s;
 
 	must(queue_begin(p->q, &err));
-	must(queue_job_step(p->q, number, QUEUE_STEP_MOST, NOW, &s, &err));
+	must(queue_job_step(p->q, number, QUEUE_STEP_MOST, wall, &s, &err));
 	must(queue_commit(p->q, &err));
 	*messages += s.messages;
 	return s.over;
 }
 
-static uint32_t finish(struct place *p, uint32_t number)
+static bool step(struct place *p, uint32_t number, uint32_t *messages)
+{
+	return step_at(p, number, messages, NOW);
+}
+
+static uint32_t finish_at(struct place *p, uint32_t number, int64_t wall)
 {
 	uint32_t messages = 0;
 
-	for (int i = 0; !step(p, number, &messages); i++)
+	for (int i = 0; !step_at(p, number, &messages, wall); i++)
 		assert_true(i < 1000);
 	return messages;
+}
+
+static uint32_t finish(struct place *p, uint32_t number)
+{
+	return finish_at(p, number, NOW);
 }
 
 static enum queue_job_answer undo(struct place *p, uint32_t number)
@@ -439,6 +449,45 @@ static void hold_and_release_are_undone_and_give_each_its_state_back(void **stat
 	assert_int_equal(undo(p, hold), JOB_ANSWER_OK);
 }
 
+static void on_since(void *arg, const struct queue_message *m, const struct queue_to *to,
+		     size_t n)
+{
+	(void)to;
+	(void)n;
+	*(int64_t *)arg = m->since;
+}
+
+static int64_t since_when_taken(struct place *p)
+{
+	struct queue_want want = { 2, NOW + 9 * MS_DAY, 1, 100, 1 << 20 };
+	int64_t since = 0;
+
+	must(queue_begin(p->q, &err));
+	must(queue_take(p->q, &want, on_since, &since, &err));
+	must(queue_commit(p->q, &err));
+	return since;
+}
+
+static void released_or_given_back_it_has_its_lifetime_anew(void **state)
+{
+	struct place *p = *state;
+	uint32_t purge, release;
+
+	fill(p, 1, 0);
+	finish(p, make(p, JOB_HOLD, "all", false));
+	release = make(p, JOB_RELEASE, "all", false);
+	assert_int_equal(finish_at(p, release, NOW + 8 * MS_DAY), 1);
+	assert_int_equal(since_when_taken(p), NOW + 8 * MS_DAY);
+	fill(p, 1, 0);
+	assert_int_equal(since_when_taken(p), NOW);
+	fill(p, 1, 0);
+	purge = make(p, JOB_PURGE, "id=0000000000003", false);
+	assert_int_equal(finish(p, purge), 1);
+	undo(p, purge);
+	assert_int_equal(finish_at(p, purge, NOW + 5), 1);
+	assert_int_equal(since_when_taken(p), NOW + 5);
+}
+
 static void retry_and_numbers_that_are_none_cannot_be_undone(void **state)
 {
 	struct place *p = *state;
@@ -702,6 +751,7 @@ int main(void)
 		TEST(retry_makes_due_what_waits_and_leaves_the_dead),
 		TEST(a_purge_is_undone_also_by_another_process),
 		TEST(hold_and_release_are_undone_and_give_each_its_state_back),
+		TEST(released_or_given_back_it_has_its_lifetime_anew),
 		TEST(retry_and_numbers_that_are_none_cannot_be_undone),
 		TEST(what_was_purged_goes_after_a_day),
 		TEST(what_a_standing_purge_caught_is_kept_for_a_day_from_then_on),
