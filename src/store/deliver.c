@@ -189,6 +189,19 @@ void deliver_save_again(struct store *s)
 	}
 }
 
+void deliver_log_unsaved(struct store *s)
+{
+	size_t count = 0;
+
+	for (const struct op *op = s->unsaved; op; op = op->next)
+		count += op->run == run_answers;
+	if (count)
+		trouble_log(s, "unsaved",
+			    "the database did not take what came of deliveries (%zu): "
+			    "what was delivered is delivered again after the start",
+			    count);
+}
+
 static void log_outcome(struct store *s, const struct outcomes *o,
 			const struct outcome *one, enum record kind, int64_t wall)
 {

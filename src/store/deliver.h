@@ -94,6 +94,8 @@ bool deliver_promise(struct store *s, struct destination *d);
 void deliver_over(struct store *s, struct destination *d);
 /* Results that could not be committed, once more. */
 void deliver_save_again(struct store *s);
+/* At the end: those that never could. */
+void deliver_log_unsaved(struct store *s);
 /* Let go of what a parcel holds. */
 void parcel_drop(struct parcel *p);
 /* Put it into the database, the log and the schedule. */

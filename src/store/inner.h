@@ -88,6 +88,7 @@ struct store {
 
 	bool draining;
 	ms_t drain_by; /* results of next hops are waited for until then */
+	ms_t save_by;  /* and those that are known are saved until then */
 	int exit_code;
 };
 

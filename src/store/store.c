@@ -24,7 +24,8 @@
 #include "store/verify.h"
 
 #define FRAMES_ONCE 64
-#define DRAIN_WAITS (2 * MS_SECOND) /* for next hops, at most */
+#define DRAIN_WAITS (2 * MS_SECOND)  /* for next hops, at most */
+#define SAVE_WAITS  (10 * MS_SECOND) /* for a disk that refuses, at most */
 
 void trouble_log(struct store *s, const char *key, const char *fmt, ...)
 {
@@ -74,6 +75,8 @@ static bool is_drained(const struct store *s)
 	    s->measuring || s->quota_busy || s->syncing || s->spools_opening ||
 	    s->routing || box_busy(s) || remember_busy(s->remember))
 		return false;
+	if (s->unsaved && loop_now(s->loop) < s->save_by)
+		return false;
 	return s->schedule.under_way == 0 || loop_now(s->loop) >= s->drain_by;
 }
 
@@ -85,8 +88,15 @@ static void on_round(void *arg)
 	local_round(s);
 	writer_kick(s->writer);
 	edges_pace(s);
-	if (s->draining && is_drained(s))
-		loop_stop(s->loop);
+	if (!s->draining || !is_drained(s))
+		return;
+	deliver_log_unsaved(s);
+	loop_stop(s->loop);
+}
+
+static ms_t in_time(const struct store *s, ms_t within, ms_t most)
+{
+	return loop_now(s->loop) + (within < most ? within : most);
 }
 
 static void drain(struct store *s, ms_t within)
@@ -97,7 +107,9 @@ static void drain(struct store *s, ms_t within)
 	remember_drain(s->remember);
 	sent_save(s);
 	writer_hurry(s->writer);
-	s->drain_by = loop_now(s->loop) + (within < DRAIN_WAITS ? within : DRAIN_WAITS);
+	deliver_save_again(s);
+	s->drain_by = in_time(s, within, DRAIN_WAITS);
+	s->save_by = in_time(s, within, SAVE_WAITS);
 }
 
 /* ---- watch ---- */

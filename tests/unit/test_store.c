@@ -4,6 +4,8 @@
  */
 #include "store_rig.h"
 
+#include <sqlite3.h>
+
 /* ---- tests ------------------------------------------------------------------------------- */
 
 static void a_message_goes_to_its_mailboxes_once(void **state)
@@ -472,19 +474,30 @@ static void giving_up_a_message_that_was_promised_changes_nothing(void **state)
 	until_empty(r);
 }
 
-static void drain_store(struct rig *r)
+static void say_drain(struct rig *r, ms_t within)
 {
-	struct msg_DRAIN drain = { .within = 1000 };
-	int status;
+	struct msg_DRAIN drain = { .within = within };
 
 	msg_DRAIN_pack(&drain, link_begin(r->life));
 	assert_true(link_send(r->life, NULL, 0));
+}
+
+static void until_ended(struct rig *r)
+{
+	int status;
+
 	assert_int_equal(waitpid(r->store, &status, 0), r->store);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	link_close(&r->edge);
 	link_close(&r->watch);
 	link_close(&r->life);
 	pulse_reader_close(&r->pulse);
+}
+
+static void drain_store(struct rig *r)
+{
+	say_drain(r, 1000);
+	until_ended(r);
 }
 
 static void a_store_that_drains_ends_and_loses_nothing(void **state)
@@ -497,6 +510,70 @@ static void a_store_that_drains_ends_and_loses_nothing(void **state)
 	hear(r->edge, MSG_SUBMITTED, &f);
 	(void)job_given(r, &m, &f);
 	drain_store(r);
+	start_store(r);
+	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
+	until_empty(r);
+}
+
+/* Nobody can write to it then, as if the disk were full. */
+static sqlite3 *lock_queue(struct rig *r)
+{
+	char path[128];
+	sqlite3 *db;
+
+	below(r, "queue/queue.db", path, sizeof(path));
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, PATIENCE);
+	assert_int_equal(sqlite3_exec(db, "begin immediate", NULL, NULL, NULL),
+			 SQLITE_OK);
+	return db;
+}
+
+/* One message is delivered, and the database does not take that. */
+static sqlite3 *deliver_and_refuse(struct rig *r)
+{
+	struct msg_DELIVER m;
+	struct frame f;
+	sqlite3 *db;
+
+	submit(r, new_id(r), 1, "x@hop.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	(void)job_given(r, &m, &f);
+	db = lock_queue(r);
+	deliver_answer(r, m.job, "250 thanks");
+	for (int i = 0; pulse_counted_record(r->pulse, LOG_TROUBLE) == 0; i++) {
+		assert_true(i < PATIENCE / 10);
+		poll(NULL, 0, 10);
+	}
+	return db;
+}
+
+static void what_the_disk_refused_is_saved_before_the_store_ends(void **state)
+{
+	struct rig *r = *state;
+	sqlite3 *db = deliver_and_refuse(r);
+
+	sqlite3_close(db);
+	say_drain(r, 60000);
+	until_ended(r);
+	start_store(r);
+	do_command(r, "queue list");
+	assert_int_equal(r->row_count, 0);
+}
+
+static void what_the_disk_refuses_to_the_end_is_told(void **state)
+{
+	struct rig *r = *state;
+	sqlite3 *db = deliver_and_refuse(r);
+	struct msg_DELIVER m;
+	struct frame f;
+
+	say_drain(r, 1000);
+	assert_int_equal(waitid(P_PID, (id_t)r->store, &(siginfo_t){ 0 }, WEXITED | WNOWAIT),
+			 0);
+	assert_int_equal(pulse_counted_record(r->pulse, LOG_TROUBLE), 2);
+	until_ended(r);
+	sqlite3_close(db);
 	start_store(r);
 	deliver_answer(r, job_given(r, &m, &f), "250 thanks");
 	until_empty(r);
@@ -729,6 +806,8 @@ int main(void)
 		TEST(a_message_for_nobody_is_refused),
 		TEST(giving_up_a_message_that_was_promised_changes_nothing),
 		TEST(a_store_that_drains_ends_and_loses_nothing),
+		TEST(what_the_disk_refused_is_saved_before_the_store_ends),
+		TEST(what_the_disk_refuses_to_the_end_is_told),
 		TEST(what_an_earlier_life_remembered_is_kept_until_an_edge_has_merged_it),
 		TEST(an_edge_with_another_memory_is_not_the_one_to_remember),
 		TEST(an_edge_that_had_no_descriptor_for_recipients_is_sent_them_again),
