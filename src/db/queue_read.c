@@ -192,6 +192,19 @@ bool queue_look_to(struct queue_reader *r, uint64_t id, size_t max,
 	}
 }
 
+bool queue_is_deferred(struct queue_reader *r, uint64_t id, bool *out, struct err *err)
+{
+	sqlite3_stmt *st = sql_start(&r->sql, Q_DEFERRED);
+	bool row;
+
+	sql_bind(st, 1, queue_key(id));
+	if (!sql_row(&r->sql, st, &row, "reading recipients", err))
+		return false;
+	*out = row && sqlite3_column_int(st, 0) != 0;
+	sqlite3_reset(st);
+	return true;
+}
+
 bool queue_look_hops(struct queue_reader *r, uint64_t id,
 		     void (*each)(void *arg, int64_t destination), void *arg,
 		     struct err *err)

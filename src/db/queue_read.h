@@ -70,6 +70,9 @@ MUST bool queue_look_to(struct queue_reader *r, uint64_t id, size_t max,
 			void (*each)(void *arg, const struct queue_line *line), void *arg,
 			struct err *err);
 
+/* Does some recipient of it wait that was tried? As state=deferred of a condition. */
+MUST bool queue_is_deferred(struct queue_reader *r, uint64_t id, bool *out,
+			    struct err *err);
 /* The destinations of its recipients that are not delivered, each as often as it has one. */
 MUST bool queue_look_hops(struct queue_reader *r, uint64_t id,
 			  void (*each)(void *arg, int64_t destination), void *arg,

@@ -32,6 +32,9 @@ enum query {
 	QUERY_COUNT
 };
 
+/* A recipient r that was tried and will be again: a message that has one is deferred. */
+#define SQL_DEFERRED "r.state = 0 and r.attempts > 0"
+
 struct sql {
 	sqlite3 *db;
 	sqlite3_stmt *query[QUERY_COUNT]; /* those of this database; NULL the others */

@@ -3,6 +3,7 @@
 #include "base/addr.h"
 #include "base/id.h"
 #include "base/number.h"
+#include "db/sql.h"
 #include "spec/messages.h"
 
 /* where.def writes them as numbers. */

@@ -72,7 +72,7 @@ void control_preview(struct stream *t, uint32_t job, const char *what);
 /* Fields of a message as all these commands print them. */
 void control_put_id(struct buf *row, uint64_t id);
 void control_put_peer(struct buf *row, const struct endpoint *peer);
-void control_put_state(struct buf *row, enum queue_state state, bool tried);
+void control_put_state(struct stream *t, struct buf *row, const struct queue_message *m);
 void control_put_hop(struct buf *row, int hop, struct span target);
 /* Its refill failed. */
 void stream_failed(struct stream *t, const struct err *err);

@@ -37,7 +37,7 @@ void control_put_peer(struct buf *row, const struct endpoint *peer)
 	field_text(row, "client", buf_span(&text));
 }
 
-void control_put_state(struct buf *row, enum queue_state state, bool tried)
+void control_put_state(struct stream *t, struct buf *row, const struct queue_message *m)
 {
 	static const char *const words[] = {
 		[QUEUE_OPEN] = "queued",
@@ -45,10 +45,14 @@ void control_put_state(struct buf *row, enum queue_state state, bool tried)
 		[QUEUE_DEAD] = "dead",
 		[QUEUE_PURGED] = "purged",
 	};
-	const char *word = state <= QUEUE_PURGED ? words[state] : "";
+	const char *word = m->state <= QUEUE_PURGED ? words[m->state] : "";
+	bool deferred = false;
+	struct err err;
 
-	field_text(row, "state",
-		   span_str(state == QUEUE_OPEN && tried ? "deferred" : word));
+	if (m->state == QUEUE_OPEN &&
+	    !queue_is_deferred(t->store->reader, m->id, &deferred, &err))
+		stream_failed(t, &err);
+	field_text(row, "state", span_str(deferred ? "deferred" : word));
 }
 
 void control_put_hop(struct buf *row, int hop, struct span target)
@@ -181,26 +185,18 @@ static void list_line(void *arg, const struct queue_line *line)
 	field_text(row, "answer", span_head(line->answer, ANSWER_TOLD));
 }
 
-static void has_tried(void *arg, const struct queue_line *line)
-{
-	*(bool *)arg = line->to.attempts > 0;
-}
-
 static void list_row(void *arg, const struct queue_message *m, int64_t destination)
 {
 	struct stream *t = arg;
 	struct queue_reader *r = t->store->reader;
 	uint8_t mem[ROW_MAX];
-	bool tried = false;
 	struct buf row;
 	struct err err;
 
 	(void)destination;
-	if (!queue_look_to(r, m->id, 1, has_tried, &tried, &err))
-		stream_failed(t, &err);
 	buf_init(&row, mem, sizeof(mem));
 	control_put_id(&row, m->id);
-	control_put_state(&row, m->state, tried);
+	control_put_state(t, &row, m);
 	field_time(&row, "since", m->wall);
 	field_number(&row, "size", (int64_t)m->size);
 	control_put_peer(&row, &m->peer);
@@ -383,7 +379,7 @@ static void explain_message(void *arg, const struct queue_message *m)
 		}
 	} while (last >= 0);
 	control_put_id(y->row, m->id);
-	control_put_state(y->row, m->state, y->tries > 0);
+	control_put_state(t, y->row, m);
 	put_why(y->row, m, y);
 	field_time(y->row, "since", m->wall);
 	control_put_peer(y->row, &m->peer);

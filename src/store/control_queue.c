@@ -76,7 +76,7 @@ static void show_row(void *arg, const struct queue_message *m)
 
 	buf_init(&row, mem, sizeof(mem));
 	control_put_id(&row, m->id);
-	control_put_state(&row, m->state, false);
+	control_put_state(t, &row, m);
 	field_time(&row, "since", m->wall);
 	field_number(&row, "size", (int64_t)m->size);
 	control_put_peer(&row, &m->peer);

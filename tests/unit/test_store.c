@@ -474,6 +474,47 @@ static void giving_up_a_message_that_was_promised_changes_nothing(void **state)
 	until_empty(r);
 }
 
+static void id_command(struct rig *r, const char *what, uint64_t id)
+{
+	BUF(line, 64);
+
+	buf_fmt(&line, "%s ", what);
+	id_print(id, &line);
+	buf_byte(&line, '\0');
+	do_command(r, (const char *)line.mem);
+}
+
+static void what_is_deferred_is_so_wherever_it_is_shown(void **state)
+{
+	struct rig *r = *state;
+	struct msg_DELIVER m;
+	uint64_t other = 0;
+	struct frame f;
+
+	submit(r, new_id(r), 1, "x@hop.example y@ask.example", "body\r\n");
+	hear(r->edge, MSG_SUBMITTED, &f);
+	for (int i = 0; i < 2; i++) {
+		(void)job_given(r, &m, &f);
+		if (span_eq(m.target, SPAN("in:25")))
+			deliver_answer(r, m.job, "451 later");
+		else
+			other = m.job;
+	}
+	assert_true(other != 0);
+	for (int i = 0; i == 0 || r->row_count == 0; i++) {
+		assert_true(i < PATIENCE / 10);
+		poll(NULL, 0, 10);
+		do_command(r, "queue list --state deferred");
+	}
+	assert_true(rows_say(r, "state=deferred"));
+	do_command(r, "queue list");
+	assert_true(rows_say(r, "state=deferred"));
+	id_command(r, "queue show", m.id);
+	assert_true(rows_say(r, "state=deferred"));
+	id_command(r, "queue explain", m.id);
+	assert_true(rows_say(r, "state=deferred"));
+}
+
 static void say_drain(struct rig *r, ms_t within)
 {
 	struct msg_DRAIN drain = { .within = within };
@@ -524,8 +565,7 @@ static sqlite3 *lock_queue(struct rig *r)
 	below(r, "queue/queue.db", path, sizeof(path));
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	sqlite3_busy_timeout(db, PATIENCE);
-	assert_int_equal(sqlite3_exec(db, "begin immediate", NULL, NULL, NULL),
-			 SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "begin immediate", NULL, NULL, NULL), SQLITE_OK);
 	return db;
 }
 
@@ -569,8 +609,8 @@ static void what_the_disk_refuses_to_the_end_is_told(void **state)
 	struct frame f;
 
 	say_drain(r, 1000);
-	assert_int_equal(waitid(P_PID, (id_t)r->store, &(siginfo_t){ 0 }, WEXITED | WNOWAIT),
-			 0);
+	assert_int_equal(
+		waitid(P_PID, (id_t)r->store, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
 	assert_int_equal(pulse_counted_record(r->pulse, LOG_TROUBLE), 2);
 	until_ended(r);
 	sqlite3_close(db);
@@ -805,6 +845,7 @@ int main(void)
 		TEST(a_recipient_that_is_no_address_is_refused),
 		TEST(a_message_for_nobody_is_refused),
 		TEST(giving_up_a_message_that_was_promised_changes_nothing),
+		TEST(what_is_deferred_is_so_wherever_it_is_shown),
 		TEST(a_store_that_drains_ends_and_loses_nothing),
 		TEST(what_the_disk_refused_is_saved_before_the_store_ends),
 		TEST(what_the_disk_refuses_to_the_end_is_told),
