@@ -300,13 +300,15 @@ static int act(struct cli *c)
 
 	if (c->argc > 0 && linked_as(c->argv[0]))
 		c->word[c->count++] = linked_as(c->argv[0]);
-	for (int i = 1; i < c->argc; i++)
+	for (int i = 1; i < c->argc && c->count < CLI_WORDS; i++)
 		c->word[c->count++] = c->argv[i];
 	cmd = find(c->count, c->word);
 	if (cmd && cmd->own_options && !cli_asks_help(c->argc, c->argv)) {
 		c->command = cmd;
 		return cmd->run(c);
 	}
+	if (c->argc > CLI_WORDS)
+		return cli_fail("too many arguments");
 	if (c->count == 1 && strcmp(c->word[0], "--version") == 0)
 		c->word[0] = "version";
 	if (!take_common(c)) {
@@ -325,8 +327,6 @@ int cli_main(int argc, char **argv)
 	struct cli c = { .argc = argc, .argv = argv };
 	int code;
 
-	if (argc > CLI_WORDS)
-		return cli_fail("too many arguments");
 	code = act(&c);
 	if ((c.command && c.command->run == command_sendmail) ||
 	    (fflush(stdout) == 0 && !ferror(stdout)))

@@ -27,8 +27,8 @@ struct cli {
 	const struct cli_command *command; /* the one that runs */
 	int argc;			   /* as the program got them */
 	char **argv;
-	int count; /* words behind the command's name */
-	const char *word[CLI_WORDS];
+	int count;		     /* words behind the command's name */
+	const char *word[CLI_WORDS]; /* the first of them, if it reads its options itself */
 	/* options that all know */
 	const char *config, *dir, *control;
 	bool json, help;

@@ -19,7 +19,7 @@ struct arguments {
 	struct sendmail s;
 	enum mode mode;
 	int count;
-	const char *rcpt[CLI_WORDS];
+	const char **rcpt; /* as many as the program got arguments */
 };
 
 /* ---- options ------------------------------------------------------------------------------ */
@@ -209,6 +209,20 @@ static int say_mail(const struct arguments *a, const struct sendmail_letter *l,
 			s->envid ? s->envid : "");
 }
 
+/* To be told apart from what goes by itself: the same again would be too many again. */
+static int say_rcpt_refused(struct talk *t, int code, size_t taken)
+{
+	bool too_many = strncmp(t->text, "452", 3) == 0 && strstr(t->text, "4.5.3");
+
+	code = say_refused(t, too_many ? EX_USAGE : code);
+	if (too_many)
+		fprintf(stderr,
+			"sendmail: nothing was sent: a message may have %zu recipients"
+			" (smtp.recipients)\n",
+			taken);
+	return code;
+}
+
 static int say_rcpts(const struct sendmail *s, struct span text, struct talk *t, size_t *n)
 {
 	struct address to;
@@ -219,10 +233,10 @@ static int say_rcpts(const struct sendmail *s, struct span text, struct talk *t,
 	       !code) {
 		code = talk_say(t, '2', "RCPT TO:<%.*s>%s%s", SPAN_ARG(address_span(&to)),
 				s->notify ? " NOTIFY=" : "", s->notify ? s->notify : "");
-		++*n;
+		*n += !code;
 	}
 	if (code)
-		return say_refused(t, code);
+		return say_rcpt_refused(t, code, *n);
 	if (got == MAILBOX_BAD) {
 		fputs("sendmail: a recipient is no address\n", stderr);
 		return EX_USAGE;
@@ -307,25 +321,37 @@ static int send_letter(struct arguments *a, const char *path)
 	return code;
 }
 
-int command_sendmail(struct cli *c)
+static int act(struct cli *c, struct arguments *a)
 {
-	struct arguments a = { 0 };
 	char path[TEXT_MAX];
-	int code = take_arguments(c, &a);
+	int code = take_arguments(c, a);
 
 	if (code)
 		return code;
-	switch (a.mode) {
+	switch (a->mode) {
 	case MODE_MAIL:
-		return send_letter(&a, find_socket(&a.s, path));
+		return send_letter(a, find_socket(&a->s, path));
 	case MODE_SMTP:
-		return talk_bridge(find_socket(&a.s, path));
+		return talk_bridge(find_socket(&a->s, path));
 	case MODE_QUEUE:
-		c->config = a.s.config;
+		c->config = a->s.config;
 		c->count = 0;
 		return command_mailq(c);
 	case MODE_NOTHING:
 		break;
 	}
 	return EX_OK;
+}
+
+int command_sendmail(struct cli *c)
+{
+	struct arguments a = { .rcpt = calloc((size_t)c->argc + 1, sizeof(*a.rcpt)) };
+	int code = EX_TEMPFAIL;
+
+	if (a.rcpt)
+		code = act(c, &a);
+	else
+		fputs("sendmail: out of memory\n", stderr);
+	free(a.rcpt);
+	return code;
 }

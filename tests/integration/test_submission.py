@@ -368,6 +368,24 @@ def test_sendmail_says_what_is_wrong(mail, somebody):
     assert len(mail.messages("bob")) == before + 1
 
 
+def test_sendmail_takes_as_many_recipients_as_a_message_may_have(make_server, home, somebody):
+    path = home / "submit.sock"
+    p = ports()
+    server = make_server(start=False, listen=listeners(p, path), tls=True,
+                         settings='smtp: { recipients = 300; };\nsubmission: { new-recipients = 0; };\n')
+    server.port, server.submit = p["smtp"], path
+    server.start()
+
+    def to(n):
+        return [f"bob+{i}@example.test" for i in range(n)]
+    sendmail(server, "-i", *to(300), user=somebody)
+    server.wait_log(r"log=accepted .*rcpts=300 ")
+    assert "(smtp.recipients)" in sendmail(server, "-i", *to(301), user=somebody, code=64).stderr
+    assert len(re.findall("log=accepted ", server.log())) == 1
+    # a link of that name takes no fewer; other commands say what they do not take
+    assert "too many arguments" in run(HOLDFAST, "ban", *to(300), code=1).stderr
+
+
 def test_sendmail_speaks_smtp(mail, somebody):
     got = sendmail(mail, "-bs", user=somebody,
                    input="EHLO here\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nQUIT\r\n")
