@@ -430,6 +430,7 @@ def upgradable(make_server, home, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setattr(conftest, "HOLDFAST", program)
     server = make_server(run_args=["--set", "run.drain=2m"])  # a test may need a while for its part
+    server.wait_fetch()
     server.program = program
     server.original = pathlib.Path(conftest.BUILD) / "holdfast"
     return server
