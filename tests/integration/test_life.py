@@ -64,7 +64,8 @@ def end_as_silent(server, pids):
     server.process.send_signal(signal.SIGHUP)
     wait_for("them to be killed", lambda: not set(pids) & set(server.pids()))
     server.config.write_text(before)
-    server.process.send_signal(signal.SIGHUP)
+    # whoever has to answer may be one of those who are killed
+    wait_for("silence to be long again", lambda: server.cli("reload", check=False).returncode == 0)
 
 
 # ---- roles die ---------------------------------------------------------------------------
