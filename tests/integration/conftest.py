@@ -190,6 +190,10 @@ class Server:
             return got.returncode == 0 and re.search(r"^state +serving$", got.stdout, re.M)
         wait_for("the server to answer", ready)
 
+    def wait_fetch(self):
+        """No server waits for this role: it may still have to begin when all others serve."""
+        self.wait_log(r"log=role-started .*key=fetch\b")
+
     def cli(self, *words, check=True, input=None):
         got = subprocess.run([HOLDFAST, *map(str, words), "--config", self.config],
                              capture_output=True, text=True, timeout=LONG_PATIENCE, input=input)

@@ -98,10 +98,10 @@ def test_each_refused_recipient_is_counted_once(attacked, dialogue, event):
     def all_told():
         """The generator looks now and then whether somebody is there; the last look may not be over yet."""
         n = since()
-        return n["record", "session"] == begun(result) + n["event", "nothing-said"]
-    wait_for(f"a record for each of {begun(result)} sessions: {n}", all_told)
-    n = since()
-    assert sum(count for (kind, _), count in n.items() if kind == "end") == n["record", "session"]
+        sessions = begun(result) + n["event", "nothing-said"]
+        ends = sum(count for (kind, _), count in n.items() if kind == "end")
+        return n["record", "session"] == ends == sessions
+    wait_for(f"a record and an end for each of {begun(result)} sessions: {n}", all_told)
 
 
 def test_each_refused_connection_is_counted_once(attacked):

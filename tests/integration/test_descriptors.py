@@ -23,7 +23,9 @@ def server(home):
     server.port, server.submit = port, path
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
-        yield server.start()
+        server.start()
+        server.wait_fetch()
+        yield server
 
 
 def allow(pid, soft):

@@ -311,7 +311,7 @@ def test_a_token_is_shown_with_a_login(issuer, authority, tmp_path):
 def test_the_role_is_there_closed_in_and_comes_back(make_server):
     server = make_server()
     pid, = wait_for("the fetch role", lambda: server.pids("fetch"))
-    server.wait_log("log=role-started .*key=fetch")
+    server.wait_fetch()
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     if os.geteuid() == 0:
