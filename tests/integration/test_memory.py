@@ -50,7 +50,7 @@ def code_of(server, source=BAD):
 
 
 def state_database(server):
-    return next(server.dir.glob("**/state.db*"), None) or next(server.dir.glob("**/state*"))
+    return server.dir / "state" / "state.db"  # and not what SQLite has beside it
 
 
 def snapshots(server):

@@ -5,7 +5,7 @@ import smtplib
 import pytest
 
 import hops
-from conftest import PATIENCE, wait_for
+from conftest import wait_for
 from hops import Dovecot, Hop, needs_dovecot
 from postfix import Postfix, needs_postfix
 
@@ -17,7 +17,7 @@ RETRY = 'queue: { retry-first = "1s"; retry-max = "1s"; };'
 
 
 def send(server, *rcpts, text="hello", sender="s@client.example", **options):
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE) as s:
+    with server.smtp() as s:
         refused = s.sendmail(sender, rcpts, TEXT.format(text), **options)
         assert not refused
 
@@ -154,7 +154,7 @@ def test_a_hop_without_smtputf8_does_not_get_such_mail(make_server):
     with Hop() as hop:
         hop.refuse_rcpt = {}
         server = make_server(deliver=deliver(hop.target), settings=RETRY)
-        with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE) as s:
+        with server.smtp() as s:
             s.ehlo()
             s.sendmail("s@client.example", "alice@example.test", TEXT.format("hello"),
                        mail_options=["SMTPUTF8", "BODY=8BITMIME"])

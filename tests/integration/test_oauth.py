@@ -105,7 +105,7 @@ def with_authority(issuer, monkeypatch):
 
 def say(server, mechanism, message):
     """The codes of a whole exchange, and what the server said before it refused."""
-    with smtplib.SMTP(HOST, server.submission, timeout=PATIENCE) as s:
+    with smtplib.SMTP(HOST, server.submission, "client.test", timeout=PATIENCE) as s:
         s.ehlo("client.test")
         code, text = s.docmd("AUTH", f"{mechanism} {base64.b64encode(message.encode()).decode()}")
         if code != 334:
