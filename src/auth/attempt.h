@@ -9,6 +9,7 @@
 #include "crypt/scram.h"
 
 #define NO_SOURCE "no-source" /* one could not be read: nobody can say */
+#define NO_MEMORY "memory"    /* to look whether the secret is right */
 
 enum attempt_at {
 	AT_START,

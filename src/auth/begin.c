@@ -228,7 +228,7 @@ static void begin_scram(struct attempt *t, const struct msg_AUTH *m)
 
 	t->scram = calloc(1, sizeof(*t->scram));
 	if (!t->scram) {
-		attempt_end(t, AUTHED_LATER, EV_AUTH_LATER, "memory");
+		attempt_end(t, AUTHED_LATER, EV_AUTH_LATER, NO_MEMORY);
 		return;
 	}
 	copy(t->binding, sizeof(t->binding), &t->binding_n, m->binding);
@@ -261,6 +261,10 @@ static void go_on_scram(struct attempt *t, struct span text)
 		return;
 	}
 	attempt_answered(t);
+	if (said == SCRAM_LATER) {
+		attempt_end(t, AUTHED_LATER, EV_AUTH_LATER, NO_MEMORY);
+		return;
+	}
 	t->proven = true;
 	t->proof = said == SCRAM_GOOD ? ACCOUNT_RIGHT : ACCOUNT_WRONG;
 	if (said == SCRAM_GOOD) {

@@ -67,8 +67,13 @@ static void on_hashed(void *arg)
 	struct attempt *t = arg;
 	struct auth *a = t->auth;
 
-	finish_checked(t, t->check == PASSWORD_RIGHT && t->found == SOURCE_HAS &&
-				  password_readable(stored_of(t)));
+	if (t->check == PASSWORD_LATER) {
+		t->reason = NO_MEMORY;
+		attempt_finish(t, ACCOUNT_UNCHECKED);
+	} else {
+		finish_checked(t, t->check == PASSWORD_RIGHT && t->found == SOURCE_HAS &&
+					  password_readable(stored_of(t)));
+	}
 	attempts_go_on(a);
 }
 

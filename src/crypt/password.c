@@ -1,9 +1,11 @@
 #include "crypt/password.h"
 
 #include <crypt.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/number.h"
 #include "crypt/scram.h"
@@ -12,9 +14,10 @@
 #define OPS    2
 #define MEMORY ((size_t)19 << 20)
 
-#define DIGEST_BYTES 64	      /* of SHA-512, the longest */
-#define ROUNDS_MAX   10000000 /* of PBKDF2: more is a mistake, or takes a minute */
-#define BYTES_MAX    PASSWORD_HASH_MAX
+#define DIGEST_BYTES   64	/* of SHA-512, the longest */
+#define ROUNDS_MAX     10000000 /* of PBKDF2: more is a mistake, or takes a minute */
+#define BYTES_MAX      PASSWORD_HASH_MAX
+#define YESCRYPT_CHARS 43 /* behind the last '$' */
 
 enum kind {
 	BY_ARGON2,
@@ -192,41 +195,6 @@ static enum password_check same(const void *a, const void *b, size_t n)
 	return sodium_memcmp(a, b, n) == 0 ? PASSWORD_RIGHT : PASSWORD_WRONG;
 }
 
-static enum password_check by_argon2(struct span secret, struct span hash)
-{
-	char text[crypto_pwhash_STRBYTES] = "";
-
-	if (hash.n >= sizeof(text))
-		return PASSWORD_UNREADABLE;
-	memcpy(text, hash.p, hash.n);
-	return crypto_pwhash_str_verify(text, (const char *)secret.p, secret.n) == 0
-		       ? PASSWORD_RIGHT
-		       : PASSWORD_WRONG;
-}
-
-static enum password_check by_crypt(struct span secret, struct span hash)
-{
-	struct crypt_data *work = calloc(1, sizeof(*work));
-	enum password_check check = PASSWORD_UNREADABLE;
-	char text[PASSWORD_MAX + 1], setting[PASSWORD_HASH_MAX] = "";
-	char *made;
-
-	if (!work)
-		return PASSWORD_UNREADABLE;
-	memcpy(text, secret.p, secret.n);
-	text[secret.n] = '\0';
-	memcpy(setting, hash.p, hash.n);
-	/* not crypt_r(), which AddressSanitizer takes for itself */
-	made = crypt_rn(text, setting, work, sizeof(*work));
-	if (made && made[0] != '*')
-		check = strlen(made) == hash.n ? same(made, setting, hash.n)
-					       : PASSWORD_WRONG;
-	sodium_memzero(text, sizeof(text));
-	sodium_memzero(work, sizeof(*work));
-	free(work);
-	return check;
-}
-
 /* Hexadecimal, or base64 with or without its padding. */
 static bool decode(struct span text, bool hex, struct buf *out)
 {
@@ -249,6 +217,129 @@ static bool decode(struct span text, bool hex, struct buf *out)
 	return true;
 }
 
+/* "$argon2id$v=19$m=KIBIBYTES,t=PASSES,p=LANES$SALT$KEY" */
+struct argon2 {
+	int kind;
+	uint64_t kib, passes, lanes;
+	struct buf salt, key;
+	uint8_t mem[BYTES_MAX], mem2[BYTES_MAX];
+};
+
+static bool cut_number(struct span *rest, const char *name, uint8_t end, uint64_t *out)
+{
+	struct span text = span_cut(rest, end);
+
+	return span_starts(text, span_str(name)) &&
+	       number_parse(span_skip(text, 2), UINT32_MAX, out);
+}
+
+static bool read_argon2(struct span text, struct argon2 *out)
+{
+	struct span rest = span_skip(text, 1), kind = span_cut(&rest, '$');
+	uint64_t version;
+
+	buf_init(&out->salt, out->mem, sizeof(out->mem));
+	buf_init(&out->key, out->mem2, sizeof(out->mem2));
+	out->kind = span_eq(kind, SPAN("argon2id")) ? crypto_pwhash_ALG_ARGON2ID13
+						    : crypto_pwhash_ALG_ARGON2I13;
+	return cut_number(&rest, "v=", '$', &version) && version == 0x13 &&
+	       cut_number(&rest, "m=", ',', &out->kib) &&
+	       cut_number(&rest, "t=", ',', &out->passes) &&
+	       cut_number(&rest, "p=", '$', &out->lanes) &&
+	       decode(span_cut(&rest, '$'), false, &out->salt) &&
+	       decode(rest, false, &out->key);
+}
+
+/* What is made as libsodium makes it (all of ours are) can be made again: that says why not. */
+static enum password_check make_argon2(struct span secret, const struct argon2 *a)
+{
+	uint8_t made[BYTES_MAX];
+	enum password_check check = PASSWORD_UNREADABLE;
+
+	if (a->lanes != 1 || a->salt.len != crypto_pwhash_SALTBYTES)
+		return check;
+	errno = 0;
+	if (crypto_pwhash(made, a->key.len, (const char *)secret.p, secret.n, a->salt.mem,
+			  a->passes, (size_t)a->kib << 10, a->kind) == 0)
+		check = same(made, a->key.mem, a->key.len);
+	else if (errno != EINVAL && errno != EFBIG)
+		check = PASSWORD_LATER;
+	sodium_memzero(made, sizeof(made));
+	return check;
+}
+
+static bool has_memory(uint64_t kib)
+{
+	size_t n = (size_t)kib << 10;
+	void *mem = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+
+	if (mem == MAP_FAILED)
+		return errno != ENOMEM;
+	munmap(mem, n);
+	return true;
+}
+
+/*
+ * libsodium's own check says WRONG without memory, too. It is left for hashes of other
+ * parameters than libsodium's, with a look at whether there is that much.
+ */
+static enum password_check by_argon2(struct span secret, struct span hash)
+{
+	char text[crypto_pwhash_STRBYTES] = "";
+	enum password_check check;
+	struct argon2 a;
+	bool whole = read_argon2(hash, &a);
+
+	if (hash.n >= sizeof(text))
+		return PASSWORD_UNREADABLE;
+	check = whole ? make_argon2(secret, &a) : PASSWORD_UNREADABLE;
+	if (check != PASSWORD_UNREADABLE)
+		return check;
+	memcpy(text, hash.p, hash.n);
+	if (crypto_pwhash_str_verify(text, (const char *)secret.p, secret.n) == 0)
+		return PASSWORD_RIGHT;
+	return whole && !has_memory(a.kib) ? PASSWORD_LATER : PASSWORD_WRONG;
+}
+
+/*
+ * Of what we hand to crypt(3) only yescrypt takes memory, and it does not say why there is no
+ * result. Where the hash has all its parts, it is that.
+ */
+static enum password_check why_no_crypt(struct span hash)
+{
+	size_t last = hash.n - span_find_last(hash, '$') - 1;
+
+	return span_starts(hash, SPAN("$y$")) && last == YESCRYPT_CHARS
+		       ? PASSWORD_LATER
+		       : PASSWORD_UNREADABLE;
+}
+
+static enum password_check by_crypt(struct span secret, struct span hash)
+{
+	struct crypt_data *work = calloc(1, sizeof(*work));
+	enum password_check check;
+	char text[PASSWORD_MAX + 1], setting[PASSWORD_HASH_MAX] = "";
+	char *made;
+
+	if (!work)
+		return PASSWORD_LATER;
+	memcpy(text, secret.p, secret.n);
+	text[secret.n] = '\0';
+	memcpy(setting, hash.p, hash.n);
+	/* not crypt_r(), which AddressSanitizer takes for itself */
+	made = crypt_rn(text, setting, work, sizeof(*work));
+	if (!made || made[0] == '*')
+		check = why_no_crypt(hash);
+	else
+		check = strlen(made) == hash.n ? same(made, setting, hash.n)
+					       : PASSWORD_WRONG;
+	sodium_memzero(text, sizeof(text));
+	sodium_memzero(work, sizeof(*work));
+	free(work);
+	return check;
+}
+
 static enum password_check by_digest(struct span secret, const struct hash *h)
 {
 	const EVP_MD *md = EVP_get_digestbyname(h->scheme->digest);
@@ -269,7 +360,7 @@ static enum password_check by_digest(struct span secret, const struct hash *h)
 	     EVP_DigestUpdate(c, mem + n, bytes.len - n) == 1 &&
 	     EVP_DigestFinal_ex(c, made, NULL) == 1;
 	EVP_MD_CTX_free(c);
-	return ok ? same(made, mem, n) : PASSWORD_UNREADABLE;
+	return ok ? same(made, mem, n) : PASSWORD_LATER;
 }
 
 struct pbkdf2 {
@@ -289,7 +380,7 @@ static enum password_check derive(struct span secret, const struct pbkdf2 *p)
 		return PASSWORD_UNREADABLE;
 	if (PKCS5_PBKDF2_HMAC((const char *)secret.p, (int)secret.n, p->salt.p,
 			      (int)p->salt.n, (int)p->rounds, md, (int)p->key.n, made) != 1)
-		return PASSWORD_UNREADABLE;
+		return PASSWORD_LATER;
 	check = same(made, p->key.p, p->key.n);
 	sodium_memzero(made, sizeof(made));
 	return check;
@@ -354,7 +445,7 @@ static enum password_check by_scram(struct span secret, struct span body)
 		return PASSWORD_UNREADABLE;
 	made = keys;
 	if (!scram_derive(secret, &made))
-		return PASSWORD_UNREADABLE;
+		return PASSWORD_LATER;
 	check = same(made.stored, keys.stored, sizeof(keys.stored));
 	sodium_memzero(&made, sizeof(made));
 	return check;

@@ -23,6 +23,7 @@ enum password_check {
 	PASSWORD_RIGHT,
 	PASSWORD_WRONG,
 	PASSWORD_UNREADABLE, /* the hash is of no scheme that we know */
+	PASSWORD_LATER,	     /* there was no memory to look: it may be right */
 };
 
 /* Once per process, before the others. */

@@ -289,7 +289,9 @@ enum scram_said scram_final(struct scram *s, struct span message, struct span bi
 	if (!span_eq(span_skip(r, 2), span_of(s->challenge + 2, s->nonce_n)))
 		return SCRAM_BROKEN;
 	same = same_channel(s, span_skip(c, 2), binding);
-	if (!prove(s, without, proof, &right, signature) || !right || !same)
+	if (!prove(s, without, proof, &right, signature))
+		return SCRAM_LATER;
+	if (!right || !same)
 		return SCRAM_WRONG;
 	buf_put(out, SPAN("v="));
 	base64_print(span_of(signature, SCRAM_HASH), out);

@@ -68,6 +68,7 @@ enum scram_said {
 	SCRAM_GOOD,
 	SCRAM_WRONG,  /* the proof does not fit, or the channel is another one */
 	SCRAM_BROKEN, /* that is no SCRAM message */
+	SCRAM_LATER,  /* there was no memory to look */
 };
 
 /*

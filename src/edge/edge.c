@@ -25,7 +25,7 @@ bool edge_receive(struct edge *e, struct peer_link *p, const char *key,
 	struct frame f;
 	struct err err;
 
-	while (p->link) {
+	for (int i = 0; p->link && i < LINK_FRAMES_ONCE; i++) {
 		switch (link_recv(p->link, &f, &err)) {
 		case LINK_MORE:
 			return true;

@@ -1,5 +1,7 @@
 #include "edge/fetch_link.h"
 
+#define FRAMES_ONCE 64 /* before the others have their turn */
+
 void fetch_link_init(struct fetch_link *f, struct loop *loop)
 {
 	*f = (struct fetch_link){ .loop = loop };
@@ -57,7 +59,7 @@ static bool receive(struct fetch_link *f)
 	struct frame frame;
 	struct err err;
 
-	while (f->link) {
+	for (int i = 0; f->link && i < FRAMES_ONCE; i++) {
 		enum link_got got = link_recv(f->link, &frame, &err);
 
 		if (got != LINK_GOT)

@@ -263,7 +263,11 @@ void supervisor_on_ready(void *edge, unsigned ready);
 
 /* ---- edge.c ----------------------------------------------------------------------------- */
 
-/* Take what has come over a link. False: it is broken or has ended; the reason was told. */
+/*
+ * Take what has come over a link, up to so many frames: what is left is reported again, when
+ * others have had their turn. False: it is broken or has ended; the reason was told.
+ */
+#define LINK_FRAMES_ONCE 64
 MUST bool edge_receive(struct edge *e, struct peer_link *p, const char *key,
 		       bool (*take)(struct edge *e, struct frame *f));
 

@@ -144,12 +144,12 @@ static void leave_seat(struct conn *c)
 /* What it says goes for this session from now on. */
 static void take_mood(struct conn *c, const struct guard_mood *m)
 {
+	c->delays = m->delays;
 	if (m->observed) {
 		if (m->rule != RULE_NONE)
 			report_would(c, m->rule);
 		return;
 	}
-	c->delays = m->step >= STEP_DELAY;
 	c->late = m->step >= STEP_LATE ? m->rule : RULE_NONE;
 	if (m->step >= STEP_REFUSE && !c->over)
 		c->over = c->again = true;

@@ -325,7 +325,10 @@ static bool look_again(struct outcome *o)
 	return true;
 }
 
-/* What is meant wins over what is only observed. */
+/*
+ * What is meant wins over what is only observed, and a ban or LATE that is only observed
+ * leaves what is below it on the ladder as it is.
+ */
 static struct guard_mood mood_of(const struct outcome *o)
 {
 	const struct guard *g = o->j.g;
@@ -347,6 +350,8 @@ static struct guard_mood mood_of(const struct outcome *o)
 		m.step = STEP_DELAY;
 		m.observed = g->limits.observe;
 	}
+	m.delays = (m.step >= STEP_DELAY && !m.observed) ||
+		   (o->step >= STEP_DELAY && !g->limits.observe);
 	return m;
 }
 

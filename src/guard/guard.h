@@ -123,7 +123,8 @@ struct guard_deeds {
 struct guard_mood {
 	enum guard_step step; /* NONE, DELAY, LATE; REFUSE: banned now, end it */
 	enum rule rule;
-	bool observed; /* step is what it would be; do nothing */
+	bool observed; /* step is what it would be; do nothing but delay */
+	bool delays; /* answers to offences wait, whatever is only observed above that */
 	bool known_good;
 	int32_t points; /* the fast score */
 };

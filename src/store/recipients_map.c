@@ -29,14 +29,14 @@ bool recipients_open(struct recipients *r, struct err *err)
 	return true;
 }
 
-static void forget_domains(struct recipients *r)
+static void forget_domains(struct names *domains)
 {
 	struct name *n;
 	size_t i = 0;
 
-	while ((n = names_each(&r->domains, &i)))
+	while ((n = names_each(domains, &i)))
 		free(n);
-	names_close(&r->domains);
+	names_close(domains);
 }
 
 static void forget_map(struct recipients *r)
@@ -52,7 +52,7 @@ static void forget_map(struct recipients *r)
 void recipients_close(struct recipients *r)
 {
 	forget_map(r);
-	forget_domains(r);
+	forget_domains(&r->domains);
 	people_close(&r->own);
 	people_close(&r->given);
 }
@@ -156,14 +156,15 @@ static struct our_domain *our(struct recipients *r, struct span name, bool make,
 	return d;
 }
 
-static void add_domains(struct recipients *r, const struct names *domains, bool *failed)
+static void add_domains(struct recipients *r, const struct names *domains, bool make,
+			bool *failed)
 {
 	struct name *n;
 	size_t i = 0;
 
 	while ((n = names_each(domains, &i))) {
 		const struct domain *from = (const struct domain *)n;
-		struct our_domain *d = our(r, n->text, true, failed);
+		struct our_domain *d = our(r, n->text, make, failed);
 
 		if (!d || from->catch_all.n == 0)
 			continue;
@@ -203,28 +204,60 @@ static void settle_routes(struct recipients *r)
 	}
 }
 
-static bool build_domains(struct recipients *r, struct err *err)
+/* make: those that are not there yet; else only what is said of those that are. */
+static void fill_domains(struct recipients *r, bool make, bool *failed)
 {
-	bool failed = false;
-
-	forget_domains(r);
 	for (size_t i = 0; i < r->conf->domain_count; i++)
-		(void)our(r, span_str(r->conf->domains[i]), true, &failed);
+		(void)our(r, span_str(r->conf->domains[i]), make, failed);
 	for (size_t i = 0; i < r->conf->route_count; i++) {
-		struct our_domain *d = our(r, span_str(r->conf->routes[i].domain), true,
-					   &failed);
+		struct our_domain *d = our(r, span_str(r->conf->routes[i].domain), make,
+					   failed);
 
 		if (d)
 			d->route = &r->conf->routes[i];
 	}
-	add_domains(r, &r->given.domains, &failed);
-	add_domains(r, &r->own.domains, &failed);
+	add_domains(r, &r->given.domains, make, failed);
+	add_domains(r, &r->own.domains, make, failed);
 	add_names(r, &r->given.users);
 	add_names(r, &r->own.users);
 	add_names(r, &r->given.aliases);
 	add_names(r, &r->own.aliases);
 	settle_routes(r);
-	return !failed || err_set(err, "out of memory for domains");
+}
+
+/* Without memory the old ones stay: but what they point to may have gone. */
+static void keep_domains(struct recipients *r)
+{
+	struct name *n;
+	size_t i = 0;
+	bool failed = false;
+
+	while ((n = names_each(&r->domains, &i))) {
+		struct our_domain *d = (struct our_domain *)n;
+
+		d->route = NULL;
+		d->catch_all = SPAN_NONE;
+		d->has_users = d->any = false;
+	}
+	fill_domains(r, false, &failed);
+}
+
+/* One that is missing would be a stranger's, and mail for it would leave by a relay. */
+static bool build_domains(struct recipients *r, struct err *err)
+{
+	struct names old = r->domains;
+	bool failed = false;
+
+	names_init(&r->domains, r->key);
+	fill_domains(r, true, &failed);
+	if (!failed) {
+		forget_domains(&old);
+		return true;
+	}
+	forget_domains(&r->domains);
+	r->domains = old;
+	keep_domains(r);
+	return err_set(err, "out of memory for domains");
 }
 
 /* ---- the map ---- */

@@ -198,6 +198,7 @@ struct ledger {
 	char path[PATH_MAX], fresh[PATH_MAX], directory[PATH_MAX];
 	uint64_t wanted, written; /* serials */
 	bool writing;
+	struct timer again; /* after a failure */
 	uint64_t under_way; /* the serial that is being written */
 	struct buf text;    /* of it */
 	struct err failure; /* of the last writing; empty: none */
@@ -210,6 +211,8 @@ static bool name_file(char out[PATH_MAX], const char *directory, const char *nam
 
 	return n >= 0 && n < PATH_MAX;
 }
+
+static void on_again(void *arg);
 
 bool ledger_open(struct ledger **out, struct loop *loop, const char *directory,
 		 struct orders *orders, const struct ledger_hook *hook, struct err *err)
@@ -227,6 +230,7 @@ bool ledger_open(struct ledger **out, struct loop *loop, const char *directory,
 	l->loop = loop;
 	l->orders = orders;
 	l->hook = *hook;
+	timer_init(&l->again, loop, on_again, l);
 	buf_init(&l->text, mem, LEDGER_MAX);
 	*out = l;
 	return true;
@@ -354,6 +358,8 @@ static void on_written(void *arg)
 	l->hook.on_saved(l->hook.arg, l->written, *l->failure.text ? &l->failure : NULL);
 	if (l->wanted > l->written)
 		begin(l);
+	else if (*l->failure.text)
+		timer_set(&l->again, loop_now(l->loop) + l->hook.again);
 }
 
 static void begin(struct ledger *l)
@@ -364,6 +370,15 @@ static void begin(struct ledger *l)
 		write_file(l);
 		on_written(l);
 	}
+}
+
+/* The disk may have room again, and nobody might give an order for weeks. */
+static void on_again(void *arg)
+{
+	struct ledger *l = arg;
+
+	if (!l->writing && *l->failure.text)
+		begin(l);
 }
 
 uint64_t ledger_save(struct ledger *l)

@@ -31,10 +31,14 @@ MUST bool ledger_parse(struct span text, struct orders *o, int64_t wall, struct 
 
 struct ledger;
 
-/* hook: called when what was saved last is on disk, or is not: err is NULL if it is. */
+/*
+ * hook: called when what was saved last is on disk, or is not: err is NULL if it is. What is
+ * not is tried again so long after it failed, until it is.
+ */
 struct ledger_hook {
 	void (*on_saved)(void *arg, uint64_t serial, const struct err *err);
 	void *arg;
+	ms_t again;
 };
 
 MUST bool ledger_open(struct ledger **out, struct loop *loop, const char *directory,

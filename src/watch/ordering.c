@@ -9,6 +9,7 @@
 /* For the disk. An answer has 100 ms, and the start of the asking program is in them. */
 #define ANSWER_WITHIN ((ms_t)50)
 #define EXPIRE_EVERY  MS_SECOND
+#define WRITE_AGAIN   (5 * MS_SECOND) /* after a failure */
 
 /* An answer that waits for the disk. */
 struct unsaved {
@@ -136,7 +137,7 @@ bool ordering_open(struct ordering **out, struct sight *s, const char *directory
 		   struct err *err)
 {
 	struct ordering *o = calloc(1, sizeof(*o));
-	struct ledger_hook hook = { .on_saved = on_saved, .arg = o };
+	struct ledger_hook hook = { .on_saved = on_saved, .arg = o, .again = WRITE_AGAIN };
 	struct err bad = { 0 };
 
 	if (!o)

@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import re
+import resource
 import shutil
 import smtplib
 import subprocess
@@ -184,6 +185,47 @@ def test_who_is_disabled_here_cannot_log_in_with_dovecots_password(make_submissi
     assert answered(server, "dora", PASSWORD) == 535
     server.cli("user", "enable", "dora@example.test")
     assert answered(server, "dora", PASSWORD) == 235
+
+
+# ---- no memory ----
+
+def as_user_of(pid):
+    """Who may change its limits without being root."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    uid, gid = (int(re.search(rf"^{who}:\t(\d+)", status, re.M)[1]) for who in ("Uid", "Gid"))
+    return {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextlib.contextmanager
+def little_memory(pid):
+    """What it has and 8 MiB, which is less than one check with argon2 takes."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    size = int(re.search(r"^VmSize:\s+(\d+) kB", status, re.M)[1]) * 1024
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]  # it has ours
+    before = "unlimited" if soft == resource.RLIM_INFINITY else soft
+
+    def allow(limit):
+        subprocess.run(["prlimit", f"--pid={pid}", f"--as={limit}:"], check=True, **as_user_of(pid))
+
+    allow(size + (8 << 20))
+    try:
+        yield
+    finally:
+        allow(before)
+
+
+def test_without_memory_for_it_no_password_is_wrong(make_submission):
+    server = make_submission()
+    [pid] = server.pids("auth")
+    with little_memory(pid):
+        for user, password in (("alice", server.password), ("alice", "wrong"), ("nobody", "wrong")):
+            assert log_in(server, user, password) == 454, user
+        server.wait_log(r"log=login-failed.*reason=memory")
+    assert log_in(server, "alice", server.password) == 235
+    assert log_in(server, "bob", "wrong") == 535
+    wait_for("the failure", lambda: "wrong-password" in server.cli("user", "failures", "bob@example.test"))
+    assert "alice" not in server.cli("user", "failures", "alice@example.test")
+    assert list(server.pids("auth")) == [pid]
 
 
 # ---- commands ----

@@ -22,6 +22,7 @@
 #include "conf/certs.h"
 #include "conf/settings.h"
 #include "edge/edge.h"
+#include "edge/inside.h"
 #include "guard/code.h"
 #include "guard/guard.h"
 #include "guard/snapshot.h"
@@ -1897,6 +1898,41 @@ static void without_a_ticket_the_store_is_not_asked(void **state)
 	close_rig(&r);
 }
 
+/* ---- links ------------------------------------------------------------------------ */
+
+static unsigned taken;
+
+static bool count_frame(struct edge *e, struct frame *f)
+{
+	(void)e;
+	taken += f->kind == MSG_SUBMITTED;
+	return true;
+}
+
+static void a_role_that_talks_without_end_does_not_keep_an_edge_from_the_others(void **state)
+{
+	const struct msg_SUBMITTED m = { .id = 1 };
+	struct peer_link p = { 0 };
+	struct link *store;
+	struct err err;
+	int fds[2];
+
+	(void)state;
+	assert_true(link_pair(fds, &err));
+	assert_true(link_open(&store, fds[0], ROLE_STORE, ROLE_EDGE, 0, &err));
+	assert_true(link_open(&p.link, fds[1], ROLE_EDGE, ROLE_STORE, 0, &err));
+	for (int i = 0; i < LINK_FRAMES_ONCE + 1; i++) {
+		msg_SUBMITTED_pack(&m, link_begin(store));
+		assert_true(link_send(store, NULL, 0));
+	}
+	assert_true(edge_receive(NULL, &p, "store-link", count_frame));
+	assert_int_equal(taken, LINK_FRAMES_ONCE);
+	assert_true(edge_receive(NULL, &p, "store-link", count_frame));
+	assert_int_equal(taken, LINK_FRAMES_ONCE + 1);
+	link_close(&store);
+	link_close(&p.link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1946,6 +1982,8 @@ int main(void)
 		cmocka_unit_test(a_login_that_the_mailbox_server_refuses_counts_no_more),
 		cmocka_unit_test(who_leaves_on_the_way_to_the_mailbox_server_is_forgotten),
 		cmocka_unit_test(a_refusal_at_connect_is_said_in_imap),
+		cmocka_unit_test(
+			a_role_that_talks_without_end_does_not_keep_an_edge_from_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -602,6 +602,53 @@ static void a_torn_file_is_put_aside_and_named(void **state)
 	ledger_close(&l);
 }
 
+struct tries {
+	struct loop *loop;
+	char obstacle[160]; /* a directory where the file shall be */
+	unsigned failed;
+};
+
+static void on_tried(void *arg, uint64_t serial, const struct err *err)
+{
+	struct tries *t = arg;
+
+	assert_int_equal(serial, 1);
+	t->failed += err != NULL;
+	if (!err)
+		loop_stop(t->loop);
+	else if (t->failed == 2)
+		assert_int_equal(rmdir(t->obstacle), 0);
+}
+
+static void what_could_not_be_written_is_tried_again_until_it_is(void **state)
+{
+	struct bench *b = *state;
+	char dir[] = "/tmp/holdfast-orders-XXXXXX", path[128];
+	struct tries t = { 0 };
+	struct ledger_hook hook = { .on_saved = on_tried, .arg = &t, .again = 1 };
+	struct ledger *l;
+	struct err err = { 0 };
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/orders.state", dir);
+	snprintf(t.obstacle, sizeof(t.obstacle), "%s.new", path);
+	assert_int_equal(mkdir(t.obstacle, 0700), 0);
+	assert_true(loop_open(&t.loop, &err));
+	assert_true(ledger_open(&l, t.loop, dir, b->orders, &hook, &err));
+	put(b->orders, ORDER_BAN, "192.0.2.0/24", INT64_MAX, "");
+	assert_int_equal(ledger_save(l), 1);
+	loop_run(t.loop);
+	assert_int_equal(t.failed, 2);
+	assert_string_equal(ledger_trouble(l), "");
+	orders_init(b->orders);
+	assert_true(ledger_load(l, WALL, &err));
+	assert_int_equal(count(b->orders), 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	loop_close(&t.loop);
+	ledger_close(&l);
+}
+
 /* ---- the few that matter most ------------------------------------------------------ */
 
 static void the_best_are_those_that_sorting_all_would_give(void **state)
@@ -653,6 +700,7 @@ int main(void)
 		T(orders_come_back_as_they_were_written),
 		T(a_file_that_is_cut_or_changed_anywhere_is_refused_as_a_whole),
 		T(a_torn_file_is_put_aside_and_named),
+		T(what_could_not_be_written_is_tried_again_until_it_is),
 		T(the_best_are_those_that_sorting_all_would_give),
 	};
 

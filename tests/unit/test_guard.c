@@ -874,6 +874,32 @@ static void an_observed_ban_stands_in_no_other_bans_way(void **unused)
 	refused("a hundred points", visit(&y, a, EV_NONE, 0), RULE_POINTS);
 }
 
+static void what_is_only_observed_leaves_the_delay_below_it(void **unused)
+{
+	struct guard_visit v;
+	struct guard_mood m;
+
+	(void)unused;
+	y.g.limits.observed[RULE_POINTS] = y.g.limits.observed[RULE_LATE] = true;
+	(void)come(&y, &v, at("192.0.2.7"));
+	m = did(&y, &v, EV_RELAY_DENIED, 1);
+	expect_false("10 points", m.delays);
+	m = did(&y, &v, EV_RELAY_DENIED, 4);
+	expect_true("would be late", m.step == STEP_LATE && m.observed);
+	expect_true("is delayed", m.delays);
+	m = did(&y, &v, EV_RELAY_DENIED, 5);
+	expect_true("would be banned", m.step == STEP_REFUSE && m.observed);
+	expect_true("is delayed", m.delays);
+	leave(&y, &v);
+	expect_true("comes again", in(come(&y, &v, at("192.0.2.7"))));
+	m = did(&y, &v, EV_NONE, 0);
+	expect_true("would be banned", m.step == STEP_REFUSE && m.observed);
+	expect_true("from its first offence on", m.delays);
+	y.g.limits.observe = true;
+	expect_false("all is observed", did(&y, &v, EV_NONE, 0).delays);
+	leave(&y, &v);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
 static void one_address_may_come_so_often_and_no_more(void **unused)
@@ -1370,6 +1396,7 @@ int main(void)
 		T(observing_refuses_nothing_and_judges_everything),
 		T(one_rule_can_be_observed_and_the_others_meant),
 		T(an_observed_ban_stands_in_no_other_bans_way),
+		T(what_is_only_observed_leaves_the_delay_below_it),
 		T(one_address_may_come_so_often_and_no_more),
 		T(a_prefix_may_come_three_times_as_often),
 		T(a_quiet_neighbour_is_not_charged_for_its_prefix),

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -70,6 +72,18 @@ static void hashes_of_other_servers_are_read(void **state)
 		  PASSWORD_WRONG },
 		{ "pbkdf2-sha256 without rounds", SPAN_INIT("password"),
 		  SPAN_INIT("$pbkdf2-sha256$0$c2FsdA$c2FsdA"), PASSWORD_UNREADABLE },
+		{ "argon2i of other parameters than libsodium's", SPAN_INIT("password"),
+		  SPAN_INIT("$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$"
+			    "RdescudvJCsgt3ub+b+dWRWJTmaaJObG"),
+		  PASSWORD_RIGHT },
+		{ "likewise, wrong", SPAN_INIT("passwore"),
+		  SPAN_INIT("$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$"
+			    "RdescudvJCsgt3ub+b+dWRWJTmaaJObG"),
+		  PASSWORD_WRONG },
+		{ "fewer passes than libsodium makes", SPAN_INIT("password"),
+		  SPAN_INIT("$argon2i$v=19$m=8192,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
+			    "x/QyceoUC8d7LpqUoTfrZLnphOzNZAm5JQCDZ6xGT/w"),
+		  PASSWORD_RIGHT },
 		{ "{PBKDF2}", SPAN_INIT("password"),
 		  SPAN_INIT(
 			  "{PBKDF2}$1$QT7PxDAZfR1Z3$5000$220e66ef90fbef2358ea3819d58572263c3db308"),
@@ -157,6 +171,66 @@ static void hashes_that_are_too_weak_are_refused_by_name(void **state)
 	assert_null(password_problem(SPAN("{SSHA256}x")));
 }
 
+/* Of addresses, 4 MiB more than it has by now. */
+static struct rlimit allow_little_memory(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	struct rlimit had, now;
+	unsigned long pages;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	assert_int_equal(getrlimit(RLIMIT_AS, &had), 0);
+	now = had;
+	now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (4 << 20);
+	assert_int_equal(setrlimit(RLIMIT_AS, &now), 0);
+	return had;
+}
+
+static void without_memory_nothing_is_said_of_a_password(void **state)
+{
+	static const struct {
+		const char *why;
+		struct span hash;
+		enum password_check is;
+	} rows[] = {
+		{ "of libsodium's parameters",
+		  SPAN_INIT("$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"
+			    "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"),
+		  PASSWORD_LATER },
+		{ "of others",
+		  SPAN_INIT("$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$"
+			    "RdescudvJCsgt3ub+b+dWRWJTmaaJObG"),
+		  PASSWORD_LATER },
+		{ "in braces",
+		  SPAN_INIT("{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"
+			    "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"),
+		  PASSWORD_LATER },
+		{ "yescrypt",
+		  SPAN_INIT(
+			  "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$zwtVrjrUCmXcyLTs6oxLTQlzifSUkF8RHJ./tK5KU79"),
+		  PASSWORD_LATER },
+		{ "yescrypt of which the end is missing",
+		  SPAN_INIT("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$zwtVrjrUCmXcyLTs6oxLT"),
+		  PASSWORD_UNREADABLE },
+		{ "argon2id of which the end is missing",
+		  SPAN_INIT("$argon2id$v=19$m=19456,t=2"), PASSWORD_WRONG },
+		{ "one that takes none",
+		  SPAN_INIT("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+		  PASSWORD_WRONG },
+	};
+	struct rlimit had = allow_little_memory();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (password_check(SPAN("x"), rows[i].hash) != rows[i].is)
+			fail_msg("%s", rows[i].why);
+	assert_int_equal(setrlimit(RLIMIT_AS, &had), 0);
+	assert_int_equal(password_check(SPAN("x"), rows[0].hash), PASSWORD_WRONG);
+	assert_int_equal(password_check(SPAN("x"), rows[3].hash), PASSWORD_WRONG);
+}
+
 static void a_scheme_has_a_word(void **state)
 {
 	(void)state;
@@ -200,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_wiped_secret_is_gone),
 		cmocka_unit_test(hashes_that_are_too_weak_are_refused_by_name),
 		cmocka_unit_test(a_scheme_has_a_word),
+		cmocka_unit_test(without_memory_nothing_is_said_of_a_password),
 	};
 
 	if (!password_init())

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "base/rcptmap.h"
@@ -410,6 +412,74 @@ static void names_find_what_was_put_and_not_dropped(void **unused)
 	names_close(&t);
 }
 
+#define FEW  20000
+#define MANY 60000
+
+static void put_domains(struct place *p, unsigned from, unsigned to)
+{
+	char name[32];
+
+	for (; from < to; from++) {
+		snprintf(name, sizeof(name), "d%u.example", from);
+		assert_true(people_put_domain(&p->r.own, span_str(name),
+					      SPAN("bob@here.example")));
+	}
+}
+
+static void expect_domains(const struct place *p, unsigned n)
+{
+	char address[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct found f;
+
+		snprintf(address, sizeof(address), "x@d%u.example", i);
+		f = recipients_find(&p->r, span_str(address));
+		assert_int_equal(f.kind, FOUND_CATCH_ALL);
+		expect_span("leads to", f.domain->catch_all, SPAN("bob@here.example"));
+	}
+}
+
+/* Of addresses, what it has by now and no more. */
+static struct rlimit allow_no_more_memory(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	struct rlimit had, now;
+	unsigned long pages;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	assert_int_equal(getrlimit(RLIMIT_AS, &had), 0);
+	now = had;
+	now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+	assert_int_equal(setrlimit(RLIMIT_AS, &now), 0);
+	return had;
+}
+
+static void without_memory_no_domain_of_ours_becomes_a_strangers(void **state)
+{
+	struct place *p = *state;
+	struct rlimit had;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__has_feature)
+	skip(); /* a sanitizer's allocator ends the program instead */
+#endif
+	put_domains(p, 0, FEW);
+	rebuild(p);
+	put_domains(p, FEW, MANY);
+	/* what the old list pointed to is another thing now */
+	put_domains(p, 0, FEW);
+	had = allow_no_more_memory();
+	assert_false(recipients_build(&p->r, p->conf, &err));
+	assert_int_equal(setrlimit(RLIMIT_AS, &had), 0);
+	expect_domains(p, FEW);
+	assert_int_equal(recipients_find(&p->r, SPAN("bob@here.example")).kind,
+			 FOUND_USER);
+	rebuild(p);
+	expect_domains(p, MANY);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -429,6 +499,7 @@ int main(void)
 		TEST(a_full_mailbox_is_full_also_after_tables_are_read_again),
 		TEST(tables_replace_what_tables_said_before),
 		TEST(a_removed_user_is_unknown),
+		TEST(without_memory_no_domain_of_ours_becomes_a_strangers),
 		cmocka_unit_test(names_find_what_was_put_and_not_dropped),
 	};
 
