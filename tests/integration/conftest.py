@@ -231,9 +231,12 @@ class Server:
 
     def kill_everything(self):
         """Until they hold no port, lock or file any more: who is killed has to get a turn to die."""
+        # one that stands still makes no others, such as in place of who was killed before
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         with contextlib.ExitStack() as stack:
             victims = []
-            for pid in [self.process.pid, *self.pids()]:
+            for pid in [self.process.pid, *children_of(self.process.pid)]:
                 with contextlib.suppress(ProcessLookupError):
                     victims.append(os.pidfd_open(pid))
                     stack.callback(os.close, victims[-1])

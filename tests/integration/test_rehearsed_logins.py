@@ -151,13 +151,15 @@ def test_distributed_guessing_is_one_campaign_and_the_owner_gets_in(server, tmp_
 
     def found():
         """How many joined it depends on when it was found; more may come."""
-        [campaign] = rows(server, "campaigns")
-        assert campaign["by"] == "the same names that do not exist"
-        if campaign["members"] >= 8 and campaign["refused-unseen"] >= 1:
-            return True
+        campaigns = rows(server, "campaigns")
+        if campaigns:
+            [campaign] = campaigns
+            assert campaign["by"] == "the same names that do not exist"
+            if campaign["members"] >= 8 and campaign["refused-unseen"] >= 1:
+                return True
         n = next(late)
         with contextlib.suppress(smtplib.SMTPException):  # it may hang up as well
-            log_in(server, f"127.{100 + n % 100}.77.9", f"late{n}", "late.example", "info@example.test")
+            log_in(server, f"127.{100 + n % 100}.77.9", f"late{n}", f"late{n}.example", "info@example.test")
         return False
     wait_for("a campaign of eight", found)
     assert len(wait_records(server, "campaign")) == 1
@@ -167,7 +169,7 @@ def test_distributed_guessing_is_one_campaign_and_the_owner_gets_in(server, tmp_
             return True
         n = next(late)
         with contextlib.suppress(smtplib.SMTPException):
-            log_in(server, f"127.{200 + n % 50}.{n % 250}.9", f"guess{n}", "another.example", name)
+            log_in(server, f"127.{200 + n % 50}.{n % 250}.9", f"guess{n}", f"another{n}.example", name)
         return False
     # who was guessed at is guarded, and can tell since when
     for name in (ALICE, BOB):
@@ -240,6 +242,9 @@ def test_devices_with_an_old_password_are_only_told_so(server, tmp_path):
     assert not told["verdict"]["guarded"] and told["history"]["different-wrong-passwords"] == 1
 
 
+ENOUGH = 400  # so many that most of them are held
+
+
 def test_a_hijacked_account_is_braked_and_nothing_is_lost(server, tmp_path):
     """A11, where nobody is kept from coming by those before"""
     scenario = changed(tmp_path, "a11-hijacked-account",
@@ -247,7 +252,12 @@ def test_a_hijacked_account_is_braked_and_nothing_is_lost(server, tmp_path):
     result = rehearse(server, tmp_path, scenario, beside="regular")
     assert promises(result)["alive"] == "kept"
     thieves = phase_of(result, "thieves", "attack")
-    assert thieves["done"] >= 300
+    # as many as a fast machine takes from them in that time, and more
+    late = max(0, ENOUGH - thieves["done"])
+    with smtplib.SMTP("127.0.0.1", server.submission, "thief.example", PATIENCE, (HOTEL, 0)) as s:
+        s.login(ALICE, server.password)
+        for n in range(late):
+            s.sendmail(ALICE, [f"late{n}@many.example"], "Subject: late\r\n\r\nhello\r\n")
     assert all(ALICE in b for b in wait_records(server, "brake"))
 
     def out():
@@ -261,7 +271,7 @@ def test_a_hijacked_account_is_braked_and_nothing_is_lost(server, tmp_path):
 
     def total():
         """Of one that was taken as the attack ended nobody heard. Who has left the queue meanwhile is out."""
-        return thieves["done"] <= len(queued() | out()) <= thieves["begun"]
+        return thieves["done"] + late <= len(queued() | out()) <= thieves["begun"] + late
     wait_for("what is not held to be sent", lambda: total() and not queued("!state=held"))
     # it stops within the first 200 people who never heard from that account, and nothing is lost
     held = queued()
