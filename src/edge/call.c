@@ -12,8 +12,21 @@ static void try_next(struct call *c);
 
 /* ---- the end ------------------------------------------------------------------------ */
 
+/* Whoever calls next begins with the address that greeted us. */
+static void prefer_who_greeted(struct call *c)
+{
+	struct addr greeted;
+
+	if (!c->talk.greeted)
+		return;
+	greeted = c->addresses[c->tried - 1];
+	c->addresses[c->tried - 1] = c->addresses[0];
+	c->addresses[0] = greeted;
+}
+
 static void over(struct call *c)
 {
+	prefer_who_greeted(c);
 	c->state = CALL_OVER;
 	timer_stop(&c->timer);
 	dns_cancel(&c->query);
@@ -196,11 +209,11 @@ static void talk(struct call *c)
 
 /* ---- the way there ------------------------------------------------------------------ */
 
-/* Each address gets its share of the time that is left. */
+/* Each address gets its share of the time that is left, to greet us in, too. */
 static ms_t share(const struct call *c)
 {
 	ms_t now = loop_now(c->setup.loop);
-	ms_t time = (c->setup.talk.greet_by - now) / (ms_t)(c->count - c->tried + 1);
+	ms_t time = (c->greeted_by - now) / (ms_t)(c->count - c->tried + 1);
 
 	return now + (time > CONNECT_LEAST ? time : CONNECT_LEAST);
 }
@@ -219,6 +232,7 @@ static bool connect_to(struct call *c, const struct addr *a)
 	buf_reset(&c->out);
 	c->in_n = 0;
 	c->shake = false;
+	c->setup.talk.greet_by = share(c);
 	backend_init(&c->talk, &c->setup.talk);
 	c->state = CALL_CONNECTS;
 	return stream_connect(c->setup.stream, c->setup.loop, &to, c->setup.on_ready,
@@ -231,7 +245,7 @@ static void try_next(struct call *c)
 
 	while (c->tried < c->count) {
 		if (connect_to(c, &c->addresses[c->tried++])) {
-			timer_set(&c->timer, share(c));
+			timer_set(&c->timer, c->setup.talk.greet_by);
 			return;
 		}
 		blame(c, is_ours(c->setup.stream->error));
@@ -331,7 +345,7 @@ static void on_address(void *arg)
 static void look_up(struct call *c, struct span host)
 {
 	c->state = CALL_LOOKS_UP;
-	timer_set(&c->timer, c->setup.talk.greet_by);
+	timer_set(&c->timer, c->greeted_by);
 	if (dns_address(c->setup.dns, &c->query, host, on_address, c))
 		on_address(c);
 }
@@ -343,7 +357,7 @@ void call_begin(struct call *c, const struct call_setup *setup)
 
 	memset(c, 0, offsetof(struct call, in));
 	c->setup = *setup;
-	c->setup.talk.greet_by = loop_now(setup->loop) + setup->connect_timeout;
+	c->greeted_by = loop_now(setup->loop) + setup->connect_timeout;
 	c->setup.talk.tls = b->tls;
 	c->setup.talk.identity = b->identity;
 	buf_init(&c->out, c->out_mem, sizeof(c->out_mem));

@@ -50,6 +50,7 @@ struct call {
 	uint16_t port;
 	size_t count, tried;
 	struct addr addresses[DNS_ADDRESSES];
+	ms_t greeted_by; /* by any of them; each has its share of the time */
 	struct timer timer;
 	bool shake; /* hands, once the output is written */
 	ms_t wake;

@@ -74,6 +74,7 @@ struct job {
 	bool in_clear;	 /* TLS has failed with this address, and need not be */
 	bool elsewhere;	 /* it is to go on with another address or host */
 	ms_t connect_by; /* to this host */
+	ms_t awaited_by; /* of a probe: the answer, by a client */
 	ms_t until;	 /* then no further one is tried */
 	struct contact *c;
 	struct timer timer;

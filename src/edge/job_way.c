@@ -66,12 +66,16 @@ static bool find_source(const struct job *j, const struct addr *to, struct addr 
 	return false;
 }
 
-/* Each address gets its share of the time that is left. */
+/*
+ * Each address gets its share of the time that is left. A client waits for the answer to a
+ * probe: all but the last are to leave time for those behind them.
+ */
 static ms_t share(const struct job *j, ms_t now)
 {
-	size_t count = j->hosts.host.count,
-	       untried = count > j->tried ? count - j->tried : 1;
-	ms_t time = (j->connect_by - now) / (ms_t)untried;
+	size_t behind = j->hosts.host.count - j->tried;
+	bool hurried = j->setup.probe && behind && j->awaited_by < j->connect_by;
+	ms_t by = hurried ? j->awaited_by : j->connect_by;
+	ms_t time = (by - now) / (ms_t)(behind + 1);
 
 	return now + (time > CONNECT_LEAST ? time : CONNECT_LEAST);
 }
@@ -99,6 +103,7 @@ static bool connect_to(struct job *j, const struct addr *a)
 {
 	struct endpoint to = { .addr = *a, .port = j->hosts.host.port };
 	struct loop *loop = j->all->setup.loop;
+	ms_t by = share(j, loop_now(loop));
 	struct addr from;
 
 	clean(j->c);
@@ -107,7 +112,8 @@ static bool connect_to(struct job *j, const struct addr *a)
 	j->setup.secure = addr_is_loopback(a);
 	j->setup.tls = j->in_clear ? HOP_TLS_NONE : j->hosts.host.tls;
 	j->state = JOB_CONNECTS;
-	timer_set(&j->timer, share(j, loop_now(loop)));
+	j->setup.ready_by = j->setup.probe && j->tried < j->hosts.host.count ? by : 0;
+	timer_set(&j->timer, by);
 	if (find_source(j, a, &from))
 		return stream_connect_from(&j->c->stream, loop, &from, &to,
 					   contact_on_ready, j->c);
@@ -267,6 +273,9 @@ void way_go_on(struct job *j, struct span why)
 		return;
 	}
 	hosts_note(&j->hosts, 0, why);
+	/* the talk may have taken long */
+	j->connect_by = loop_now(j->all->setup.loop) +
+			j->all->setup.conf->set.connect_timeout;
 	if (goes_on_in_clear(j)) {
 		j->in_clear = true;
 		j->tried--;
@@ -321,8 +330,10 @@ void way_begin(struct job *j)
 {
 	struct deliveries *d = j->all;
 	const struct contact_key key = way_key(j);
+	ms_t now = loop_now(d->setup.loop);
 
-	j->until = loop_now(d->setup.loop) + TRY_FOR;
+	j->until = now + TRY_FOR;
+	j->awaited_by = now + d->setup.conf->set.verify_wait;
 	if (d->stopping) {
 		fail(j, "was not tried: ", "we are stopping");
 		return;

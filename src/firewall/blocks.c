@@ -15,9 +15,10 @@ struct block {
 	ms_t until;
 	ms_t told; /* until when, as the kernel heard it; 0: if it is wanted, it must hear it */
 	struct net net;
-	bool taken;  /* this place is */
-	bool wanted; /* it is to be blocked; otherwise it is to be taken out */
-	bool known;  /* the kernel may have it */
+	bool taken;   /* this place is */
+	bool wanted;  /* it is to be blocked; otherwise it is to be taken out */
+	bool unnamed; /* in the list that is coming: it is wanted until that is whole */
+	bool known;   /* the kernel may have it */
 	bool due;
 };
 
@@ -140,6 +141,7 @@ bool blocks_put(struct blocks *b, const struct net *n, ms_t until)
 		(*length_of(b, n))++;
 	}
 	row->wanted = true;
+	row->unnamed = false;
 	row->until = until;
 	set_due(b, row, !row->known || !same_time(row->told, until));
 	return true;
@@ -170,10 +172,21 @@ void blocks_drop(struct blocks *b, const struct net *n)
  * next, and what comes around the end of the table is looked at once more.
  */
 
-void blocks_drop_all(struct blocks *b)
+void blocks_list_begins(struct blocks *b)
 {
+	b->in_list = true;
 	for (size_t i = 0; i < b->room; i++)
-		while (b->rows[i].taken && b->rows[i].wanted && !unwant(b, &b->rows[i]))
+		b->rows[i].unnamed = true;
+}
+
+void blocks_list_ends(struct blocks *b)
+{
+	if (!b->in_list)
+		return;
+	b->in_list = false;
+	for (size_t i = 0; i < b->room; i++)
+		while (b->rows[i].taken && b->rows[i].wanted && b->rows[i].unnamed &&
+		       !unwant(b, &b->rows[i]))
 			;
 }
 

@@ -20,6 +20,7 @@ struct blocks {
 	size_t due;	    /* of them, to be told to the kernel */
 	size_t cursor;	    /* where blocks_take() goes on */
 	size_t max;	    /* of one length */
+	bool in_list;	    /* between the beginning of a list and its end */
 	size_t lengths[BATCH_LENGTHS];
 	uint64_t key[2]; /* of the hash, random: who comes from many places chooses them */
 };
@@ -33,8 +34,10 @@ void blocks_close(struct blocks *b);
  */
 MUST bool blocks_put(struct blocks *b, const struct net *n, ms_t until);
 void blocks_drop(struct blocks *b, const struct net *n);
-/* All are to go, unless they are put again before they are taken. */
-void blocks_drop_all(struct blocks *b);
+/* A list of all there are begins: those that are not put again until its end go then. */
+void blocks_list_begins(struct blocks *b);
+/* Without a beginning nothing happens. */
+void blocks_list_ends(struct blocks *b);
 /* Drop those that `may` says no to. */
 void blocks_judge(struct blocks *b, bool (*may)(void *arg, const struct net *n),
 		  void *arg);

@@ -134,18 +134,21 @@ static bool take_block(struct firewall *f, const struct frame *frame)
 	struct net n;
 	uint64_t seconds;
 
-	if (!msg_BLOCK_unpack(frame->bytes, &m) || m.all > 1 || !items_ok(m.items, true))
+	if (!msg_BLOCK_unpack(frame->bytes, &m) || m.all > 1 || m.more > 1 ||
+	    !items_ok(m.items, true))
 		return false;
 	if (m.all)
-		blocks_drop_all(&f->sets.blocks);
+		blocks_list_begins(&f->sets.blocks);
 	if (!firewall_know_ourselves(f))
-		return true;
+		m.items = SPAN_NONE;
 	j = firewall_judge(f);
 	while (list_next(&m.items, &item)) {
 		if (net_parse(span_cut(&item, ' '), &n) &&
 		    number_parse(item, SECONDS_MAX, &seconds))
 			block(f, &j, &n, seconds);
 	}
+	if (!m.more)
+		blocks_list_ends(&f->sets.blocks);
 	return true;
 }
 

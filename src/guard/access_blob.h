@@ -1,9 +1,10 @@
 /*
  * access_blob - how the compiled access lists lie in memory
  *
- * For access.c and access_name.c, which read it, and access_build.c, which makes it. Prefixes of all lists
- * have become segments: sorted addresses, from each of which on one value holds. What the
- * value names knows how long its prefix is, so that the end of a segment need not be
+ * For access.c and access_name.c, which look things up in it, access_blob.c, which says
+ * whether it is one and what it holds, and access_build.c, which makes it. Prefixes of all
+ * lists have become segments: sorted addresses, from each of which on one value holds. What
+ * the value names knows how long its prefix is, so that the end of a segment need not be
  * stored: an address outside that prefix is in no list.
  *
  * IPv4 segments: 16 bits of the address in buckets by the other 16. IPv6 segments: the

@@ -14,6 +14,10 @@
 _Static_assert(SAYS == (1u << RANK_AT) - 1 && SAYS_COUNT <= RANK_AT && RANK_OPEN < 8,
 	       "both fit into sixteen bits");
 
+#define CONNECTS 0x3ff
+#define GAP_AT	 10
+#define GAP_MOST (UINT32_C(3) << 30)
+
 /* ---- one row --------------------------------------------------------------------------- */
 
 struct guard_key cold_key(const struct guard_cold *c)
@@ -34,7 +38,7 @@ static inline uint16_t check_of(const struct guard_cold *c)
 			(uint64_t)c->last << 32;
 	uint64_t until = (uint64_t)c->until | (uint64_t)c->slow << 32 |
 			 (uint64_t)c->good << 48;
-	uint64_t says = (uint64_t)c->visits | (uint64_t)c->connects << 16 |
+	uint64_t says = (uint64_t)c->visits | (uint64_t)c->came << 16 |
 			(uint64_t)c->says << 32;
 	uint64_t h = (c->prefix ^ UINT64_C(0x9e3779b97f4a7c15)) *
 			     UINT64_C(0xd6e8feb86659fd93) +
@@ -74,6 +78,50 @@ void cold_seal(struct guard_cold *c)
 static uint16_t at_most(uint32_t n, uint32_t max)
 {
 	return (uint16_t)(n < max ? n : max);
+}
+
+/* Seconds in six bits: 0, 1, 2, 3, 4, 6, 8, 12 and so on; rounded up. */
+static unsigned gap_bits(uint32_t s)
+{
+	unsigned shift;
+
+	if (s < 2)
+		return s;
+	if (s > GAP_MOST)
+		s = GAP_MOST;
+	shift = 30 - (unsigned)__builtin_clz(s);
+	return 2 * shift + (unsigned)((s + (UINT64_C(1) << shift) - 1) >> shift);
+}
+
+static uint32_t gap_of(unsigned bits)
+{
+	return bits < 2 ? bits : (2 + (bits & 1)) << (bits / 2 - 1);
+}
+
+uint16_t cold_came(uint32_t connects, uint32_t gap)
+{
+	return (uint16_t)(at_most(connects, CONNECTS) | gap_bits(gap) << GAP_AT);
+}
+
+/* A ban that follows is to last some of its own pauses, which nobody else remembers. */
+static uint32_t mean_gap(const struct guard_hot *row)
+{
+	uint32_t pauses = row->connects - 1;
+
+	if (row->connects < 2 || row->last <= row->first)
+		return 0;
+	return (uint32_t)(((uint64_t)(row->last - row->first) + pauses - 1) / pauses);
+}
+
+/* So long before `last` that the mean pause is what it was. */
+static gsec_t first_of(const struct guard_cold *c)
+{
+	uint32_t connects = c->came & CONNECTS;
+	uint64_t known = connects < 2
+				 ? 0
+				 : (uint64_t)gap_of(c->came >> GAP_AT) * (connects - 1);
+
+	return known < c->last ? (gsec_t)(c->last - known) : 1;
 }
 
 static uint16_t sixteenths(double points)
@@ -116,7 +164,7 @@ void cold_of_hot(const struct guard_hot *row, ms_t half_slow, struct guard_cold 
 		.slow = sixteenths(fade(row->slow, age, half_slow)),
 		.good = at_most(row->good, UINT16_MAX),
 		.visits = at_most(row->visits, UINT16_MAX),
-		.connects = at_most(row->connects, UINT16_MAX),
+		.came = cold_came(row->connects, mean_gap(row)),
 		.says = row->says | row->did,
 	};
 
@@ -131,12 +179,13 @@ void hot_of_cold(const struct guard_cold *c, struct guard_hot *out)
 	out->key = cold_key(c);
 	out->flags = c->flags & FLAGS;
 	out->says = c->says & SAYS;
-	out->first = out->last = out->points_at = c->last;
+	out->first = first_of(c);
+	out->last = out->points_at = c->last;
 	out->slow = (float)c->slow / SIXTEENTHS;
 	out->good = c->good;
 	out->good_inside = c->kind >> 3;
 	out->visits = c->visits;
-	out->connects = c->connects;
+	out->connects = c->came & CONNECTS;
 	out->ban.level = c->level;
 	out->ban.rule = c->rule;
 	if (c->until) {

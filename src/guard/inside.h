@@ -212,7 +212,9 @@ static inline uint64_t tags_order(const struct memory_tags *t, unsigned i, gsec_
 
 /* ---- cold rows ------------------------------------------------------------------------------ */
 
-#define COLD_SAYS 0x1fff	      /* the bits of enum says */
+#define COLD_SAYS 0x1fff /* the bits of enum says */
+/* As in guard_cold.came; gap: the mean pause in seconds, 0 if it is not known. */
+uint16_t cold_came(uint32_t connects, uint32_t gap);
 void cold_seal(struct guard_cold *c); /* when all else is written */
 bool cold_ok(const struct guard_cold *c);
 struct guard_key cold_key(const struct guard_cold *c);

@@ -125,9 +125,10 @@ struct guard_cold {
 	gsec_t until;	     /* of the ban */
 	uint16_t slow;	     /* points at `last`, in sixteenths, at most 4095 */
 	uint16_t good;
-	uint16_t visits, connects; /* at most 65535 */
-	uint16_t says;		   /* what it did: a bit for each enum says; its rank */
-	uint16_t check;		   /* of all the above */
+	uint16_t visits; /* at most 65535 */
+	uint16_t came;	/* connections, at most 1023, in ten bits; the mean pause above */
+	uint16_t says;	/* what it did: a bit for each enum says; its rank */
+	uint16_t check; /* of all the above */
 };
 
 _Static_assert(sizeof(struct guard_hot) == 128, "a row of hot memory");

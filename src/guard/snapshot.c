@@ -4,8 +4,9 @@
 #include "guard/inside.h"
 
 #define MAGIC	   "HFGUARD\n"
-#define VERSION	   1
-#define NEVER	   INT32_MIN	  /* there was no ban */
+#define VERSION	   2
+#define NO_GAPS	   1	     /* the version that knew no pauses: 16 bits of connections */
+#define NEVER	   INT32_MIN /* there was no ban */
 #define AWAY_MAX   (400 * MS_DAY) /* a clock that says more is wrong */
 #define CHECK_AT   (SNAPSHOT_ROW - 2)
 #define HEAD_CHECK (SNAPSHOT_HEAD - 8)
@@ -35,11 +36,23 @@ static uint64_t get(const uint8_t **at, unsigned n)
 }
 
 /* It finds what is torn, not who lies, so the key is no secret; the version is part of it. */
-static uint64_t check(const uint8_t *p, size_t n)
+static uint64_t check(const uint8_t *p, size_t n, unsigned version)
 {
-	static const uint64_t key[2] = { UINT64_C(0x736e617073686f74), VERSION };
+	const uint64_t key[2] = { UINT64_C(0x736e617073686f74), version };
 
 	return siphash(key, span_of(p, n));
+}
+
+/* Of which version is it, whose check is in so many bytes behind it? 0: of none. */
+static unsigned version_of(const uint8_t *p, size_t n, unsigned bytes)
+{
+	const uint8_t *end = p + n;
+	uint64_t is = get(&end, bytes), mask = UINT64_MAX >> (64 - 8 * bytes);
+
+	for (unsigned v = VERSION; v >= NO_GAPS; v--)
+		if (is == (check(p, n, v) & mask))
+			return v;
+	return 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -64,9 +77,9 @@ static void write_row(const struct guard_cold *c, gsec_t now, uint8_t row[SNAPSH
 	put(&at, c->slow, 2);
 	put(&at, c->good, 2);
 	put(&at, c->visits, 2);
-	put(&at, c->connects, 2);
+	put(&at, c->came, 2);
 	put(&at, c->says & COLD_SAYS, 2);
-	put(&at, check(row, CHECK_AT), 2);
+	put(&at, check(row, CHECK_AT, VERSION), 2);
 }
 
 static void write_head(int64_t wall, uint64_t rows, uint8_t head[SNAPSHOT_HEAD])
@@ -80,7 +93,7 @@ static void write_head(int64_t wall, uint64_t rows, uint8_t head[SNAPSHOT_HEAD])
 	put(&at, (uint64_t)wall, 8);
 	put(&at, rows, 8);
 	at = head + HEAD_CHECK;
-	put(&at, check(head, HEAD_CHECK), 8);
+	put(&at, check(head, HEAD_CHECK, VERSION), 8);
 }
 
 size_t snapshot_room(const struct memory *m)
@@ -123,12 +136,13 @@ static gsec_t second(int64_t s)
 /* Times are moved by how long it is ago: what ended meanwhile has ended. */
 static bool read_row(const uint8_t *row, gsec_t now, int64_t away, struct guard_cold *out)
 {
-	const uint8_t *at = row, *end = row + CHECK_AT;
+	unsigned version = version_of(row, CHECK_AT, 2);
+	const uint8_t *at = row;
 	struct guard_cold c;
 	uint32_t age;
 	int32_t left;
 
-	if (get(&end, 2) != (check(row, CHECK_AT) & UINT16_MAX))
+	if (!version)
 		return false;
 	c.prefix = get(&at, 8);
 	c.kind = (uint8_t)get(&at, 1);
@@ -142,7 +156,9 @@ static bool read_row(const uint8_t *row, gsec_t now, int64_t away, struct guard_
 	c.slow = (uint16_t)get(&at, 2);
 	c.good = (uint16_t)get(&at, 2);
 	c.visits = (uint16_t)get(&at, 2);
-	c.connects = (uint16_t)get(&at, 2);
+	c.came = (uint16_t)get(&at, 2);
+	if (version == NO_GAPS)
+		c.came = cold_came(c.came, 0);
 	c.says = (uint16_t)get(&at, 2);
 	cold_seal(&c);
 	*out = c;
@@ -155,11 +171,11 @@ static bool read_row(const uint8_t *row, gsec_t now, int64_t away, struct guard_
  */
 static int64_t read_head(struct span bytes, int64_t wall, uint64_t *rows)
 {
-	const uint8_t *at = bytes.p + 16, *end = bytes.p + HEAD_CHECK;
+	const uint8_t *at = bytes.p + 16;
 	int64_t written;
 
 	*rows = 0;
-	if (memcmp(bytes.p, MAGIC, 8) != 0 || get(&end, 8) != check(bytes.p, HEAD_CHECK))
+	if (memcmp(bytes.p, MAGIC, 8) != 0 || !version_of(bytes.p, HEAD_CHECK, 8))
 		return 0;
 	written = (int64_t)get(&at, 8);
 	*rows = get(&at, 8);

@@ -379,9 +379,21 @@ static void on_body(struct delivery *d, struct span bytes, ms_t now,
 	d->by = now + 2 * d->setup->reply_timeout;
 }
 
+/* What is awaited now has to come before that. */
+static ms_t give_up_at(const struct delivery *d)
+{
+	ms_t at = d->by;
+
+	if (d->all_by < at && d->phase < DELIVERY_QUIT)
+		at = d->all_by;
+	if (d->setup->ready_by && d->setup->ready_by < at && d->phase < DELIVERY_MAIL)
+		at = d->setup->ready_by;
+	return at;
+}
+
 static void on_time(struct delivery *d, ms_t now, struct delivery_out *out)
 {
-	if (now < d->by && now < d->all_by)
+	if (now < give_up_at(d))
 		return;
 	if (d->phase >= DELIVERY_QUIT) {
 		d->phase = DELIVERY_OVER;
@@ -479,5 +491,5 @@ void delivery_step(struct delivery *d, const struct delivery_in *in, ms_t now,
 	}
 	if (d->phase == DELIVERY_OVER && !(out->orders & DELIVERY_DO_ABORT))
 		out->orders |= d->keeps ? DELIVERY_DO_KEEP : DELIVERY_DO_CLOSE;
-	out->wake = d->by < d->all_by || d->phase >= DELIVERY_QUIT ? d->by : d->all_by;
+	out->wake = give_up_at(d);
 }

@@ -91,6 +91,7 @@ struct delivery_setup {
 	uint32_t flags;	    /* MAIL_ bits (spec/messages.h) */
 	uint64_t size;	    /* of the body */
 	ms_t reply_timeout;
+	ms_t ready_by; /* for MAIL; 0: reply_timeout is all that counts */
 	void *answers; /* answers_room() bytes */
 };
 

@@ -18,7 +18,7 @@
  * Links between roles of different programs (during an upgrade) work only while both
  * count the same: raise it whenever messages.def or an enum below changes.
  */
-#define MESSAGES_VERSION 7
+#define MESSAGES_VERSION 8
 
 /*
  * DRAIN is said to edges of other versions, too, so it stays what it has been since this

@@ -34,8 +34,9 @@ struct kernel {
 	struct sight *sight;
 	struct kernel_state state;
 	struct waits waits;
-	bool all;   /* the next BLOCK begins anew */
-	bool wants; /* everything, as soon as the walk under way is over */
+	bool all;	  /* the next BLOCK begins anew */
+	size_t list_left; /* how many of what waits belong to the list that has begun */
+	bool wants;	  /* everything, as soon as the walk under way is over */
 	struct refresh *refresh;
 	uint64_t allows_of; /* orders_version() of what follows */
 	size_t allow_count;
@@ -149,6 +150,7 @@ static void add(struct kernel *k, const struct waiting *one)
 	if (put(&k->waits, one))
 		return;
 	drop(&k->waits);
+	k->list_left = 0;
 	kernel_refresh(k);
 }
 
@@ -194,19 +196,21 @@ static size_t pack_items(const struct kernel *k, size_t from, struct buf *items)
 	return n;
 }
 
-static bool send_batch(struct kernel *k, bool blocks, struct span items)
+static bool send_batch(struct kernel *k, bool blocks, struct span items, size_t n)
 {
 	struct sight_peer *to = &k->sight->firewall;
+	struct msg_BLOCK m = { .all = k->all, .more = k->list_left > n, .items = items };
 	struct buf *out = link_begin(to->link);
 
 	if (blocks)
-		msg_BLOCK_pack(&(struct msg_BLOCK){ .all = k->all, .items = items }, out);
+		msg_BLOCK_pack(&m, out);
 	else
 		msg_UNBLOCK_pack(&(struct msg_UNBLOCK){ .items = items }, out);
 	if (!sight_send(to))
 		return false;
 	if (blocks)
 		k->all = false;
+	k->list_left -= k->list_left < n ? k->list_left : n;
 	return true;
 }
 
@@ -216,6 +220,7 @@ void kernel_flush(struct kernel *k)
 
 	if (!is_there(k)) {
 		drop(&k->waits);
+		k->list_left = 0;
 		return;
 	}
 	/* what is being gathered may not know of it, and would have it taken out again */
@@ -229,7 +234,7 @@ void kernel_flush(struct kernel *k)
 		buf_init(&items, k->items_mem, sizeof(k->items_mem));
 		if (sent < k->waits.n && k->waits.one[sent].blocks == blocks)
 			n = pack_items(k, sent, &items);
-		if (!send_batch(k, blocks, buf_span(&items)))
+		if (!send_batch(k, blocks, buf_span(&items), n))
 			break;
 		sent += n;
 	}
@@ -284,6 +289,7 @@ static void on_end(struct walk *w, enum walk_end how)
 	if (how == WALK_DROPPED || k->wants) {
 		drop(&r->found);
 	} else {
+		k->list_left = r->found.n;
 		/* what waited was decided before or during the walk, and comes behind it */
 		for (size_t i = 0; i < k->waits.n; i++)
 			(void)put(&r->found, &k->waits.one[i]);
@@ -358,6 +364,7 @@ void kernel_lost(struct kernel *k)
 {
 	k->state = (struct kernel_state){ .state = FIREWALL_MISSING };
 	k->all = false;
+	k->list_left = 0;
 	drop(&k->waits);
 }
 

@@ -32,6 +32,7 @@ static void row_ok(const struct guard_hot *row)
 	BUG_IF(!guard_key_ok(row->key));
 	BUG_IF(row->ban.step >= STEP_COUNT || row->ban.rule >= RULE_COUNT);
 	BUG_IF(!(row->slow >= 0 && row->fast >= 0 && row->per_hour >= 0));
+	BUG_IF(!row->first || row->first > row->last);
 }
 
 /* Every row of it, and those of some keys. */
@@ -50,6 +51,16 @@ static size_t walk(const struct memory *m)
 				row_ok(&row);
 	}
 	return n;
+}
+
+/* Once it was rounded, the mean pause stays what it is. */
+static void same_pauses(const struct memory *m, const struct memory *again)
+{
+	struct guard_hot a, b;
+
+	for (size_t at = 0; memory_next(m, &at, &a);)
+		if (memory_peek(again, a.key, &b) && b.last == a.last)
+			BUG_IF(b.connects != a.connects || b.first != a.first);
 }
 
 /* What was read can be written, and read again into as many rows. */
@@ -71,6 +82,7 @@ static void snapshot(struct span in)
 	BUG_IF(!snapshot_write(&m, NOW, 5, &out));
 	taken = (out.len - SNAPSHOT_HEAD) / SNAPSHOT_ROW;
 	BUG_IF(snapshot_read(&again, buf_span(&out), NOW, 5, &torn) != taken || torn);
+	same_pauses(&m, &again);
 	free(disk);
 }
 

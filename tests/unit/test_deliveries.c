@@ -17,10 +17,11 @@
 
 #include "base/list.h"
 #include "edge/delivery.h"
+#include "edge/job.h"
 #include "io/tls.h"
 
 /* A next hop that answers each line, and the end of a message, with what it was given. */
-struct host {
+struct next_hop {
 	int fd;
 	pthread_t thread;
 	char target[128];
@@ -36,7 +37,7 @@ struct host {
 	char heard[4096]; /* all commands */
 };
 
-static const char *reply_to(const struct host *h, const char *line)
+static const char *reply_to(const struct next_hop *h, const char *line)
 {
 	static const struct {
 		const char *verb, *reply;
@@ -65,7 +66,7 @@ static void say(FILE *f, const char *text)
 	fflush(f);
 }
 
-static void note(struct host *h, const char *line)
+static void note(struct next_hop *h, const char *line)
 {
 	size_t n = strlen(line);
 
@@ -75,7 +76,7 @@ static void note(struct host *h, const char *line)
 	}
 }
 
-static void talk(struct host *h, FILE *in, FILE *f)
+static void talk(struct next_hop *h, FILE *in, FILE *f)
 {
 	bool in_body = false;
 	unsigned mails = 0;
@@ -102,7 +103,7 @@ static void talk(struct host *h, FILE *in, FILE *f)
 
 static void *serve(void *arg)
 {
-	struct host *h = arg;
+	struct next_hop *h = arg;
 	int fd;
 
 	while ((fd = accept(h->fd, NULL, NULL)) >= 0) {
@@ -122,7 +123,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-static void open_hop(struct host *h, bool in_unix)
+static void open_hop(struct next_hop *h, bool in_unix)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
 				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
@@ -145,7 +146,7 @@ static void open_hop(struct host *h, bool in_unix)
 }
 
 /* At the port of that one, of another address. */
-static void open_hop_beside(struct host *h, const struct host *other)
+static void open_hop_beside(struct next_hop *h, const struct next_hop *other)
 {
 	struct sockaddr_in in;
 	socklen_t n = sizeof(in);
@@ -158,7 +159,7 @@ static void open_hop_beside(struct host *h, const struct host *other)
 	assert_int_equal(pthread_create(&h->thread, NULL, serve, h), 0);
 }
 
-static void close_hop(struct host *h)
+static void close_hop(struct next_hop *h)
 {
 	shutdown(h->fd, SHUT_RDWR);
 	pthread_join(h->thread, NULL);
@@ -175,6 +176,7 @@ struct stage {
 	struct conf *conf;
 	struct link *edge, *store;
 	unsigned sent, ended;
+	ms_t shares[3]; /* how long the first, second, ... address may be connected to */
 };
 
 static void on_sent(void *arg)
@@ -189,6 +191,19 @@ static void on_ended(void *arg)
 	s->ended++;
 	if (deliveries_count(s->all) == 0)
 		loop_stop(s->loop);
+}
+
+static void on_round(void *arg)
+{
+	struct stage *s = arg;
+	const struct job *j = s->all->first;
+	ms_t *share;
+
+	if (!j || j->state != JOB_CONNECTS || !j->tried || j->tried > COUNT_OF(s->shares))
+		return;
+	share = &s->shares[j->tried - 1];
+	if (!*share)
+		*share = j->timer.at - loop_now(s->loop);
 }
 
 static bool on_ask(void *arg, uint64_t ask, struct span name)
@@ -317,7 +332,7 @@ static void assert_delivered(struct stage *s, uint64_t job, const char *want)
 
 static void an_inline_message_goes_to_a_unix_socket(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct stage s;
 
 	(void)state;
@@ -349,7 +364,7 @@ static int make_file(size_t n)
 
 static void a_file_goes_to_a_host(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct stage s;
 	int fd = make_file(300000);
 
@@ -367,7 +382,7 @@ static void a_file_goes_to_a_host(void **state)
 
 static void a_file_that_is_too_short_is_not_delivered(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct stage s;
 	int fd = make_file(1000);
 
@@ -383,21 +398,29 @@ static void a_file_that_is_too_short_is_not_delivered(void **state)
 	close_stage(&s);
 }
 
+static void probe(struct stage *s, const char *target)
+{
+	struct msg_PROBE m = { .job = 9,
+			       .hop = HOP_LMTP,
+			       .helo = SPAN("me.example"),
+			       .target = span_str(target),
+			       .address = SPAN("bad@x") };
+
+	msg_PROBE_pack(&m, link_begin(s->store));
+	assert_true(link_send(s->store, NULL, 0));
+	hand_over(s);
+	loop_run(s->loop);
+}
+
 static void a_probe_is_answered(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n" };
-	struct msg_PROBE m = { .job = 9, .hop = HOP_LMTP, .helo = SPAN("me.example") };
+	static struct next_hop h = { .greeting = "220 hi\r\n" };
 	struct stage s;
 
 	(void)state;
 	open_stage(&s);
 	open_hop(&h, false);
-	m.target = span_str(h.target);
-	m.address = SPAN("bad@x");
-	msg_PROBE_pack(&m, link_begin(s.store));
-	assert_true(link_send(s.store, NULL, 0));
-	hand_over(&s);
-	loop_run(s.loop);
+	probe(&s, h.target);
 	assert_delivered(&s, 9, "550 5.1.1 no|");
 	close_hop(&h);
 	close_stage(&s);
@@ -424,7 +447,7 @@ static void a_hop_that_is_not_there_is_no_answer(void **state)
 
 static void a_hop_that_hangs_is_given_up(void **state)
 {
-	static struct host h = { 0 };
+	static struct next_hop h = { 0 };
 	struct stage s;
 
 	(void)state;
@@ -442,7 +465,7 @@ static void a_hop_that_hangs_is_given_up(void **state)
 
 static void more_than_the_limit_are_turned_away(void **state)
 {
-	static struct host h = { 0 };
+	static struct next_hop h = { 0 };
 	struct stage s;
 	char want[400];
 
@@ -464,7 +487,7 @@ static void more_than_the_limit_are_turned_away(void **state)
 
 static void without_its_store_a_job_is_broken_off(void **state)
 {
-	static struct host h = { 0 };
+	static struct next_hop h = { 0 };
 	struct stage s;
 
 	(void)state;
@@ -502,7 +525,7 @@ static void what_is_not_a_good_job_is_refused(void **state)
 
 static void two_messages_go_over_one_connection(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct stage s;
 
 	(void)state;
@@ -523,9 +546,9 @@ static void two_messages_go_over_one_connection(void **state)
 
 static void a_kept_connection_that_has_gone_costs_nothing(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n",
-				 .dot = "250 kept\r\n",
-				 .mails_max = 1 };
+	static struct next_hop h = { .greeting = "220 hi\r\n",
+				     .dot = "250 kept\r\n",
+				     .mails_max = 1 };
 	struct stage s;
 
 	(void)state;
@@ -546,7 +569,7 @@ static void a_kept_connection_that_has_gone_costs_nothing(void **state)
 
 static void a_connection_serves_those_only_who_would_make_the_same(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	const struct manner with_tls = { .tls = HOP_TLS_MAY, .credential = "" };
 	struct stage s;
 
@@ -569,9 +592,9 @@ static void a_connection_serves_those_only_who_would_make_the_same(void **state)
 
 static void where_tls_fails_and_need_not_be_mail_goes_in_clear(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n",
-				 .dot = "250 kept\r\n",
-				 .hello = "250-hop\r\n250 STARTTLS\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n",
+				     .dot = "250 kept\r\n",
+				     .hello = "250-hop\r\n250 STARTTLS\r\n" };
 	const struct manner may = { .tls = HOP_TLS_MAY, .credential = "" };
 	const struct manner must = { .tls = HOP_TLS_MUST, .credential = "" };
 	struct msg_DELIVERED m;
@@ -627,9 +650,9 @@ static void a_reload_says_which_tls_is_spoken_with_others(void **state)
 
 static void a_login_is_used_where_it_is_wanted(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n",
-				 .dot = "250 kept\r\n",
-				 .hello = "250-hop\r\n250 AUTH PLAIN\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n",
+				     .dot = "250 kept\r\n",
+				     .hello = "250-hop\r\n250 AUTH PLAIN\r\n" };
 	const struct manner relay = { .credential = "relay" },
 			    other = { .credential = "no" };
 	struct stage s;
@@ -856,7 +879,7 @@ static void mail_for_a_domain_goes_where_the_dns_says(void **state)
 		{ "[x]",
 		  "550 5.1.2 [x] is not an address|550 5.1.2 [x] is not an address|" },
 	};
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct name_server ns;
 	struct stage s;
 
@@ -880,13 +903,13 @@ static void mail_for_a_domain_goes_where_the_dns_says(void **state)
 /* What went wrong with one address says nothing about the next. */
 static void where_tls_fails_and_then_all_the_next_address_is_asked_for_tls(void **state)
 {
-	static struct host h = { .greeting = "220 hi\r\n",
-				 .dot = "250 kept\r\n",
-				 .hello = "250-hop\r\n250 STARTTLS\r\n",
-				 .talks_max = 1 },
-			   other = { .greeting = "220 hi\r\n",
+	static struct next_hop h = { .greeting = "220 hi\r\n",
 				     .dot = "250 kept\r\n",
-				     .hello = "250-hop\r\n250 STARTTLS\r\n" };
+				     .hello = "250-hop\r\n250 STARTTLS\r\n",
+				     .talks_max = 1 },
+			       other = { .greeting = "220 hi\r\n",
+					 .dot = "250 kept\r\n",
+					 .hello = "250-hop\r\n250 STARTTLS\r\n" };
 	const struct manner may = { .tls = HOP_TLS_MAY, .credential = "" };
 	struct name_server ns;
 	struct stage s;
@@ -905,6 +928,72 @@ static void where_tls_fails_and_then_all_the_next_address_is_asked_for_tls(void 
 	assert_non_null(strstr(other.heard, "STARTTLS\r\n"));
 	close_stage(&s);
 	close_names(&ns);
+}
+
+/* Two addresses; at the first somebody listens and says nothing. */
+struct silent_first {
+	struct next_hop silent, good;
+	struct name_server names;
+	struct stage s;
+	char target[100];
+};
+
+static struct silent_first *open_silent_first(void)
+{
+	struct silent_first *r = calloc(1, sizeof(*r));
+	const char *port;
+
+	assert_non_null(r);
+	r->good.greeting = "220 hi\r\n";
+	r->good.dot = "250 kept\r\n";
+	open_names(&r->names);
+	open_hop(&r->silent, false);
+	open_hop_beside(&r->good, &r->silent);
+	port = strchr(r->silent.target, ':');
+	snprintf(r->target, sizeof(r->target), "twice.test%s", port);
+	open_stage_with(&r->s, r->names.at, 0);
+	loop_each_round(r->s.loop, on_round, &r->s);
+	return r;
+}
+
+static void close_silent_first(struct silent_first *r)
+{
+	close_stage(&r->s);
+	close_hop(&r->silent);
+	close_hop(&r->good);
+	close_names(&r->names);
+	free(r);
+}
+
+static void each_address_has_its_share_of_the_time_to_connect(void **state)
+{
+	struct silent_first *r = open_silent_first();
+
+	(void)state;
+	r->s.conf->set.reply_timeout = 500;
+	deliver(&r->s, 1, HOP_SMTP, r->target, SPAN("x\r\n"), -1, 3);
+	loop_run(r->s.loop);
+	/* the second may have been given up, too, if the machine stood still */
+	assert_int_equal(r->s.ended, 1);
+	assert_int_equal(r->s.shares[0], MS_MINUTE / 2);
+	/* what the first took for its silence is not missing here */
+	assert_int_equal(r->s.shares[1], MS_MINUTE);
+	close_silent_first(r);
+}
+
+/* The answer is awaited by a client: a silent address may not keep it until that has left. */
+static void a_probe_leaves_the_next_address_its_share_of_the_clients_patience(void **state)
+{
+	struct silent_first *r = open_silent_first();
+	ms_t begun = loop_now(r->s.loop);
+
+	(void)state;
+	r->s.conf->set.verify_wait = 3 * MS_SECOND;
+	probe(&r->s, r->target);
+	assert_delivered(&r->s, 9, "550 5.1.1 no|");
+	assert_true(r->s.shares[0] <= 1500);
+	assert_true(loop_now(r->s.loop) - begun < MS_MINUTE);
+	close_silent_first(r);
 }
 
 static void a_configured_host_is_met_as_its_records_say(void **state)
@@ -929,7 +1018,7 @@ static void a_configured_host_is_met_as_its_records_say(void **state)
 		  "000 4.7.5 127.0.0.1 has no TLSA records that count|"
 		  "000 4.7.5 127.0.0.1 has no TLSA records that count|" },
 	};
-	static struct host h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
+	static struct next_hop h = { .greeting = "220 hi\r\n", .dot = "250 kept\r\n" };
 	struct name_server ns;
 	struct stage s;
 
@@ -979,6 +1068,9 @@ int main(void)
 		cmocka_unit_test(mail_for_a_domain_goes_where_the_dns_says),
 		cmocka_unit_test(
 			where_tls_fails_and_then_all_the_next_address_is_asked_for_tls),
+		cmocka_unit_test(each_address_has_its_share_of_the_time_to_connect),
+		cmocka_unit_test(
+			a_probe_leaves_the_next_address_its_share_of_the_clients_patience),
 		cmocka_unit_test(a_configured_host_is_met_as_its_records_say),
 	};
 

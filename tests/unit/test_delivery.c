@@ -13,9 +13,9 @@
 /*
  * Each row is a whole conversation: "> x" is what we must say, "< x" what the host says,
  * and the rest is what happens: "hangup", "broken", "wait 300" (seconds; must be the time
- * that was asked for), "closed" (we must have closed), "kept" (we must not), "tls" (it must
- * have been asked for), "no tls". "| x" is an answer at the end, "elsewhere" says that
- * another host may be asked.
+ * that was asked for), "ready 5" (so soon it has to be ready for MAIL), "closed" (we must
+ * have closed), "kept" (we must not), "tls" (it must have been asked for), "no tls". "| x"
+ * is an answer at the end, "elsewhere" says that another host may be asked.
  */
 #define CHUNKED	     (1u << 17) /* what the host of REUSED can do, too */
 #define NO_CHUNKING  (1u << 18)
@@ -161,6 +161,11 @@ static void perform(struct stage *s, const struct talk *t, struct span line)
 			fail_msg("%s: wakes in %ld", t->why, (long)(s->out.wake - s->now));
 		s->now = wake;
 		step(s, DELIVERY_TIME, SPAN_NONE);
+	} else if (span_starts(line, SPAN("ready "))) {
+		uint64_t seconds = 0;
+
+		assert_true(number_parse(span_skip(line, 6), 100000, &seconds));
+		s->setup.ready_by = s->now + (ms_t)seconds * MS_SECOND;
 	} else if (span_eq(line, SPAN("late"))) {
 		s->now += MS_DAY;
 		step(s, DELIVERY_TIME, SPAN_NONE);
@@ -483,6 +488,10 @@ static const struct talk probes[] = {
 	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "< 451 busy\\503 what\n" BYE "| 451 busy\n" },
 	{ PROBE, "a probe that nobody answers has no answer", "a@b.c",
 	  PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "wait 300\nclosed\n| 000 MAIL was not answered in time\n" },
+	{ PROBE, "a probe that has to be ready soon does not wait longer for who says nothing", "a@b.c",
+	  "ready 5\n" HELLO "wait 5\nclosed\n| 000 EHLO was not answered in time\nelsewhere\n" },
+	{ PROBE, "once it is ready it waits as others do", "a@b.c",
+	  "ready 5\n" PIPES "> MAIL FROM:<>\n" RCPT("a@b.c") "wait 300\nclosed\n| 000 MAIL was not answered in time\n" },
 };
 
 static const struct talk bad_hosts[] = {

@@ -286,9 +286,10 @@ static void a_whole_list_changes_only_what_differs(void **state)
 	expect_true("put",
 		    blocks_put(&b, &stays, MS_NEVER) && blocks_put(&b, &goes, MS_NEVER));
 	blocks_done(&b, items, blocks_take(&b, items, 4, 0));
-	blocks_drop_all(&b);
+	blocks_list_begins(&b);
 	expect_true("put",
 		    blocks_put(&b, &comes, MS_NEVER) && blocks_put(&b, &stays, MS_NEVER));
+	blocks_list_ends(&b);
 	expect_number("two things", (int64_t)blocks_take(&b, items, 4, 0), 2);
 	expect_true("first what comes", net_eq(&items[0].net, &comes));
 	expect_number("is added", items[0].op, BATCH_ADD);
@@ -298,6 +299,38 @@ static void a_whole_list_changes_only_what_differs(void **state)
 }
 
 /* A whole list comes in pieces, and the kernel may be told between two of them. */
+static void until_a_list_is_whole_nobody_is_let_through_for_its_sake(void **state)
+{
+	struct net first = net("192.0.2.1"), later = net("192.0.2.2"),
+		   unblocked = net("192.0.2.3"), goes = net("192.0.2.4");
+	struct batch_item items[4];
+	struct blocks b;
+
+	(void)state;
+	blocks_init(&b, 10, key);
+	expect_true("put", blocks_put(&b, &first, MS_NEVER) &&
+				   blocks_put(&b, &later, MS_NEVER) &&
+				   blocks_put(&b, &unblocked, MS_NEVER) &&
+				   blocks_put(&b, &goes, MS_NEVER));
+	blocks_done(&b, items, blocks_take(&b, items, 4, 0));
+	blocks_list_begins(&b);
+	expect_true("one piece", blocks_put(&b, &first, MS_NEVER));
+	expect_number("nothing to do", (int64_t)blocks_take(&b, items, 4, 0), 0);
+	blocks_drop(&b, &unblocked);
+	expect_number("who is unblocked does not wait",
+		      (int64_t)blocks_take(&b, items, 4, 0), 1);
+	expect_true("that one", net_eq(&items[0].net, &unblocked));
+	blocks_done(&b, items, 1);
+	expect_true("another piece", blocks_put(&b, &later, MS_NEVER));
+	blocks_list_ends(&b);
+	expect_number("who was not named", (int64_t)blocks_take(&b, items, 4, 0), 1);
+	expect_true("goes", net_eq(&items[0].net, &goes));
+	expect_number("is dropped", items[0].op, BATCH_DROP);
+	blocks_list_ends(&b);
+	expect_number("no list, no end", (int64_t)blocks_take(&b, items, 4, 0), 0);
+	blocks_close(&b);
+}
+
 static void what_is_put_again_while_it_is_taken_out_is_put_in_again(void **state)
 {
 	struct net n = net("192.0.2.7");
@@ -309,7 +342,8 @@ static void what_is_put_again_while_it_is_taken_out_is_put_in_again(void **state
 	expect_true("put", blocks_put(&b, &n, 61000));
 	item = take_one(&b, 1000);
 	blocks_done(&b, &item, 1);
-	blocks_drop_all(&b);
+	blocks_list_begins(&b);
+	blocks_list_ends(&b);
 	item = take_one(&b, 1000);
 	expect_number("on its way out", item.op, BATCH_DROP);
 	expect_true("put again", blocks_put(&b, &n, 61000));
@@ -345,7 +379,7 @@ static void a_length_that_is_full_takes_no_more(void **state)
 
 /* What the kernel would do, and what was asked for: the simplest way. */
 struct model {
-	bool wanted[NETS], held[NETS];
+	bool wanted[NETS], held[NETS], unnamed[NETS];
 	ms_t until[NETS];
 };
 
@@ -375,6 +409,19 @@ static void kernel_takes(struct model *m, const struct batch_item *items, size_t
 	}
 }
 
+/* A list begins, or the one under way ends. */
+static void list_round(struct blocks *b, struct model *m)
+{
+	if (!b->in_list) {
+		memset(m->unnamed, 1, sizeof(m->unnamed));
+		blocks_list_begins(b);
+		return;
+	}
+	for (size_t i = 0; i < NETS; i++)
+		m->wanted[i] = m->wanted[i] && !m->unnamed[i];
+	blocks_list_ends(b);
+}
+
 static void one_round(struct blocks *b, struct model *m, uint32_t r, ms_t now)
 {
 	struct batch_item items[37];
@@ -401,8 +448,7 @@ static void one_round(struct blocks *b, struct model *m, uint32_t r, ms_t now)
 	case 5:
 		if (r >> 28)
 			break;
-		memset(m->wanted, 0, sizeof(m->wanted));
-		blocks_drop_all(b);
+		list_round(b, m);
 		break;
 	case 6:
 		if (r >> 29)
@@ -419,6 +465,7 @@ static void one_round(struct blocks *b, struct model *m, uint32_t r, ms_t now)
 		break;
 	default:
 		m->wanted[at] = true;
+		m->unnamed[at] = false;
 		m->until[at] = now + 1000 * (ms_t)(r % 5000);
 		assert_true(blocks_put(b, &one, m->until[at]));
 	}
@@ -438,6 +485,8 @@ static void the_kernel_ends_with_what_was_asked_for(void **state)
 		r = r * 1664525u + 1013904223u;
 		one_round(&b, &m, r ^ r >> 13, i);
 	}
+	if (b.in_list)
+		list_round(&b, &m);
 	while ((n = blocks_take(&b, items, COUNT_OF(items), ROUNDS)) > 0) {
 		kernel_takes(&m, items, n);
 		blocks_done(&b, items, n);
@@ -467,6 +516,7 @@ int main(void)
 		cmocka_unit_test(what_nft_prints_is_read_with_care),
 		cmocka_unit_test(what_is_blocked_is_told_once),
 		cmocka_unit_test(a_whole_list_changes_only_what_differs),
+		cmocka_unit_test(until_a_list_is_whole_nobody_is_let_through_for_its_sake),
 		cmocka_unit_test(what_is_put_again_while_it_is_taken_out_is_put_in_again),
 		cmocka_unit_test(a_length_that_is_full_takes_no_more),
 		cmocka_unit_test(the_kernel_ends_with_what_was_asked_for),

@@ -203,11 +203,12 @@ static int tear_down(void **state)
 
 /* ---- what is said -------------------------------------------------------------------------- */
 
-static void say_block(struct rig *r, bool all, const char *const *items, size_t n)
+static void say_piece(struct rig *r, bool all, bool more, const char *const *items,
+		      size_t n)
 {
 	static uint8_t mem[LIST_FRAME_MAX];
 	struct buf b;
-	struct msg_BLOCK m = { .all = all };
+	struct msg_BLOCK m = { .all = all, .more = more };
 
 	buf_init(&b, mem, sizeof(mem));
 	for (size_t i = 0; i < n; i++)
@@ -215,6 +216,11 @@ static void say_block(struct rig *r, bool all, const char *const *items, size_t 
 	m.items = buf_span(&b);
 	msg_BLOCK_pack(&m, link_begin(r->watch));
 	assert_true(link_send(r->watch, NULL, 0) && link_flush(r->watch));
+}
+
+static void say_block(struct rig *r, bool all, const char *const *items, size_t n)
+{
+	say_piece(r, all, false, items, n);
 }
 
 static void block(struct rig *r, const char *item)
@@ -344,6 +350,28 @@ static void a_whole_list_replaces_another(void **state)
 	expect_true("new", lists(r, "set inet holdfast smtp_v4_32", "192.0.2.3"));
 	say_block(r, true, NULL, 0);
 	wait_listed(r, "set inet holdfast smtp_v4_32", "192.0.2", false);
+}
+
+static void a_list_in_pieces_lets_nobody_through_until_it_is_whole(void **state)
+{
+	static const char *const first[] = { "192.0.2.1 0", "192.0.2.2 0" };
+	static const char *const piece = "192.0.2.3 0", *const last = "192.0.2.2 0";
+	struct rig *r = *state;
+
+	needs_nft();
+	start_role(r);
+	say_block(r, true, first, 2);
+	wait_listed(r, "set inet holdfast smtp_v4_32", "192.0.2.1", true);
+	say_piece(r, true, true, &piece, 1);
+	wait_listed(r, "set inet holdfast smtp_v4_32", "192.0.2.3", true);
+	/* what is taken out would go by now: removals follow at once */
+	unblock(r, "192.0.2.3");
+	wait_listed(r, "set inet holdfast smtp_v4_32", "192.0.2.3", false);
+	expect_true("as before", lists(r, "set inet holdfast smtp_v4_32", "192.0.2.1"));
+	expect_true("as before", lists(r, "set inet holdfast smtp_v4_32", "192.0.2.2"));
+	say_block(r, false, &last, 1);
+	wait_listed(r, "set inet holdfast smtp_v4_32", "192.0.2.1", false);
+	expect_true("kept", lists(r, "set inet holdfast smtp_v4_32", "192.0.2.2"));
 }
 
 static void what_may_not_be_blocked_is_counted(void **state)
@@ -588,6 +616,7 @@ int main(void)
 		TEST(who_is_blocked_is_in_the_kernel_until_unblocked),
 		TEST(a_block_runs_out),
 		TEST(a_whole_list_replaces_another),
+		TEST(a_list_in_pieces_lets_nobody_through_until_it_is_whole),
 		TEST(what_may_not_be_blocked_is_counted),
 		TEST(ten_thousand_blocks_are_there_at_once),
 		TEST(tables_of_others_are_left_alone),

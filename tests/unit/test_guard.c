@@ -780,6 +780,29 @@ static void what_comes_back_from_disk_later_than_its_client_is_pardoned(void **u
 	yard_close(&before);
 }
 
+static void a_ban_lasts_four_of_its_pauses_also_for_who_was_in_cold_memory(void **unused)
+{
+	struct addr a = at("192.0.2.7");
+	struct guard_hot row;
+	struct yard before;
+
+	(void)unused;
+	yard_open(&before, 16384, 65536);
+	for (unsigned i = 0; i < 4; i++) {
+		yard_wait(&before, 6 * MS_HOUR);
+		yard_wait(&y, 6 * MS_HOUR);
+		visit(&before, a, EV_UNKNOWN_USER, 1);
+	}
+	comes_back_from_disk(&before, 3);
+	yard_wait(&y, 6 * MS_HOUR);
+	let_in("again", visit(&y, a, EV_TLS_PIPELINED, 1));
+	row = row_of(&y, a, LEVEL_CLIENT);
+	expect_number("all that it came", row.connects, 5);
+	expect_true("a day, give or take",
+		    row.ban.until - row.ban.since >= 24 * 3600 * 4 / 5 - 1);
+	yard_close(&before);
+}
+
 static void a_pardon_holds_whatever_the_wall_clock_does(void **unused)
 {
 	struct addr a = at("192.0.2.7");
@@ -1391,6 +1414,7 @@ int main(void)
 		T(an_order_to_allow_wins_over_everything),
 		T(a_pardon_lifts_what_was_before_and_nothing_after),
 		T(what_comes_back_from_disk_later_than_its_client_is_pardoned),
+		T(a_ban_lasts_four_of_its_pauses_also_for_who_was_in_cold_memory),
 		T(a_pardon_holds_whatever_the_wall_clock_does),
 		T(in_lockdown_only_known_good_clients_get_in),
 		T(observing_refuses_nothing_and_judges_everything),

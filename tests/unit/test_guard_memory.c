@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "guard/inside.h"
 #include "tests/unit/remember.h"
 
 #define NOW (MS_HOUR * 1000)
@@ -19,8 +20,8 @@ static const struct {
 	{ "the lowest",  "0.0.0.0",         "0.0.0.0", "0.0.0.0/26", "0.0.0.0/21" },
 	{ "the highest", "255.255.255.255", "255.255.255.255", "255.255.255.192/26", "255.255.248.0/21" },
 	{ "mapped",      "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.0/26", "192.0.0.0/21" },
-	{ "IPv6",        "2001:db8:1234:5678:9abc::1",
-	  "2001:db8:1234:5678::/64", "2001:db8:1234::/48", "2001:db8::/32" },
+	{ "IPv6",        "2001:db8:876:5678:9abc::1",
+	  "2001:db8:876:5678::/64", "2001:db8:876::/48", "2001:db8::/32" },
 	{ "loopback",    "::1",             "::/64", "::/48", "::/32" },
 	{ "all ones",    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 	  "ffff:ffff:ffff:ffff::/64", "ffff:ffff:ffff::/48", "ffff:ffff::/32" },
@@ -205,7 +206,7 @@ static void fill_row(struct guard_hot *row, struct guard_detail *did, ms_t now)
 	row->good = 70000;
 	row->good_inside = 2;
 	row->visits = 9;
-	row->connects = 1234;
+	row->connects = 876;
 	did->seen[EV_UNKNOWN_USER] = 3;
 	did->seen[EV_RELAY_DENIED] = 1;
 	row->did = 1 << SAYS_HARVEST | 1 << SAYS_RELAY;
@@ -265,7 +266,7 @@ static void a_place_that_is_out_of_date_shows_nobody_elses_row(void **unused)
 	row = memory_open_at(&r.m, &at, k, NOW, true);
 	assert_non_null(row);
 	assert_true(guard_key_eq(row->key, k));
-	assert_int_equal(row->connects, 1234);
+	assert_int_equal(row->connects, 876);
 	memory_close_row(&r.m, row);
 	/* and of one who was never here there is none */
 	at = memory_place(&r.m, key_of("192.0.2.8"));
@@ -383,7 +384,7 @@ static void what_went_cold_comes_back_with_all_that_counts(void **unused)
 		assert_int_equal(row->good, UINT16_MAX);
 		assert_int_equal(row->good_inside, 2);
 		assert_int_equal(row->visits, 9);
-		assert_int_equal(row->connects, 1234);
+		assert_int_equal(row->connects, 876);
 		assert_int_equal(row->says, 1 << SAYS_HARVEST | 1 << SAYS_RELAY);
 		assert_int_equal(memory_detail(&r.m, row)->seen[EV_UNKNOWN_USER], 0);
 		assert_int_equal(row->ban.since, memory_second(NOW));
@@ -576,6 +577,55 @@ static void a_ban_outlives_standing_that_outlives_offences(void **unused)
 	for (size_t i = 0; i < COUNT_OF(worths); i++)
 		if (memory_worth(&worths[i].m, now) <= memory_worth(&worths[i].l, now))
 			fail_msg("%s against %s", worths[i].more, worths[i].less);
+}
+
+/* clang-format off */
+static const struct {
+	const char *why;
+	uint32_t connects, known; /* seconds from the first to the last */
+	uint32_t pause;		  /* at least, and at most half as long again */
+} pauses[] = {
+	{ "never here",             0,          0,          0 },
+	{ "once",                   1,          0,          0 },
+	{ "twice at once",          2,          0,          0 },
+	{ "twice in a second",      2,          1,          1 },
+	{ "each second",            1000,       999,        1 },
+	{ "more often than that",   1000,       100,        1 },
+	{ "each five minutes",      289,        86400,      300 },
+	{ "each six hours",         9,          8 * 21600,  21600 },
+	{ "a week apart",           2,          604800,     604800 },
+	{ "more often than counts", 100000,     1000000,    11 },
+	{ "always",                 UINT32_MAX, 1000000000, 1 },
+	{ "34 years apart",         2,          1073000000, 1073000000 },
+};
+/* clang-format on */
+
+static void a_mean_pause_that_goes_cold_comes_back_no_shorter(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(pauses); i++) {
+		struct guard_hot row = { .key = nth_key(7),
+					 .connects = pauses[i].connects };
+		struct guard_cold c;
+
+		row.last = row.points_at = memory_second(NOW);
+		row.first = row.last - pauses[i].known;
+		/* and each time the same: it does not grow on the way */
+		for (int times = 0; times < 3; times++) {
+			struct guard_hot back = { 0 };
+			uint32_t gap;
+
+			cold_of_hot(&row, MS_DAY, &c);
+			hot_of_cold(&c, &back);
+			gap = back.connects < 2
+				      ? 0
+				      : (back.last - back.first) / (back.connects - 1);
+			if (gap < pauses[i].pause ||
+			    gap > pauses[i].pause + pauses[i].pause / 2)
+				fail_msg("%s: %u", pauses[i].why, gap);
+			row = back;
+		}
+	}
 }
 
 static void a_full_bucket_lends_from_its_neighbour(void **unused)
@@ -946,6 +996,7 @@ int main(void)
 		cmocka_unit_test(what_matters_least_makes_room),
 		cmocka_unit_test(whoever_was_quiet_for_long_makes_room_for_who_is_here),
 		cmocka_unit_test(a_ban_outlives_standing_that_outlives_offences),
+		cmocka_unit_test(a_mean_pause_that_goes_cold_comes_back_no_shorter),
 		cmocka_unit_test(a_full_bucket_lends_from_its_neighbour),
 		cmocka_unit_test(a_million_chosen_addresses_spread_as_any_others),
 		cmocka_unit_test(nothing_is_lost_on_the_way_between_hot_and_cold),

@@ -1,11 +1,13 @@
 #include <string.h>
 
+#include "base/siphash.h"
 #include "guard/snapshot.h"
 #include "tests/unit/remember.h"
 
 #define NOW    (MS_HOUR * 1000)
 #define WALL   INT64_C(1790000000000)
 #define PEOPLE 500
+#define PAUSE  64 /* seconds, one that is kept exactly */
 
 static const struct memory_shape shape = { 64, 4096, 1, 1 };
 
@@ -32,6 +34,7 @@ static void remember_people(const struct memory *m, uint32_t from, uint32_t to)
 			};
 			row->last = memory_second(NOW) - 50;
 		}
+		row->first = row->last - (n < 2 ? 0 : PAUSE * (n - 1));
 		memory_close_row(m, row);
 	}
 }
@@ -66,6 +69,7 @@ static void same_but_older(const struct remember *was, const struct remember *is
 		assert_int_equal(b.good, a.good);
 		assert_int_equal(b.visits, a.visits);
 		assert_int_equal(b.connects, a.connects);
+		assert_int_equal(b.last - b.first, n < 2 ? 0 : PAUSE * (n - 1));
 		assert_int_equal(b.flags, a.flags);
 		assert_true(b.points_at == a.points_at + shift || n % 2);
 		assert_float_equal(b.slow, a.slow,
@@ -250,6 +254,64 @@ static void what_was_cut_off_is_counted_and_the_rest_is_read(void **unused)
 	remember_close(&a);
 }
 
+static void put_number(uint8_t *at, uint64_t v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		at[i] = (uint8_t)(v >> (8 * i));
+}
+
+/* As the first version wrote it: connections in sixteen bits, and no pauses. */
+static void make_it_old(struct disk *d, uint32_t connects)
+{
+	static const uint64_t key[2] = { UINT64_C(0x736e617073686f74), 1 };
+	uint8_t *head = d->mem;
+
+	put_number(head + 8, 1, 4);
+	put_number(head + SNAPSHOT_HEAD - 8,
+		   siphash(key, span_of(head, SNAPSHOT_HEAD - 8)), 8);
+	for (size_t at = SNAPSHOT_HEAD; at < d->buf.len; at += SNAPSHOT_ROW) {
+		uint8_t *row = d->mem + at;
+
+		put_number(row + 26, connects, 2);
+		put_number(row + 30, siphash(key, span_of(row, 30)), 2);
+	}
+}
+
+static void a_snapshot_of_the_version_before_is_read_too(void **unused)
+{
+	static const struct {
+		uint32_t was, is;
+	} connects[] = { { 0, 0 }, { 7, 7 }, { 0x8005, 1023 }, { 65535, 1023 } };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT_OF(connects); i++) {
+		struct guard_hot out;
+		struct remember a, b;
+		struct disk d;
+		size_t torn;
+
+		remember_open(&a, shape);
+		remember_open(&b, shape);
+		remember_people(&a.m, 0, 8);
+		write_disk(&a, &d);
+		make_it_old(&d, connects[i].was);
+		assert_int_equal(snapshot_read(&b.m, buf_span(&d.buf), NOW,
+					       WALL + MS_HOUR, &torn),
+				 8);
+		assert_int_equal(torn, 0);
+		for (uint32_t n = 0; n < 8; n++) {
+			assert_true(memory_peek(&b.m, nth_key(n), &out));
+			assert_int_equal(out.connects, connects[i].is);
+			assert_int_equal(out.first, out.last);
+			assert_int_equal(out.visits, n % 5);
+		}
+		assert_int_equal(out.last, memory_second(NOW) - 50 - 3600);
+		free(d.mem);
+		remember_close(&a);
+		remember_close(&b);
+	}
+}
+
 static void a_buffer_that_is_too_small_is_told(void **unused)
 {
 	static uint8_t mem[SNAPSHOT_HEAD + 8 * SNAPSHOT_ROW];
@@ -300,6 +362,7 @@ int main(void)
 		cmocka_unit_test(who_comes_back_before_the_merge_keeps_its_ban),
 		cmocka_unit_test(a_flipped_bit_costs_one_row),
 		cmocka_unit_test(what_was_cut_off_is_counted_and_the_rest_is_read),
+		cmocka_unit_test(a_snapshot_of_the_version_before_is_read_too),
 		cmocka_unit_test(a_buffer_that_is_too_small_is_told),
 		cmocka_unit_test(
 			a_snapshot_larger_than_the_memory_leaves_what_matters_most),
