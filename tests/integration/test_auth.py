@@ -14,6 +14,7 @@ import threading
 import pytest
 
 from conftest import PATIENCE, TOP, Server, free_port, listens, wait_for
+from mailboxes import session_lives
 
 HOST = "127.0.0.1"
 PASSWORD = "correct horse battery"
@@ -42,7 +43,7 @@ def make_submission(home):
 
 def log_in(server, user, password, helo="client.test"):
     """The code of the answer to AUTH PLAIN."""
-    with smtplib.SMTP(HOST, server.submission, timeout=PATIENCE) as s:
+    with smtplib.SMTP(HOST, server.submission, helo, timeout=PATIENCE) as s:
         s.ehlo(helo)
         plain = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
         return s.docmd("AUTH", f"PLAIN {plain}")[0]
@@ -124,16 +125,25 @@ service auth {{
     mode = 0666
   }}
 }}
+# a wrong password does not make the next one wait
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 """)
 
     def start(self):
-        self.process = subprocess.Popen(["dovecot", "-F", "-c", self.config], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(["dovecot", "-F", "-c", self.config], stderr=subprocess.DEVNULL,
+                                        start_new_session=True)
         wait_for("Dovecot to listen", lambda: listens(self.socket))
         return self
 
     def stop(self):
+        """Its master may end before the process that answers."""
         self.process.terminate()
         self.process.wait(PATIENCE)
+        wait_for("all of Dovecot to end", lambda: not session_lives(self.process.pid))
         with contextlib.suppress(FileNotFoundError):
             self.socket.unlink()
 

@@ -21,7 +21,7 @@ HEADER = b"Subject: binary\r\nMIME-Version: 1.0\r\nContent-Type: application/oct
 
 def send_binary(server, message, *rcpts, sender="s@client.example", chunk=100000):
     """By BDAT, as BODY=BINARYMIME."""
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE) as s:
+    with smtplib.SMTP("127.0.0.1", server.port, "client.example", timeout=PATIENCE) as s:
         s.ehlo("client.example")
         assert s.has_extn("chunking") and s.has_extn("binarymime")
         assert s.docmd(f"MAIL FROM:<{sender}> BODY=BINARYMIME")[0] == 250

@@ -82,7 +82,7 @@ def test_implicit_tls_and_server_name(make_server):
     server.start()
     context = ssl.create_default_context(cafile=str(server.cert))
     context.check_hostname = False
-    with smtplib.SMTP_SSL("127.0.0.1", port, context=context, timeout=PATIENCE) as s:
+    with smtplib.SMTP_SSL("127.0.0.1", port, "client.example", context=context, timeout=PATIENCE) as s:
         s.sendmail("sender@client.example", ["alice@example.test"], MESSAGE)
     expect_one(server)
 
@@ -156,7 +156,7 @@ def test_mbsync_reads_the_maildir(server, home):
 def test_postfix_relays_to_us(server, home):
     """A Postfix of its own directories, whose next hop is this server."""
     with Postfix(home / "postfix", relayhost=f"[127.0.0.1]:{server.port}") as postfix:
-        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=PATIENCE) as s:
+        with smtplib.SMTP("127.0.0.1", postfix.port, "client.example", timeout=PATIENCE) as s:
             s.sendmail("sender@client.example", ["alice@example.test", "bob@example.test"], MESSAGE)
         body = MESSAGE.split(b"\r\n\r\n", 1)[1]
         assert server.wait_messages("alice", 1)[0].endswith(b"\n\n" + body.replace(b"\r\n", b"\n"))

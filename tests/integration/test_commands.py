@@ -162,12 +162,12 @@ def test_what_is_allowed_is_not_taken_back_by_unban(guarded):
 
 
 def test_an_order_outlives_watch_and_all_edges(guarded):
-    guarded.cli("ban", "2001:db8:1::/48")
+    guarded.cli("ban", "2001:db8:1::/56")
     guarded.kill_role("watch")
     guarded.kill_role("edge")
     guarded.wait_ready()
     assert refused(greeting(guarded, "2001:db8:1::7"))
-    assert [b["prefix"] for b in rows(guarded, "bans")] == ["2001:db8:1::/48"]
+    assert [b["prefix"] for b in rows(guarded, "bans")] == ["2001:db8:1::/56"]
 
 
 def test_orders_on_disk_that_are_torn_are_put_aside_by_name(guarded):
