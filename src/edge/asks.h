@@ -120,11 +120,10 @@ struct span mailbox_relayed(const struct conn *c, uint64_t *up, uint64_t *down);
 /* Before the sandbox closes, behind the deliveries, whose resolver and authorities it uses. */
 MUST bool mailboxes_open(struct edge *e, struct err *err);
 void mailboxes_close(struct edge *e);
-/* e->rules are about to be let go for these; and what the administrator has ordered. */
+/* e->rules are about to be let go for these. */
 void mailboxes_reconf(struct edge *e, const struct conf *conf);
 /* Connections that are on their way to mailbox servers. */
 size_t mailboxes_calls(const struct edge *e);
-void mailboxes_tick(struct edge *e);
 /* The answer to LOCATE; the store, who would answer, is gone. */
 void mailbox_located(struct edge *e, uint64_t ask, struct span name);
 void mailbox_not_located(struct edge *e);

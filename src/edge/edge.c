@@ -62,7 +62,6 @@ static void on_tick(void *arg)
 	struct edge *e = arg;
 
 	edge_guard_tick(e);
-	mailboxes_tick(e);
 	auth_tell_held(e);
 	timer_set(&e->tick, loop_now(e->loop) + TICK_EVERY);
 }

@@ -405,8 +405,3 @@ void mailboxes_reconf(struct edge *e, const struct conf *conf)
 	if (e->mailboxes)
 		backends_reconf(e->mailboxes->backends, conf);
 }
-
-void mailboxes_tick(struct edge *e)
-{
-	backends_obey(e->mailboxes->backends, e->guard.orders);
-}

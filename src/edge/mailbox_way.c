@@ -16,6 +16,15 @@ static struct mailboxes *all_of(const struct mailbox_way *m)
 	return m->conn->edge->mailboxes;
 }
 
+/* As they are to be chosen from: an order of the administrator's holds at once. */
+static struct backends *servers(const struct mailbox_way *m)
+{
+	struct backends *b = all_of(m)->backends;
+
+	backends_obey(b, m->conn->edge->guard.orders);
+	return b;
+}
+
 static bool is_pop3(const struct mailbox_way *m)
 {
 	return mailbox_is_pop3(m->conn);
@@ -282,7 +291,7 @@ static void on_turn(void *way)
 	struct mailbox_way *m = way;
 
 	timer_stop(&m->timer);
-	if (backends_is_well(all_of(m)->backends, m->backend, is_pop3(m))) {
+	if (backends_is_well(servers(m), m->backend, is_pop3(m))) {
 		begin_call(m);
 		return;
 	}
@@ -378,7 +387,7 @@ static void take_named(struct mailbox_way *m, const struct backend *b)
 	if (!*(pop3 ? b->pop3 : b->imap)) {
 		m->none = true;
 		arrive(m, BACKEND_GOT_UNFIT);
-	} else if (backends_is_well(all_of(m)->backends, b, pop3)) {
+	} else if (backends_is_well(servers(m), b, pop3)) {
 		log_in(m);
 	} else {
 		arrive(m, BACKEND_GOT_BROKEN);
@@ -395,8 +404,7 @@ static void choose(struct mailbox_way *m)
 		mailbox_way_begin(m);
 		return;
 	}
-	m->backend = backends_choose(all_of(m)->backends, is_pop3(m), login_of(m),
-				     m->tried, &any);
+	m->backend = backends_choose(servers(m), is_pop3(m), login_of(m), m->tried, &any);
 	if (m->backend) {
 		m->tried |= UINT64_C(1) << (m->backend - conf->backends);
 		log_in(m);
