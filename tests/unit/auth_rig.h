@@ -29,6 +29,8 @@
 #include "guard/accounts.h"
 #include "link/seal.h"
 
+#include "tests/unit/child.h"
+
 #define PATIENCE 60000 /* ms */
 #define EDGES	 2
 
@@ -99,7 +101,7 @@ static inline void rig_start(struct rig *r)
 	for (size_t i = 0; i < COUNT_OF(pairs); i++)
 		assert_true(link_pair(pairs[i].fds, &err));
 	assert_true(pulse_make(&pulse, &reader, &err));
-	r->role = fork();
+	r->role = fork_child();
 	if (r->role == 0) {
 		close(life[0]);
 		_exit(rig_be_auth(r, life[1], pulse, pairs, COUNT_OF(pairs)));

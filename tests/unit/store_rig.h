@@ -27,6 +27,8 @@
 #include "link/seal.h"
 #include "store/store.h"
 
+#include "tests/unit/child.h"
+
 #define PATIENCE 60000 /* ms: for a busy machine */
 #define EDGE	 3     /* the number of the edge that is played */
 
@@ -150,7 +152,7 @@ static inline void begin_store(struct rig *r)
 	assert_true(link_pair(life, &err) && link_pair(edge, &err) &&
 		    link_pair(watch, &err));
 	assert_true(pulse_make(&pulse, &reader, &err));
-	r->store = fork();
+	r->store = fork_child();
 	if (r->store == 0) {
 		close(life[0]);
 		close(edge[0]);

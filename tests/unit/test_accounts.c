@@ -6,6 +6,8 @@
 
 #include "accounts_kit.h"
 
+#include "tests/unit/child.h"
+
 static const struct addr home = { { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
 static const struct addr away = { { [10] = 0xff, 0xff, 203, 0, 113, 9 } };
 
@@ -647,7 +649,7 @@ static void a_reader_never_sees_half_of_what_is_written(void **state)
 	memcpy(shared, s->mem, s->a.n);
 	assert_true(accounts_open(&s->a, shared, s->a.n));
 	s->a.limits = site_limits;
-	writer = fork();
+	writer = fork_child();
 	assert_true(writer >= 0);
 	if (writer == 0) {
 		struct login l = LOGIN(home, "oracle", "x", "tool");

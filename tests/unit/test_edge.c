@@ -29,6 +29,8 @@
 #include "link/seal.h"
 #include "spec/box.h"
 
+#include "tests/unit/child.h"
+
 #define PATIENCE 60000 /* ms: for a busy machine */
 
 struct rig {
@@ -140,7 +142,7 @@ static void start_edge(struct rig *r)
 
 	assert_true(link_pair(life, &err) && link_pair(store, &err));
 	assert_true(pulse_make(&pulse, &reader, &err));
-	r->edge = fork();
+	r->edge = fork_child();
 	if (r->edge == 0) {
 		close(life[0]);
 		close(store[0]);

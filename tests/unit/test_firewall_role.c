@@ -21,6 +21,8 @@
 #include "firewall/firewall.h"
 #include "link/seal.h"
 
+#include "tests/unit/child.h"
+
 #define PATIENCE  60000 /* ms: for a busy machine */
 #define NFT	  "/usr/sbin/nft"
 #define TEXT_ROOM (1 << 21)
@@ -123,7 +125,7 @@ static void start_role(struct rig *r)
 
 	assert_true(link_pair(life, &err) && link_pair(watch, &err));
 	assert_true(pulse_make(&pulse, &reader, &err));
-	r->role = fork();
+	r->role = fork_child();
 	if (r->role == 0) {
 		close(life[0]);
 		close(watch[0]);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "guard/snapshot.h"
+#include "tests/unit/child.h"
 #include "tests/unit/remember.h"
 
 #define NOW	(MS_HOUR * 1000)
@@ -22,7 +23,7 @@ struct board {
 static pid_t child(void (*run)(const struct memory *, struct board *),
 		   const struct remember *r, unsigned worker, struct board *b)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {

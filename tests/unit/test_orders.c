@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/child.h"
 #include "tests/unit/expect.h"
 
 #define WALL INT64_C(1700000000000)
@@ -406,7 +407,7 @@ static void nobody_reads_half_an_order(void **unused)
 	(void)unused;
 	expect_true("memory", o != MAP_FAILED);
 	orders_init(o);
-	writer = fork();
+	writer = fork_child();
 	expect_true("a process", writer >= 0);
 	if (writer == 0)
 		busy(o);

@@ -20,6 +20,8 @@
 #include "db/queue_read.h"
 #include "db/queue_route.h"
 
+#include "tests/unit/child.h"
+
 #define NOW ((int64_t)1700000000000)
 
 struct place {
@@ -806,7 +808,7 @@ static void a_database_in_use_is_refused_and_its_holder_named(void **state)
 	queue_close(&p->q);
 	assert_int_equal(pipe(ready), 0);
 	assert_int_equal(pipe(end), 0);
-	child = fork();
+	child = fork_child();
 	if (child == 0) {
 		close(end[1]);
 		if (!queue_open(&p->q, p->path, NOW, &err) || write(ready[1], &c, 1) != 1)

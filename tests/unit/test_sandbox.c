@@ -21,6 +21,8 @@
 
 #include "link/start.h"
 
+#include "child.h"
+
 enum outcome {
 	WORKS,
 	REFUSED, /* EPERM or EACCES */
@@ -93,7 +95,7 @@ static enum outcome try_exec(const struct place *p)
 
 static enum outcome try_fork(const struct place *p)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	(void)p;
 	if (pid == 0)
@@ -273,7 +275,7 @@ static enum outcome outcome_of(const struct place *p, enum role role,
 			       enum outcome (*try)(const struct place *p))
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	if (pid == 0) {
 		static struct conf conf = { .set.sandbox = SANDBOX_REQUIRED };
@@ -315,7 +317,7 @@ static void needs_to_be_closed_in(void)
 	struct sandbox box = { .role = ROLE_EDGE };
 	struct err err;
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	if (pid == 0) {
 		if (start_sandbox(&s, &box, &err))
