@@ -29,7 +29,7 @@
 #include "guard/accounts.h"
 #include "link/seal.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 #define PATIENCE 60000 /* ms */
 #define EDGES	 2

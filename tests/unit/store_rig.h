@@ -27,7 +27,7 @@
 #include "link/seal.h"
 #include "store/store.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 #define PATIENCE 60000 /* ms: for a busy machine */
 #define EDGE	 3     /* the number of the edge that is played */

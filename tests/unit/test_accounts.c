@@ -6,7 +6,7 @@
 
 #include "accounts_kit.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 static const struct addr home = { { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
 static const struct addr away = { { [10] = 0xff, 0xff, 203, 0, 113, 9 } };

@@ -29,7 +29,7 @@
 #include "link/seal.h"
 #include "spec/box.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 #define PATIENCE 60000 /* ms: for a busy machine */
 

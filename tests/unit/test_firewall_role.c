@@ -21,7 +21,7 @@
 #include "firewall/firewall.h"
 #include "link/seal.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 #define PATIENCE  60000 /* ms: for a busy machine */
 #define NFT	  "/usr/sbin/nft"

@@ -4,8 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "guard/snapshot.h"
-#include "tests/unit/child.h"
 #include "tests/unit/remember.h"
 
 #define NOW	(MS_HOUR * 1000)

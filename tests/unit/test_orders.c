@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unit/child.h"
+#include "child.h"
 #include "tests/unit/expect.h"
 
 #define WALL INT64_C(1700000000000)

@@ -20,7 +20,7 @@
 #include "db/queue_read.h"
 #include "db/queue_route.h"
 
-#include "tests/unit/child.h"
+#include "child.h"
 
 #define NOW ((int64_t)1700000000000)
 
