@@ -361,6 +361,7 @@ def test_imaptest_finds_the_same_through_us_as_directly(make, cellar):
     differ = {}
     for name in names:
         direct, through = results(cellar.ports["imap"], tests / name), results(server.ports["imap"], tests / name)
+        assert any("test groups" in line for line in direct[1]), f"{name}: imaptest did not run: {direct}"
         if direct != through:
             differ[name] = (direct, through)
     assert not differ, json.dumps(differ, indent=1)
