@@ -192,17 +192,24 @@ bool queue_look_to(struct queue_reader *r, uint64_t id, size_t max,
 	}
 }
 
-bool queue_is_deferred(struct queue_reader *r, uint64_t id, bool *out, struct err *err)
+/* Does the query, of this message, say anything but 0? */
+static bool says_yes(struct queue_reader *r, enum query query, uint64_t id, bool *out,
+		     struct err *err)
 {
-	sqlite3_stmt *st = sql_start(&r->sql, Q_DEFERRED);
+	sqlite3_stmt *st = sql_start(&r->sql, query);
 	bool row;
 
 	sql_bind(st, 1, queue_key(id));
-	if (!sql_row(&r->sql, st, &row, "reading recipients", err))
+	if (!sql_row(&r->sql, st, &row, "looking up a message", err))
 		return false;
 	*out = row && sqlite3_column_int(st, 0) != 0;
 	sqlite3_reset(st);
 	return true;
+}
+
+bool queue_is_deferred(struct queue_reader *r, uint64_t id, bool *out, struct err *err)
+{
+	return says_yes(r, Q_DEFERRED, id, out, err);
 }
 
 bool queue_look_hops(struct queue_reader *r, uint64_t id,
@@ -401,13 +408,5 @@ bool queue_held_of(struct queue_reader *r, struct span login, struct queue_held 
 
 bool queue_is_spooled(struct queue_reader *r, uint64_t id, bool *out, struct err *err)
 {
-	sqlite3_stmt *st = sql_start(&r->sql, Q_SPOOLED);
-	bool row;
-
-	sql_bind(st, 1, queue_key(id));
-	if (!sql_row(&r->sql, st, &row, "looking up a message", err))
-		return false;
-	*out = row && sqlite3_column_int(st, 0) != 0;
-	sqlite3_reset(st);
-	return true;
+	return says_yes(r, Q_SPOOLED, id, out, err);
 }

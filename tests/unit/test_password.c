@@ -3,12 +3,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "crypt/password.h"
+
+#include "little_memory.h"
 
 static void a_right_password_is_right_and_others_are_wrong(void **state)
 {
@@ -171,23 +171,6 @@ static void hashes_that_are_too_weak_are_refused_by_name(void **state)
 	assert_null(password_problem(SPAN("{SSHA256}x")));
 }
 
-/* Of addresses, 4 MiB more than it has by now. */
-static struct rlimit allow_little_memory(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	struct rlimit had, now;
-	unsigned long pages;
-
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%lu", &pages), 1);
-	fclose(f);
-	assert_int_equal(getrlimit(RLIMIT_AS, &had), 0);
-	now = had;
-	now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (4 << 20);
-	assert_int_equal(setrlimit(RLIMIT_AS, &now), 0);
-	return had;
-}
-
 static void without_memory_nothing_is_said_of_a_password(void **state)
 {
 	static const struct {
@@ -220,13 +203,13 @@ static void without_memory_nothing_is_said_of_a_password(void **state)
 		  SPAN_INIT("$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
 		  PASSWORD_WRONG },
 	};
-	struct rlimit had = allow_little_memory();
+	struct rlimit had = allow_little_memory(4 << 20);
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if (password_check(SPAN("x"), rows[i].hash) != rows[i].is)
 			fail_msg("%s", rows[i].why);
-	assert_int_equal(setrlimit(RLIMIT_AS, &had), 0);
+	allow_memory(had);
 	assert_int_equal(password_check(SPAN("x"), rows[0].hash), PASSWORD_WRONG);
 	assert_int_equal(password_check(SPAN("x"), rows[3].hash), PASSWORD_WRONG);
 }

@@ -6,14 +6,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/list.h"
 #include "base/rcptmap.h"
 #include "conf/tables.h"
 #include "store/recipients.h"
 #include "store/senders.h"
+
+#include "little_memory.h"
 
 static struct err err;
 
@@ -440,23 +440,6 @@ static void expect_domains(const struct place *p, unsigned n)
 	}
 }
 
-/* Of addresses, what it has by now and no more. */
-static struct rlimit allow_no_more_memory(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	struct rlimit had, now;
-	unsigned long pages;
-
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%lu", &pages), 1);
-	fclose(f);
-	assert_int_equal(getrlimit(RLIMIT_AS, &had), 0);
-	now = had;
-	now.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
-	assert_int_equal(setrlimit(RLIMIT_AS, &now), 0);
-	return had;
-}
-
 static void without_memory_no_domain_of_ours_becomes_a_strangers(void **state)
 {
 	struct place *p = *state;
@@ -470,9 +453,9 @@ static void without_memory_no_domain_of_ours_becomes_a_strangers(void **state)
 	put_domains(p, FEW, MANY);
 	/* what the old list pointed to is another thing now */
 	put_domains(p, 0, FEW);
-	had = allow_no_more_memory();
+	had = allow_little_memory(0);
 	assert_false(recipients_build(&p->r, p->conf, &err));
-	assert_int_equal(setrlimit(RLIMIT_AS, &had), 0);
+	allow_memory(had);
 	expect_domains(p, FEW);
 	assert_int_equal(recipients_find(&p->r, SPAN("bob@here.example")).kind,
 			 FOUND_USER);
